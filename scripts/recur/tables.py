@@ -1,0 +1,70 @@
+"""Reading and writing the tables and JSON files that pass between the floors."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+SIGNIFICANT_DIGITS = 10
+
+
+class StudyError(Exception):
+    """Bad input, told to the user: every problem in one line of its own, never a traceback."""
+
+    def __init__(self, problems: str | Iterable[str]):
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read CSV, TSV, XLSX or Parquet (by suffix, `.gz` allowed) with every cell as text, empty cells as NaN.
+
+    Text keeps ids such as `007` and lets checks quote the cell as the user typed it; row i of the frame is
+    line i + 2 of the file. Parquet keeps its own types. Raises StudyError when the file cannot be read.
+    """
+    path = Path(path)
+    suffixes = [s.lower() for s in path.suffixes if s.lower() != ".gz"]
+    kind = suffixes[-1] if suffixes else ""
+    text = {"dtype": str, "keep_default_na": False, "na_values": ["", "NA", "NaN", "nan"]}
+    try:
+        if kind == ".parquet":
+            return pd.read_parquet(path)
+        if kind == ".xlsx":
+            return pd.read_excel(path, **text)
+        if kind in (".csv", ".tsv", ".txt"):
+            return pd.read_csv(path, sep="," if kind == ".csv" else "\t", encoding="utf-8-sig", **text)
+    except FileNotFoundError:
+        raise StudyError(f"{path}: no such file") from None
+    except Exception as error:
+        raise StudyError(f"{path}: cannot be read as a table ({type(error).__name__}: {error})") from error
+    raise StudyError(f"{path}: unknown table format {kind!r}; use .csv, .tsv, .xlsx or .parquet")
+
+
+def write_table(table: pd.DataFrame, path: str | Path) -> None:
+    """Write CSV (10 significant digits) or Parquet, by suffix; a reader never sees half a file."""
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".parquet":
+        table.to_parquet(partial, index=False)
+    else:
+        table.to_csv(partial, index=False, float_format=f"%.{SIGNIFICANT_DIGITS}g", lineterminator="\n")
+    partial.replace(path)
+
+
+def write_json(value: Any, path: str | Path) -> None:
+    """Write JSON with sorted keys and shortest round-trip numbers, so that equal values are equal bytes."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+    partial.replace(path)
+
+
+def read_json(path: str | Path) -> Any:
+    return json.loads(Path(path).read_text())
