@@ -1,0 +1,245 @@
+"""Floor 1: who is in the study, with which clinical values and endpoints, and in which cohort.
+
+`assign_cohorts` is the only place that decides who is in train, test or external; no image has been read by then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from recur.endpoints import endpoint_as_recorded, endpoint_from_dates, parse_dates
+from recur.study import schema, schema_problems, split_of
+from recur.tables import StudyError, read_table
+
+PATIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+TRAIN = "train"
+
+
+class Cohort(NamedTuple):
+    """Checked input of floor 1; every frame has one row a patient, in the order of the ids."""
+
+    clinical: pd.DataFrame  # patient_id, centre, one column a variable (numbers, or text for categorical ones)
+    endpoints: pd.DataFrame  # patient_id, <endpoint>_time (months), <endpoint>_event (0/1)
+    exclusions: pd.DataFrame  # patient_id, floor, reason
+    warnings: list[str]
+
+
+def read_cohort(study: dict[str, Any]) -> Cohort:
+    """Read and check the clinical table of a resolved study.
+
+    Problems of the table as a whole (missing columns, a wrong unit) raise StudyError with all of them listed;
+    problems of single patients do so under `on_error: stop`, and become exclusions under `on_error: exclude`.
+    """
+    clinical = study["clinical"]
+    path = Path(clinical["table"])
+    table = read_table(path)
+    check_columns(table, study, path)
+    table = table.astype("string").apply(lambda column: column.str.strip())
+    table = table.mask(table.isin([str(value) for value in clinical["missing_values"]]))
+    ids = table[clinical["id"]]
+    problems = id_problems(ids)
+    values, found = read_variables(table, clinical["variables"], ids)
+    problems += found
+    endpoints, found, warnings = read_endpoints(table, study)
+    problems += found
+    wrong_units = unit_problems(values, clinical["variables"])
+    if wrong_units:
+        raise StudyError(f"{path}: {text}" for text in wrong_units)
+    lines = {row: number + 2 for number, row in enumerate(table.index)}
+    if problems and study["on_error"] == "stop":
+        raise StudyError(f"{path}: line {lines[row]}: patient {ids[row]}: {text}" for row, text in problems)
+    bad: dict[str, str] = {}
+    for row, text in problems:
+        bad.setdefault(str(ids[row]) if pd.notna(ids[row]) else f"(line {lines[row]})", text)
+    exclusions = pd.DataFrame(
+        [(patient, "cohort", reason) for patient, reason in bad.items()], columns=["patient_id", "floor", "reason"]
+    )
+    keep = ids.notna() & ~ids.isin(list(bad))
+    centre = table[clinical["centre"]].fillna("") if clinical["centre"] else pd.Series("", index=table.index)
+    frame = pd.concat([ids.rename("patient_id"), centre.rename("centre"), values], axis=1)[keep]
+    ends = pd.concat([ids.rename("patient_id"), endpoints], axis=1)[keep]
+    return Cohort(
+        frame.sort_values("patient_id", ignore_index=True),
+        ends.sort_values("patient_id", ignore_index=True),
+        exclusions.sort_values("patient_id", ignore_index=True),
+        warnings,
+    )
+
+
+def check_columns(table: pd.DataFrame, study: dict[str, Any], path: Path) -> None:
+    """Raise StudyError listing every column that the study names and the table lacks."""
+    clinical = study["clinical"]
+    wanted = [("clinical.id", clinical["id"])]
+    if clinical["centre"]:
+        wanted.append(("clinical.centre", clinical["centre"]))
+    wanted += [(f"clinical.variables.{name}", v["column"]) for name, v in clinical["variables"].items()]
+    dates = clinical.get("dates", {})
+    wanted += [(f"clinical.dates.{key}", column) for key, column in dates.items() if key not in ("t0_kind", "cutoff")]
+    for name, endpoint in study["endpoints"].items():
+        wanted += [(f"endpoints.{name}.{key}", endpoint[key]) for key in ("time", "event") if key in endpoint]
+    splits = {"split": study["split"]} | {f"analyses.{a}.split": split_of(study, a) for a in study["analyses"]}
+    wanted += [(f"{place}.column", split["column"]) for place, split in splits.items() if "column" in split]
+    missing = [f"{path}: no column {column!r} ({place})" for place, column in wanted if column not in table.columns]
+    if missing:
+        raise StudyError([*missing, f"{path}: its columns are {', '.join(map(str, table.columns))}"])
+    if table.empty:
+        raise StudyError(f"{path}: no rows")
+
+
+def id_problems(ids: pd.Series) -> list[tuple[Any, str]]:
+    """(row, problem) for ids that are missing, unsafe as a file name, or not unique."""
+    problems: list[tuple[Any, str]] = []
+    for row in ids.index:
+        if pd.isna(ids[row]):
+            problems.append((row, "patient id missing"))
+        elif not PATIENT_ID.fullmatch(ids[row]):
+            problems.append((row, f"patient id {ids[row]!r}: only letters, digits, '.', '_' and '-' (at most 64)"))
+    problems += [
+        (row, "the same patient id on several rows") for row in ids.index[ids.notna() & ids.duplicated(keep=False)]
+    ]
+    return problems
+
+
+def read_variables(
+    table: pd.DataFrame, variables: dict[str, Any], ids: pd.Series
+) -> tuple[pd.DataFrame, list[tuple[Any, str]]]:
+    """Declared variables as numbers (binary 0/1, ordinal 0, 1, ...) or text (categorical), and (row, problem) pairs."""
+    values, problems = pd.DataFrame(index=table.index), []
+    for name, variable in variables.items():
+        column = variable["column"]
+        text = table[column]
+        if variable["kind"] == "categorical":
+            known = [str(level) for level in variable["levels"]]
+            values[name] = text.where(text.isin(known)).astype(object)
+            expected = f"one of {', '.join(known)}"
+        elif variable["kind"] == "numeric":
+            values[name] = pd.to_numeric(text, errors="coerce").astype(float)
+            expected = "a number"
+        else:
+            levels = (
+                [variable["negative"], variable["positive"]] if variable["kind"] == "binary" else variable["levels"]
+            )
+            codes = {str(level): float(code) for code, level in enumerate(levels)}
+            values[name] = text.map(codes).astype(float)
+            expected = f"one of {', '.join(codes)}"
+        for row in table.index[text.notna() & values[name].isna()]:
+            problems.append((row, f"column {column}, value {text[row]!r}: not {expected}"))
+        if "range" in variable:
+            low, high = variable["range"]
+            for row in table.index[(values[name] < low) | (values[name] > high)]:
+                problems.append(
+                    (
+                        row,
+                        f"column {column}, value {text[row]!r}: outside {low:g} to {high:g} {variable['unit']}".rstrip(),
+                    )
+                )
+        if "floor" in variable:
+            values[name] = values[name].clip(lower=variable["floor"])
+        elif variable["transform"] == "ln":
+            for row in table.index[values[name] <= 0]:
+                problems.append((row, f"column {column}, value {text[row]!r}: has no logarithm; declare `floor`"))
+    return values, problems
+
+
+def unit_problems(values: pd.DataFrame, variables: dict[str, Any]) -> list[str]:
+    """The unit-swap detector of methods.md 2.0: a median outside its plausible range stops the run."""
+    problems = []
+    for name, variable in variables.items():
+        if "median" in variable and values[name].notna().any():
+            low, high = variable["median"]
+            median = values[name].median()
+            if not low <= median <= high:
+                problems.append(
+                    f"column {variable['column']}: median {median:g} is implausible in {variable['unit']} "
+                    f"(expected {low:g} to {high:g}); is it in another unit? Nothing is converted silently"
+                )
+    return problems
+
+
+def read_endpoints(table: pd.DataFrame, study: dict[str, Any]) -> tuple[pd.DataFrame, list[tuple[Any, str]], list[str]]:
+    """<endpoint>_time and <endpoint>_event columns, (row, problem) pairs, and warnings for the report."""
+    row_of = table.assign(row_=table.index)
+    result, problems, warnings = pd.DataFrame(index=table.index), [], []
+    dates = study["clinical"].get("dates")
+    if dates:
+        parsed, found = parse_dates(row_of, dates, "row_")
+        problems += found
+        if dates.get("cutoff"):
+            late = (parsed[["recurrence", "death"]] > pd.Timestamp(dates["cutoff"])).any(axis=1).sum()
+            if late:
+                warnings.append(f"{late} patients have events after {dates['cutoff']}; they are censored at it")
+    for name, endpoint in study["endpoints"].items():
+        if endpoint["kind"] == "recorded":
+            frame, found = endpoint_as_recorded(row_of, endpoint, "row_")
+            problems += found
+        else:
+            frame = endpoint_from_dates(parsed, endpoint["kind"], dates.get("cutoff"))
+        result[f"{name}_time"], result[f"{name}_event"] = frame["time"].astype(float), frame["event"]
+    return result, problems, warnings
+
+
+def assign_cohorts(
+    ids: pd.Series, centre: pd.Series, split: dict[str, Any], seed: int, column: pd.Series | None = None
+) -> pd.Series:
+    """The split: `train`, `test`, `external-<centre>`, or empty for a patient the split leaves out.
+
+    kind `random` orders patients by a hash of (seed, id) and takes the first share as training, so the result
+    depends neither on the order of the rows nor on any outcome or image.
+    """
+    if split["kind"] == "none":
+        return pd.Series(TRAIN, index=ids.index)
+    if split["kind"] == "random":
+        order = ids.map(lambda patient: hashlib.sha256(f"{seed}:{patient}".encode()).hexdigest()).rank(method="first")
+        return pd.Series(np.where(order <= round(split["train_fraction"] * len(ids)), TRAIN, "test"), index=ids.index)
+    if split["kind"] == "centre":
+        names = {name: f"external-{name}" for name in split["external"]} | dict.fromkeys(split["train"], TRAIN)
+        return centre.map(names).fillna("")
+    names = dict.fromkeys(split["test"], "test") | dict.fromkeys(split["train"], TRAIN)
+    return column.map(names).fillna("")
+
+
+def assign_all(study: dict[str, Any], clinical: pd.DataFrame) -> pd.DataFrame:
+    """patient_id, centre, cohort, and cohort_<analysis> for every analysis with a split of its own."""
+    assigned = clinical[["patient_id", "centre"]].copy()
+    splits = {"cohort": study["split"]}
+    splits |= {f"cohort_{name}": a["split"] for name, a in study["analyses"].items() if "split" in a}
+    for name, split in splits.items():
+        column = None
+        if split["kind"] == "column":
+            table = read_table(study["clinical"]["table"])
+            column = assigned["patient_id"].map(table.set_index(study["clinical"]["id"])[split["column"]])
+        assigned[name] = assign_cohorts(assigned["patient_id"], assigned["centre"], split, study["seed"], column)
+        if not (assigned[name] == TRAIN).any():
+            raise StudyError(f"{name}: the split {split} leaves no training patient")
+    return assigned
+
+
+def read_manifest(study: dict[str, Any]) -> pd.DataFrame:
+    """The image manifest, checked row by row; raises StudyError with every problem."""
+    path = Path(study["images"]["manifest"])
+    table = read_table(path).astype(object)
+    rules = schema("images")
+    problems = []
+    for number, row in enumerate(table.to_dict("records")):
+        record = {key: None if pd.isna(value) else str(value) for key, value in row.items()}
+        problems += schema_problems(record, rules, f"{path}: line {number + 2}")
+    if not problems:
+        for name, known in (("phase", study["images"]["phases"]), ("reader", study["images"]["readers"])):
+            if not set(known) & set(table[name]):
+                problems.append(
+                    f"{path}: column {name} has none of {', '.join(known)} (images.{name}s of the study file)"
+                )
+        repeated = table[table.duplicated(["patient_id", "phase", "reader"], keep=False)]
+        for number, row in repeated.iterrows():
+            problems.append(
+                f"{path}: line {number + 2}: patient {row.patient_id}, {row.phase}, {row.reader} stands there twice"
+            )
+    if problems:
+        raise StudyError(problems)
+    return table

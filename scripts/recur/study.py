@@ -1,0 +1,213 @@
+"""The study file: read, checked against its schema, resolved to one dictionary (defaults < preset < study file)."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import os
+import re
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+
+from recur.tables import StudyError
+
+ROOT = Path(__file__).resolve().parents[2]
+SPLIT_NEEDS = {"none": (), "centre": ("train", "external"), "random": (), "column": ("column", "train", "test")}
+
+
+@functools.cache
+def schema(name: str) -> dict[str, Any]:
+    """The JSON Schema `schemas/<name>.schema.yaml`."""
+    return yaml.safe_load((ROOT / "schemas" / f"{name}.schema.yaml").read_text())
+
+
+def resolve(path: str | Path) -> dict[str, Any]:
+    """Read a study file and return it complete: schema defaults < preset < what the file says.
+
+    Paths in the file are relative to it and may hold environment variables; the result has them absolute.
+    Raises StudyError with every problem found, unknown keys with the nearest known key.
+    """
+    path = Path(path)
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise StudyError(f"{path}: no such study file") from None
+    except yaml.YAMLError as error:
+        raise StudyError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    rules = schema("study")
+    study = raw if isinstance(raw, dict) else {}
+    problems = list(schema_problems(raw, rules, str(path)))
+    if problems:
+        raise StudyError(problems)
+    study = with_defaults(study, rules, rules)
+    for name, analysis in study["analyses"].items():
+        preset = yaml.safe_load((ROOT / "presets" / f"{analysis['preset']}.yaml").read_text())
+        study["analyses"][name] = overlay(preset, analysis)
+    problems = [f"{path}: {text}" for text in contradictions(study)]
+    missing: list[str] = []
+    locate(study, path.resolve().parent, missing)
+    problems += [f"{path}: {text}" for text in missing]
+    if problems:
+        raise StudyError(problems)
+    return study
+
+
+def schema_problems(value: Any, rules: dict[str, Any], where: str) -> list[str]:
+    """Every violation of a schema, one line each, naming the key and the nearest known key."""
+    found = []
+    for error in sorted(
+        Draft202012Validator(rules).iter_errors(value), key=lambda e: [str(p) for p in e.absolute_path]
+    ):
+        place = ".".join(str(part) for part in error.absolute_path) or "(top)"
+        if error.validator == "additionalProperties" and isinstance(error.instance, dict):
+            known = list(error.schema.get("properties", {}))
+            for key in sorted(set(map(str, error.instance)) - set(known)):
+                near = difflib.get_close_matches(key, known, 1)
+                hint = f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(known)}"
+                found.append(f"{where}: {place}: unknown key {key!r}{hint}")
+        else:
+            found.append(f"{where}: {place}: {error.message}")
+    return found
+
+
+def with_defaults(value: Any, rules: dict[str, Any], root: dict[str, Any]) -> Any:
+    """A copy of value with the schema's defaults filled in, at every level that exists or has a default."""
+    if "$ref" in rules:
+        rules = {**root["$defs"][rules["$ref"].rsplit("/", 1)[1]], **{k: v for k, v in rules.items() if k != "$ref"}}
+    if not isinstance(value, dict):
+        return deepcopy(value)
+    result = dict(value)
+    properties = rules.get("properties", {})
+    for key, sub in properties.items():
+        if key not in result and "default" in sub:
+            result[key] = deepcopy(sub["default"])
+    extra = rules.get("additionalProperties")
+    for key, item in result.items():
+        sub = properties.get(key) or (extra if isinstance(extra, dict) else {})
+        result[key] = with_defaults(item, sub, root)
+    return result
+
+
+def overlay(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    """top over base; sections are merged key by key, lists and scalars replaced."""
+    result = deepcopy(base)
+    for key, value in top.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = overlay(result[key], value) if both else deepcopy(value)
+    return result
+
+
+def contradictions(study: dict[str, Any]) -> list[str]:
+    """What a schema cannot say: names that refer to nothing, terms in the wrong model, splits without their keys."""
+    found = []
+    clinical = study["clinical"]
+    variables, dates = clinical["variables"], clinical.get("dates", {})
+    for name, variable in variables.items():
+        if variable["kind"] in ("ordinal", "categorical") and "levels" not in variable:
+            found.append(f"clinical.variables.{name}: kind {variable['kind']!r} needs levels")
+        if variable["transform"] == "ln" and variable["kind"] != "numeric":
+            found.append(f"clinical.variables.{name}: only numeric variables can be transformed")
+        for key in ("range", "median", "floor"):
+            if key in variable and variable["kind"] != "numeric":
+                found.append(f"clinical.variables.{name}: {key} is for numeric variables only")
+    for timing in ("pre", "post"):
+        for term in study["candidates"][timing]:
+            if term not in variables:
+                near = difflib.get_close_matches(term, variables, 1)
+                found.append(
+                    f"candidates.{timing}: {term!r} is no clinical variable"
+                    + (f"; did you mean {near[0]!r}?" if near else "")
+                )
+            elif timing == "pre" and variables[term]["timing"] == "post":
+                found.append(
+                    f"candidates.pre: {term!r} is known only after the operation; put it under candidates.post"
+                )
+    for name, endpoint in study["endpoints"].items():
+        if endpoint["kind"] == "recorded":
+            found += [
+                f"endpoints.{name}: kind 'recorded' needs {key!r}" for key in ("time", "event") if key not in endpoint
+            ]
+        else:
+            needed = {
+                "time_to_recurrence": ["recurrence"],
+                "recurrence_free_survival": ["recurrence", "death"],
+                "overall_survival": ["death"],
+            }
+            for key in needed[endpoint["kind"]]:
+                if key not in dates:
+                    found.append(f"endpoints.{name}: kind {endpoint['kind']!r} needs clinical.dates.{key}")
+    splits = {"split": study["split"]} | {
+        f"analyses.{name}.split": analysis["split"]
+        for name, analysis in study["analyses"].items()
+        if "split" in analysis
+    }
+    for place, split in splits.items():
+        found += [
+            f"{place}: kind {split['kind']!r} needs {key!r}" for key in SPLIT_NEEDS[split["kind"]] if key not in split
+        ]
+        if split["kind"] == "centre" and not clinical["centre"]:
+            found.append(f"{place}: a split by centre needs clinical.centre")
+    phases = study.get("images", {}).get("phases")
+    for name, analysis in study["analyses"].items():
+        if analysis["endpoint"] not in study["endpoints"]:
+            near = difflib.get_close_matches(analysis["endpoint"], study["endpoints"], 1)
+            found.append(
+                f"analyses.{name}.endpoint: {analysis['endpoint']!r} is no endpoint of this study"
+                + (f"; did you mean {near[0]!r}?" if near else "")
+            )
+        for phase in analysis.get("phases", []):
+            if phases and phase not in phases:
+                found.append(f"analyses.{name}.phases: {phase!r} is not among images.phases ({', '.join(phases)})")
+    if "images" in study and "features" in study:
+        found.append("images and features: give one of the two, not both")
+    return found
+
+
+def locate(study: dict[str, Any], folder: Path, missing: list[str]) -> None:
+    """Make every path of the study absolute, in place; unset environment variables are added to missing."""
+    holders = [(study["clinical"], "table", "clinical")]
+    holders += [(study[key], item, key) for key, item in PATHS if key in study and study[key].get(item)]
+    for holder, item, place in holders:
+        text = os.path.expandvars(holder[item])
+        for name in re.findall(r"\$\{?(\w+)", text):
+            missing.append(
+                f"{place}.{item}: the environment variable {name} is not set (it stands in {holder[item]!r})"
+            )
+        holder[item] = str(Path(os.path.normpath(folder / text)))
+
+
+PATHS = [
+    ("images", "manifest"),
+    ("features", "table"),
+    ("features", "repeat"),
+    ("null_study", "truth"),
+    ("null_study", "clinical"),
+]
+
+
+def split_of(study: dict[str, Any], analysis: str) -> dict[str, Any]:
+    """The split an analysis uses: its own, or the study's."""
+    return study["analyses"][analysis].get("split", study["split"])
+
+
+def uses_features(study: dict[str, Any], analysis: str) -> bool:
+    return study["analyses"][analysis]["use_features"] and ("images" in study or "features" in study)
+
+
+def has_repeats(study: dict[str, Any]) -> bool:
+    """Whether the study has a second reading to judge stability by."""
+    return len(study.get("images", {}).get("readers", [])) > 1 or bool(study.get("features", {}).get("repeat"))
+
+
+def model_names(study: dict[str, Any], analysis: str) -> list[str]:
+    """The models of an analysis, in the order of the report; `combined` means clinical terms and signature."""
+    features, candidates = uses_features(study, analysis), study["candidates"]
+    names = ["signature"] if features else []
+    for timing, terms in (("pre", candidates["pre"]), ("post", candidates["post"])):
+        if terms:
+            names += [f"clinical_{timing}"] + ([f"combined_{timing}"] if features else [])
+    return names
