@@ -1,0 +1,413 @@
+"""Cox regression with Efron or Breslow ties: fits, baseline survival, backward selection, tests.
+
+Written by hand because one resampling run refits thousands of models: for n = 150, p = 6 this takes 1.2 ms
+where lifelines takes 69 ms and scikit-survival 22 ms; scikit-survival moreover pairs Efron coefficients with a
+Breslow baseline. Formulas: Therneau & Grambsch, Modeling Survival Data (2000), chapter 3; checked against
+R survival::coxph, survfit.coxph and cox.zph.
+
+Everywhere: `x` (n, p) covariates, `time` (n,) follow-up, `event` (n,) 0/1 or bool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.linalg import lapack
+from scipy.stats import chi2, norm
+
+MAX_ITERATIONS = 60
+CONVERGED = 1e-12  # Newton decrement; the step taken after it squares the remaining error
+MONOTONE_STEP = 1e-3  # in SD of the covariate: a step this long at a flat likelihood means an infinite coefficient
+
+
+class NotEstimable(ValueError):
+    """The data do not determine the estimate; the message says why."""
+
+
+class _RiskSets(NamedTuple):
+    order: np.ndarray  # rows by ascending time
+    times: np.ndarray  # (J,) distinct event times
+    start: np.ndarray  # (J,) first ordered row at risk at each event time
+    upto: np.ndarray  # (n,) number of event times <= the ordered row's time
+    deaths: np.ndarray  # (m,) ordered rows with an event
+    group: np.ndarray  # (m,) event time of each death
+    first: np.ndarray  # (J,) first death of each event time
+    fraction: np.ndarray  # (m,) share of the tied deaths already removed: l / d with Efron, 0 with Breslow
+    tied: bool  # any fraction > 0
+
+
+def _risk_sets(time: np.ndarray, event: np.ndarray, ties: str) -> _RiskSets:
+    if ties not in ("efron", "breslow"):
+        raise ValueError(f"ties must be 'efron' or 'breslow', not {ties!r}")
+    order = np.argsort(time, kind="stable")
+    ordered = time[order]
+    deaths = np.flatnonzero(event[order])
+    if deaths.size == 0:
+        raise NotEstimable("no events")
+    times, first, group, count = np.unique(ordered[deaths], return_index=True, return_inverse=True, return_counts=True)
+    fraction = (np.arange(deaths.size) - first[group]) / count[group] if ties == "efron" else np.zeros(deaths.size)
+    return _RiskSets(
+        order=order,
+        times=times,
+        start=np.searchsorted(ordered, times, side="left"),
+        upto=np.searchsorted(times, ordered, side="right"),
+        deaths=deaths,
+        group=group,
+        first=first,
+        fraction=fraction,
+        tied=bool(fraction.any()),
+    )
+
+
+def _at_deaths(values: np.ndarray, sets: _RiskSets) -> np.ndarray:
+    """Sum of `values` (n, ...) over the risk set of each death, less the share of tied deaths already gone."""
+    at_risk = values[::-1].cumsum(axis=0)[::-1][sets.start[sets.group]]
+    if not sets.tied:
+        return at_risk
+    tied = np.add.reduceat(values[sets.deaths], sets.first, axis=0)[sets.group]
+    return at_risk - tied * sets.fraction.reshape(-1, *[1] * (values.ndim - 1))
+
+
+def _spread(per_death: np.ndarray, sets: _RiskSets) -> np.ndarray:
+    """Transpose of `_at_deaths`: for each ordered row, the sum of `per_death` over the risk sets it belongs to."""
+    total = np.zeros(len(sets.times) + 1)
+    np.add.reduceat(per_death, sets.first).cumsum(out=total[1:])
+    total = total[sets.upto]
+    if sets.tied:
+        total[sets.deaths] -= np.add.reduceat(per_death * sets.fraction, sets.first)[sets.group]
+    return total
+
+
+def _derivatives(z: np.ndarray, eta: np.ndarray, sets: _RiskSets) -> tuple[float, np.ndarray, np.ndarray]:
+    """Log partial likelihood, gradient and information at linear predictor `eta`; `z`, `eta` in time order."""
+    shift = eta.max()
+    moments = np.empty((len(eta), z.shape[1] + 1))
+    moments[:, 0] = weight = np.exp(eta - shift)
+    np.multiply(z, weight[:, None], out=moments[:, 1:])
+    sums = _at_deaths(moments, sets)
+    denominator = sums[:, 0]
+    mean = sums[:, 1:] / denominator[:, None]
+    loglik = float(eta[sets.deaths].sum() - shift * len(sets.deaths) - np.log(denominator).sum())
+    hazard = weight * _spread(1 / denominator, sets)
+    gradient = z[sets.deaths].sum(axis=0) - hazard @ z
+    information = (z * hazard[:, None]).T @ z - mean.T @ mean
+    return loglik, gradient, information
+
+
+def _loglik(eta: np.ndarray, sets: _RiskSets) -> float:
+    shift = eta.max()
+    return float((eta[sets.deaths] - shift).sum() - np.log(_at_deaths(np.exp(eta - shift), sets)).sum())
+
+
+def _arrays(x: ArrayLike, time: ArrayLike, event: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    x, time = np.asarray(x, float), np.asarray(time, float)
+    event = np.asarray(event).astype(bool)
+    if x.ndim == 1:
+        x = x[:, None]
+    if not (np.isfinite(x).all() and np.isfinite(time).all()):
+        raise ValueError("missing or infinite covariates or times")
+    return x, time, event
+
+
+def fit_cox(
+    x: ArrayLike, time: ArrayLike, event: ArrayLike, ties: str = "efron", offset: ArrayLike | None = None
+) -> dict:
+    """Cox model by Newton-Raphson -> dict(coef (p,), se (p,), covariance (p, p), loglik, loglik_null, iterations).
+
+    `offset` (n,) is a linear predictor with coefficient fixed at 1; loglik_null is at coef 0 with the offset.
+    p = 0 is legal. Raises NotEstimable without events, with a constant or collinear covariate, or with an
+    infinite coefficient (separation), which R reports only as a warning.
+    """
+    x, time, event = _arrays(x, time, event)
+    sets = _risk_sets(time, event, ties)
+    centre, scale = x.mean(axis=0), x.std(axis=0)
+    constant = np.flatnonzero(scale <= 1e-12 * np.maximum(1.0, np.abs(centre)))
+    if constant.size:
+        raise NotEstimable(f"covariate {constant[0]} is constant")
+    z = ((x - centre) / scale)[sets.order]
+    fixed = np.zeros(len(time)) if offset is None else np.asarray(offset, float)[sets.order]
+    p = z.shape[1]
+    if p == 0:
+        null = _loglik(fixed, sets)
+        empty = np.zeros(0)
+        return _result(empty, empty, np.zeros((0, 0)), null, null, 0)
+    coef = np.zeros(p)
+    loglik, gradient, information = _derivatives(z, fixed, sets)
+    loglik_null = loglik
+    for iteration in range(1, MAX_ITERATIONS + 1):
+        step = _solve(information, gradient)
+        decrement = float(gradient @ step)
+        size = 1.0
+        while True:
+            candidate = coef + size * step
+            new, new_gradient, new_information = _derivatives(z, fixed + z @ candidate, sets)
+            if np.isfinite(new_information).all() and new >= loglik - 1e-9 * (1 + abs(loglik)):
+                break
+            size /= 2
+            if size < 1e-6:
+                raise NotEstimable("the partial likelihood cannot be increased: coefficients are infinite")
+        coef, loglik, gradient, information = candidate, new, new_gradient, new_information
+        if decrement < CONVERGED:
+            if np.abs(step).max() > MONOTONE_STEP:
+                raise NotEstimable(f"coefficient {int(np.abs(step).argmax())} is infinite (separation)")
+            covariance = _solve(information, np.eye(p)) / (scale * scale[:, None])
+            return _result(coef / scale, np.sqrt(np.diag(covariance)), covariance, loglik, loglik_null, iteration)
+    raise NotEstimable(f"no convergence in {MAX_ITERATIONS} iterations: a coefficient is probably infinite")
+
+
+def _result(coef, se, covariance, loglik, loglik_null, iterations) -> dict:
+    return {
+        "coef": coef,
+        "se": se,
+        "covariance": covariance,
+        "loglik": loglik,
+        "loglik_null": loglik_null,
+        "iterations": iterations,
+    }
+
+
+def _solve(information: np.ndarray, right: np.ndarray) -> np.ndarray:
+    # LAPACK directly: numpy's wrappers cost more than the arithmetic at these sizes
+    # scaled to unit diagonal, so that near-separation in one covariate does not pass for collinearity
+    diagonal = np.sqrt(information.diagonal())
+    if not (diagonal > 0).all():
+        raise NotEstimable("a covariate is constant in every risk set")
+    root, failed = lapack.dpotrf(information / (diagonal * diagonal[:, None]), lower=1)
+    if failed or root.diagonal().min() < 1e-6:
+        raise NotEstimable("covariates are collinear")
+    scale = diagonal if right.ndim == 1 else diagonal[:, None]
+    return lapack.dpotrs(root, right / scale, lower=1)[0] / scale
+
+
+def wald_test(coef: ArrayLike, covariance: ArrayLike, columns: Sequence[int] | None = None) -> dict:
+    """Joint Wald test that the coefficients of `columns` (default all) are 0 -> dict(chi2, df, p)."""
+    columns = list(range(len(coef))) if columns is None else list(columns)
+    part = np.asarray(coef, float)[columns]
+    statistic = float(part @ np.linalg.solve(np.asarray(covariance, float)[np.ix_(columns, columns)], part))
+    return {"chi2": statistic, "df": len(columns), "p": float(chi2.sf(statistic, len(columns)))}
+
+
+def likelihood_ratio_test(loglik: float, loglik_smaller: float, df: int) -> dict:
+    """Likelihood-ratio test of nested fits -> dict(chi2, df, p)."""
+    statistic = max(0.0, 2 * (loglik - loglik_smaller))
+    return {"chi2": statistic, "df": df, "p": float(chi2.sf(statistic, df)) if df else np.nan}
+
+
+def baseline_survival(
+    x: ArrayLike, time: ArrayLike, event: ArrayLike, coef: ArrayLike, ties: str = "efron"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct event times (J,) and survival (J,) at x = 0 after each, with the hazard steps of the fit's ties.
+
+    Equals R survfit(coxph) at x = 0. Pass x less the centres stored with the model: x = 0 far outside the data
+    loses digits.
+    """
+    x, time, event = _arrays(x, time, event)
+    sets = _risk_sets(time, event, ties)
+    eta = (x @ np.asarray(coef, float))[sets.order]
+    centre = eta.mean() if len(eta) else 0.0
+    steps = np.add.reduceat(1 / _at_deaths(np.exp(eta - centre), sets), sets.first)
+    return sets.times, np.exp(-np.cumsum(steps) * np.exp(-centre))
+
+
+def survival_at(times: ArrayLike, survival: ArrayLike, t: ArrayLike) -> np.ndarray:
+    """Right-continuous step function through (times, survival), 1 before the first time, at `t` (any shape)."""
+    values = np.concatenate([[1.0], np.asarray(survival, float)])
+    return values[np.searchsorted(np.asarray(times, float), np.asarray(t, float), side="right")]
+
+
+def univariable_cox(
+    x: ArrayLike, time: ArrayLike, event: ArrayLike, ties: str = "efron", chunk: int = 512
+) -> pd.DataFrame:
+    """One Cox model per column of x (n, p), all at once -> p rows: coef, se, z, p, lr_chi2, lr_p, reason.
+
+    A column without an estimate (constant, separated) has NaN and the reason; `chunk` columns bound the memory.
+    """
+    x, time, event = _arrays(x, time, event)
+    sets = _risk_sets(time, event, ties)
+    parts = [_univariable(x[:, i : i + chunk], sets) for i in range(0, x.shape[1], chunk)]
+    table = pd.concat(parts, ignore_index=True) if parts else _univariable(x, sets)
+    return table
+
+
+def _univariable(x: np.ndarray, sets: _RiskSets) -> pd.DataFrame:
+    centre, scale = x.mean(axis=0), x.std(axis=0)
+    constant = scale <= 1e-12 * np.maximum(1.0, np.abs(centre))
+    z = ((x - centre) / np.where(constant, 1.0, scale))[sets.order]
+    z[:, constant] = 0.0
+
+    def derivatives(z: np.ndarray, beta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        eta = z * beta
+        shift = eta.max(axis=0)
+        weight = np.exp(eta - shift)
+        denominator = _at_deaths(weight, sets)
+        mean = _at_deaths(weight * z, sets) / denominator
+        square = _at_deaths(weight * z * z, sets) / denominator
+        loglik = (eta[sets.deaths] - shift).sum(axis=0) - np.log(denominator).sum(axis=0)
+        return loglik, (z[sets.deaths] - mean).sum(axis=0), (square - mean**2).sum(axis=0)
+
+    p = x.shape[1]
+    reason = np.where(constant, "the column is constant", "").astype(object)
+    beta = np.zeros(p)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        loglik, gradient, information = derivatives(z, beta)
+        null = loglik.copy()
+        active = ~constant
+        for _ in range(MAX_ITERATIONS):
+            index = np.flatnonzero(active)
+            if index.size == 0:
+                break
+            step = gradient[index] / information[index]
+            done = gradient[index] * step < CONVERGED
+            infinite = ~np.isfinite(step) | (done & (np.abs(step) > MONOTONE_STEP))
+            reason[index[infinite]] = "the coefficient is infinite (separation)"
+            active[index[infinite]] = False
+            index, step, done = index[~infinite], step[~infinite], done[~infinite]
+            for _ in range(20):
+                new = derivatives(z[:, index], beta[index] + step)
+                worse = ~(new[0] >= loglik[index] - 1e-9 * (1 + np.abs(loglik[index])))
+                if not worse.any():
+                    break
+                step[worse] /= 2
+            beta[index] += step
+            loglik[index], gradient[index], information[index] = new
+            active[index[done]] = False
+        reason[active] = "no convergence: the coefficient is probably infinite"
+    bad = reason != ""
+    beta[bad], information[bad], loglik[bad] = np.nan, np.nan, np.nan
+    se = 1 / np.sqrt(information) / np.where(constant, 1.0, scale)
+    coef = beta / np.where(constant, 1.0, scale)
+    z_score, lr = coef / se, np.maximum(0.0, 2 * (loglik - null))
+    columns = {"coef": coef, "se": se, "z": z_score, "p": 2 * norm.sf(np.abs(z_score))}
+    return pd.DataFrame(columns | {"lr_chi2": lr, "lr_p": chi2.sf(lr, 1), "reason": reason})
+
+
+def backward_aic(
+    x: ArrayLike,
+    names: Sequence[str],
+    time: ArrayLike,
+    event: ArrayLike,
+    terms: Sequence[Sequence[int]] | None = None,
+    ties: str = "efron",
+) -> tuple[list[str], pd.DataFrame]:
+    """Backward elimination on AIC, one term at a time, refitting (R step, direction backward).
+
+    `names` one per term; `terms` the columns of each term (default: one column each). Returns the kept names in
+    their order and a trace: step, dropped (blank for none), aic, p. Raises NotEstimable when the full model
+    cannot be fitted.
+    """
+    return _backward(x, names, time, event, terms, ties, None)
+
+
+def backward_p(
+    x: ArrayLike,
+    names: Sequence[str],
+    time: ArrayLike,
+    event: ArrayLike,
+    p_remove: float,
+    terms: Sequence[Sequence[int]] | None = None,
+    ties: str = "efron",
+) -> tuple[list[str], pd.DataFrame]:
+    """Backward elimination of the largest Wald p above `p_remove`, refitting; returns as backward_aic, with p too."""
+    return _backward(x, names, time, event, terms, ties, p_remove)
+
+
+def _backward(x, names, time, event, terms, ties, p_remove) -> tuple[list[str], pd.DataFrame]:
+    x, time, event = _arrays(x, time, event)
+    terms = [[i] for i in range(x.shape[1])] if terms is None else [list(term) for term in terms]
+    if len(terms) != len(names):
+        raise ValueError(f"{len(names)} names for {len(terms)} terms")
+
+    def fit(kept: Sequence[int]) -> dict:
+        return fit_cox(x[:, [c for i in kept for c in terms[i]]], time, event, ties)
+
+    def aic(fitted: dict) -> float:
+        return -2 * fitted["loglik"] + 2 * len(fitted["coef"])
+
+    kept = list(range(len(terms)))
+    current = fit(kept)
+    trace = [{"step": 0, "dropped": "", "aic": aic(current), "p": np.nan}]
+    while kept:
+        p = np.nan
+        if p_remove is None:
+            smaller = [fit([j for j in kept if j != i]) for i in kept]
+            values = [aic(fitted) for fitted in smaller]
+            worst = int(np.argmin(values))
+            if values[worst] >= aic(current):
+                break
+            current = smaller[worst]
+        else:
+            ends = np.cumsum([len(terms[i]) for i in kept])
+            tests = [
+                wald_test(current["coef"], current["covariance"], range(end - len(terms[i]), end))["p"]
+                for i, end in zip(kept, ends, strict=True)
+            ]
+            worst = int(np.argmax(tests))
+            p = tests[worst]
+            if p <= p_remove:
+                break
+            current = fit(kept[:worst] + kept[worst + 1 :])
+        dropped = kept.pop(worst)
+        trace.append({"step": len(trace), "dropped": names[dropped], "aic": aic(current), "p": p})
+    return [names[i] for i in kept], pd.DataFrame(trace)
+
+
+def schoenfeld_test(
+    x: ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    transform: str = "km",
+    terms: Sequence[Sequence[int]] | None = None,
+    ties: str = "efron",
+) -> pd.DataFrame:
+    """Exact score test of proportional hazards (R cox.zph, survival >= 3.0): chi2, df, p per term, last row global.
+
+    `transform` of time: km (1 - S(t-)), rank, identity, log.
+    """
+    x, time, event = _arrays(x, time, event)
+    fitted = fit_cox(x, time, event, ties)
+    sets = _risk_sets(time, event, ties)
+    z = (x - x.mean(axis=0))[sets.order]
+    eta = z @ fitted["coef"]
+    weight = np.exp(eta - eta.max())
+    denominator = _at_deaths(weight, sets)
+    mean = _at_deaths(weight[:, None] * z, sets) / denominator[:, None]
+    scale = _time_scale(time, sets, transform)[sets.group]
+    scale = scale - scale.mean()
+
+    def information(factor: np.ndarray) -> np.ndarray:
+        hazard = weight * _spread(factor / denominator, sets)
+        return (z * hazard[:, None]).T @ z - (mean * factor[:, None]).T @ mean
+
+    p = z.shape[1]
+    plain, once, twice = (information(scale**power) for power in range(3))
+    full = np.block([[plain, once], [once, twice]])
+    hazard = weight * _spread(scale / denominator, sets)
+    score = np.concatenate([np.zeros(p), scale @ z[sets.deaths] - hazard @ z])
+    rows = []
+    terms = [[i] for i in range(p)] if terms is None else [list(term) for term in terms]
+    for columns in [*terms, list(range(p))]:
+        use = list(range(p)) + [p + c for c in columns]
+        statistic = float(score[use] @ np.linalg.solve(full[np.ix_(use, use)], score[use]))
+        rows.append({"chi2": statistic, "df": len(columns), "p": float(chi2.sf(statistic, len(columns)))})
+    return pd.DataFrame(rows)
+
+
+def _time_scale(time: np.ndarray, sets: _RiskSets, transform: str) -> np.ndarray:
+    if transform == "identity":
+        return sets.times
+    if transform == "log":
+        return np.log(sets.times)
+    ordered = time[sets.order]
+    if transform == "rank":
+        below = np.searchsorted(ordered, sets.times, side="left")
+        upto = np.searchsorted(ordered, sets.times, side="right")
+        return (below + 1 + upto) / 2
+    if transform == "km":
+        deaths = np.bincount(sets.group, minlength=len(sets.times))
+        survival = np.cumprod(1 - deaths / (len(time) - sets.start))
+        return 1 - np.concatenate([[1.0], survival[:-1]])
+    raise ValueError(f"transform must be km, rank, identity or log, not {transform!r}")
