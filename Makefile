@@ -1,0 +1,68 @@
+# make demo         the demonstration study, from generated images to the report
+# make null         the same images with outcomes that have nothing to do with them
+# make test         style, lint and tests
+# make environment  only the Python environment (.venv), from the lock
+# make lock         the lock again, after a change of envs/requirements.in (needs uv)
+# make clean        removes the environment and Snakemake's own state; results stay
+
+PYTHON := $(shell command -v python3.11 || command -v python3)
+LOCK := envs/build.txt envs/requirements.txt envs/pyradiomics.txt
+# The environment is made again when the lock changes, and only then.
+STAMP := .venv/lock-$(shell cat $(LOCK) | cksum | cut -d' ' -f1)
+PIP := .venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check --require-hashes
+COMPILE := uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	--no-annotate --custom-compile-command "make lock"
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+unexport PYTHONPATH PYTHONHOME
+# Snakemake runs the jobs side by side: one thread each, also for the same last digit everywhere.
+export OMP_NUM_THREADS := 1
+export OPENBLAS_NUM_THREADS := 1
+export NUMBA_NUM_THREADS := 1
+export ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS := 1
+
+.PHONY: demo null test environment lock clean
+.DELETE_ON_ERROR:
+
+demo: environment
+	@echo "== demo study"
+	@snakemake
+	@echo "== done: results/demo/report/report.html"
+
+null: environment
+	@echo "== null study"
+	@snakemake --config study=studies/null.yaml
+
+test: environment
+	@echo "== style: ruff, snakefmt"
+	@ruff check --quiet
+	@ruff format --check --quiet
+	@snakefmt --check --compact-diff Snakefile rules
+	@echo "== workflow: snakemake --lint"
+	@snakemake --lint
+	@echo "== tests: pytest"
+	@pytest
+
+environment: $(STAMP)
+
+$(STAMP):
+	@test -n "$(PYTHON)" || { echo "Python 3.11 was not found" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+		{ echo "Python 3.11 is needed: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "== environment: .venv from the lock (once, some minutes)"
+	@rm -rf .venv
+	@$(PYTHON) -m venv .venv
+	@$(PIP) -r envs/build.txt
+	@$(PIP) --no-build-isolation -r envs/requirements.txt
+	@echo "== environment: building pyradiomics"
+	@$(PIP) --no-build-isolation --no-deps -r envs/pyradiomics.txt || \
+		{ echo "pyradiomics was not built: are gcc and the Python headers (python3-dev) installed?" >&2; exit 1; }
+	@touch $@
+
+lock:
+	@$(COMPILE) envs/requirements.in --output-file envs/requirements.txt
+	@grep -E '^(setuptools|wheel)==' envs/requirements.in | \
+		$(COMPILE) - --constraints envs/requirements.txt --output-file envs/build.txt
+
+clean:
+	rm -rf .venv .snakemake
