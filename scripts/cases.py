@@ -1,0 +1,77 @@
+"""Rule cases: the cropped cases of a batch, their table and a picture per patient; a bad case is named, others go on."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from recur.cli import reported
+from recur.images.case import Case, cached_case
+from recur.images.qc import draw_patient, save_picture
+from recur.tables import StudyError, read_table, write_table
+
+COLUMNS = (
+    "patient_id phase reader case status reason flags tumour_voxels tumour_ml rim_voxels rim_ml shell_fraction "
+    "diameter_mm spacing_x spacing_y spacing_z size_x size_y size_z bits"
+).split()
+QC_READER = "reader1"
+
+
+def process(row: dict[str, Any], regions: dict[str, Any], cache: Path) -> tuple[dict[str, Any], Case | None]:
+    """One row of the case table, and the case unless it is excluded; StudyError if the study stops on errors."""
+    record = {key: row[key] for key in ("patient_id", "phase", "reader")}
+    try:
+        name, case = cached_case(row, regions, cache)
+    except StudyError as error:
+        reason = f"{row['phase']} {row['reader']}: {error}"
+        if regions.get("on_error") == "stop":
+            raise StudyError(f"patient {row['patient_id']} {reason}") from None
+        return record | {"status": "excluded", "reason": reason}, None
+    return record | {"case": name, "status": "ok"} | case.facts, case
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--inventory", type=Path, required=True)
+    parser.add_argument("--regions", type=json.loads, required=True, help="settings of the regions, JSON")
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--qc", type=Path, required=True, help="directory of the pictures")
+    parser.add_argument("--progress", type=Path, help="directory of the progress files")
+    parser.add_argument("--synthetic", action="store_true", help="the patients are generated: say so in the pictures")
+    args = parser.parse_args()
+    with reported():
+        table = read_table(args.inventory)
+        rows = table.astype(object).where(table.notna(), None).to_dict("records")
+        args.qc.mkdir(parents=True, exist_ok=True)
+        records, panels = [], []
+        for i, row in enumerate(rows, 1):
+            record, case = process(row, args.regions, args.cache)
+            records.append(record)
+            print(f"cases {i}/{len(rows)} {row['patient_id']} {row['phase']} {row['reader']}", file=sys.stderr)
+            if row["reader"] == QC_READER:
+                panels.append((row["phase"], case, caption(record)))
+            last = i == len(rows) or rows[i]["patient_id"] != row["patient_id"]
+            if last and panels:
+                save_picture(
+                    draw_patient(row["patient_id"], panels, args.synthetic), args.qc / f"{row['patient_id']}.png"
+                )
+            panels = [] if last else panels
+        write_table(pd.DataFrame(records, columns=COLUMNS), args.output)
+
+
+def caption(record: dict[str, Any]) -> str:
+    if record["status"] != "ok":
+        return f"EXCLUDED {record['reason']}"
+    size = f"tumour {record['tumour_ml']:.1f} ml, {record['diameter_mm']:.0f} mm"
+    shell = "" if record["shell_fraction"] is None else f", rim {100 * record['shell_fraction']:.0f} % of shell"
+    return size + shell + (f". {record['flags']}" if record["flags"] else "")
+
+
+if __name__ == "__main__":
+    main()

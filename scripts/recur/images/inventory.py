@@ -1,0 +1,43 @@
+"""What a batch of patients has on disk: the one file that batch jobs of floor 2 depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from recur.batches import batch_of
+
+FILES = ("image", "mask", "liver_mask")
+
+
+def inventory(manifest: pd.DataFrame, folder: Path, assigned: pd.DataFrame, batch: int, batches: int) -> pd.DataFrame:
+    """Rows of the manifest whose patient is assigned to a cohort and falls into the batch, sorted.
+
+    Paths become absolute (relative ones count from `folder`); `fingerprint` changes when a file's or folder's sizes or
+    times do, and is "missing" if one is not there.
+    """
+    here = manifest["patient_id"].isin(assigned["patient_id"])
+    here &= manifest["patient_id"].map(lambda patient: batch_of(patient, batches) == batch).astype(bool)
+    rows = manifest[here].sort_values(["patient_id", "phase", "reader"], kind="stable").reset_index(drop=True)
+    for column in FILES:
+        if column in rows:
+            rows[column] = [os.path.abspath(folder / p) if isinstance(p, str) else p for p in rows[column]]
+    present = [c for c in FILES if c in rows]
+    prints = [fingerprint([p for p in row if isinstance(p, str)]) for row in rows[present].itertuples(index=False)]
+    return rows.assign(fingerprint=pd.Series(prints, index=rows.index, dtype="object"))
+
+
+def fingerprint(paths: list[str]) -> str:
+    """SHA-256 over name, size and modification time (ns) of every file, folders file by file; or "missing"."""
+    digest = hashlib.sha256()
+    for path in map(Path, paths):
+        if not path.exists():
+            return "missing"
+        for file in sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]:
+            status = file.stat()
+            digest.update(f"{file.name} {status.st_size} {status.st_mtime_ns}\n".encode())
+        digest.update(b"\n")
+    return digest.hexdigest()
