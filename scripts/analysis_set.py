@@ -1,0 +1,54 @@
+"""Write the training files and the held-out files of one analysis; no rule below sees both while it fits."""
+
+import argparse
+import json
+
+import pandas as pd
+
+from recur.analysis_set import make_analysis_set, select_features, split_sets
+from recur.cli import reported
+from recur.tables import write_table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--analysis", required=True)
+    parser.add_argument("--endpoint", required=True)
+    parser.add_argument("--subset", type=json.loads, required=True, help='JSON: {"phases": [...], "regions": [...]}')
+    parser.add_argument("--assigned", required=True)
+    parser.add_argument("--clinical", required=True)
+    parser.add_argument("--endpoints", required=True)
+    parser.add_argument("--features", nargs="*", default=[], help="first reader's table, then the others'")
+    parser.add_argument("--train-cohort", required=True)
+    parser.add_argument("--train-features", required=True)
+    parser.add_argument("--train-repeats", required=True)
+    parser.add_argument("--heldout-cohort", required=True)
+    parser.add_argument("--heldout-features", required=True)
+    args = parser.parse_args()
+    text = {"patient_id": str, "centre": str}
+    assigned, clinical, endpoints = (
+        pd.read_csv(path, dtype=text, float_precision="round_trip")
+        for path in (args.assigned, args.clinical, args.endpoints)
+    )
+    own = f"cohort_{args.analysis}"
+    cohort = assigned.set_index("patient_id")[own if own in assigned.columns else "cohort"]
+    features, again = None, pd.DataFrame(columns=["patient_id", "reader"])
+    if args.features:
+        first, *others = (pd.read_parquet(path) for path in args.features)
+        names = [name for name in first.columns if name not in ("patient_id", "reader")]
+        names = select_features(names, args.subset.get("phases"), args.subset.get("regions"))
+        features = first[["patient_id", *names]]
+        again = pd.concat([part[["patient_id", "reader", *names]] for part in others] or [first.iloc[:0]])
+    sets = split_sets(*make_analysis_set(cohort, clinical, endpoints, args.endpoint, features))
+    train_ids = sets["train"][0]["patient_id"]
+    write_table(sets["train"][0], args.train_cohort)
+    write_table(sets["train"][1], args.train_features)
+    again = again[again["patient_id"].isin(train_ids)]
+    write_table(again.sort_values(["patient_id", "reader"], ignore_index=True), args.train_repeats)
+    write_table(sets["heldout"][0], args.heldout_cohort)
+    write_table(sets["heldout"][1], args.heldout_features)
+
+
+if __name__ == "__main__":
+    with reported():
+        main()

@@ -1,0 +1,31 @@
+"""Check the clinical table, derive the endpoints and fix the split, before any image is read."""
+
+import argparse
+import json
+import sys
+
+from recur.cli import reported
+from recur.cohort import assign_all, read_cohort
+from recur.tables import write_table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--study", type=json.loads, required=True, help="sections of the study file, as JSON")
+    parser.add_argument("--assigned", required=True)
+    parser.add_argument("--clinical", required=True)
+    parser.add_argument("--endpoints", required=True)
+    parser.add_argument("--exclusions", required=True)
+    args = parser.parse_args()
+    cohort = read_cohort(args.study)
+    for text in cohort.warnings:
+        print(f"WARNING: {text}", file=sys.stderr)
+    write_table(assign_all(args.study, cohort.clinical), args.assigned)
+    write_table(cohort.clinical, args.clinical)
+    write_table(cohort.endpoints, args.endpoints)
+    write_table(cohort.exclusions, args.exclusions)
+
+
+if __name__ == "__main__":
+    with reported():
+        main()

@@ -1,0 +1,39 @@
+"""Fit the Cox models before and after surgery and freeze them, cut-points included, as JSON."""
+
+import argparse
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from recur.analysis_set import read_training
+from recur.cli import reported
+from recur.models import coefficient_table, fit_models
+from recur.nomogram import nomogram_tables
+from recur.tables import write_json, write_table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cohort", required=True)
+    parser.add_argument("--features", required=True)
+    parser.add_argument("--repeats", required=True)
+    parser.add_argument("--scores", help="training scores of the signature; absent for clinical models only")
+    parser.add_argument("--settings", type=json.loads, required=True)
+    parser.add_argument("--labels", type=json.loads, required=True, help="analysis and endpoint, as JSON")
+    parser.add_argument("--models", required=True, help="folder of the frozen models")
+    parser.add_argument("--coefficients", required=True)
+    parser.add_argument("--nomogram", required=True)
+    args = parser.parse_args()
+    train = read_training(args.cohort, args.features, args.repeats)
+    score = pd.read_parquet(args.scores)["second_stage"].to_numpy() if args.scores else None
+    models = fit_models(train, score, args.settings)
+    for name, model in models.items():
+        write_json(args.labels | model, Path(args.models) / f"{name}.json")
+    write_table(coefficient_table(train, score, models, args.settings).assign(**args.labels), args.coefficients)
+    write_table(nomogram_tables(models).assign(**args.labels), args.nomogram)
+
+
+if __name__ == "__main__":
+    with reported():
+        main()

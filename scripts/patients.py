@@ -1,0 +1,42 @@
+"""Merge the exclusions of all floors; list the patients, their cohorts and endpoints, and the patient flow."""
+
+import argparse
+
+import pandas as pd
+
+from recur.analysis_set import flow_table
+from recur.cli import reported
+from recur.tables import write_table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--assigned", required=True)
+    parser.add_argument("--endpoints", required=True)
+    parser.add_argument("--exclusions", nargs="+", required=True, help="tables of patient_id, floor, reason")
+    parser.add_argument("--features", help="first reader's feature table; patients outside it are not analysed")
+    parser.add_argument("--patients", required=True)
+    parser.add_argument("--merged", required=True)
+    parser.add_argument("--flow", required=True)
+    args = parser.parse_args()
+    text = {"patient_id": str, "centre": str}
+    assigned = pd.read_csv(args.assigned, dtype=text, keep_default_na=False)
+    endpoints = pd.read_csv(args.endpoints, dtype=text, float_precision="round_trip")
+    exclusions = pd.concat([pd.read_csv(path, dtype=str, keep_default_na=False) for path in args.exclusions])
+    patients = assigned.merge(endpoints, on="patient_id").drop(columns="centre")
+    if args.features:
+        present = set(pd.read_parquet(args.features, columns=["patient_id"])["patient_id"])
+        absent = patients.loc[~patients["patient_id"].isin(present | set(exclusions["patient_id"])), "patient_id"]
+        unexplained = pd.DataFrame({"patient_id": absent, "floor": "images", "reason": "no image in the manifest"})
+        exclusions = pd.concat([exclusions, unexplained])
+        patients = patients[patients["patient_id"].isin(present)]
+    exclusions = exclusions.drop_duplicates("patient_id").sort_values("patient_id", ignore_index=True)
+    total = len(assigned) + int((exclusions["floor"] == "cohort").sum())
+    write_table(patients, args.patients)
+    write_table(exclusions, args.merged)
+    write_table(flow_table(total, exclusions, patients), args.flow)
+
+
+if __name__ == "__main__":
+    with reported():
+        main()

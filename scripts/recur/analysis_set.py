@@ -1,0 +1,135 @@
+"""Where floor 3 ends: patients that passed every floor, split into training and held-out files that never meet again."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from recur.cohort import TRAIN
+from recur.signature import Training
+from recur.tables import StudyError, read_table
+
+NOT_VARIABLES = ["patient_id", "centre", "cohort", "time", "event"]
+
+
+def import_feature_table(path: str | Path, id_column: str, pattern: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A ready feature table as (features with patient_id first, exclusions); patients with a missing value go out."""
+    table = read_table(path)
+    if id_column not in table.columns:
+        raise StudyError(f"{path}: no column {id_column!r} (features.id)")
+    names = [name for name in table.columns if name != id_column and re.search(pattern, name)]
+    numbers = table[names].apply(pd.to_numeric, errors="coerce").astype(float)
+    # text columns such as versions and hashes are not features, whatever the pattern says
+    names = [name for name in names if numbers[name].notna().any()]
+    if not names:
+        raise StudyError(f"{path}: no numeric column matches features.pattern {pattern!r}")
+    repeated = table[id_column][table[id_column].duplicated()]
+    if len(repeated):
+        raise StudyError(f"{path}: patient {patient} stands there twice" for patient in sorted(set(repeated)))
+    result = pd.concat([table[id_column].astype(str).rename("patient_id"), numbers[names]], axis=1)
+    count = (~np.isfinite(result[names])).sum(axis=1)
+    bad = pd.DataFrame(
+        {
+            "patient_id": result["patient_id"][count > 0],
+            "floor": "features",
+            "reason": [f"{n} of {len(names)} features missing" for n in count[count > 0]],
+        }
+    )
+    kept = result[count == 0]
+    return kept.sort_values("patient_id", ignore_index=True), bad.sort_values("patient_id", ignore_index=True)
+
+
+def select_features(names: list[str], phases: list[str] | None, regions: list[str] | None) -> list[str]:
+    """Names of the wanted phases and regions, from `<phase>_<region>_...`; None keeps all."""
+    kept = [n for n in names if phases is None or n.split("_")[0] in phases]
+    kept = [n for n in kept if regions is None or n.split("_")[1] in regions]
+    if names and not kept:
+        raise StudyError(f"no feature is of phases {phases} and regions {regions}")
+    return kept
+
+
+def make_analysis_set(
+    assigned: pd.Series, clinical: pd.DataFrame, endpoints: pd.DataFrame, endpoint: str, features: pd.DataFrame | None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Patients of an analysis with cohort, time, event and clinical variables, and their features, in the same order.
+
+    assigned: cohort by patient id. Only patients with a cohort, the endpoint and (if given) features are kept.
+    """
+    frame = clinical.assign(cohort=clinical["patient_id"].map(assigned)).merge(
+        endpoints[["patient_id", f"{endpoint}_time", f"{endpoint}_event"]], on="patient_id"
+    )
+    frame = frame.rename(columns={f"{endpoint}_time": "time", f"{endpoint}_event": "event"})
+    frame = frame[frame["cohort"].fillna("").ne("") & frame["time"].notna() & frame["event"].notna()]
+    if features is not None:
+        frame = frame[frame["patient_id"].isin(features["patient_id"])]
+    frame = frame.sort_values("patient_id", ignore_index=True)
+    variables = [name for name in frame.columns if name not in NOT_VARIABLES]
+    frame["event"] = frame["event"].astype(int)
+    ids = frame[["patient_id"]]
+    values = ids if features is None else ids.merge(features, on="patient_id", how="left")
+    return frame[[*NOT_VARIABLES, *variables]], values
+
+
+def split_sets(frame: pd.DataFrame, values: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
+    """`train` and `heldout`: rows of the cohort table and of the features."""
+    train = frame["cohort"].eq(TRAIN).to_numpy()
+    if frame["event"][train].sum() < 10:
+        raise StudyError(f"only {int(frame['event'][train].sum())} events in training; a model needs at least 10")
+    return {"train": (frame[train], values[train]), "heldout": (frame[~train], values[~train])}
+
+
+def read_rows(cohort: str | Path, features: str | Path) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
+    """Cohort rows, their features (n, p) and the feature names, from the files of one side of the split."""
+    frame = pd.read_csv(cohort, dtype={"patient_id": str, "centre": str, "cohort": str}, float_precision="round_trip")
+    values = pd.read_parquet(features)
+    if not frame["patient_id"].equals(values["patient_id"].astype(frame["patient_id"].dtype)):
+        raise StudyError(f"{cohort} and {features} do not list the same patients")
+    names = [name for name in values.columns if name != "patient_id"]
+    return frame, values[names].to_numpy(float), names
+
+
+def read_training(cohort: str | Path, features: str | Path, repeats: str | Path) -> Training:
+    """The training set from its three files; refuses rows that are not training rows."""
+    frame, values, names = read_rows(cohort, features)
+    strangers = frame.loc[frame["cohort"] != TRAIN, "patient_id"]
+    again = pd.read_parquet(repeats)
+    outside = sorted(set(again["patient_id"]) - set(frame["patient_id"]))
+    if len(strangers) or outside:
+        raise StudyError(f"{cohort}: held-out patients among the training rows: {[*strangers, *outside][:5]}")
+    readers = sorted(set(again["reader"]))
+    third = np.full((len(frame), len(readers), len(names)), np.nan)
+    row = {patient: i for i, patient in enumerate(frame["patient_id"])}
+    for k, reader in enumerate(readers):
+        part = again[again["reader"] == reader]
+        third[[row[patient] for patient in part["patient_id"]], k] = part[names].to_numpy(float)
+    clinical = frame.drop(columns=NOT_VARIABLES)
+    return Training(
+        frame["patient_id"].to_numpy(object),
+        frame["time"].to_numpy(float),
+        frame["event"].to_numpy(int),
+        clinical,
+        values,
+        third,
+        names,
+    )
+
+
+def flow_table(total: int, exclusions: pd.DataFrame, patients: pd.DataFrame) -> pd.DataFrame:
+    """Patient flow: order, step, n, excluded, reason; one row a reason, then one a cohort."""
+    rows = [("patients in the clinical table", total, 0, "")]
+    left = total
+    for floor in ("cohort", "images", "features"):
+        part = exclusions[exclusions["floor"] == floor]
+        if part.empty:
+            continue
+        left -= part["patient_id"].nunique()
+        reasons = part["reason"].str.replace(r"^column .*?: ", "", regex=True).value_counts(sort=True)
+        text = "; ".join(f"{reason} (n = {n})" for reason, n in sorted(reasons.items(), key=lambda x: (-x[1], x[0])))
+        rows.append((f"after the {floor} floor", left, part["patient_id"].nunique(), text))
+    rows += [(cohort, int(n), 0, "") for cohort, n in patients["cohort"].value_counts().sort_index().items() if cohort]
+    table = pd.DataFrame(rows, columns=["step", "n", "excluded", "reason"])
+    table.insert(0, "order", range(1, len(table) + 1))
+    return table

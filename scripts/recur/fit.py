@@ -1,0 +1,48 @@
+"""The whole fit as one function of the training rows: what a resample repeats and what a held-out row never enters."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from recur.models import fit_models, linear_predictor
+from recur.signature import Training, build_signature, out_of_fold_scores, signature_scores, stability
+
+
+class Frozen(NamedTuple):
+    """Everything that was learnt, JSON-ready where it is applied later."""
+
+    signature: dict[str, Any] | None
+    models: dict[str, dict[str, Any]]
+
+
+def fit(train: Training, settings: dict[str, Any], seed: int) -> Frozen:
+    """Stability filter -> ranking -> elastic net -> Cox models -> cut-points, from training rows and a seed only.
+
+    The rules `stability`, `signature` and `models` call the same pieces on the same rows (a test holds their JSON
+    equal); every bootstrap resample and every outer fold of the nested cross-validation calls this function whole.
+    """
+    signature, score = None, None
+    if train.names:
+        icc = stability(train, settings["stability"])
+        signature, _ = build_signature(train, icc, settings, seed)
+        score = second_stage_scores(train, signature, settings, seed)
+    return Frozen(signature, fit_models(train, score, settings))
+
+
+def second_stage_scores(train: Training, signature: dict[str, Any], settings: dict[str, Any], seed: int) -> np.ndarray:
+    """The signature scores (n,) that the second-stage Cox models are fitted on.
+
+    Out of fold by default; in sample (as published, flag 41) inflates the signature's coefficient.
+    """
+    if settings["second_stage"]["scores"] == "in_sample":
+        return signature_scores(signature, train.features, train.names)
+    return out_of_fold_scores(train, settings, seed)
+
+
+def predict(frozen: Frozen, clinical: pd.DataFrame, features: np.ndarray, names: list[str]) -> dict[str, np.ndarray]:
+    """Linear predictor (n,) of every frozen model for any rows; nothing is fitted."""
+    score = signature_scores(frozen.signature, features, names) if frozen.signature is not None else None
+    return {name: linear_predictor(model, clinical, score) for name, model in frozen.models.items()}

@@ -1,0 +1,175 @@
+"""Floors 4 and 5: stable features, ranking, and the elastic-net Cox signature, from training rows only."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from recur.icc import icc_2_1
+from recur.lasso import PATH_TOLERANCE, choose_lambda, cox_path, cross_validate, grouped_folds, lambda_grid
+from recur.ranking import forest_importance, mrmr, somers_d, without_redundant
+
+
+class Training(NamedTuple):
+    """Training rows, the only thing a fit may see. Row i of every array is one patient (or one draw of a resample)."""
+
+    patient_id: np.ndarray  # (n,) original ids, repeated in resamples: folds keep a patient together
+    time: np.ndarray  # (n,) months
+    event: np.ndarray  # (n,) 0/1
+    clinical: pd.DataFrame  # (n, ...) declared variables
+    features: np.ndarray  # (n, p); p = 0 for clinical models
+    repeats: np.ndarray  # (n, readers - 1, p) further readings, NaN where a patient was read once
+    names: list[str]  # p feature names
+
+    def rows(self, index: np.ndarray) -> Training:
+        """The training set of the given rows (repeats allowed); further readings follow their patients."""
+        clinical = self.clinical.iloc[index].reset_index(drop=True)
+        arrays = [array[index] for array in (self.patient_id, self.time, self.event)]
+        return Training(*arrays, clinical, self.features[index], self.repeats[index], self.names)
+
+    @property
+    def read_twice(self) -> np.ndarray:
+        """(n,) whether all readings of the row exist."""
+        if not self.repeats.size:
+            return np.zeros(len(self.time), bool)
+        return np.isfinite(self.repeats[:, :, 0]).all(axis=1)
+
+
+ICC_COLUMNS = ["feature", "n", "icc", "lower", "upper", "stable"]
+RANKING_COLUMNS = ["feature", "mrmr_rank", "mrmr_score", "forest_rank", "forest_importance", "selected"]
+
+
+def stability(train: Training, settings: dict[str, Any]) -> pd.DataFrame:
+    """ICC(2,1) between readings per feature, and which features pass (ICC_COLUMNS); empty when the filter is off."""
+    rule, twice = settings["rule"], train.read_twice
+    if rule == "none" or twice.sum() < settings["min_patients"]:
+        return pd.DataFrame(columns=ICC_COLUMNS)
+    ratings = np.concatenate([train.features[twice, None, :], train.repeats[twice]], axis=1)
+    table = icc_2_1(ratings)
+    value = table["icc"] if rule == "point" else table["lower"]
+    table = table.assign(feature=train.names, n=int(twice.sum()), stable=(value >= settings["threshold"]).to_numpy())
+    return table[ICC_COLUMNS]
+
+
+def usable_columns(train: Training, icc: pd.DataFrame) -> np.ndarray:
+    """Indices of features that passed the stability filter and vary in training."""
+    stable = icc["stable"].to_numpy(bool) if len(icc) else np.ones(len(train.names), bool)
+    spread = train.features.std(axis=0)
+    return np.flatnonzero(stable & (spread > 1e-12 * np.maximum(1, np.abs(train.features).max(axis=0, initial=0))))
+
+
+def rank(train: Training, columns: np.ndarray, settings: dict[str, Any], seed: int) -> tuple[np.ndarray, pd.DataFrame]:
+    """Columns that go on to the elastic net, and the table of both rankings (empty when ranking is off)."""
+    ranking, rho = settings["ranking"], settings["redundancy"]["spearman"]
+    if rho is not None and len(columns):
+        x = train.features[:, columns]
+        relevance = np.abs(somers_d(x, train.time, train.event))
+        columns = columns[without_redundant(x, relevance, rho)]
+    if ranking["kind"] == "none" or not len(columns):
+        return columns, pd.DataFrame(columns=RANKING_COLUMNS)
+    names, keep = [train.names[column] for column in columns], ranking["keep"]
+    x = train.features[:, columns]
+    chosen = mrmr(x, names, train.time, train.event, keep)
+    importance = forest_importance(
+        standardised(x)[0],
+        train.time,
+        train.event,
+        ranking["trees"],
+        ranking["min_samples_leaf"],
+        ranking["permutations"],
+        seed,
+    )
+    order = sorted(range(len(names)), key=lambda i: (-importance[i], names[i]))
+    table = pd.DataFrame({"feature": names, "forest_importance": importance})
+    table["forest_rank"] = pd.Series(np.argsort(order) + 1, index=table.index)
+    table["mrmr_rank"], table["mrmr_score"] = pd.array([pd.NA] * len(names), dtype="Int64"), np.nan
+    for place, (column, score) in enumerate(chosen):
+        table.loc[column, ["mrmr_rank", "mrmr_score"]] = place + 1, score
+    by_mrmr, by_forest = table["mrmr_rank"].notna(), table["forest_rank"] <= keep
+    table["selected"] = np.select([by_mrmr & by_forest, by_mrmr, by_forest], ["both", "mrmr", "forest"], "none")
+    return columns[(by_mrmr | by_forest).to_numpy()], table[RANKING_COLUMNS]
+
+
+def standardised(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Columns with mean 0 and SD 1 (1/n, as glmnet), and the means and SDs."""
+    mean, sd = x.mean(axis=0), x.std(axis=0)
+    return (x - mean) / sd, mean, sd
+
+
+def build_signature(
+    train: Training, icc: pd.DataFrame, settings: dict[str, Any], seed: int
+) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
+    """The signature (JSON-ready: features with mean, sd and weight per SD) and its trace tables.
+
+    Trace: ranking, lasso_path, cv_deviance. An empty signature is a legal result: no feature, score 0.
+    """
+    options = settings["signature"]
+    columns, ranking = rank(train, usable_columns(train, icc), settings, seed)
+    trace = {
+        "ranking": ranking,
+        "lasso_path": pd.DataFrame(columns=["lambda", "feature", "coef"]),
+        "cv_deviance": pd.DataFrame(columns=["lambda", "deviance", "se", "n_nonzero", "chosen"]),
+    }
+    signature = {
+        "features": [],
+        "n": len(train.time),
+        "events": int(train.event.sum()),
+        "n_candidates": len(columns),
+        "l1_ratio": options["l1_ratio"],
+        "lambda": None,
+    }
+    if not len(columns):
+        return signature, trace
+    x, mean, sd = standardised(train.features[:, columns])
+    time, event, l1_ratio = train.time, train.event.astype(bool), options["l1_ratio"]
+    lambdas = lambda_grid(x, time, event, l1_ratio, options["lambdas"], options["lambda_min_ratio"])
+    fold = grouped_folds(train.patient_id, event, options["folds"], np.random.default_rng([seed, 1]))
+    deviance, error = cross_validate(x, time, event, l1_ratio, lambdas, fold)
+    path = cox_path(x, time, event, l1_ratio, lambdas, PATH_TOLERANCE)
+    chosen = choose_lambda(deviance, error, options["lambda_rule"])
+    names = np.array(train.names, object)[columns]
+    marks = np.full(len(lambdas), "", object)
+    marks[choose_lambda(deviance, error, "1se")] = "1se"
+    marks[choose_lambda(deviance, error, "min")] = "min"
+    trace["cv_deviance"] = pd.DataFrame(
+        {"lambda": lambdas, "deviance": deviance, "se": error, "n_nonzero": (path != 0).sum(axis=0), "chosen": marks}
+    )
+    entered = (path != 0).any(axis=1)
+    trace["lasso_path"] = pd.DataFrame(
+        {
+            "lambda": np.tile(lambdas, entered.sum()),
+            "feature": np.repeat(names[entered], len(lambdas)),
+            "coef": path[entered].ravel(),
+        }
+    )
+    weights = path[:, chosen]
+    signature["lambda"] = float(lambdas[chosen])
+    signature["features"] = [
+        {"name": str(names[j]), "weight": float(weights[j]), "mean": float(mean[j]), "sd": float(sd[j])}
+        for j in sorted(np.flatnonzero(weights), key=lambda j: (-abs(weights[j]), names[j]))
+    ]
+    return signature, trace
+
+
+def signature_scores(signature: dict[str, Any], features: np.ndarray, names: list[str]) -> np.ndarray:
+    """Score (n,) of each row of features (n, p): the weighted sum of z-scored features, 0 for an empty signature."""
+    place = {name: j for j, name in enumerate(names)}
+    score = np.zeros(len(features))
+    for feature in signature["features"]:
+        score += feature["weight"] * (features[:, place[feature["name"]]] - feature["mean"]) / feature["sd"]
+    return score
+
+
+def out_of_fold_scores(train: Training, settings: dict[str, Any], seed: int) -> np.ndarray:
+    """Score (n,) of every training row by a signature built without its patient (stability, ranking and all)."""
+    rng = np.random.default_rng([seed, 2])
+    fold = grouped_folds(train.patient_id, train.event, settings["second_stage"]["folds"], rng)
+    score = np.zeros(len(train.time))
+    for number in np.unique(fold):
+        part = train.rows(np.flatnonzero(fold != number))
+        signature, _ = build_signature(part, stability(part, settings["stability"]), settings, seed)
+        held = fold == number
+        score[held] = signature_scores(signature, train.features[held], train.names)
+    return score

@@ -1,0 +1,49 @@
+"""Rank the stable features and build the radiomics signature, from training rows only."""
+
+import argparse
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from recur.analysis_set import read_training
+from recur.cli import reported
+from recur.fit import second_stage_scores
+from recur.signature import build_signature, signature_scores
+from recur.tables import write_json, write_table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cohort", required=True)
+    parser.add_argument("--features", required=True)
+    parser.add_argument("--repeats", required=True)
+    parser.add_argument("--icc", required=True)
+    parser.add_argument("--settings", type=json.loads, required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--labels", type=json.loads, required=True, help="analysis and endpoint, as JSON")
+    parser.add_argument("--signature", required=True)
+    parser.add_argument("--trace", required=True, help="folder of the trace tables")
+    parser.add_argument("--scores", required=True, help="training scores, in sample and as the second stage sees them")
+    args = parser.parse_args()
+    train = read_training(args.cohort, args.features, args.repeats)
+    signature, trace = build_signature(train, pd.read_csv(args.icc), args.settings, args.seed)
+    second = second_stage_scores(train, signature, args.settings, args.seed)
+    columns = ["name", "weight", "mean", "sd"]
+    trace["weights"] = pd.DataFrame(signature["features"], columns=columns).rename(columns={"name": "feature"})
+    for name, table in trace.items():
+        write_table(table.assign(**args.labels), Path(args.trace) / f"{name}.csv")
+    scores = pd.DataFrame(
+        {
+            "patient_id": train.patient_id,
+            "score": signature_scores(signature, train.features, train.names),
+            "second_stage": second,
+        }
+    )
+    write_table(scores, args.scores)  # Parquet: the second stage needs every digit
+    write_json(args.labels | signature, args.signature)
+
+
+if __name__ == "__main__":
+    with reported():
+        main()
