@@ -1,0 +1,44 @@
+"""The unmodified pyradiomics extractor with a study's settings: the definition of every value, and the fallback."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+from radiomics.featureextractor import RadiomicsFeatureExtractor
+
+from recur.features.resample import Case, placed
+from recur.features.sets import class_features
+
+logging.getLogger("radiomics").setLevel(logging.CRITICAL + 1)  # one line per feature class and region otherwise
+
+
+def extractor(extraction: dict[str, Any], resample: bool) -> RadiomicsFeatureExtractor:
+    """pyradiomics' extractor without diagnostics; `resample` False for images that are resampled already."""
+    settings: dict[str, Any] = {
+        "binWidth": extraction["bin_width"],
+        "padDistance": extraction["pad_distance"],
+        "interpolator": extraction["interpolator"],
+        "additionalInfo": False,
+    }
+    if resample:
+        settings["resampledPixelSpacing"] = list(extraction["spacing_mm"])
+    made = RadiomicsFeatureExtractor(**settings)
+    made.disableAllImageTypes()
+    for kind in extraction["image_types"]:
+        made.enableImageTypeByName(kind)
+    made.enabledFeatures = class_features(extraction["feature_set"])
+    return made
+
+
+def plain_features(case: Case, mask: np.ndarray, extraction: dict[str, Any]) -> dict[str, Any]:
+    """Features of one region by plain pyradiomics: the image is the crop, the mask (and so the grid) the whole image's.
+
+    mask: bool (z, y, x) in the crop.
+    """
+    whole = np.zeros(case.full_size[::-1], np.uint8)
+    whole[tuple(slice(k, k + n) for k, n in zip(case.offset[::-1], mask.shape, strict=True))] = mask
+    crop_origin = case.origin + case.direction.reshape(3, 3) @ (case.offset * case.spacing)
+    image = placed(case.image, case, crop_origin)
+    return extractor(extraction, resample=True).execute(image, placed(whole, case, case.origin))

@@ -1,0 +1,80 @@
+"""Which features a study extracts: the names and their one order, in which every table's columns stand."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable
+
+from radiomics import getFeatureClasses
+
+from recur.tables import StudyError
+
+REGIONS = ("tumour", "rim")
+TEXTURES = ("glcm", "glrlm", "glszm", "gldm", "ngtdm")
+SUBBANDS = tuple("".join(band) for band in itertools.product("HL", repeat=3))
+IMAGES = {"Original": ("original",), "Wavelet": tuple(f"wavelet-{band}" for band in SUBBANDS)}
+
+# Nine shape features chosen by hand: 9 + 9 x 93 is the only split of 846 that pyradiomics 2.1 or later allows.
+# The paper names none of them; this is a reading, not a fact.
+SHAPE_JI846 = (
+    "VoxelVolume",
+    "SurfaceArea",
+    "SurfaceVolumeRatio",
+    "Sphericity",
+    "Maximum3DDiameter",
+    "MajorAxisLength",
+    "MinorAxisLength",
+    "Elongation",
+    "Flatness",
+)
+FEATURE_SETS = ("full851", "ji846")
+
+
+def class_features(feature_set: str) -> dict[str, list[str]]:
+    """Feature class -> feature names, in order; deprecated features of pyradiomics are left out as by its default."""
+    if feature_set not in FEATURE_SETS:
+        raise StudyError(f"feature_set {feature_set!r} is unknown; use one of {', '.join(FEATURE_SETS)}")
+    classes = getFeatureClasses()
+    named = {
+        name: sorted(feature for feature, deprecated in classes[name].getFeatureNames().items() if not deprecated)
+        for name in ("shape", "firstorder", *TEXTURES)
+    }
+    if feature_set == "ji846":
+        named["shape"] = [feature for feature in named["shape"] if feature in SHAPE_JI846]
+    return named
+
+
+def feature_names(feature_set: str, image_types: Iterable[str]) -> list[str]:
+    """Names `<image type>_<class>_<feature>` of one region and phase, shape first (once), then image by image.
+
+    851 (`full851`) or 846 (`ji846`) names for Original and Wavelet. Raises StudyError for anything else.
+    """
+    image_types = list(image_types)
+    unknown = [kind for kind in image_types if kind not in IMAGES]
+    if unknown:
+        raise StudyError(
+            f"image type {unknown[0]!r} is not offered (its values depend on the padded box of each region); "
+            f"use {', '.join(IMAGES)}"
+        )
+    if "Original" not in image_types:
+        raise StudyError("image_types must contain Original")
+    classes = class_features(feature_set)
+    names = [f"original_shape_{feature}" for feature in classes.pop("shape")]
+    for image in (image for kind in IMAGES if kind in image_types for image in IMAGES[kind]):
+        names += [f"{image}_{name}_{feature}" for name, features in classes.items() for feature in features]
+    return names
+
+
+def column_names(phases: Iterable[str], regions: Iterable[str], names: list[str]) -> list[str]:
+    """Columns `<phase>_<region>_<image type>_<class>_<feature>`: phases in the order given, then regions."""
+    return [f"{phase}_{region}_{name}" for phase in phases for region in regions for name in names]
+
+
+def count_by_class(names: Iterable[str]) -> dict[str, dict[str, int]]:
+    """Image type -> class -> number of features, of the names of one region and phase."""
+    counted = Counter(tuple(name.split("_")[:2]) for name in names)
+    table: dict[str, dict[str, int]] = {}
+    for (image, feature_class), n in counted.items():
+        table.setdefault(image, {})[feature_class] = n
+    return table
