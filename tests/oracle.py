@@ -32,7 +32,7 @@ def rows(frame: pd.DataFrame, item: dict) -> pd.DataFrame:
     frame = frame.assign(pcm=(frame["event"] == 1).astype(int)) if "etime" in frame else frame
     for condition in re.split(r"[&;]", item["input"]["rows"]):
         condition = condition.strip()
-        match = re.fullmatch(r"(\w+) == '?([\w.]+)'?", condition)
+        match = re.fullmatch(r"(\w+) == '?([^']+)'?", condition)
         if match:
             frame = frame[frame[match[1]].astype(str) == match[2]]
         elif condition.startswith("complete in") or condition.endswith("not missing"):
