@@ -11,7 +11,7 @@ import types
 from collections.abc import Iterator
 
 import numpy as np
-from radiomics import base, cMatrices, cShape, firstorder, glcm
+from radiomics import base, cMatrices, cShape, firstorder, glcm, glrlm
 
 from recur.features.shape import mesh_coefficients
 from recur.features.texture import matrix_functions
@@ -30,7 +30,9 @@ def accelerated() -> Iterator[None]:
         (features, "getFeatureNames", classmethod(_feature_names)),  # inspected once per class, not once per image
         (features, "_applyBinning", apply_binning),  # discretised once per image for six classes, numpy min and max
         (first, "_initCalculation", first_counts),  # histogram counts come from that same discretisation
-        (firstorder, "numpy", _nan_free_numpy()),  # the voxels hold no NaN: no NaN handling, one pass of percentiles
+        (firstorder, "numpy", _first_order_numpy()),  # the voxels hold no NaN: no NaN handling, percentiles in one pass
+        (glcm, "numpy", _numpy(nanmean=_nanmean)),  # nanmean of 13 angles: its NaN handling only where there is a NaN
+        (glrlm, "numpy", _numpy(nanmean=_nanmean)),  # as for glcm
         (co, "_calculateCoefficients", _glcm_coefficients),  # sums over i + j and abs(i - j) in one pass each
         (co, "getMCCFeatureValue", _glcm_mcc),  # Q as a matrix product
         (cShape, "calculate_coefficients", mesh_coefficients),  # not all pairs of vertices
@@ -83,8 +85,16 @@ def _shared_binning():
     return apply_binning, first_counts
 
 
-def _nan_free_numpy() -> types.SimpleNamespace:
-    """numpy as the first-order module uses it, for arrays without NaN (robust deviation brings its own and is let by)."""
+def _numpy(**changed) -> types.SimpleNamespace:
+    """numpy with some functions changed, to stand for a pyradiomics module's `numpy`."""
+    return types.SimpleNamespace(**{**vars(np), **changed})
+
+
+def _nanmean(a, axis, keepdims=False):
+    return (np.nanmean if np.isnan(a).any() else np.mean)(a, axis, keepdims=keepdims)
+
+
+def _first_order_numpy() -> types.SimpleNamespace:
     asked: dict = {}
 
     def nanpercentile(a, q, axis=None):
@@ -93,24 +103,18 @@ def _nan_free_numpy() -> types.SimpleNamespace:
             asked.update(array=a, values=dict(zip(quantiles, np.percentile(a, quantiles, axis=1), strict=True)))
         return asked["values"][q]
 
-    def nanmean(a, axis, keepdims=False):
-        return (np.nanmean if np.isnan(a).any() else np.mean)(a, axis, keepdims=keepdims)
-
     def power(a, n):
         return {2: lambda: a * a, 3: lambda: a * a * a, 4: lambda: (a * a) * (a * a)}[n]()
 
-    return types.SimpleNamespace(
-        **{
-            **vars(np),
-            "nanpercentile": nanpercentile,
-            "nanmedian": lambda a, axis: nanpercentile(a, 50, axis),
-            "nanmean": nanmean,
-            "nansum": np.sum,
-            "nanmin": np.min,
-            "nanmax": np.max,
-            "nanstd": np.std,
-            "power": power,
-        }
+    return _numpy(
+        nanpercentile=nanpercentile,
+        nanmedian=lambda a, axis: nanpercentile(a, 50, axis),
+        nanmean=_nanmean,  # robust mean absolute deviation marks voxels by NaN
+        nansum=np.sum,
+        nanmin=np.min,
+        nanmax=np.max,
+        nanstd=np.std,
+        power=power,
     )
 
 

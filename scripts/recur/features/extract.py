@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from recur.features.sets import REGIONS, feature_names
 from recur.tables import StudyError
 
 FLAGS = {"tumour": 1, "rim": 2}
+WAVELET_REACH = 6  # voxels
 SETTINGS = ("spacing_mm", "bin_width", "image_types", "feature_set", "interpolator", "pad_distance")
 
 sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # jobs run side by side, and sums keep one order
@@ -49,24 +51,18 @@ def check_extraction(extraction: dict[str, Any]) -> None:
 def load_case(path: str | Path) -> Case:
     """Read a case .npz of floor 2. Raises ValueError when it is missing, broken or not a case."""
     try:
-        with np.load(path) as stored:
-            spacing, direction, offset = (
-                np.asarray(stored[key], kind)
-                for key, kind in (("spacing", float), ("direction", float), ("offset", int))
-            )
-            corner = np.asarray(stored["origin"], float)
-            case = Case(
+        with np.load(path, allow_pickle=False) as stored:
+            return Case(
                 image=np.ascontiguousarray(stored["image"], np.float32),
                 labels=stored["labels"],
-                spacing=spacing,
-                origin=corner - direction.reshape(3, 3) @ (offset * spacing),
-                direction=direction,
-                full_size=np.asarray(stored["full_size"], int),
-                offset=offset,
+                spacing=stored["spacing"].astype(float),
+                origin=stored["full_origin"].astype(float),
+                direction=stored["direction"].astype(float),
+                full_size=stored["full_size"].astype(int),
+                offset=stored["offset"].astype(int),
             )
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"stored case cannot be read ({type(error).__name__}); make it again") from error
-    return case
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{Path(path).name}: not a readable case ({type(error).__name__}); run cases again") from None
 
 
 def extract_case(case: Case, extraction: dict[str, Any]) -> dict[str, float]:
@@ -107,7 +103,8 @@ def _region_features(case: Case, mask: np.ndarray, extraction: dict, coefficient
         return plain_features(case, mask, extraction)
     if not coefficients:
         coefficients.append(spline_coefficients(case.image))
-    image = resampled_image(case, coefficients[0], box)
+    needed = _wavelet_reach(region)
+    image, region = resampled_image(case, coefficients[0], box)[needed], region[needed]
     if np.ptp(image[region > 0]) == 0:
         return plain_features(case, mask, extraction)
     on_grid = [sitk.GetImageFromArray(array) for array in (image, region)]
@@ -115,6 +112,19 @@ def _region_features(case: Case, mask: np.ndarray, extraction: dict, coefficient
         grid.SetSpacing(box.spacing.tolist())
     with accelerated():
         return extractor(extraction, resample=False).execute(*on_grid)
+
+
+def _wavelet_reach(region: np.ndarray) -> tuple[slice, ...]:
+    """The part of pyradiomics' box that its coif1 wavelet (6 taps) reads for the region's voxels, (z, y, x).
+
+    An axis with less room than that on either side stays whole: the filter then wraps round the box.
+    """
+    low, high = (index[::-1] for index in bounds(region > 0))
+    enough = (low >= WAVELET_REACH) & (high + WAVELET_REACH < region.shape)
+    return tuple(
+        slice(k - WAVELET_REACH, m + WAVELET_REACH + 1) if cut else slice(None)
+        for k, m, cut in zip(low, high, enough, strict=True)
+    )
 
 
 def _flat(mask: np.ndarray) -> bool:

@@ -70,7 +70,7 @@ def region_box(case: Case, mask: np.ndarray, spacing_mm: np.ndarray, pad: int) -
     needed_low = np.maximum(np.floor(box.start) - margin, 0)
     needed_high = np.minimum(np.ceil(reach) + margin, case.full_size - 1)
     if (needed_low < case.offset).any() or (needed_high > crop_end - 1).any():
-        raise ValueError(f"stored crop is too small for pad_distance {pad}: lower pad_distance or make the case again")
+        raise ValueError(f"stored crop is too small for pad_distance {pad}; lower it, or raise pad_mm of the regions")
     return box
 
 

@@ -6,6 +6,7 @@ marching-cubes case, and diameters are searched among the vertices that can be e
 
 from __future__ import annotations
 
+import contextlib
 from functools import lru_cache
 
 import numpy as np
@@ -72,10 +73,8 @@ def _diameters(mask: np.ndarray, spacing: np.ndarray) -> tuple[float, ...]:
     vertices = _vertices(mask)
     found = [np.sqrt(_farthest_in_planes(vertices, axis, spacing)) for axis in range(3)]
     ends = vertices[_row_ends(vertices, 0) & _row_ends(vertices, 1) & _row_ends(vertices, 2)] * (spacing / 2)
-    try:
+    with contextlib.suppress(QhullError):  # flat or tiny: all pairs
         ends = ends[ConvexHull(ends).vertices]
-    except QhullError:  # flat or tiny: all pairs
-        pass
     found.append(np.sqrt(kernels.farthest(np.ascontiguousarray(ends), np.array([0, len(ends)]))))
     return tuple(float(d) for d in found)
 

@@ -1,0 +1,53 @@
+"""Results of single cases on disk, shared by studies: keyed by content, settings, sources and versions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+LIBRARIES = ("pyradiomics", "numba", "numpy", "scipy", "SimpleITK", "PyWavelets")
+
+
+def versions() -> dict[str, str]:
+    """Installed version of every library that a value depends on."""
+    return {name: version(name) for name in LIBRARIES}
+
+
+def feature_key(case: str, extraction: dict[str, Any]) -> str:
+    """SHA-256 of a case's own key (the name of its file), the settings, this package's sources and the libraries."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    parts = {
+        "case": Path(case).stem,
+        "extraction": json.loads(json.dumps(extraction), parse_int=float),  # 25 and 25.0 are one setting
+        "sources": [[source.name, hashlib.sha256(source.read_bytes()).hexdigest()] for source in sources],
+        "versions": versions(),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def cached_features(path: Path, extract: Callable[[], dict[str, float]]) -> dict[str, float]:
+    """The features stored at `path`; where there are none, or they cannot be read, made by `extract` and stored."""
+    stored = _read(path)
+    if stored is None:
+        stored = extract()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.stem}.{os.getpid()}.part.npz")
+        np.savez(partial, names=np.array(list(stored)), values=np.array(list(stored.values()), float))
+        partial.replace(path)
+    return stored
+
+
+def _read(path: Path) -> dict[str, float] | None:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return dict(zip(stored["names"].tolist(), stored["values"].tolist(), strict=True))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
