@@ -69,14 +69,14 @@ def patient_rng(seed: int, patient_id: str, purpose: str) -> np.random.Generator
 
 
 def draw_anatomy(diameter_mm: float, rng: np.random.Generator) -> Anatomy:
-    """Liver, tumour of the given largest diameter and vessels; one tumour in four lies near the capsule."""
+    """Liver, tumour of the given largest diameter and vessels; one tumour in four touches the capsule."""
     liver_axes = np.array([52.0, 44.0, 40.0]) * rng.uniform(0.95, 1.05, 3)
     # The waves on its surface lengthen the largest diameter of a ball by about this factor.
-    radius = diameter_mm / 2 / 1.07
+    radius = diameter_mm / 2 / 1.035
     direction = rng.standard_normal(3)
     direction /= np.linalg.norm(direction)
     if rng.random() < 0.25:
-        centre = direction * (liver_axes - radius - rng.uniform(4.0, 7.0))
+        centre = direction * (liver_axes - radius - rng.uniform(-3.0, 3.0))
     else:
         centre = direction * (liver_axes - radius - RIM_MM - 3.0) * rng.uniform(0.0, 0.9)
     waves = np.concatenate([rng.normal(0, 1.8, (4, 3)), rng.uniform(0, 2 * np.pi, (4, 1))], axis=1)
@@ -151,7 +151,7 @@ def render(
     rim_mean = shown * (16 + 12 * rim_enhancement)
     rim_texture = 3 + shown * 5 * np.logaddexp(0, rim_enhancement + 1.5)
     in_rim = (tumour_d >= 0) & (tumour_d < RIM_MM) & (liver_d < 0)
-    in_tumour = (tumour_d < 0) & (liver_d < 0)
+    in_tumour = tumour_d < 0
     image[in_rim] += (rim_mean + rim_texture * _field(in_rim, scanner, rng)[in_rim]).astype(np.float32)
     image[in_tumour] = (tumour_hu + texture * _field(in_tumour, scanner, rng)[in_tumour]).astype(np.float32)
 
@@ -205,7 +205,8 @@ def write_patient(rows: pd.DataFrame, truth: pd.Series, seed: int, root: Path) -
         points = grid_points(scanner, rng.normal(0, 1.0, 3))
         factors = float(truth["heterogeneity"]), float(truth["rim_enhancement"])
         image = render(anatomy, scanner, phase, points, *factors, rng)
-        liver = (liver_distance(anatomy, points) < 0).astype(np.uint8)
+        # A liver mask holds its tumour, bulging parts included.
+        liver = (np.minimum(liver_distance(anatomy, points), tumour_distance(anatomy, points)) < 0).astype(np.uint8)
         first = readings.iloc[0]
         dicom = not Path(first["image"]).suffix
         if dicom:
