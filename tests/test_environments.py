@@ -15,9 +15,11 @@ LOCK = dict(re.findall(r"^([a-z0-9._-]+)==([^ ;\\]+)", (ENVS / "requirements.txt
 BUILD = dict(re.findall(r"^([a-z0-9._-]+)==([^ ;\\]+)", (ENVS / "build.txt").read_text(), re.M))
 CONDA = sorted(path.stem for path in ENVS.glob("*.yaml"))
 LOCK_NAME = {"matplotlib-base": "matplotlib"}
+OWN = {"recur", "figures"}
 CONDA_ONLY = {"python", "pip", "c-compiler"}
 IMPORT_NAME = {
     "matplotlib-base": "matplotlib",
+    "pillow": "PIL",
     "pyyaml": "yaml",
     "pywavelets": "pywt",
     "scikit-learn": "sklearn",
@@ -64,14 +66,15 @@ def imported(path: Path, seen: set[Path]) -> set[str]:
         else:
             continue
         for module in modules:
-            if module.split(".")[0] != "recur":
-                names.add(module.split(".")[0])
+            top = module.split(".")[0]
+            if top not in OWN:
+                names.add(top)
                 continue
             stem = ROOT / "scripts" / Path(*module.split("."))
             for file in (stem.with_suffix(".py"), stem / "__init__.py"):
                 if file.exists():
                     names |= imported(file, seen)
-    return names - sys.stdlib_module_names - {"recur"}
+    return names - sys.stdlib_module_names
 
 
 @pytest.mark.parametrize("name", CONDA)
