@@ -1,4 +1,4 @@
-"""Rule cases: the cropped cases of a batch, their table and a picture per patient; a bad case is named, others go on."""
+"""Rule cases: the cropped cases of a batch, their table and a picture per patient; bad ones are named, others go on."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-
 from recur.cli import reported
 from recur.images.case import Case, cached_case
 from recur.images.qc import draw_patient, save_picture
 from recur.tables import StudyError, read_table, write_table
 
-COLUMNS = (
-    "patient_id phase reader case status reason flags tumour_voxels tumour_ml rim_voxels rim_ml shell_fraction "
-    "diameter_mm spacing_x spacing_y spacing_z size_x size_y size_z bits"
-).split()
+IDENTITY = ["patient_id", "phase", "reader", "case", "status", "reason", "flags"]
+REGIONS = ["tumour_voxels", "tumour_ml", "rim_voxels", "rim_ml", "shell_fraction", "diameter_mm"]
+GEOMETRY = ["spacing_x", "spacing_y", "spacing_z", "size_x", "size_y", "size_z", "bits"]
 QC_READER = "reader1"
 
 
@@ -62,7 +60,7 @@ def main() -> None:
                     draw_patient(row["patient_id"], panels, args.synthetic), args.qc / f"{row['patient_id']}.png"
                 )
             panels = [] if last else panels
-        write_table(pd.DataFrame(records, columns=COLUMNS), args.output)
+        write_table(pd.DataFrame(records, columns=IDENTITY + REGIONS + GEOMETRY), args.output)
 
 
 def caption(record: dict[str, Any]) -> str:

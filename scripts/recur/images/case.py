@@ -23,10 +23,13 @@ from recur.tables import StudyError
 TUMOUR, RIM, LIVER = 1, 2, 4  # bits of the label map
 BITS = {"tumour": TUMOUR, "rim": RIM, "liver": LIVER}
 
-# Beyond the padded box of the regions: at 20 input voxels a cubic B-spline of the crop, in float32, equals that of the
-# whole image bit for bit (its pole is 0.268: the influence of a cut falls 3.7 times a voxel).
-SPLINE_MARGIN_VOXELS = 20
-PAD_MM = 10.0  # pyradiomics' padDistance of 10 voxels of 1 mm; `pad_mm` in the regions settings overrides it
+# The crop must hold the box that pyradiomics resamples (regions + padDistance, rounded outwards on the new grid) and 20
+# input voxels more: there a cubic B-spline of the crop, in float32, equals that of the whole image bit for bit (its
+# pole is 0.268: the influence of the cut falls 3.7 times a voxel).
+SPLINE_VOXELS = 20
+ROUNDING_VOXELS = 2
+# (padDistance + 1.5) x output spacing for pyradiomics' 10 voxels of 1 mm; `pad_mm` in the settings overrides it.
+PAD_MM = 11.5
 THICK_SLICE_RATIO = 3.0
 
 
@@ -52,7 +55,8 @@ class Case(NamedTuple):
 def make_case(row: Mapping[str, str | None], regions: Mapping[str, Any]) -> Case:
     """Read image and masks of one manifest row, check them, make the rim, crop.
 
-    `regions`: rim_mm (None or 0: no rim), min_shell_fraction, hu_window, rim_hu_floor, each may be None.
+    `regions`: rim_mm (None or 0: no rim), min_shell_fraction, hu_window, rim_hu_floor, each may be None; pad_mm, the
+    room left for resampling, only where extraction pads more than 10 voxels of 1 mm.
     Raises StudyError with the cause in one line; the caller adds patient, phase and reader.
     """
     image = _named("image", read_image, row["image"])
@@ -80,7 +84,7 @@ def make_case(row: Mapping[str, str | None], regions: Mapping[str, Any]) -> Case
 
     box = bounding_box((labels & (TUMOUR | RIM)) > 0)
     pad_mm = regions.get("pad_mm", PAD_MM)
-    margin = [int(np.ceil(pad_mm / step)) + SPLINE_MARGIN_VOXELS for step in spacing[::-1]]
+    margin = [int(np.ceil(pad_mm / step)) + SPLINE_VOXELS + ROUNDING_VOXELS for step in spacing[::-1]]
     box = widen(box, margin, labels.shape)
     counts = {name: int(((labels & bit) > 0).sum()) for name, bit in (("tumour", TUMOUR), ("rim", RIM))}
     ml = float(np.prod(spacing)) / 1000

@@ -51,7 +51,7 @@ def save_picture(picture: Image.Image, path: Path) -> None:
     """Write the PNG under a temporary name first."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    picture.save(partial, format="PNG")
+    picture.save(partial, format="PNG", compress_level=1)
     partial.replace(path)
 
 

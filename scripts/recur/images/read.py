@@ -26,6 +26,7 @@ DIRECTION_TOLERANCE = 1e-4
 LATTICE_TOLERANCE = 0.1  # voxels: how far a SEG frame or contour plane may lie from the image's own planes
 
 FORMATS = {".nii": "nifti", ".nii.gz": "nifti", ".nrrd": "nrrd", ".nhdr": "nrrd", ".mha": "mha", ".mhd": "mha"}
+READERS = {"nifti": "NiftiImageIO", "nrrd": "NrrdImageIO", "mha": "MetaImageIO"}  # asking each costs time
 SEG_STORAGE = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")  # segmentation, label map
 RTSTRUCT_STORAGE = "1.2.840.10008.5.1.4.1.1.481.3"
 SLICE_TAGS = [
@@ -97,9 +98,7 @@ def read_image(path: str | Path) -> Volume:
         raise StudyError(f"{path.name}: one DICOM file is not a volume; give the folder that holds the series")
     else:
         raise StudyError(f"{path.name}: unknown image format; use {', '.join(FORMATS)} or a DICOM series folder")
-    if not np.isfinite(volume.voxels).all():
-        bad = int((~np.isfinite(volume.voxels)).sum())
-        raise StudyError(f"{path.name}: {bad} voxels are NaN or infinite; replace them before the study")
+    _check_finite(volume.voxels, path)
     return volume
 
 
@@ -177,9 +176,9 @@ def _read_file(path: Path, pixel_type: int = sitk.sitkUnknown) -> sitk.Image:
     """Read a NIfTI, NRRD or MetaImage file as one scalar 3-D volume."""
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
+    reader.SetImageIO(READERS[_format(path)])
     reader.SetOutputPixelType(pixel_type)
     try:
-        stored = _stored_bytes(path)
         reader.ReadImageInformation()
         size = reader.GetSize()
         if len(size) < 3 or any(n != 1 for n in size[3:]):
@@ -189,10 +188,8 @@ def _read_file(path: Path, pixel_type: int = sitk.sitkUnknown) -> sitk.Image:
             )
         if reader.GetNumberOfComponents() != 1:
             raise StudyError(f"{path.name}: {reader.GetNumberOfComponents()} values per voxel, one is needed")
-        if reader.HasMetaDataKey("bitpix"):  # ITK fills what a short NIfTI file lacks with noise, without a word
-            needed = float(reader.GetMetaData("vox_offset")) + np.prod(size) * int(reader.GetMetaData("bitpix")) / 8
-            if stored < needed:
-                raise StudyError(f"{path.name}: truncated, {stored} of {needed:.0f} bytes; copy it again")
+        if _format(path) == "nifti":
+            _check_nifti(path, reader)
         reader.SetExtractSize([*size[:3], *(0 for _ in size[3:])])
         return reader.Execute()
     except (EOFError, zlib.error, gzip.BadGzipFile):
@@ -201,12 +198,24 @@ def _read_file(path: Path, pixel_type: int = sitk.sitkUnknown) -> sitk.Image:
         raise StudyError(f"{path.name}: cannot be read ({_itk_cause(error)})") from None
 
 
-def _stored_bytes(path: Path) -> int:
-    """Length of the file, unpacked when it is a .gz: ITK does not check gzip's own checksum."""
-    if path.suffix.lower() != ".gz":
-        return path.stat().st_size
-    with gzip.open(path) as stream:
-        return sum(len(block) for block in iter(lambda: stream.read(1 << 20), b""))
+def _check_nifti(path: Path, reader: sitk.ImageFileReader) -> None:
+    """What ITK passes over in silence: gzip's checksum, missing bytes (it fills in noise), NaN (it makes them 0)."""
+    data = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
+    header = {key: int(float(reader.GetMetaData(key))) for key in ("vox_offset", "bitpix", "datatype")}
+    voxels = int(np.prod(reader.GetSize()))
+    needed = header["vox_offset"] + voxels * header["bitpix"] // 8
+    if len(data) < needed:
+        raise StudyError(f"{path.name}: truncated, {len(data)} of {needed} bytes; copy it again")
+    if header["datatype"] in (16, 64):  # float32, float64
+        order = "<" if data[0] in (348 % 256, 540 % 256) else ">"  # the first number is the header's length
+        values = np.frombuffer(data, f"{order}f{header['bitpix'] // 8}", voxels, header["vox_offset"])
+        _check_finite(values, path)
+
+
+def _check_finite(values: np.ndarray, path: Path) -> None:
+    if not np.isfinite(values).all():
+        bad = int((~np.isfinite(values)).sum())
+        raise StudyError(f"{path.name}: {bad} voxels are NaN or infinite; replace them before the study")
 
 
 def _itk_cause(error: RuntimeError) -> str:
@@ -355,7 +364,7 @@ def _read_seg(data: pydicom.Dataset, label: str, grid: Grid, path: Path) -> np.n
         position = np.array(group(frames[i], "PlanePositionSequence").ImagePositionPatient, dtype=float)
         cosines = np.array(group(frames[i], "PlaneOrientationSequence").ImageOrientationPatient, dtype=float)
         spacing = np.array(group(frames[i], "PixelMeasuresSequence").PixelSpacing, dtype=float)
-        # corner, one column on, one row on, far corner: the frame must step the lattice voxel by voxel, in any direction
+        # corner, next column, next row, far corner: the frame must step the lattice voxel by voxel, in any direction
         column, row = cosines[:3] * spacing[1], cosines[3:] * spacing[0]
         far = position + column * (pixels.shape[1] - 1) + row * (pixels.shape[0] - 1)
         exact = grid.to_index(np.array([position, position + column, position + row, far]))
@@ -369,8 +378,8 @@ def _read_seg(data: pydicom.Dataset, label: str, grid: Grid, path: Path) -> np.n
         if not (on_lattice and (np.abs(steps).sum(axis=1) == 1).all() and inside):
             where = " ".join(f"{v:.3f}" for v in position)
             raise StudyError(
-                f"{path.name}: SEG frame {i + 1} (position {where}, pixel {spacing[1]:.4f} x {spacing[0]:.4f} mm) does not "
-                f"lie on the image's grid: image {grid}; use the series it was drawn on"
+                f"{path.name}: SEG frame {i + 1} (position {where}, pixel {spacing[1]:.4f} x {spacing[0]:.4f} mm) "
+                f"does not lie on the image's grid: image {grid}; use the series it was drawn on"
             )
         mask[index[:, 2], index[:, 1], index[:, 0]] = True
     return mask
@@ -388,15 +397,15 @@ def _read_rtstruct(data: pydicom.Dataset, label: str, grid: Grid, path: Path) ->
         if not str(item.ContourGeometricType).startswith("CLOSED"):
             continue
         points = grid.to_index(np.array(item.ContourData, dtype=float).reshape(-1, 3))
-        points = np.round(points, 4)  # text coordinates: points meant for a voxel's centre shall fall on it
+        points = np.round(points, 6)  # without floating-point noise a point meant for a voxel centre falls on it
         plane = int(np.round(points[0, 2]))
         off = np.abs(points[:, 2] - plane).max()
         outside = (points < -1).any() or (points > grid.size).any() or not 0 <= plane < grid.size[2]
         if off > LATTICE_TOLERANCE or outside:
             where = "outside the image" if outside else f"{off:.2f} slices off the nearest slice"
             raise StudyError(
-                f"{path.name}: a contour of ROI {rois[number]!r} does not lie on the image's grid ({where}): image {grid}; "
-                "use the series it was drawn on"
+                f"{path.name}: a contour of ROI {rois[number]!r} does not lie on the image's grid ({where}): "
+                f"image {grid}; use the series it was drawn on"
             )
         slices.setdefault(plane, []).append(points[:, :2])
     mask = np.zeros(grid.size[::-1], dtype=bool)
