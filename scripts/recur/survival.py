@@ -198,15 +198,14 @@ def _logrank_moments(time, event, group, strata) -> tuple[np.ndarray, np.ndarray
     return observed, expected, variance, levels
 
 
-def censoring_survival(time: ArrayLike, event: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Kaplan-Meier G of the censoring time: distinct times (J,), G at each, and the numbers at risk of it.
+def censoring_survival(time: ArrayLike, event: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Kaplan-Meier G of the censoring time: distinct times (J,) and G at each.
 
     At a time with both, the events leave the risk set before the censorings, as R prodlim and survival do; every
     inverse-probability weight here uses G just before an event, G(t-).
     """
     times, n_risk, n_event, n_censor = _counts(time, event)
-    at_risk = n_risk - n_event
-    return times, np.cumprod(1 - n_censor / np.maximum(at_risk, 1)), at_risk
+    return times, np.cumprod(1 - n_censor / np.maximum(n_risk - n_event, 1))
 
 
 def before(times: np.ndarray, values: np.ndarray, t: ArrayLike) -> np.ndarray:
