@@ -4,7 +4,6 @@ import argparse
 import json
 
 import pandas as pd
-
 from recur.analysis_set import make_analysis_set, select_features, split_sets
 from recur.cli import reported
 from recur.tables import write_table

@@ -5,12 +5,11 @@ import json
 from pathlib import Path
 
 import pandas as pd
-
 from recur.analysis_set import read_training
 from recur.cli import reported
 from recur.models import coefficient_table, fit_models
 from recur.nomogram import nomogram_tables
-from recur.tables import write_json, write_table
+from recur.tables import labelled, write_json, write_table
 
 
 def main() -> None:
@@ -30,8 +29,8 @@ def main() -> None:
     models = fit_models(train, score, args.settings)
     for name, model in models.items():
         write_json(args.labels | model, Path(args.models) / f"{name}.json")
-    write_table(coefficient_table(train, score, models, args.settings).assign(**args.labels), args.coefficients)
-    write_table(nomogram_tables(models).assign(**args.labels), args.nomogram)
+    write_table(labelled(coefficient_table(train, score, models, args.settings), args.labels), args.coefficients)
+    write_table(labelled(nomogram_tables(models), args.labels), args.nomogram)
 
 
 if __name__ == "__main__":

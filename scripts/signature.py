@@ -5,12 +5,11 @@ import json
 from pathlib import Path
 
 import pandas as pd
-
 from recur.analysis_set import read_training
 from recur.cli import reported
 from recur.fit import second_stage_scores
 from recur.signature import build_signature, signature_scores
-from recur.tables import write_json, write_table
+from recur.tables import labelled, write_json, write_table
 
 
 def main() -> None:
@@ -32,7 +31,7 @@ def main() -> None:
     columns = ["name", "weight", "mean", "sd"]
     trace["weights"] = pd.DataFrame(signature["features"], columns=columns).rename(columns={"name": "feature"})
     for name, table in trace.items():
-        write_table(table.assign(**args.labels), Path(args.trace) / f"{name}.csv")
+        write_table(labelled(table, args.labels), Path(args.trace) / f"{name}.csv")
     scores = pd.DataFrame(
         {
             "patient_id": train.patient_id,

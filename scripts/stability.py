@@ -6,7 +6,7 @@ import json
 from recur.analysis_set import read_training
 from recur.cli import reported
 from recur.signature import stability
-from recur.tables import write_table
+from recur.tables import labelled, write_table
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("--icc", required=True)
     args = parser.parse_args()
     train = read_training(args.cohort, args.features, args.repeats)
-    write_table(stability(train, args.settings["stability"]).assign(**args.labels), args.icc)
+    write_table(labelled(stability(train, args.settings["stability"]), args.labels), args.icc)
 
 
 if __name__ == "__main__":

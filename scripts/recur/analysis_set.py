@@ -1,4 +1,4 @@
-"""Where floor 3 ends: patients that passed every floor, split into training and held-out files that never meet again."""
+"""Where floor 3 ends: patients that passed every floor, in training and held-out files that never meet again."""
 
 from __future__ import annotations
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from recur.tables import StudyError
 

@@ -182,6 +182,7 @@ def locate(study: dict[str, Any], folder: Path, missing: list[str]) -> None:
 
 PATHS = [
     ("images", "manifest"),
+    ("images", "root"),
     ("features", "table"),
     ("features", "repeat"),
     ("null_study", "truth"),
@@ -211,3 +212,19 @@ def model_names(study: dict[str, Any], analysis: str) -> list[str]:
         if terms:
             names += [f"clinical_{timing}"] + ([f"combined_{timing}"] if features else [])
     return names
+
+
+def analysis_settings(study: dict[str, Any], analysis: str, keys: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What a fit needs: the analysis with the study's variables, candidates, horizons and models; or only some keys."""
+    own = {key: value for key, value in study["analyses"][analysis].items() if key != "split"}
+    own |= {"candidates": study["candidates"], "variables": study["clinical"]["variables"]}
+    own |= {"horizons_months": study["horizons_months"], "models": model_names(study, analysis)}
+    return {key: own[key] for key in keys if key in own} if keys else own
+
+
+def write_resolved(study: dict[str, Any], path: str | Path) -> None:
+    """Write the resolved study file, only when it changed."""
+    path, text = Path(path), yaml.safe_dump(study, sort_keys=True, allow_unicode=True)
+    if not path.exists() or path.read_text() != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)

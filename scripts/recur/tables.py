@@ -68,3 +68,9 @@ def write_json(value: Any, path: str | Path) -> None:
 
 def read_json(path: str | Path) -> Any:
     return json.loads(Path(path).read_text())
+
+
+def labelled(table: pd.DataFrame, labels: dict[str, str]) -> pd.DataFrame:
+    """The table with constant first columns, such as analysis and endpoint."""
+    constant = pd.DataFrame({name: [value] * len(table) for name, value in labels.items()}, index=table.index)
+    return pd.concat([constant.astype(object), table.drop(columns=list(labels), errors="ignore")], axis=1)

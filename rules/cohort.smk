@@ -1,0 +1,91 @@
+"""Floor 1: who is in train, test or external, fixed before any image is read."""
+
+localrules:
+    check,
+    assign_cohorts,
+    patients,
+
+
+rule check:
+    input:
+        script="scripts/check.py",
+    log:
+        "logs/{study}/check.log".format(study=NAME),
+    conda:
+        "../envs/modelling.yaml"
+    params:
+        study=STUDY_FILE,
+    shell:
+        "python {input.script} --study {params.study:q} 2>&1 | tee {log} >&2"
+
+
+rule assign_cohorts:
+    input:
+        table=STUDY["clinical"]["table"],
+        script="scripts/assign_cohorts.py",
+        package=package("cohort", "endpoints", "study"),
+        schemas=["schemas/study.schema.yaml", "schemas/images.schema.yaml"],
+    output:
+        assigned="results/{study}/cohort/assigned.csv",
+        clinical="results/{study}/cohort/clinical.csv",
+        endpoints="results/{study}/cohort/endpoints.csv",
+        exclusions="results/{study}/cohort/excluded_from_table.csv",
+    log:
+        "logs/{study}/assign_cohorts.log",
+    conda:
+        "../envs/modelling.yaml"
+    params:
+        study=section("clinical", "endpoints", "split", "analyses", "seed", "on_error"),
+    shell:
+        "python {input.script} --study {params.study:q} --assigned {output.assigned}"
+        " --clinical {output.clinical} --endpoints {output.endpoints} --exclusions {output.exclusions}"
+        " > {log} 2>&1"
+
+
+rule patients:
+    input:
+        assigned="results/{study}/cohort/assigned.csv",
+        endpoints="results/{study}/cohort/endpoints.csv",
+        exclusions=[
+            "results/{study}/cohort/excluded_from_table.csv",
+            *only(IMAGES, *expand("results/{{study}}/images/batch-{batch}.csv", batch=BATCHES)),
+            *only(IMAGES, *expand("results/{{study}}/features/batches/excluded-{batch}.csv", batch=BATCHES)),
+            *only("features" in STUDY, "results/{study}/features/excluded.csv"),
+        ],
+        features=only(IMAGES or "features" in STUDY, "results/{study}/features/reader1.parquet"),
+        script="scripts/patients.py",
+        package=package("analysis_set"),
+    output:
+        patients="results/{study}/cohort/patients.csv",
+        exclusions="results/{study}/cohort/exclusions.csv",
+        flow="results/{study}/cohort/flow.csv",
+    log:
+        "logs/{study}/patients.log",
+    conda:
+        "../envs/modelling.yaml"
+    params:
+        features=lambda wildcards, input: ["--features", *input.features] if input.features else [],
+    shell:
+        "python {input.script} --assigned {input.assigned} --endpoints {input.endpoints}"
+        " --exclusions {input.exclusions} {params.features} --patients {output.patients}"
+        " --merged {output.exclusions} --flow {output.flow} > {log} 2>&1"
+
+
+rule table1:
+    input:
+        train="results/{study}/cohort/{analysis}/train.csv",
+        heldout="results/{study}/cohort/{analysis}/heldout.csv",
+        script="scripts/table1.py",
+        package=package("table1"),
+    output:
+        "results/{study}/cohort/{analysis}/table1.csv",
+    log:
+        "logs/{study}/table1/{analysis}.log",
+    conda:
+        "../envs/modelling.yaml"
+    params:
+        variables=section("clinical"),
+        labels=labels,
+    shell:
+        "python {input.script} --train {input.train} --heldout {input.heldout}"
+        " --clinical {params.variables:q} --labels {params.labels:q} --output {output} > {log} 2>&1"

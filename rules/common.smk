@@ -1,0 +1,218 @@
+"""Everything in Python that the rules share: the study, its settings, the lists of outputs."""
+
+import ast
+import hashlib
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, f"{workflow.basedir}/scripts")
+
+from recur import study as studies
+from recur.check import batch_fingerprint, check_tables
+from recur.tables import StudyError
+
+KNOWN_OPTIONS = {"study", "from"}
+unknown = set(config) - KNOWN_OPTIONS
+if unknown:
+    sys.exit(f"ERROR: --config knows {', '.join(sorted(KNOWN_OPTIONS))}, not {', '.join(sorted(unknown))}")
+
+STUDY_FILE = config.get("study", "config.yaml")
+FROM_TABLES = config.get("from") == "tables"
+
+try:
+    STUDY = studies.resolve(STUDY_FILE)
+    # cluster jobs read this file too; tables are checked once, by the main process
+    if workflow.is_main_process and not FROM_TABLES:
+        check_tables(STUDY)
+except StudyError as error:
+    sys.exit("\n".join(f"ERROR: {problem}" for problem in error.problems))
+
+NAME = STUDY["study"]
+RESULTS = f"results/{NAME}"
+ANALYSES = list(STUDY["analyses"])
+BATCHES = range(STUDY["batches"])
+IMAGES = STUDY.get("images")
+READERS = IMAGES["readers"] if IMAGES else ["reader1"] + ["reader2"] * bool(STUDY.get("features"))
+RESAMPLE_CHUNK = 25  # resamples a job; fixed, so that cores and restarts change nothing
+
+if workflow.is_main_process:
+    studies.write_resolved(STUDY, f"{RESULTS}/study.resolved.yaml")
+
+
+wildcard_constraints:
+    study=re.escape(NAME),
+    analysis="|".join(map(re.escape, ANALYSES)) or "none",
+    reader="|".join(map(re.escape, READERS)),
+    batch=r"\d+",
+    chunk=r"\d+",
+    figure=r"[a-z_]+",
+
+
+# One thread a job: jobs run side by side, and sums keep their last digit.
+shell.prefix(
+    "set -euo pipefail; export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1"
+    " NUMBA_NUM_THREADS=1 ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1; "
+)
+
+
+def package(*modules):
+    """Files of scripts/recur that a script imports; named so that their edit re-runs the rule, and no other."""
+    return [path for module in ("tables", "cli", *modules) for path in module_files(module)]
+
+
+def module_files(module):
+    path = Path(workflow.basedir, "scripts/recur", module)
+    return sorted(str(file) for file in path.glob("*.py")) if path.is_dir() else [f"{path}.py"]
+
+
+def section(*keys):
+    """The named sections of the study file as one JSON argument; only they re-run the rule that uses them."""
+    return json.dumps({key: STUDY[key] for key in keys if key in STUDY}, sort_keys=True)
+
+
+def settings(*keys):
+    """A params function: the named settings of the analysis (or of the study) as one JSON argument."""
+    return lambda wildcards: json.dumps(studies.analysis_settings(STUDY, wildcards.analysis, keys), sort_keys=True)
+
+
+def labels(wildcards):
+    """The constant first columns of every table of an analysis."""
+    return json.dumps({"analysis": wildcards.analysis, "endpoint": STUDY["analyses"][wildcards.analysis]["endpoint"]})
+
+
+def uses_features(analysis):
+    return studies.uses_features(STUDY, analysis)
+
+
+def only(condition, *values):
+    """The values, or nothing: inputs that exist for some studies only."""
+    return list(values) if condition else []
+
+
+def resample_chunks(analysis):
+    count = STUDY["analyses"][analysis]["internal_validation"]["resamples"]
+    return range(-(-count // RESAMPLE_CHUNK))
+
+
+def image_fingerprint(batch):
+    """Changes when an image or mask of a batch does; constant for generated images, which the DAG follows itself."""
+    return "generated" if "demo" in STUDY else batch_fingerprint(IMAGES, int(batch), STUDY["batches"])
+
+
+# ---------------------------------------------------------------- figures
+
+
+def figure_facts(path):
+    """INPUTS, CAPTION, CATEGORY and NEEDS of a figure file, read without importing any plotting library."""
+    facts = {}
+    for node in ast.parse(Path(path).read_text()).body:
+        if isinstance(node, ast.Assign) and node.targets[0].id in ("INPUTS", "CAPTION", "CATEGORY", "NEEDS"):
+            facts[node.targets[0].id] = ast.literal_eval(node.value)
+    return facts
+
+
+FIGURES = {
+    path.stem: figure_facts(path)
+    for path in sorted(Path(workflow.basedir, "scripts/figures").glob("*.py"))
+    if not path.stem.startswith("_")
+}
+
+
+def figure_caption(analysis, figure):
+    synthetic = " Synthetic data." if STUDY["synthetic"] else ""
+    return FIGURES[figure]["CAPTION"].format(endpoint=STUDY["analyses"][analysis]["endpoint"]) + synthetic
+
+
+def has_figure(analysis, figure):
+    """Whether an analysis has what a figure shows."""
+    chosen, features = STUDY["analyses"][analysis], uses_features(analysis)
+    return {
+        None: True,
+        "signature": features,
+        "images": bool(IMAGES),
+        "stability": features and studies.has_repeats(STUDY) and chosen["stability"]["rule"] != "none",
+        "forest": features and chosen["ranking"]["kind"] != "none",
+        "internal": chosen["internal_validation"]["resamples"] + chosen["internal_validation"]["nested_repeats"] > 0,
+    }[FIGURES[figure]["NEEDS"]]
+
+
+def figure_tables(analysis, figure):
+    """name -> path of the tables a figure draws."""
+    return {name: f"{RESULTS}/{path.format(analysis=analysis)}" for name, path in FIGURES[figure]["INPUTS"].items()}
+
+
+def figure_files(suffixes=("svg", "pdf", "png")):
+    return [
+        f"{RESULTS}/figures/{analysis}/{figure}.{suffix}"
+        for analysis in ANALYSES
+        for figure in FIGURES
+        if has_figure(analysis, figure)
+        for suffix in suffixes
+    ]
+
+
+def all_figure_tables():
+    """Every table that some figure of the study draws."""
+    pairs = [(a, f) for a in ANALYSES for f in FIGURES if has_figure(a, f)]
+    return sorted({path for pair in pairs for path in figure_tables(*pair).values()})
+
+
+def check_tables_unchanged():
+    """Figures from stored tables: refuse tables that are missing or were edited since they were made."""
+    listed = Path(RESULTS, "tables.sha256")
+    if not listed.exists():
+        sys.exit(f"ERROR: {listed}: no such file; copy the results folder with its tables, or run without from=tables")
+    known = dict(reversed(line.split("  ", 1)) for line in listed.read_text().splitlines())
+    problems = []
+    for path in all_figure_tables():
+        name = str(Path(path).relative_to(RESULTS))
+        if not Path(path).exists():
+            problems.append(f"{path}: missing")
+        elif hashlib.sha256(Path(path).read_bytes()).hexdigest() != known.get(name):
+            problems.append(f"{path}: is not the table that the study made (tables.sha256)")
+    if problems:
+        sys.exit("\n".join(f"ERROR: {problem}" for problem in problems))
+
+
+# ---------------------------------------------------------------- targets
+
+
+def feature_tables():
+    return only(IMAGES, *(f"{RESULTS}/features/{reader}.parquet" for reader in READERS)) or only(
+        "features" in STUDY, f"{RESULTS}/features/reader1.parquet"
+    )
+
+
+def result_tables():
+    """The tables of a study that people read, over all its analyses."""
+    return only(
+        ANALYSES,
+        f"{RESULTS}/cohort/patients.csv",
+        f"{RESULTS}/cohort/exclusions.csv",
+        f"{RESULTS}/models/coefficients.csv",
+        f"{RESULTS}/validation/performance.csv",
+        f"{RESULTS}/validation/comparisons.csv",
+        f"{RESULTS}/survival/km.csv",
+        f"{RESULTS}/survival/logrank.csv",
+        f"{RESULTS}/survival/rates.csv",
+        f"{RESULTS}/tables.sha256",
+    )
+
+
+def final_outputs():
+    """What `snakemake` makes: tables, models, figures and the report (features and pictures, without an analysis)."""
+    if FROM_TABLES:
+        return figure_files()
+    pictures = only(IMAGES, *(f"{RESULTS}/images/qc/batch-{batch}" for batch in BATCHES))
+    null = only("null_study" in STUDY, f"{RESULTS}/validation/null.csv")
+    report = [f"{RESULTS}/report/report.html"]
+    return feature_tables() + pictures + result_tables() + figure_files() + null + report
+
+
+def where_results_are():
+    places = {"report": "report/report.html", "figures": "figures", "models": "models", "tables": "results/README.md"}
+    lines = [f"  {name:8}{RESULTS}/{path}" for name, path in places.items() if Path(RESULTS, path).exists()]
+    return "\n".join([f"Study {NAME} is complete.", *lines])

@@ -1,0 +1,53 @@
+"""The synthetic demo cohort: generated from a seed, labelled synthetic everywhere."""
+
+DEMO = STUDY.get("demo")
+if DEMO:
+    INPUT = os.path.relpath(Path(IMAGES["manifest"]).parent)
+
+    localrules:
+        demo_tables,
+
+    rule demo_tables:
+        input:
+            script="scripts/demo_tables.py",
+            package=package("demo"),
+        output:
+            clinical=f"{INPUT}/clinical.csv",
+            images=f"{INPUT}/images.csv",
+            truth=f"{INPUT}/truth.csv",
+        log:
+            f"logs/{NAME}/demo_tables.log",
+        conda:
+            "../envs/imaging.yaml"
+        params:
+            seed=DEMO["seed"],
+            patients=DEMO["patients_per_centre"],
+        shell:
+            "python {input.script} --seed {params.seed} --patients {params.patients}"
+            " --clinical {output.clinical} --images {output.images} --truth {output.truth} > {log} 2>&1"
+
+    rule demo_images:
+        input:
+            images=f"{INPUT}/images.csv",
+            truth=f"{INPUT}/truth.csv",
+            script="scripts/demo_images.py",
+            package=package("demo", "batches"),
+        output:
+            done=f"{INPUT}/batch-{{batch}}.csv",
+        log:
+            f"logs/{NAME}/demo_images/{{batch}}.log",
+        benchmark:
+            f"benchmarks/{NAME}/demo_images/{{batch}}.tsv"
+        conda:
+            "../envs/imaging.yaml"
+        resources:
+            mem_mb=1500,
+            runtime=20,
+        params:
+            seed=DEMO["seed"],
+            batches=STUDY["batches"],
+            folder=INPUT,
+        shell:
+            "python {input.script} --images {input.images} --truth {input.truth} --seed {params.seed}"
+            " --batch {wildcards.batch} --batches {params.batches} --output-dir {params.folder}"
+            " --done {output.done} 2>&1 | tee {log} >&2"

@@ -1,0 +1,35 @@
+"""Floor 8: one rule; each figure is one file of scripts/figures/ that names its tables and its caption."""
+
+rule figure:
+    input:
+        tables=lambda wildcards: figure_tables(wildcards.analysis, wildcards.figure).values(),
+        script="scripts/figure.py",
+        drawing="scripts/figures/{figure}.py",
+        package=package("style"),
+    output:
+        report(
+            "results/{study}/figures/{analysis}/{figure}.svg",
+            caption="../report/figure.rst",
+            category=lambda wildcards: FIGURES[wildcards.figure]["CATEGORY"],
+            subcategory="{analysis}",
+            labels={"analysis": "{analysis}", "figure": "{figure}"},
+        ),
+        pdf="results/{study}/figures/{analysis}/{figure}.pdf",
+        png="results/{study}/figures/{analysis}/{figure}.png",
+    log:
+        "logs/{study}/figure/{analysis}_{figure}.log",
+    group:
+        "figures"
+    conda:
+        "../envs/report.yaml"
+    params:
+        tables=lambda wildcards: [f"{k}={v}" for k, v in figure_tables(wildcards.analysis, wildcards.figure).items()],
+        stem=lambda wildcards, output: output.pdf.removesuffix(".pdf"),
+        endpoint=lambda wildcards: STUDY["analyses"][wildcards.analysis]["endpoint"],
+        caption=lambda wildcards: figure_caption(wildcards.analysis, wildcards.figure),
+        horizon=STUDY["horizons_months"][0],
+        synthetic="--synthetic" if STUDY["synthetic"] else "",
+    shell:
+        "python {input.script} --figure {wildcards.figure} --input {params.tables} --output-stem {params.stem}"
+        " --title-note {wildcards.analysis} --endpoint {params.endpoint} --primary-horizon {params.horizon}"
+        " {params.synthetic} > {log} 2>&1"

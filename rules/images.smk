@@ -1,0 +1,54 @@
+"""Floor 2: regions are made here (scripts/recur/images/regions.py: `rim`), and nowhere else."""
+
+if IMAGES:
+
+    localrules:
+        inventory,
+
+    rule inventory:
+        input:
+            manifest=IMAGES["manifest"],
+            assigned="results/{study}/cohort/assigned.csv",
+            made=only("demo" in STUDY, f"{os.path.relpath(Path(IMAGES['manifest']).parent)}/batch-{{batch}}.csv"),
+            script="scripts/inventory.py",
+            package=package("batches"),
+        output:
+            "results/{study}/images/inventory/batch-{batch}.csv",
+        log:
+            "logs/{study}/inventory/{batch}.log",
+        conda:
+            "../envs/imaging.yaml"
+        params:
+            batches=STUDY["batches"],
+            root=IMAGES["root"] or os.path.dirname(IMAGES["manifest"]),
+            # changed images are seen at the next start; generated ones are followed through `made`
+            fingerprint=lambda wildcards: image_fingerprint(wildcards.batch),
+        shell:
+            "python {input.script} --manifest {input.manifest} --root {params.root:q} --assigned {input.assigned}"
+            " --batch {wildcards.batch} --batches {params.batches} --output {output} > {log} 2>&1"
+
+    rule cases:
+        input:
+            inventory="results/{study}/images/inventory/batch-{batch}.csv",
+            script="scripts/cases.py",
+            package=package("images"),
+        output:
+            cases="results/{study}/images/batch-{batch}.csv",
+            pictures=directory("results/{study}/images/qc/batch-{batch}"),
+        log:
+            "logs/{study}/cases/{batch}.log",
+        benchmark:
+            "benchmarks/{study}/cases/{batch}.tsv"
+        conda:
+            "../envs/imaging.yaml"
+        resources:
+            mem_mb=lambda wildcards, attempt: 2000 * attempt,
+            runtime=lambda wildcards, attempt: 30 * attempt,
+        params:
+            regions=json.dumps(IMAGES["regions"] | {"on_error": STUDY["on_error"]}, sort_keys=True),
+            cache=STUDY["cache_dir"],
+            synthetic="--synthetic" if STUDY["synthetic"] else "",
+        shell:
+            "python {input.script} --inventory {input.inventory} --regions {params.regions:q}"
+            " --cache {params.cache:q} --output {output.cases} --qc {output.pictures} {params.synthetic}"
+            " 2>&1 | tee {log} >&2"

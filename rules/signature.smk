@@ -1,0 +1,34 @@
+"""Floor 5: ranking and the elastic-net Cox signature; training rows only."""
+
+rule signature:
+    input:
+        cohort="results/{study}/cohort/{analysis}/train.csv",
+        features="results/{study}/features/{analysis}/train.parquet",
+        repeats="results/{study}/features/{analysis}/train_repeats.parquet",
+        icc="results/{study}/signature/{analysis}/icc.csv",
+        script="scripts/signature.py",
+        package=package("signature", "analysis_set", "fit", "ranking", "lasso", "icc"),
+    output:
+        signature="results/{study}/signature/{analysis}/signature.json",
+        scores="results/{study}/signature/{analysis}/training_scores.parquet",
+        trace=multiext(
+            "results/{study}/signature/{analysis}/", "ranking.csv", "lasso_path.csv", "cv_deviance.csv", "weights.csv"
+        ),
+    log:
+        "logs/{study}/signature/{analysis}.log",
+    benchmark:
+        "benchmarks/{study}/signature/{analysis}.tsv"
+    conda:
+        "../envs/modelling.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        settings=settings("stability", "redundancy", "ranking", "signature", "second_stage"),
+        seed=STUDY["seed"],
+        labels=labels,
+        trace=lambda wildcards, output: os.path.dirname(output.signature),
+    shell:
+        "python {input.script} --cohort {input.cohort} --features {input.features} --repeats {input.repeats}"
+        " --icc {input.icc} --settings {params.settings:q} --seed {params.seed} --labels {params.labels:q}"
+        " --signature {output.signature} --trace {params.trace} --scores {output.scores} > {log} 2>&1"

@@ -1,0 +1,21 @@
+"""Floor 4: which features two readers agree on; training patients only."""
+
+rule stability:
+    input:
+        cohort="results/{study}/cohort/{analysis}/train.csv",
+        features="results/{study}/features/{analysis}/train.parquet",
+        repeats="results/{study}/features/{analysis}/train_repeats.parquet",
+        script="scripts/stability.py",
+        package=package("signature", "analysis_set", "icc"),
+    output:
+        "results/{study}/signature/{analysis}/icc.csv",
+    log:
+        "logs/{study}/stability/{analysis}.log",
+    conda:
+        "../envs/modelling.yaml"
+    params:
+        settings=settings("stability"),
+        labels=labels,
+    shell:
+        "python {input.script} --cohort {input.cohort} --features {input.features} --repeats {input.repeats}"
+        " --settings {params.settings:q} --labels {params.labels:q} --icc {output} > {log} 2>&1"

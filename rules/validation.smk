@@ -1,0 +1,188 @@
+"""Floor 7: frozen models applied to every cohort. It applies, and never fits; the tables say how well."""
+
+rule apply_models:
+    input:
+        models="results/{study}/models/{analysis}/frozen",
+        signature=lambda wildcards: only(
+            uses_features(wildcards.analysis), "results/{study}/signature/{analysis}/signature.json"
+        ),
+        train_cohort="results/{study}/cohort/{analysis}/train.csv",
+        train_features="results/{study}/features/{analysis}/train.parquet",
+        heldout_cohort="results/{study}/cohort/{analysis}/heldout.csv",
+        heldout_features="results/{study}/features/{analysis}/heldout.parquet",
+        script="scripts/apply_models.py",
+        package=package("validation", "models", "signature", "encoding", "analysis_set"),
+    output:
+        risks="results/{study}/validation/{analysis}/risks.csv",
+        scores="results/{study}/signature/{analysis}/scores.csv",
+    log:
+        "logs/{study}/apply_models/{analysis}.log",
+    conda:
+        "../envs/modelling.yaml"
+    params:
+        signature=lambda wildcards, input: ["--signature", *input.signature] if input.signature else [],
+        labels=labels,
+    shell:
+        "python {input.script} --models {input.models} {params.signature}"
+        " --cohorts {input.train_cohort} {input.heldout_cohort}"
+        " --features {input.train_features} {input.heldout_features}"
+        " --labels {params.labels:q} --risks {output.risks} --scores {output.scores} > {log} 2>&1"
+
+
+rule performance:
+    input:
+        risks="results/{study}/validation/{analysis}/risks.csv",
+        models="results/{study}/models/{analysis}/frozen",
+        script="scripts/performance.py",
+        package=package(
+            "validation", "discrimination", "prediction_error", "calibration", "net_benefit", "survival", "cox"
+        ),
+    output:
+        performance="results/{study}/validation/{analysis}/heldout_and_apparent.csv",
+        time_curves="results/{study}/validation/{analysis}/time_curves.csv",
+        roc="results/{study}/validation/{analysis}/roc.csv",
+        calibration="results/{study}/validation/{analysis}/calibration.csv",
+        net_benefit="results/{study}/validation/{analysis}/net_benefit.csv",
+        comparisons="results/{study}/validation/{analysis}/comparisons.csv",
+        km="results/{study}/survival/{analysis}/km.csv",
+        logrank="results/{study}/survival/{analysis}/logrank.csv",
+        rates="results/{study}/survival/{analysis}/rates.csv",
+    log:
+        "logs/{study}/performance/{analysis}.log",
+    benchmark:
+        "benchmarks/{study}/performance/{analysis}.tsv"
+    conda:
+        "../envs/modelling.yaml"
+    params:
+        horizons=STUDY["horizons_months"],
+        labels=labels,
+    shell:
+        "python {input.script} --risks {input.risks} --models {input.models} --horizons {params.horizons} --labels {params.labels:q}"
+        " --validation results/{wildcards.study}/validation/{wildcards.analysis}"
+        " --survival results/{wildcards.study}/survival/{wildcards.analysis} > {log} 2>&1"
+
+
+rule resample:
+    input:
+        cohort="results/{study}/cohort/{analysis}/train.csv",
+        features="results/{study}/features/{analysis}/train.parquet",
+        repeats="results/{study}/features/{analysis}/train_repeats.parquet",
+        script="scripts/resample.py",
+        package=package("resampling", "fit", "models", "signature", "ranking", "lasso", "cox", "encoding", "icc"),
+    output:
+        "results/{study}/validation/{analysis}/resamples/{chunk}.csv",
+    log:
+        "logs/{study}/resample/{analysis}/{chunk}.log",
+    benchmark:
+        "benchmarks/{study}/resample/{analysis}/{chunk}.tsv"
+    conda:
+        "../envs/modelling.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        settings=settings(),
+        seed=STUDY["seed"],
+        size=RESAMPLE_CHUNK,
+    shell:
+        "python {input.script} --cohort {input.cohort} --features {input.features} --repeats {input.repeats}"
+        " --settings {params.settings:q} --seed {params.seed} --chunk {wildcards.chunk} --size {params.size}"
+        " --output {output} 2>&1 | tee {log} >&2"
+
+
+rule nested_cv:
+    input:
+        cohort="results/{study}/cohort/{analysis}/train.csv",
+        features="results/{study}/features/{analysis}/train.parquet",
+        repeats="results/{study}/features/{analysis}/train_repeats.parquet",
+        script="scripts/nested_cv.py",
+        package=package("resampling", "fit", "models", "signature", "ranking", "lasso", "cox", "encoding", "icc"),
+    output:
+        "results/{study}/validation/{analysis}/nested_cv.csv",
+    log:
+        "logs/{study}/nested_cv/{analysis}.log",
+    benchmark:
+        "benchmarks/{study}/nested_cv/{analysis}.tsv"
+    conda:
+        "../envs/modelling.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        settings=settings(),
+        seed=STUDY["seed"],
+    shell:
+        "python {input.script} --cohort {input.cohort} --features {input.features} --repeats {input.repeats}"
+        " --settings {params.settings:q} --seed {params.seed} --output {output} 2>&1 | tee {log} >&2"
+
+
+rule internal_validation:
+    input:
+        measured="results/{study}/validation/{analysis}/heldout_and_apparent.csv",
+        nested="results/{study}/validation/{analysis}/nested_cv.csv",
+        resamples=lambda wildcards: expand(
+            "results/{study}/validation/{analysis}/resamples/{chunk}.csv",
+            study=wildcards.study,
+            analysis=wildcards.analysis,
+            chunk=resample_chunks(wildcards.analysis),
+        ),
+        script="scripts/internal_validation.py",
+        package=package("resampling"),
+    output:
+        performance="results/{study}/validation/{analysis}/performance.csv",
+        frequencies="results/{study}/signature/{analysis}/selection_frequency.csv",
+    log:
+        "logs/{study}/internal_validation/{analysis}.log",
+    conda:
+        "../envs/modelling.yaml"
+    params:
+        labels=labels,
+        seed=STUDY["seed"],
+    shell:
+        "python {input.script} --measured {input.measured} --nested {input.nested} --resamples {input.resamples}"
+        " --seed {params.seed} --labels {params.labels:q} --output {output.performance}"
+        " --frequencies {output.frequencies} > {log} 2>&1"
+
+
+localrules:
+    collect,
+    tables_checksum,
+
+
+rule collect:
+    input:
+        tables=lambda wildcards: expand(
+            "results/{study}/{floor}/{analysis}/{table}.csv",
+            study=wildcards.study,
+            floor=wildcards.floor,
+            table=wildcards.table,
+            analysis=ANALYSES,
+        ),
+        script="scripts/collect.py",
+        package=package(),
+    output:
+        "results/{study}/{floor}/{table}.csv",
+    log:
+        "logs/{study}/collect/{floor}_{table}.log",
+    wildcard_constraints:
+        floor="models|validation|survival",
+        table="coefficients|performance|comparisons|km|logrank|rates",
+    conda:
+        "../envs/modelling.yaml"
+    shell:
+        "python {input.script} --tables {input.tables} --output {output} > {log} 2>&1"
+
+
+rule tables_checksum:
+    input:
+        tables=all_figure_tables(),
+    output:
+        "results/{study}/tables.sha256",
+    log:
+        "logs/{study}/tables_checksum.log",
+    conda:
+        "../envs/modelling.yaml"
+    params:
+        names=[str(Path(path).relative_to(RESULTS)) for path in all_figure_tables()],
+    shell:
+        "(cd results/{wildcards.study} && sha256sum {params.names}) > {output} 2> {log}"

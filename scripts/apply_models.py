@@ -1,0 +1,43 @@
+"""Apply the frozen models to training and held-out rows; nothing is fitted."""
+
+import argparse
+import json
+from pathlib import Path
+
+import pandas as pd
+from recur.analysis_set import read_rows
+from recur.cli import reported
+from recur.signature import signature_scores
+from recur.tables import labelled, read_json, write_table
+from recur.validation import apply_models
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", type=Path, required=True, help="folder of the frozen models")
+    parser.add_argument("--signature")
+    parser.add_argument("--cohorts", nargs=2, required=True, help="training and held-out rows")
+    parser.add_argument("--features", nargs=2, required=True, help="their features")
+    parser.add_argument("--labels", type=json.loads, required=True, help="analysis and endpoint, as JSON")
+    parser.add_argument("--risks", required=True)
+    parser.add_argument("--scores", required=True)
+    args = parser.parse_args()
+    models = {path.stem: read_json(path) for path in sorted(args.models.glob("*.json"))}
+    signature = read_json(args.signature) if args.signature else None
+    risks, scores = [], []
+    for cohort, features in zip(args.cohorts, args.features, strict=True):
+        frame, values, names = read_rows(cohort, features)
+        if frame.empty:
+            continue
+        risks.append(apply_models(models, signature, frame, values, names))
+        score = signature_scores(signature, values, names) if signature else float("nan")
+        scores.append(frame[["patient_id", "cohort"]].assign(score=score))
+    order = {name: i for i, name in enumerate(["signature", "clinical_pre", "combined_pre", "clinical_post"])}
+    table = pd.concat(risks).sort_values("model", key=lambda c: c.map(order).fillna(len(order)), kind="stable")
+    write_table(labelled(table, args.labels), args.risks)
+    write_table(labelled(pd.concat(scores), args.labels), args.scores)
+
+
+if __name__ == "__main__":
+    with reported():
+        main()

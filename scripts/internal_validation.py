@@ -1,0 +1,41 @@
+"""Join what was measured on cohorts with the internal validation into one performance table."""
+
+import argparse
+import json
+
+import pandas as pd
+from recur.cli import reported
+from recur.resampling import nested_performance, resample_performance, selection_frequency
+from recur.tables import labelled, write_table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--measured", required=True)
+    parser.add_argument("--nested", required=True)
+    parser.add_argument("--resamples", nargs="*", default=[])
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--labels", type=json.loads, required=True, help="analysis and endpoint, as JSON")
+    parser.add_argument("--output", required=True)
+    parser.add_argument("--frequencies", required=True, help="how often each feature was selected")
+    args = parser.parse_args()
+    measured = pd.read_csv(args.measured, float_precision="round_trip")
+    nested = pd.read_csv(args.nested, dtype={"patient_id": str}, float_precision="round_trip")
+    parts, frequencies = [measured], pd.Series(dtype=float)
+    if len(nested):
+        parts.append(nested_performance(nested, args.seed).assign(metric="c_harrell"))
+    if args.resamples:
+        resamples = pd.concat([pd.read_csv(path, float_precision="round_trip") for path in args.resamples])
+        apparent = measured[measured["cohort"] == "train-apparent"]
+        parts.append(resample_performance(resamples, apparent).assign(metric="c_harrell"))
+        frequencies = selection_frequency(resamples)
+    table = pd.concat(parts)[[name for name in measured.columns if name not in args.labels]]
+    write_table(labelled(table, args.labels), args.output)
+    frequencies = pd.DataFrame({"feature": frequencies.index, "frequency": frequencies.to_numpy()})
+    frequencies = frequencies.sort_values(["frequency", "feature"], ascending=[False, True])
+    write_table(labelled(frequencies, args.labels), args.frequencies)
+
+
+if __name__ == "__main__":
+    with reported():
+        main()

@@ -1,0 +1,34 @@
+"""Repeated nested cross-validation: every training patient predicted by models fitted without them."""
+
+import argparse
+import json
+import sys
+
+import pandas as pd
+from recur.analysis_set import read_training
+from recur.cli import reported
+from recur.resampling import nested_predictions
+from recur.tables import write_table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cohort", required=True)
+    parser.add_argument("--features", required=True)
+    parser.add_argument("--repeats", required=True)
+    parser.add_argument("--settings", type=json.loads, required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--output", required=True)
+    args = parser.parse_args()
+    train = read_training(args.cohort, args.features, args.repeats)
+    options = args.settings["internal_validation"]
+    parts = [pd.DataFrame(columns=["repeat", "fold", "model", "patient_id", "lp", "time", "event"])]
+    for repeat in range(options["nested_repeats"]):
+        parts.append(nested_predictions(train, args.settings, args.seed, repeat, options["nested_folds"]))
+        print(f"nested cross-validation {repeat + 1} of {options['nested_repeats']}", file=sys.stderr)
+    write_table(pd.concat(parts[1:] or parts), args.output)
+
+
+if __name__ == "__main__":
+    with reported():
+        main()

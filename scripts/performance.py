@@ -1,0 +1,40 @@
+"""Judge the frozen models in every cohort: performance, curves, calibration, net benefit, survival by risk group."""
+
+import argparse
+import json
+from pathlib import Path
+
+import pandas as pd
+from recur import validation
+from recur.cli import reported
+from recur.tables import labelled, read_json, write_table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--risks", required=True)
+    parser.add_argument("--models", type=Path, required=True, help="folder of the frozen models")
+    parser.add_argument("--horizons", type=float, nargs="+", required=True, help="months")
+    parser.add_argument("--labels", type=json.loads, required=True, help="analysis and endpoint, as JSON")
+    parser.add_argument("--validation", type=Path, required=True, help="folder to write to")
+    parser.add_argument("--survival", type=Path, required=True, help="folder to write to")
+    args = parser.parse_args()
+    risks = pd.read_csv(args.risks, dtype={"patient_id": str}, float_precision="round_trip")
+    models = {path.stem: read_json(path) for path in sorted(args.models.glob("*.json"))}
+    tables = {
+        args.validation / "heldout_and_apparent.csv": validation.performance(risks, models),
+        args.validation / "time_curves.csv": validation.time_curves(risks, models),
+        args.validation / "roc.csv": validation.roc_curves(risks, models),
+        args.validation / "calibration.csv": validation.calibration_tables(risks, models),
+        args.validation / "net_benefit.csv": validation.net_benefit_table(risks, models),
+        args.validation / "comparisons.csv": validation.comparisons(risks),
+    }
+    for name, table in validation.survival_tables(risks, args.horizons).items():
+        tables[args.survival / f"{name}.csv"] = table
+    for path, table in tables.items():
+        write_table(labelled(table, args.labels), path)
+
+
+if __name__ == "__main__":
+    with reported():
+        main()

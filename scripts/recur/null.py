@@ -1,0 +1,83 @@
+"""Redrawn outcomes on cached features: does the whole fit find nothing where there is nothing?"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from recur.analysis_set import make_analysis_set
+from recur.cohort import TRAIN, assign_all, read_cohort
+from recur.demo.tables import redraw
+from recur.fit import fit, predict
+from recur.ranking import comparable_pairs
+from recur.resampling import concordance
+from recur.signature import Training, build_signature, signature_scores, stability
+from recur.tables import write_table
+
+
+def redrawn_performance(
+    truth: pd.DataFrame,
+    clinical: pd.DataFrame,
+    features: list[pd.DataFrame],
+    study: dict[str, Any],
+    settings: dict[str, Any],
+    signal: str,
+    seed: int,
+) -> pd.DataFrame:
+    """C in the external cohort after fitting on redrawn outcomes: signal, seed, cohort, model, c_harrell.
+
+    features: the first reader's table, then the others'. Beside the models of the analysis stand `truth` (the
+    linear predictor that made the outcomes; 0.5 where they are noise), and `leaky`: the signature fitted on training
+    and external rows together, the mistake that the study's floors make impossible.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "clinical.csv")
+        write_table(redraw(truth, clinical, seed, signal), path)
+        cohort = read_cohort(study | {"clinical": study["clinical"] | {"table": str(path)}, "on_error": "exclude"})
+    assigned = assign_all(study, cohort.clinical).set_index("patient_id")["cohort"]
+    first, *others = features
+    names = [name for name in first.columns if name not in ("patient_id", "reader")]
+    frame, values = make_analysis_set(
+        assigned, cohort.clinical, cohort.endpoints, settings["endpoint"], first[["patient_id", *names]]
+    )
+    everyone = training(frame, values[names].to_numpy(float), others, names)
+    is_train = (frame["cohort"] == TRAIN).to_numpy()
+    train = everyone.rows(np.flatnonzero(is_train))
+    scores = predict(fit(train, settings, seed), frame, everyone.features, names)
+    icc = stability(train, settings["stability"])
+    leaky, _ = build_signature(everyone, icc, settings, seed)
+    scores["leaky"] = signature_scores(leaky, everyone.features, names)
+    rows = []
+    for name in sorted(set(frame["cohort"]) - {TRAIN}):
+        held = np.flatnonzero(frame["cohort"] == name)
+        pairs = comparable_pairs(everyone.time[held], everyone.event[held].astype(bool))
+        rows += [(signal, seed, name, model, concordance(score[held], pairs)) for model, score in scores.items()]
+    return pd.DataFrame(rows, columns=["signal", "seed", "cohort", "model", "c_harrell"])
+
+
+def training(frame: pd.DataFrame, values: np.ndarray, others: list[pd.DataFrame], names: list[str]) -> Training:
+    """A Training of the given rows with the other readers' readings; only for cohorts made by the workflow itself."""
+    row = {patient: i for i, patient in enumerate(frame["patient_id"])}
+    repeats = np.full((len(frame), len(others), len(names)), np.nan)
+    for k, table in enumerate(others):
+        again = table[table["patient_id"].isin(row)]
+        repeats[[row[patient] for patient in again["patient_id"]], k] = again[names].to_numpy(float)
+    arrays = frame["patient_id"].to_numpy(object), frame["time"].to_numpy(float), frame["event"].to_numpy(int)
+    return Training(*arrays, frame, values, repeats, names)
+
+
+def summary(runs: pd.DataFrame) -> pd.DataFrame:
+    """Mean, SD and range of C per signal, cohort and model, and the mean gain of the signature over clinical terms."""
+    table = runs.groupby(["signal", "cohort", "model"], sort=False)["c_harrell"].agg(["count", "mean", "std", "min", "max"])
+    wide = runs.pivot_table(index=["signal", "cohort", "seed"], columns="model", values="c_harrell")
+    if {"combined_pre", "clinical_pre"} <= set(wide.columns):
+        gain = (wide["combined_pre"] - wide["clinical_pre"]).groupby(["signal", "cohort"])
+        gain = gain.agg(["count", "mean", "std", "min", "max"])
+        gain.index = pd.MultiIndex.from_tuples([(*key, "combined_pre - clinical_pre") for key in gain.index])
+        table = pd.concat([table, gain])
+    table.index.names = ["signal", "cohort", "model"]
+    return table.reset_index()

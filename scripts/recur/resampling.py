@@ -1,0 +1,164 @@
+"""Internal validation of the whole fit: bootstrap optimism, out-of-bag, and repeated nested cross-validation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from recur.cox import NotEstimable
+from recur.fit import fit, predict
+from recur.lasso import grouped_folds
+from recur.ranking import comparable_pairs
+from recur.signature import Training, stability
+
+INTERVAL_DRAWS = 2000
+
+
+def concordance(lp: np.ndarray, pairs: np.ndarray, weight: np.ndarray | None = None) -> float:
+    """C over the usable pairs (n, n), ties one half; weight (n,) counts patients in a bootstrap draw."""
+    first, second = np.nonzero(pairs)
+    score = 0.5 + 0.5 * np.sign(lp[first] - lp[second])
+    if weight is None:
+        return float(score.mean()) if len(score) else np.nan
+    w = weight[first] * weight[second]
+    return float((w * score).sum() / w.sum()) if w.sum() else np.nan
+
+
+def resample_rows(train: Training, seed: int, number: int) -> np.ndarray:
+    """Row indices (n,) of bootstrap resample `number`, drawn within doubly and singly read patients.
+
+    Stratified so that every resample has as many repeat readings as the data (methods.md 0.2, item 12).
+    """
+    rng, rows = np.random.default_rng([seed, 3, number]), np.arange(len(train.time))
+    twice = train.read_twice
+    return np.sort(np.concatenate([rng.choice(part, len(part)) for part in (rows[twice], rows[~twice]) if len(part)]))
+
+
+def resample_settings(train: Training, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a resample: its point ICC is held against the threshold that the full data's limit amounts to.
+
+    Patients drawn twice make confidence limits of an ICC too narrow, so a `lower95` rule becomes a `point` rule.
+    """
+    rule = settings["stability"]
+    if rule["rule"] != "lower95":
+        return settings
+    icc = stability(train, rule)
+    kept = icc.loc[icc["stable"].astype(bool), "icc"]
+    threshold = float(kept.min()) if len(kept) else rule["threshold"]
+    return settings | {"stability": rule | {"rule": "point", "threshold": threshold}}
+
+
+def bootstrap_fit(train: Training, settings: dict[str, Any], seed: int, number: int) -> list[dict[str, Any]]:
+    """Refit everything on one resample: C of each model on the resample, on all rows, and on the rows left out."""
+    rows = resample_rows(train, seed, number)
+    sample = train.rows(rows)
+    try:
+        frozen = fit(sample, settings, seed)
+    except NotEstimable as error:
+        return [{"resample": number, "model": "", "failed": str(error)}]
+    out = np.setdiff1d(np.arange(len(train.time)), rows)
+    pairs = comparable_pairs(train.time, train.event.astype(bool))
+    sample_pairs = comparable_pairs(sample.time, sample.event.astype(bool))
+    in_sample = predict(frozen, sample.clinical, sample.features, train.names)
+    everyone = predict(frozen, train.clinical, train.features, train.names)
+    kept = ";".join(f["name"] for f in frozen.signature["features"]) if frozen.signature else ""
+    return [
+        {
+            "resample": number,
+            "model": name,
+            "c_resample": concordance(in_sample[name], sample_pairs),
+            "c_all": concordance(lp, pairs),
+            "c_out_of_bag": concordance(lp[out], pairs[np.ix_(out, out)]),
+            "features": kept if name == "signature" else "",
+            "failed": "",
+        }
+        for name, lp in everyone.items()
+    ]
+
+
+def nested_predictions(train: Training, settings: dict[str, Any], seed: int, repeat: int, folds: int) -> pd.DataFrame:
+    """Linear predictors of every training patient by models fitted without their fold: fold, model, patient_id, lp."""
+    fold = grouped_folds(train.patient_id, train.event, folds, np.random.default_rng([seed, 4, repeat]))
+    parts = []
+    for number in range(folds):
+        held = np.flatnonzero(fold == number)
+        frozen = fit(train.rows(np.flatnonzero(fold != number)), settings, seed)
+        predictions = predict(frozen, train.clinical.iloc[held], train.features[held], train.names)
+        for model, lp in predictions.items():
+            rows = {"repeat": repeat, "fold": number, "model": model, "patient_id": train.patient_id[held], "lp": lp}
+            parts.append(pd.DataFrame(rows | {"time": train.time[held], "event": train.event[held]}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def nested_performance(nested: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """C of the nested cross-validation per model, pairs within a fold only, with a bootstrap interval over patients."""
+    rows = []
+    for model, part in nested.groupby("model", sort=False):
+        patients = sorted(set(part["patient_id"]))
+        place = {patient: i for i, patient in enumerate(patients)}
+        concordant = np.zeros((len(patients), len(patients)))
+        usable = np.zeros_like(concordant)
+        for _, held in part.groupby(["repeat", "fold"]):
+            at = held["patient_id"].map(place).to_numpy()
+            time, event, lp = (held[name].to_numpy() for name in ("time", "event", "lp"))
+            pairs = comparable_pairs(time, event.astype(bool))
+            score = 0.5 + 0.5 * np.sign(lp[:, None] - lp[None, :])
+            concordant[np.ix_(at, at)] += pairs * score
+            usable[np.ix_(at, at)] += pairs
+        rng = np.random.default_rng([seed, 5])
+        weight = rng.multinomial(len(patients), np.full(len(patients), 1 / len(patients)), INTERVAL_DRAWS).astype(float)
+        draws = ((weight @ concordant) * weight).sum(axis=1) / ((weight @ usable) * weight).sum(axis=1)
+        first = part.drop_duplicates("patient_id")
+        rows.append(
+            {
+                "model": model,
+                "cohort": "train-nested_cv",
+                "estimate": concordant.sum() / usable.sum(),
+                "lower": np.nanquantile(draws, 0.025),
+                "upper": np.nanquantile(draws, 0.975),
+                "n": len(patients),
+                "events": int(first["event"].sum()),
+                "method": f"repeated nested cross-validation ({part['repeat'].nunique()} x {part['fold'].nunique()}), "
+                "whole fit in each fold; bootstrap over patients",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def resample_performance(resamples: pd.DataFrame, apparent: pd.DataFrame) -> pd.DataFrame:
+    """Out-of-bag and optimism-corrected C per model.
+
+    The interval of the corrected C is the apparent one shifted by the optimism (Noma 2021). With more features than
+    patients Harrell's correction under-corrects: nested cross-validation and out-of-bag are the headline.
+    """
+    rows = []
+    done = resamples[resamples["failed"].fillna("") == ""]
+    for model, part in done.groupby("model", sort=False):
+        own = apparent[(apparent["model"] == model) & (apparent["metric"] == "c_harrell")].iloc[0]
+        optimism = (part["c_resample"] - part["c_all"]).mean()
+        note = f"{len(part)} resamples of the whole fit"
+        low, high = part["c_out_of_bag"].quantile([0.025, 0.975])
+        base = {"model": model, "n": own["n"], "events": own["events"]}
+        rows.append(
+            base
+            | {"cohort": "train-oob", "estimate": part["c_out_of_bag"].mean(), "lower": low, "upper": high}
+            | {"method": f"out-of-bag, {note}; centiles over resamples"}
+        )
+        rows.append(
+            base
+            | {"cohort": "train-optimism_corrected", "estimate": own["estimate"] - optimism}
+            | {"lower": own["lower"] - optimism, "upper": own["upper"] - optimism}
+            | {
+                "method": f"apparent - optimism ({optimism:.4f}), {note}; under-corrects when features outnumber patients"
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def selection_frequency(resamples: pd.DataFrame) -> pd.Series:
+    """Share of resamples whose signature holds each feature."""
+    signatures = resamples.loc[resamples["model"] == "signature", "features"].fillna("")
+    counts = signatures.str.split(";").explode()
+    return counts[counts != ""].value_counts() / max(len(signatures), 1)

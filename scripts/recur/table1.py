@@ -1,0 +1,71 @@
+"""Table 1: the patients of an analysis by cohort, with tests and standardised differences (package tableone)."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import pandas as pd
+from tableone import TableOne
+
+
+def make_table1(frame: pd.DataFrame, variables: dict[str, Any]) -> pd.DataFrame:
+    """Columns variable, level, overall, one a cohort, p, smd; medians with quartiles, counts with per cent.
+
+    p: Kruskal-Wallis or chi-square (Fisher where counts are small); smd: the largest between two cohorts.
+    """
+    shown = frame[["cohort"]].copy()
+    categorical, continuous = [], []
+    for name, variable in variables.items():
+        label = variable["label"] or name
+        unit = f" ({variable['unit']})" if variable["unit"] and variable["unit"] not in label else ""
+        values = frame[name]
+        if values.notna().sum() == 0:
+            continue
+        if variable["kind"] == "numeric":
+            shown[label + unit] = values.astype(float)
+            continuous.append(label + unit)
+            continue
+        if variable["kind"] != "categorical":
+            levels = [variable["negative"], variable["positive"]] if variable["kind"] == "binary" else variable["levels"]
+            values = values.map(lambda code, levels=levels: None if pd.isna(code) else str(levels[int(code)]))
+        shown[label] = values
+        categorical.append(label)
+    shown["Event"] = frame["event"].map({0: "no", 1: "yes"})
+    shown["Follow-up (months)"] = frame["time"]
+    cohorts = list(dict.fromkeys(sorted(frame["cohort"], key=lambda name: (name != "train", name))))
+    compare = len(cohorts) > 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        table = TableOne(
+            shown,
+            columns=[*continuous, "Follow-up (months)", *categorical, "Event"],
+            categorical=[*categorical, "Event"],
+            continuous=[*continuous, "Follow-up (months)"],
+            nonnormal=[*continuous, "Follow-up (months)"],
+            groupby="cohort" if compare else None,
+            pval=compare,
+            smd=compare,
+            missing=True,
+            htest_name=False,
+            decimals=1,
+        ).tableone
+    return flat(table, cohorts, compare)
+
+
+def flat(table: pd.DataFrame, cohorts: list[str], compare: bool) -> pd.DataFrame:
+    """tableone's two-level table as plain columns."""
+    table = table.copy()
+    table.columns = [name[-1] if isinstance(name, tuple) else name for name in table.columns]
+    rows = table.reset_index()
+    rows.columns = ["variable", "level", *table.columns]
+    smd = [name for name in table.columns if str(name).startswith("SMD")]
+    result = rows[["variable", "level"]].copy()
+    result["overall"] = rows["Overall"]
+    for cohort in cohorts:
+        result[cohort] = rows[cohort] if compare else rows["Overall"]
+    result["p"] = rows["P-Value"] if compare else ""
+    numbers = rows[smd].apply(pd.to_numeric, errors="coerce").abs().max(axis=1) if smd else None
+    result["smd"] = numbers if numbers is not None else float("nan")
+    result["variable"] = result["variable"].str.replace(r", (median|n|mean) .*$", "", regex=True)
+    return result

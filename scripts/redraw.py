@@ -1,0 +1,36 @@
+"""Redraw outcomes on cached features with several seeds, refit everything, and measure C in the external cohort."""
+
+import argparse
+import json
+import sys
+
+import pandas as pd
+
+from recur.cli import reported
+from recur.null import redrawn_performance
+from recur.tables import read_table, write_table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--truth", required=True)
+    parser.add_argument("--clinical", required=True)
+    parser.add_argument("--features", nargs="+", required=True)
+    parser.add_argument("--study", type=json.loads, required=True, help="sections of the study file, as JSON")
+    parser.add_argument("--settings", type=json.loads, required=True)
+    parser.add_argument("--signal", choices=["full", "clinical_only", "none"], required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", required=True)
+    parser.add_argument("--output", required=True)
+    args = parser.parse_args()
+    truth, clinical = read_table(args.truth), read_table(args.clinical)
+    features = [pd.read_parquet(path) for path in args.features]
+    parts = []
+    for seed in args.seeds:
+        parts.append(redrawn_performance(truth, clinical, features, args.study, args.settings, args.signal, seed))
+        print(f"outcomes redrawn ({args.signal}), seed {seed}", file=sys.stderr)
+    write_table(pd.concat(parts), args.output)
+
+
+if __name__ == "__main__":
+    with reported():
+        main()

@@ -1,0 +1,36 @@
+"""A chunk of bootstrap resamples: the whole fit repeated on each."""
+
+import argparse
+import json
+import sys
+
+import pandas as pd
+from recur.analysis_set import read_training
+from recur.cli import reported
+from recur.resampling import bootstrap_fit, resample_settings
+from recur.tables import write_table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cohort", required=True)
+    parser.add_argument("--features", required=True)
+    parser.add_argument("--repeats", required=True)
+    parser.add_argument("--settings", type=json.loads, required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--chunk", type=int, required=True)
+    parser.add_argument("--size", type=int, required=True, help="resamples of a chunk")
+    parser.add_argument("--output", required=True)
+    args = parser.parse_args()
+    train = read_training(args.cohort, args.features, args.repeats)
+    settings = resample_settings(train, args.settings)
+    total = args.settings["internal_validation"]["resamples"]
+    numbers = range(args.chunk * args.size, min((args.chunk + 1) * args.size, total))
+    rows = [row for number in numbers for row in bootstrap_fit(train, settings, args.seed, number)]
+    print(f"resamples {numbers.start + 1} to {numbers.stop} of {total}", file=sys.stderr)
+    write_table(pd.DataFrame(rows), args.output)
+
+
+if __name__ == "__main__":
+    with reported():
+        main()

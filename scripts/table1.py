@@ -1,0 +1,29 @@
+"""Table 1 of one analysis: its patients by cohort."""
+
+import argparse
+import json
+
+import pandas as pd
+
+from recur.cli import reported
+from recur.table1 import make_table1
+from recur.tables import labelled, write_table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--train", required=True)
+    parser.add_argument("--heldout", required=True)
+    parser.add_argument("--clinical", type=json.loads, required=True, help="section `clinical` of the study, as JSON")
+    parser.add_argument("--labels", type=json.loads, required=True, help="analysis and endpoint, as JSON")
+    parser.add_argument("--output", required=True)
+    args = parser.parse_args()
+    text = {"patient_id": str, "centre": str, "cohort": str}
+    frame = pd.concat([pd.read_csv(path, dtype=text) for path in (args.train, args.heldout)], ignore_index=True)
+    table = make_table1(frame, args.clinical["clinical"]["variables"])
+    write_table(labelled(table, args.labels), args.output)
+
+
+if __name__ == "__main__":
+    with reported():
+        main()
