@@ -345,7 +345,7 @@ def _read_seg(data: pydicom.Dataset, label: str, grid: Grid, path: Path) -> np.n
     Own code on pydicom: highdicom's volumes want a regular stack with known spacing and strictly valid files, which
     published SEGs often are not; only the frames of the segment are decoded. The tests hold it against highdicom.
     """
-    names = {int(s.SegmentNumber): str(s.get("SegmentLabel", "")) for s in data.SegmentSequence}
+    names = {int(s.SegmentNumber): str(s.get("SegmentLabel", "")) for s in data.SegmentSequence if s.SegmentNumber}
     number = _choose(label, names, path, "segment")
     shared = data.SharedFunctionalGroupsSequence[0] if data.get("SharedFunctionalGroupsSequence") else pydicom.Dataset()
     frames = data.PerFrameFunctionalGroupsSequence

@@ -10,6 +10,7 @@ from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 
 Box = tuple[slice, slice, slice]
+ROUNDING_MM = 1e-3  # NIfTI rounds spacings to float32, DICOM to text: a voxel at just the rim's distance belongs to it
 
 
 class Rim(NamedTuple):
@@ -28,7 +29,7 @@ def rim(
     image: np.ndarray | None = None,
     hu_window: tuple[float, float] | None = None,
 ) -> Rim:
-    """The peritumoral rim: voxels whose centre lies within `rim_mm` of a tumour voxel's centre, minus the tumour.
+    """The peritumoral rim: voxels whose centre lies at most `rim_mm` from a tumour voxel's centre, minus the tumour.
 
     Clipped to the liver mask; without one to the HU window of the image; without both not at all (the last two are
     flagged). Arrays are (z, y, x), spacing is x, y, z in mm. `shell_fraction` = kept / full shell, where the part of
@@ -43,7 +44,7 @@ def rim(
         (r - (t.start - i.start), r - (i.stop - t.stop)) for r, t, i in zip(reach, tight, inner, strict=True)
     ]
     core = np.pad(tumour[inner], beyond)
-    near = distance_transform_edt(~core, sampling=sampling) <= rim_mm * (1 + 1e-9)
+    near = distance_transform_edt(~core, sampling=sampling) <= rim_mm + ROUNDING_MM
     shell = near & ~core
     within = tuple(slice(low, low + s.stop - s.start) for (low, _), s in zip(beyond, inner, strict=True))
     kept = shell[within].copy()
