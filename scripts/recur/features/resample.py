@@ -105,9 +105,12 @@ def resampled_image(case: Case, coefficients: np.ndarray, box: Box) -> np.ndarra
     taps = []
     for axis in range(3):
         index = box.start[axis] + np.arange(box.size[axis]) * (box.spacing[axis] / case.spacing[axis])
-        taps.append(_taps(index, case.offset[axis], coefficients.shape[2 - axis], case.full_size[axis]))
+        taps.append(_taps(index - case.offset[axis], coefficients.shape[2 - axis]))
     values = np.empty(box.size[::-1], np.float32)
     kernels.spline_values(coefficients, *taps[2], *taps[1], *taps[0], values)
+    if (box.start + (box.size - 1) * box.spacing / case.spacing > case.full_size - 1).any():
+        # ITK puts 0 where a point lies outside the image; on its very border rounding decides, so ITK is asked
+        values[resampled_region(case, np.ones(case.image.shape, bool), box) == 0] = 0
     return values
 
 
@@ -128,8 +131,8 @@ def _on_box(resample: sitk.ResampleImageFilter, image: sitk.Image, case: Case, b
     return resample.Execute(image)
 
 
-def _taps(index: np.ndarray, offset: int, n: int, full: int) -> tuple[np.ndarray, np.ndarray]:
-    """Four coefficients per output position, mirrored at the edges, and weights; both (positions, 4)."""
+def _taps(index: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Four of n coefficients per position, mirrored at the edges, and their weights; both (positions, 4)."""
     first = np.floor(index)
     f = index - first
     weight = np.empty((len(index), 4))
@@ -137,6 +140,5 @@ def _taps(index: np.ndarray, offset: int, n: int, full: int) -> tuple[np.ndarray
     weight[:, 0] = 1 / 6 + f * (f - 1) / 2 - weight[:, 3]
     weight[:, 2] = f + weight[:, 0] - 2 * weight[:, 3]
     weight[:, 1] = 1 - weight[:, 0] - weight[:, 2] - weight[:, 3]
-    weight[(index < -0.5) | (index >= full - 0.5)] = 0  # ITK's default value outside the image
-    tap = np.abs(first.astype(np.int64)[:, None] - offset + np.arange(-1, 3))
+    tap = np.abs(first.astype(np.int64)[:, None] + np.arange(-1, 3))
     return np.where(tap > n - 1, np.abs(2 * (n - 1) - tap), tap), weight
