@@ -1,0 +1,73 @@
+"""Draw one figure of an analysis from its tables: SVG, PDF and PNG (floor 8, rule `figure`)."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from recur import style
+from recur.cli import reported
+from recur.tables import StudyError, read_table
+
+NUMBERS = {
+    "order", "n", "excluded", "icc", "lower", "upper", "mrmr_rank", "mrmr_score", "forest_rank",
+    "forest_importance", "lambda", "coef", "deviance", "se", "n_nonzero", "weight", "mean", "sd",
+    "selection_frequency", "score", "score_out_of_fold", "hr", "p", "events", "points", "horizon_months",
+    "estimate", "time_months", "fpr", "tpr", "threshold", "predicted", "observed", "net_benefit", "time",
+    "survival", "n_risk", "n_event", "n_censor", "chi2", "df", "event", "lp",
+}  # fmt: skip
+
+
+def read(path: str) -> pd.DataFrame:
+    """A table of floors 1 to 7 with its number columns as floats; all else stays text."""
+    table = read_table(path)
+    for column in table.columns:
+        if column in NUMBERS or column.startswith("risk_"):
+            try:
+                table[column] = pd.to_numeric(table[column]).astype(float)
+            except ValueError as error:
+                raise StudyError(f"{path}: column {column!r} holds something that is no number: {error}") from error
+    return table
+
+
+def draw(figure: str, paths: dict[str, str], context: dict[str, Any]):
+    """The finished matplotlib figure `figure` (a file of scripts/figures) from the tables at `paths`."""
+    known = sorted(p.stem for p in (Path(__file__).parent / "figures").glob("*.py"))
+    if figure not in known:
+        raise StudyError(f"no figure {figure!r}; there are: {', '.join(known)}")
+    module = importlib.import_module(f"figures.{figure}")
+    if missing := sorted(set(module.INPUTS) - set(paths)):
+        raise StudyError(f"figure {figure} also needs --input {' '.join(f'{m}=...' for m in missing)}")
+    style.apply()
+    fig = module.draw({name: read(paths[name]) for name in module.INPUTS}, context)
+    style.finish(fig, context)
+    return fig, module.CAPTION.format(endpoint=context["endpoint"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--figure", required=True, help="name of a file in scripts/figures, without .py")
+    parser.add_argument("--input", nargs="+", default=[], metavar="NAME=TABLE", help="the tables of its INPUTS")
+    parser.add_argument("--output-stem", required=True, help="path without suffix; .svg, .pdf and .png are written")
+    parser.add_argument("--title-note", default="", help="small text above the figure, such as the analysis")
+    parser.add_argument("--synthetic", action="store_true", help="generated data: say so on the figure")
+    parser.add_argument("--endpoint", required=True)
+    parser.add_argument("--primary-horizon", type=float, required=True, help="months")
+    args = parser.parse_args()
+    context = {
+        "endpoint": args.endpoint,
+        "primary_horizon": args.primary_horizon,
+        "title_note": args.title_note,
+        "synthetic": args.synthetic,
+    }
+    with reported():
+        fig, caption = draw(args.figure, dict(i.split("=", 1) for i in args.input if "=" in i), context)
+        title = f"{args.figure} ({style.SYNTHETIC})" if args.synthetic else args.figure
+        style.save(fig, args.output_stem, title, caption)
+
+
+if __name__ == "__main__":
+    main()

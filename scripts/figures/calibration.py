@@ -1,0 +1,66 @@
+"""Calibration of the main model per cohort and horizon."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from recur import style
+
+INPUTS = {
+    "calibration": "validation/{analysis}/calibration.csv",
+    "performance": "validation/{analysis}/performance.csv",
+    "risks": "validation/{analysis}/risks.csv",
+}
+CAPTION = (
+    "Calibration of the main model ({endpoint}): observed against predicted risk as a smooth curve with 95 % band "
+    "and as risk groups; spikes are the patients' predictions, the diagonal is perfect calibration."
+)
+CATEGORY = "Validation"
+NEEDS = None
+
+
+def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
+    table, performance, risks = tables["calibration"], tables["performance"], tables["risks"]
+    model = style.main_model(table)
+    if model is None:
+        return style.message("no calibration could be estimated")
+    table = table[table["model"] == model]
+    cohorts, horizons = style.cohorts_of(table), style.horizons_of(table)
+    fig, places = style.grid(cohorts, horizons, 58)
+    event = style.endpoint_event(context["endpoint"])
+    for (cohort, horizon), ax in places.items():
+        here = table[(table["cohort"] == cohort) & (table["horizon_months"] == horizon)]
+        curve = here[here["kind"] == "curve"].sort_values("predicted")
+        groups = here[here["kind"] == "group"].sort_values("predicted")
+        ax.plot([0, 1], [0, 1], color=style.GREY, linewidth=0.6, linestyle=(0, (2, 2)), zorder=1)
+        ax.fill_between(curve["predicted"], curve["lower"], curve["upper"], color=style.SKY, alpha=0.3, linewidth=0)
+        ax.plot(curve["predicted"], curve["observed"], color=style.BLUE, zorder=3)
+        reach = np.nan_to_num([groups["observed"] - groups["lower"], groups["upper"] - groups["observed"]])
+        ax.errorbar(
+            groups["predicted"], groups["observed"], yerr=np.clip(reach, 0, None), fmt="o", color=style.VERMILLION,
+            elinewidth=0.8, markersize=3.5, zorder=4,
+        )  # fmt: skip
+        column = f"risk_{horizon:g}"
+        if column in risks:
+            spikes = risks[(risks["model"] == model) & (risks["cohort"] == cohort)][column].dropna()
+            ax.vlines(spikes, -0.07, -0.02, color=style.GREY, linewidth=0.3)
+        named = (("calibration_slope", "slope"), ("oe_ratio", "O/E"), ("ici", "ICI"))
+        texts = [(f"{n} ", style.estimate_text(performance, model, cohort, metric, horizon)) for metric, n in named]
+        ax.text(
+            0.03,
+            0.98,
+            "\n".join(a + b for a, b in texts if b),
+            transform=ax.transAxes,
+            va="top",
+            fontsize=6.5,
+            zorder=5,
+        )
+        ax.set(xlim=(0, 1), ylim=(-0.08, 1), xticks=np.arange(0, 1.1, 0.2), yticks=np.arange(0, 1.1, 0.2))
+        style.percent(ax.xaxis)
+        style.percent(ax.yaxis)
+        ax.set_title(f"{style.cohort_label(cohort)}, {horizon:g} months")
+        ax.set_xlabel(f"Predicted {event} (%)")
+        if ax.get_subplotspec().is_first_col():
+            ax.set_ylabel(f"Observed {event} (%)")
+    return fig

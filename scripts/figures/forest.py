@@ -1,0 +1,46 @@
+"""Hazard ratios of the multivariable Cox models."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+from recur import style
+
+INPUTS = {"coefficients": "models/{analysis}/coefficients.csv"}
+CAPTION = "Hazard ratios ({endpoint}) with 95 % confidence intervals of the terms of the multivariable Cox models."
+CATEGORY = "Models"
+NEEDS = None
+
+
+def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
+    table = tables["coefficients"]
+    table = table[table["stage"] == "multivariable"]
+    if table.empty:
+        return style.message("no multivariable model has a term")
+    rows = []
+    for model in style.models_of(table):
+        terms = table[table["model"] == model]
+        size = terms.iloc[0]
+        rows.append({"label": f"{style.model_label(model)} (n = {size['n']:.0f}, {size['events']:.0f} events)"})
+        for term in terms.itertuples():
+            rows.append(
+                {
+                    "label": term.label if isinstance(term.label, str) else term.term,
+                    "estimate": term.hr,
+                    "lower": term.lower,
+                    "upper": term.upper,
+                    "texts": (
+                        style.interval(term.hr, term.lower, term.upper),
+                        style.p_text(term.p).removeprefix("p ").removeprefix("= "),
+                    ),
+                }
+            )
+    return style.forest(
+        rows,
+        "Hazard ratio (log scale)",
+        1.0,
+        ("HR (95 % CI)", "p"),
+        log=True,
+        width_mm=style.TWO_COLUMNS,
+        right_mm=(32, 14),
+    )

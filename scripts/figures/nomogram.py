@@ -1,0 +1,86 @@
+"""Nomogram of the main model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from recur import style
+
+INPUTS = {
+    "nomogram": "models/{analysis}/nomogram.csv",
+    "coefficients": "models/{analysis}/coefficients.csv",
+}
+CAPTION = (
+    "Nomogram of the main model ({endpoint}): read the points of each value off the top axis, add them, and read the "
+    "risk below the total."
+)
+CATEGORY = "Models"
+NEEDS = None
+
+LABEL = 52  # mm, names at the left
+SCALE = 120  # mm, length of the axes
+STEP = 9.5  # mm between the axes
+
+
+def as_text(value: object) -> str:
+    """A tick label: numbers without needless zeros, other text cut short."""
+    try:
+        return f"{float(value):.4g}"
+    except (TypeError, ValueError):
+        return style.shorten(value, 14)
+
+
+def scale(ax, y: float, name: str, at: np.ndarray, texts: list[str], strong: bool = False) -> None:
+    """One horizontal axis at height y (mm) with ticks at `at` (mm from its left end).
+
+    A number that would touch its neighbour goes below the line, and is left out when that is taken too.
+    """
+    ax.text(1.5, y, name, va="center", weight="bold" if strong else "normal")
+    if not len(at):
+        return
+    order = np.argsort(at, kind="stable")
+    ax.plot(LABEL + at[order][[0, -1]], [y, y], color=style.BLACK, linewidth=0.8, solid_capstyle="butt")
+    taken = {-1: -np.inf, 1: -np.inf}
+    for i in order:
+        x, half = LABEL + at[i], 0.5 * len(texts[i]) * style.CHARACTER * 1.1 + 0.6
+        side = next((s for s in (-1, 1) if x - half > taken[s]), None)
+        ax.plot([x, x], [y, y + 1.2 * (side or -1)], color=style.BLACK, linewidth=0.6)
+        if side:
+            taken[side] = x + half
+            ax.text(x, y + 1.7 * side, texts[i], ha="center", va="bottom" if side < 0 else "top")
+
+
+def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
+    table = tables["nomogram"].dropna(subset=["points"])
+    model = style.main_model(table)
+    if model is None:
+        return style.message("no model with terms: no nomogram")
+    table = table[table["model"] == model]
+    coefficients = tables["coefficients"]
+    coefficients = coefficients[(coefficients["model"] == model) & coefficients["label"].notna()]
+    labels = dict(zip(coefficients["term"], coefficients["label"], strict=True))
+    axes = list(dict.fromkeys(table["axis"]))
+    risks = sorted((a for a in axes if a.startswith("risk_")), key=lambda a: float(a.removeprefix("risk_")))
+    terms = [a for a in axes if a not in risks and a != "total"]
+    total = table.loc[table["axis"] == "total", "points"]
+    reach = max([*total, *table.loc[table["axis"].isin(risks), "points"], 1e-9])
+    fig, ax = style.page(style.TWO_COLUMNS, STEP * (len(terms) + len(risks) + 2) + 4)
+    y = 6.0
+    points = np.arange(0, 101, 10)
+    scale(ax, y, "Points", SCALE * points / 100, [f"{p}" for p in points], strong=True)
+    for term in terms:
+        y += STEP
+        rows = table[table["axis"] == term]
+        name = style.shorten(labels.get(term, term), (LABEL - 5) / style.CHARACTER)
+        scale(ax, y, name, SCALE * rows["points"].to_numpy() / 100, [as_text(v) for v in rows["value"]])
+    y += STEP
+    scale(ax, y, "Total points", SCALE * total.to_numpy() / reach, [as_text(round(p, 1)) for p in total], strong=True)
+    event = style.endpoint_event(context["endpoint"])
+    for risk in risks:
+        y += STEP
+        rows = table[table["axis"] == risk]
+        chance = [f"{100 * float(v):.3g}" for v in rows["value"]]
+        name = f"{event.capitalize()} by {risk.removeprefix('risk_')} months (%)"
+        scale(ax, y, style.shorten(name, LABEL / style.CHARACTER), SCALE * rows["points"].to_numpy() / reach, chance)
+    return fig

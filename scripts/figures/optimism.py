@@ -1,0 +1,47 @@
+"""Apparent, corrected and held-out discrimination side by side."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+from recur import style
+
+INPUTS = {"performance": "validation/{analysis}/performance.csv"}
+CAPTION = (
+    "Optimism: Harrell's C ({endpoint}) of each model as fitted (apparent), by the internal estimates and in the "
+    "held-out cohorts, with 95 % confidence intervals."
+)
+CATEGORY = "Validation"
+NEEDS = None
+
+MARKS = {  # colour, marker, filled
+    "train": (style.ORANGE, "o", False),
+    "train-apparent": (style.ORANGE, "o", False),
+    "train-optimism_corrected": (style.ORANGE, "^", True),
+    "train-oob": (style.SKY, "v", True),
+    "train-nested_cv": (style.SKY, "D", True),
+    "test": (style.BLUE, "s", True),
+}
+
+
+def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
+    table = tables["performance"]
+    table = table[(table["metric"] == "c_harrell") & table["estimate"].notna()]
+    if table.empty:
+        return style.message("no C-index could be estimated")
+    rows = []
+    for model in style.models_of(table):
+        here = table[table["model"] == model].drop_duplicates("cohort").set_index("cohort")
+        rows.append({"label": style.model_label(model)})
+        for cohort in style.cohorts_of(here.reset_index()):
+            if cohort == "train" and "train-apparent" in here.index:
+                continue
+            row = here.loc[cohort]
+            colour, marker, filled = MARKS.get(cohort, (style.BLUE, "P", True))
+            estimate = {k: row[k] for k in ("estimate", "lower", "upper")}
+            name = "Training, apparent" if cohort == "train" else style.cohort_label(cohort)
+            rows.append(
+                {"label": name, "color": colour, "marker": marker, "filled": filled, **estimate}
+                | {"texts": (style.interval(*estimate.values()),)}
+            )
+    return style.forest(rows, "Harrell's C", 0.5, ("C (95 % CI)",), limits=(0.2, 1.0))

@@ -1,0 +1,420 @@
+"""Every figure is drawn from invented tables: formats, equal bytes, labels, empty and hostile input."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import figure as program
+import numpy as np
+import pandas as pd
+import pytest
+from recur import style
+from recur.tables import write_table
+
+SCRIPTS = Path(program.__file__).parent
+FIGURES = sorted(p.stem for p in (SCRIPTS / "figures").glob("*.py"))
+HOSTILE = "$x$<script>&amp;_\\frac{1}{2}\x07"
+COHORTS = ("train", "test", "external-B")
+MODELS = ("signature", "clinical_pre", "combined_pre", "clinical_post", "combined_post")
+HORIZONS = (24, 60)
+CONTEXT = {"endpoint": "TTR", "primary_horizon": 24.0, "title_note": "recommended, TTR", "synthetic": True}
+
+
+def features(count: int) -> list[str]:
+    """Names as the feature floor writes them."""
+    images = ["original", "wavelet-LLH", "wavelet-HHH", "log-sigma-3-0-mm-3D"]
+    kinds = [
+        "glcm_Contrast",
+        "firstorder_90Percentile",
+        "gldm_LargeDependenceHighGrayLevelEmphasis",
+        "shape_Sphericity",
+        "glszm_SizeZoneNonUniformityNormalized",
+    ]
+    names = [f"{p}_{r}_{i}_{k}" for k in kinds for i in images for p in ("AP", "PVP") for r in ("tumour", "rim")]
+    return (names * (count // len(names) + 1))[:count]
+
+
+def kaplan_meier(time: np.ndarray, event: np.ndarray) -> pd.DataFrame:
+    times = np.unique(time)
+    at_risk = np.array([(time >= t).sum() for t in times])
+    events = np.array([((time == t) & (event == 1)).sum() for t in times])
+    survival = np.cumprod(1 - events / at_risk)
+    error = 1.96 * survival * np.sqrt(np.cumsum(events / (at_risk * np.maximum(at_risk - events, 1))))
+    curve = {
+        "time": times,
+        "survival": survival,
+        "lower": np.clip(survival - error, 0, 1),
+        "upper": np.clip(survival + error, 0, 1),
+        "n_risk": at_risk,
+        "n_event": events,
+        "n_censor": [((time == t) & (event == 0)).sum() for t in times],
+    }
+    start = pd.DataFrame({"time": [0.0], "survival": 1.0, "lower": 1.0, "upper": 1.0, "n_risk": len(time)})
+    return pd.concat([start.assign(n_event=0, n_censor=0), pd.DataFrame(curve)], ignore_index=True)
+
+
+def invent(cohorts: tuple[str, ...] = COHORTS, odd: str = "") -> dict[str, pd.DataFrame]:
+    """INVENTED tables of every floor, shaped like a study's and true of nobody; `odd` is put into every name."""
+    rng = np.random.default_rng(8)
+    sizes = dict(zip(cohorts, (162, 81, 78), strict=False))
+    names = [n + odd for n in features(400)]
+    tables: dict[str, list] = {}
+
+    def add(path: str, **row):
+        tables.setdefault(path, []).append({"analysis": "recommended", "endpoint": "TTR", **row})
+
+    reasons = f"no portal venous phase (n = 6); rim: less than half of the shell is in the liver{odd} (n = 4)"
+    flow = [
+        ("patients in the clinical table", 360, 0, ""),
+        ("after the cohort floor", 331, 29, "date before surgery (n = 29)"),
+    ]
+    flow += [("after the images floor" + odd, 321, 10, reasons)] + [(c, n, 0, "") for c, n in sorted(sizes.items())]
+    for i, (step, n, excluded, reason) in enumerate(flow):
+        tables.setdefault("cohort/flow.csv", []).append(
+            {"order": i + 1, "step": step, "n": n, "excluded": excluded, "reason": reason}
+        )
+    icc = np.clip(rng.beta(6, 1.6, len(names)), 0, 0.99)
+    for name, value in zip(names, icc, strict=True):
+        low = value - rng.uniform(0.02, 0.25) * (1 - value) * 3
+        add(
+            "signature/{a}/icc.csv",
+            feature=name,
+            n=40,
+            icc=value,
+            lower=low,
+            upper=value + 0.3 * (1 - value),
+            stable=low > 0.75,
+        )
+    for i, name in enumerate(names[:37]):
+        kind = "both" if i < 3 else "mrmr" if i < 20 else "forest"
+        ranks = {
+            "mrmr_rank": i + 1 if i < 20 else 20 + rng.integers(1, 300),
+            "forest_rank": (i - 16) if i >= 20 else rng.integers(1, 350),
+        }
+        add("signature/{a}/ranking.csv", feature=name, mrmr_score=0.1, forest_importance=0.01, selected=kind, **ranks)
+    lambdas = np.geomspace(0.25, 0.004, 60)
+    ends = rng.normal(0, 0.25, 37)
+    entry = np.sort(rng.uniform(0.0, 0.9, 37))
+    for j, lam in enumerate(lambdas):
+        grown = np.clip(j / 59 - entry, 0, None)
+        for name, end, g in zip(names, ends, grown, strict=False):
+            add("signature/{a}/lasso_path.csv", **{"lambda": lam}, feature=name, coef=end * g)
+        shape = 9.3 + 0.5 * (np.log(lam / 0.05)) ** 2 * 0.12
+        chosen = "min" if j == 24 else "1se" if j == 14 else ""
+        add(
+            "signature/{a}/cv_deviance.csv", **{"lambda": lam}, deviance=shape, se=0.09,
+            n_nonzero=int((grown > 0).sum()), chosen=chosen,
+        )  # fmt: skip
+    for i in range(7):
+        weight = [0.041, -0.103, -0.259, 0.211, -0.170, 0.130, 0.090][i]
+        frequency = rng.uniform(0.3, 0.9) if i else np.nan
+        add(
+            "signature/{a}/weights.csv",
+            feature=names[i],
+            weight=weight,
+            mean=1.0,
+            sd=2.0,
+            selection_frequency=frequency,
+        )
+    labels = {"ln_afp": "ln AFP (ng/mL)", "margin": "Tumour margin, non-smooth", "signature": "Radiomics signature"}
+    labels |= {"mvi": "Microvascular invasion", "satellites": "Satellite nodules"}
+    parts = {"clinical_pre": 2, "combined_pre": 3, "clinical_post": 5, "combined_post": 5, "signature": 3}
+    for model in MODELS:
+        terms = ["signature"] if model == "signature" else list(labels)[: parts[model]]
+        for term in terms:
+            coef = rng.uniform(0.1, 1.3)
+            se = 0.3 * coef + 0.05
+            row = {
+                "coef": coef,
+                "se": se,
+                "hr": np.exp(coef),
+                "lower": np.exp(coef - 1.96 * se),
+                "upper": np.exp(coef + 1.96 * se),
+            }
+            add(
+                "models/{a}/coefficients.csv", model=model, stage="multivariable", term=term, label=labels[term] + odd,
+                p=rng.uniform(0, 0.06) ** 2, n=162, events=74, **row,
+            )  # fmt: skip
+        if model == "combined_pre":
+            for axis, values, points in (
+                ("ln_afp", range(-1, 13), np.linspace(0, 70, 14)),
+                ("margin", (0, 1), (0, 31)),
+                ("signature", np.linspace(-1.5, 1.5, 13), np.linspace(0, 100, 13)),
+                ("total", range(0, 201, 20), range(0, 201, 20)),
+                ("risk_24", (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9), (20, 45, 72, 92, 124, 152, 186)),
+                ("risk_60", (0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.95), (8, 30, 48, 80, 110, 145, 160)),
+            ):
+                for value, point in zip(values, points, strict=True):
+                    add("models/{a}/nomogram.csv", model=model, axis=axis, value=value, points=point)
+    for cohort in cohorts:
+        size = sizes[cohort]
+        shown = "train-apparent" if cohort == "train" else cohort
+        score = rng.normal(0, 0.5, size)
+        true = rng.exponential(60 * np.exp(-1.5 * score))
+        censor = rng.uniform(10, 108, size)
+        time, event = np.round(np.minimum(true, censor) + 0.1, 2), (true <= censor).astype(int)
+        for i in range(size):
+            fold = score[i] * 0.8 if cohort == "train" else np.nan
+            add(
+                "signature/{a}/scores.csv",
+                patient_id=f"{cohort}-{i:03d}{odd}",
+                cohort=cohort,
+                score=score[i],
+                score_out_of_fold=fold,
+            )
+        for m, model in enumerate(MODELS):
+            lp = score + rng.normal(0, 0.4, size)
+            high = lp > np.quantile(lp, 0.7)
+            for i in range(size):
+                risk = {f"risk_{h}": 1 - np.exp(-(h / 90) * np.exp(lp[i])) for h in HORIZONS}
+                add(
+                    "validation/{a}/risks.csv", model=model, patient_id=f"{cohort}-{i:03d}{odd}", cohort=cohort,
+                    time=time[i], event=event[i], lp=lp[i], group="high" if high[i] else "low", **risk,
+                )  # fmt: skip
+            for group, here in (("low", ~high), ("high", high)):
+                for row in kaplan_meier(time[here], event[here]).to_dict("records"):
+                    add("survival/{a}/km.csv", model=model, cohort=cohort, group=group, **row)
+            add(
+                "survival/{a}/logrank.csv",
+                model=model,
+                cohort=cohort,
+                chi2=70.4,
+                df=1,
+                p=10.0 ** -(m + 1),
+                n=size,
+                events=event.sum(),
+            )
+            base = {"model": model, "n": size, "events": event.sum(), "method": "invented"}
+            middle = 0.62 + 0.03 * m - 0.03 * (cohort != "train")
+            kinds = {shown: 0.05}
+            if cohort == "train":
+                kinds |= {"train-nested_cv": 0.0, "train-oob": 0.0, "train-optimism_corrected": 0.02}
+            for kind, extra in kinds.items():
+                c = middle + extra + rng.normal(0, 0.01)
+                add(
+                    "validation/{a}/performance.csv",
+                    cohort=kind,
+                    metric="c_harrell",
+                    estimate=c,
+                    lower=c - 0.06,
+                    upper=c + 0.06,
+                    **base,
+                )
+            for metric, value, wide in (("calibration_slope", 0.95, 0.3),):
+                add(
+                    "validation/{a}/performance.csv", cohort=shown, metric=metric, estimate=value, lower=value - wide,
+                    upper=value + wide, **base,
+                )  # fmt: skip
+            for h in HORIZONS:
+                for metric, value, wide in (
+                    ("auc", middle + 0.05, 0.07),
+                    ("oe_ratio", 1.04, 0.2),
+                    ("ici", 0.031, np.nan),
+                ):
+                    add(
+                        "validation/{a}/performance.csv", cohort=shown, metric=metric, horizon_months=h, estimate=value,
+                        lower=value - wide, upper=value + wide, **base,
+                    )  # fmt: skip
+                x = np.linspace(0, 1, 40)
+                for fpr in x:
+                    add(
+                        "validation/{a}/roc.csv", model=model, cohort=shown, horizon_months=h, fpr=fpr,
+                        tpr=round(fpr ** (1 / (1.5 + m / 2)), 2), threshold=1 - fpr,
+                    )  # fmt: skip
+                where = {"model": model, "cohort": shown, "horizon_months": h}
+                for p in np.linspace(0.08, 0.85, 40):
+                    add(
+                        "validation/{a}/calibration.csv", **where, kind="curve", predicted=p, observed=p**1.1,
+                        lower=max(p**1.1 - 0.12, 0), upper=min(p**1.1 + 0.12, 1), n=size,
+                    )  # fmt: skip
+                for p in (0.12, 0.25, 0.4, 0.7):
+                    add(
+                        "validation/{a}/calibration.csv", **where, kind="group", predicted=p, observed=p * 1.05,
+                        lower=p * 1.05 - 0.1, upper=min(p * 1.05 + 0.14, 1), n=size // 4,
+                    )  # fmt: skip
+                for t in np.linspace(0.05, 0.6, 56):
+                    add(
+                        "validation/{a}/net_benefit.csv",
+                        **where,
+                        threshold=t,
+                        net_benefit=max(0.3 - 0.55 * t + 0.01 * m, -0.01),
+                    )
+                    if not m:
+                        nothing = where | {"model": "treat_none"}
+                        everybody = where | {"model": "treat_all"}
+                        add("validation/{a}/net_benefit.csv", **nothing, threshold=t, net_benefit=0)
+                        add("validation/{a}/net_benefit.csv", **everybody, threshold=t, net_benefit=1 - 0.7 / (1 - t))
+            for t in range(6, 73, 3):
+                value = middle + 0.08 - 0.0006 * t + rng.normal(0, 0.006)
+                for metric in ("auc", "brier"):
+                    add(
+                        "validation/{a}/time_curves.csv", model=model, cohort=shown, time_months=t, metric=metric,
+                        estimate=value, lower=value - 0.06, upper=value + 0.06,
+                    )  # fmt: skip
+    return {path: pd.DataFrame(rows) for path, rows in tables.items()}
+
+
+def store(tables: dict[str, pd.DataFrame], folder: Path) -> dict[str, Path]:
+    """Write the tables; returns the paths by the name the figures give them."""
+    paths = {}
+    for path, table in tables.items():
+        paths[path.replace("{a}", "{analysis}")] = folder / path.replace("{a}", "recommended")
+        write_table(table, folder / path.replace("{a}", "recommended"))
+    return paths
+
+
+def literals(name: str) -> dict:
+    """The module-level literals, read as the Snakefile reads them: without importing anything."""
+    tree = ast.parse((SCRIPTS / "figures" / f"{name}.py").read_text())
+    assigned = [(node.targets[0].id, node.value) for node in tree.body if isinstance(node, ast.Assign)]
+    wanted = ("INPUTS", "CAPTION", "CATEGORY", "NEEDS")
+    return {target: ast.literal_eval(value) for target, value in assigned if target in wanted}
+
+
+def texts(fig) -> str:
+    return "\n".join(t.get_text() for t in fig.findobj(lambda artist: hasattr(artist, "get_text")))
+
+
+def drawn(name: str, paths: dict[str, Path], context: dict = CONTEXT):
+    inputs = {key: str(paths[path]) for key, path in literals(name)["INPUTS"].items()}
+    return program.draw(name, inputs, context)
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory):
+    return store(invent(), tmp_path_factory.mktemp("invented"))
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_literals(name, paths):
+    found = literals(name)
+    assert set(found) == {"INPUTS", "CAPTION", "CATEGORY", "NEEDS"}
+    assert set(found["INPUTS"].values()) <= set(paths)
+    assert found["CATEGORY"] in ("Cohort", "Signature", "Models", "Validation", "Survival")
+    assert found["NEEDS"] in ("signature", "stability", "forest", "images", None)
+    assert "{" not in found["CAPTION"].format(endpoint="TTR")
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_three_formats_with_equal_bytes(name, paths, tmp_path):
+    """Drawn twice, the second time in another process with another hash seed."""
+    fig, caption = drawn(name, paths)
+    assert style.SYNTHETIC in texts(fig)
+    style.save(fig, tmp_path / "one" / name, f"{name} ({style.SYNTHETIC})", caption)
+    inputs = [f"{key}={paths[path]}" for key, path in literals(name)["INPUTS"].items()]
+    command = [sys.executable, str(SCRIPTS / "figure.py"), "--figure", name, "--input", *inputs]
+    command += ["--output-stem", str(tmp_path / "two" / name), "--title-note", CONTEXT["title_note"], "--synthetic"]
+    command += ["--endpoint", "TTR", "--primary-horizon", "24"]
+    subprocess.run(command, check=True, env=os.environ | {"PYTHONHASHSEED": "7"})
+    for kind in ("svg", "pdf", "png"):
+        one, two = (tmp_path / folder / f"{name}.{kind}" for folder in ("one", "two"))
+        assert one.stat().st_size > 1000
+        assert hashlib.sha256(one.read_bytes()).digest() == hashlib.sha256(two.read_bytes()).digest(), kind
+    assert f"<!-- {style.SYNTHETIC} -->" in one.with_suffix(".svg").read_text()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_text_is_on_the_page_and_large_enough(name, paths):
+    fig, _ = drawn(name, paths)
+    fig.draw_without_rendering()
+    page = fig.bbox.padded(1)
+    for text in fig.findobj(lambda artist: hasattr(artist, "get_window_extent") and hasattr(artist, "get_text")):
+        if text.get_text().strip() and text.get_visible():
+            box = text.get_window_extent()
+            assert text.get_fontsize() >= 6.5
+            assert page.contains(box.x0, box.y0) and page.contains(box.x1, box.y1), text.get_text()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_training_cohort_alone(name, tmp_path):
+    drawn(name, store(invent(("train",)), tmp_path))[0].draw_without_rendering()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_header_only_tables_give_a_message(name, tmp_path):
+    tables = {path: table.head(0) for path, table in invent(("train",)).items()}
+    fig, _ = drawn(name, store(tables, tmp_path))
+    assert any(word in texts(fig) for word in ("no ", "empty signature"))
+    assert style.SYNTHETIC in texts(fig)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_missing_numbers_are_blank(name, tmp_path):
+    tables = invent()
+    for table in tables.values():
+        for column in (
+            "estimate",
+            "lower",
+            "upper",
+            "p",
+            "tpr",
+            "observed",
+            "hr",
+            "icc",
+            "se",
+            "forest_rank",
+            "net_benefit",
+        ):
+            if column in table:
+                table.loc[::2, column] = np.nan
+    fig, _ = drawn(name, store(tables, tmp_path))
+    fig.draw_without_rendering()
+    assert "nan" not in texts(fig)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_hostile_names_are_drawn_as_they_are(name, tmp_path):
+    paths = store(invent(odd=HOSTILE), tmp_path)
+    fig, caption = drawn(name, paths, CONTEXT | {"title_note": HOSTILE})
+    style.save(fig, tmp_path / name, name, caption)
+    svg = (tmp_path / f"{name}.svg").read_text()
+    assert "<script" not in svg.replace("<!--", "").split("-->")[0] or "<script>" not in svg
+    shown = texts(fig)
+    assert "\x07" not in shown and "$x$" in shown
+
+
+def test_empty_signature_says_so(tmp_path):
+    tables = invent()
+    tables["signature/{a}/weights.csv"] = tables["signature/{a}/weights.csv"].head(0)
+    tables["signature/{a}/scores.csv"][["score", "score_out_of_fold"]] = 0.0
+    paths = store(tables, tmp_path)
+    for name in ("weights", "signature", "lasso_path"):
+        assert "empty signature: no feature kept" in texts(drawn(name, paths)[0])
+
+
+def test_no_label_on_real_data(paths):
+    assert style.SYNTHETIC not in texts(drawn("km", paths, CONTEXT | {"synthetic": False})[0])
+
+
+def test_numbers_at_risk_are_the_tables(paths):
+    from figures.km import at_risk
+
+    curve = pd.DataFrame({"time": [0, 5.0, 8.0], "n_risk": [10, 10, 6], "n_event": [0, 3, 1], "n_censor": [0, 1, 4]})
+    assert at_risk(curve, np.array([0, 5, 5.1, 8, 12])).tolist() == [10, 10, 6, 6, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("AP_tumour_wavelet-LLH_glcm_Contrast", "AP tumour · wavelet-LLH GLCM Contrast"),
+        ("PVP_rim_original_shape_Sphericity", "PVP rim · original shape Sphericity"),
+        ("age at surgery", "age at surgery"),
+    ],
+)
+def test_feature_labels(name, label):
+    assert style.feature_label(name) == label
+
+
+def test_unknown_figure_and_missing_table(tmp_path, capsys, monkeypatch):
+    options = ["--output-stem", str(tmp_path / "x"), "--endpoint", "TTR", "--primary-horizon", "24"]
+    for figure in ("nothing", "km"):
+        monkeypatch.setattr(sys, "argv", ["figure.py", "--figure", figure, *options])
+        with pytest.raises(SystemExit):
+            program.main()
+    shown = capsys.readouterr().err
+    assert "no figure 'nothing'" in shown and "needs --input" in shown
