@@ -168,16 +168,14 @@ def case_mask(case: Case, region: str) -> sitk.Image:
 def save_case(case: Case, path: Path) -> None:
     """Write the case as .npz, equal bytes for equal cases, under a temporary name first.
 
-    The label map is deflated; CT noise is not, since it costs more time than the rest of the case and gains a factor 3.
+    Deflated at the lowest level: a third of the size; higher levels gain another tenth for ten times the time.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     arrays = case._asdict() | {"facts": np.frombuffer(json.dumps(case.facts).encode(), dtype=np.uint8)}
-    with zipfile.ZipFile(partial, "w") as archive:
+    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, array in arrays.items():
-            member = zipfile.ZipInfo(f"{name}.npy")  # its date is fixed
-            member.compress_type = zipfile.ZIP_DEFLATED if name == "labels" else zipfile.ZIP_STORED
-            with archive.open(member, "w", force_zip64=True) as stream:
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:  # a name, not a file, has a fixed date
                 np.lib.format.write_array(stream, array, allow_pickle=False)
     partial.replace(path)
 

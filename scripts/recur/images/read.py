@@ -342,8 +342,9 @@ def _read_dicom_mask(path: Path, label: str, image: Volume) -> Mask:
 def _read_seg(data: pydicom.Dataset, label: str, grid: Grid, path: Path) -> np.ndarray:
     """Place the frames of one SEG segment on the grid, each by its own position; omitted frames are empty.
 
-    Own code on pydicom: highdicom's volumes want a regular stack with known spacing and strictly valid files, which
-    published SEGs often are not; only the frames of the segment are decoded. The tests hold it against highdicom.
+    Own code on pydicom: highdicom's volumes guess the slice spacing from the frames that are there when the file does
+    not state it (frames omitted in the middle then widen it), and it refuses files that lack an attribute we do not
+    need. Only the frames of the segment are decoded. The tests hold it against highdicom.
     """
     names = {int(s.SegmentNumber): str(s.get("SegmentLabel", "")) for s in data.SegmentSequence if s.SegmentNumber}
     number = _choose(label, names, path, "segment")
