@@ -2,6 +2,7 @@ import numpy as np
 import oracle
 import pytest
 from recur import cox
+from recur.survival import survival_band
 
 TIED = dict(
     x=np.array([0.0, 2.0, 1.0, 1.0, 3.0, 0.5, 2.5, 1.5]),
@@ -55,6 +56,13 @@ def test_baseline_and_predicted_survival_equal_survfit():
         times, survival = cox.baseline_survival(x - centre, time, event, coef, ties)
         predicted = cox.survival_at(times, survival, r["times"])[:, None] ** np.exp((x[:3] - centre) @ coef)
         exact(predicted, r["surv"])
+        fitted = cox.fit_cox(x, time, event, ties)
+        for k, t in enumerate(r["times"]):
+            ours, se = cox.predicted_survival(x, time, event, fitted, x[:3], t, ties)
+            exact(ours, r["surv"][k])
+            lower, upper = survival_band(ours, se)
+            exact(lower, r["lower_log_log"][k])
+            exact(upper, r["upper_log_log"][k])
 
 
 @pytest.mark.reference

@@ -219,6 +219,29 @@ def survival_at(times: ArrayLike, survival: ArrayLike, t: ArrayLike) -> np.ndarr
     return values[np.searchsorted(np.asarray(times, float), np.asarray(t, float), side="right")]
 
 
+def predicted_survival(
+    x: ArrayLike, time: ArrayLike, event: ArrayLike, fitted: dict, new: ArrayLike, horizon: float, ties: str = "efron"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Survival at `horizon` for the rows of `new` (m, p) and the standard errors of its logarithm, as R survfit(coxph).
+
+    `fitted` is fit_cox(x, time, event, ties). Variance of the cumulative hazard: Therneau & Grambsch, section 10.2.
+    """
+    x, time, event = _arrays(x, time, event)
+    new = np.asarray(new, float).reshape(-1, x.shape[1])
+    sets = _risk_sets(time, event, ties)
+    centre = x.mean(axis=0)
+    z = (x - centre)[sets.order]
+    weight = np.exp(z @ fitted["coef"])
+    sums = _at_deaths(np.column_stack([weight, weight[:, None] * z]), sets)
+    used = sets.times[sets.group] <= horizon
+    denominator, mean = sums[used, 0], sums[used, 1:] / sums[used, :1]
+    hazard = (1 / denominator).sum()
+    relative = np.exp((new - centre) @ fitted["coef"])
+    drift = (mean / denominator[:, None]).sum(axis=0) - (new - centre) * hazard
+    variance = (1 / denominator**2).sum() + np.einsum("ij,jk,ik->i", drift, fitted["covariance"], drift)
+    return np.exp(-hazard * relative), relative * np.sqrt(variance)
+
+
 def univariable_cox(
     x: ArrayLike, time: ArrayLike, event: ArrayLike, ties: str = "efron", chunk: int = 512
 ) -> pd.DataFrame:

@@ -128,10 +128,10 @@ def _c(time, event, score, weight, any_event=None) -> dict:
 def c_difference(time: ArrayLike, event: ArrayLike, score_a: ArrayLike, score_b: ArrayLike) -> dict:
     """Harrell's C of `score_a` less that of `score_b` on the same patients, two-sided (R concordance(fit1, fit2)).
 
-    dict(difference, se, lower, upper, z, p, reason); variance sum((influence_a - influence_b)^2).
+    dict(estimate, se, lower, upper, z, p, reason); variance sum((influence_a - influence_b)^2).
     """
     time, event, score_a, score_b = outcome(time, event, score_a, score_b)
-    nothing = dict.fromkeys(("difference", "se", "lower", "upper", "z", "p"), np.nan)
+    nothing = dict.fromkeys(("estimate", "se", "lower", "upper", "z", "p"), np.nan)
     if not event.any():
         return nothing | {"reason": "no events"}
     (a, influence_a), (b, influence_b) = (_concordance(time, event, s, np.ones(len(time))) for s in (score_a, score_b))
@@ -140,10 +140,10 @@ def c_difference(time: ArrayLike, event: ArrayLike, score_a: ArrayLike, score_b:
     if np.isnan(difference):
         return nothing | {"reason": "no comparable pairs"}
     if se <= 1e-12:
-        return nothing | {"difference": difference, "se": 0.0, "reason": "the two scores rank every pair alike"}
+        return nothing | {"estimate": difference, "se": 0.0, "reason": "the two scores rank every pair alike"}
     z = difference / se
     return {
-        "difference": difference,
+        "estimate": difference,
         "se": se,
         "lower": difference - Z95 * se,
         "upper": difference + Z95 * se,
@@ -188,12 +188,12 @@ def legacy_c_difference(time: ArrayLike, event: ArrayLike, score_a: ArrayLike, s
     """One-sided paired test that gamma_c of `score_a` exceeds that of `score_b`: survcomp cindex.comp.
 
     t = (Ca - Cb) / sqrt(se_a^2 + se_b^2 - 2 r se_a se_b) with r the Spearman correlation of the scores, n - 1 df.
-    Only for comparison with papers that used it. dict(difference, se, t, df, p, reason).
+    Only for comparison with papers that used it. dict(estimate, se, t, df, p, reason).
     """
     time, event, score_a, score_b = outcome(time, event, score_a, score_b)
     a, b = gamma_c(time, event, score_a), gamma_c(time, event, score_b)
     df = len(time) - 1
-    nothing = {"difference": a["estimate"] - b["estimate"], "se": np.nan, "t": np.nan, "df": df, "p": np.nan}
+    nothing = {"estimate": a["estimate"] - b["estimate"], "se": np.nan, "t": np.nan, "df": df, "p": np.nan}
     if np.isnan(a["se"]) or np.isnan(b["se"]):
         return nothing | {"reason": a["reason"] or b["reason"]}
     r = float(spearmanr(score_a, score_b).statistic)
@@ -201,7 +201,7 @@ def legacy_c_difference(time: ArrayLike, event: ArrayLike, score_a: ArrayLike, s
     if not variance > 1e-15:
         return nothing | {"reason": "the two scores are the same ranking"}
     se = float(np.sqrt(variance))
-    statistic = nothing["difference"] / se
+    statistic = nothing["estimate"] / se
     return nothing | {"se": se, "t": statistic, "p": float(t.sf(statistic, df)), "reason": ""}
 
 

@@ -1,0 +1,139 @@
+"""Calibration of predicted risks at a horizon, in the cohort at hand: slope, observed / expected, curve, groups.
+
+`risk` (n,) is the predicted probability of the event by the horizon. Curve after Austin, Harrell & van Klaveren (Stat
+Med 2020); the rest after McLernon et al. (Ann Intern Med 2023). Written by hand because lifelines fits the curve with
+its own spline and knots and gives no interval. Checked against R.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.stats import norm
+
+from recur.cox import NotEstimable, fit_cox, predicted_survival
+from recur.discrimination import blank, no_horizon, outcome
+from recur.survival import Z95, survival_band, survival_rates
+
+# Harrell, Regression Modeling Strategies, table 2.3
+KNOT_QUANTILES = {3: [0.1, 0.5, 0.9], 4: [0.05, 0.35, 0.65, 0.95], 5: [0.05, 0.275, 0.5, 0.725, 0.95]}
+
+
+def calibration_slope(time: ArrayLike, event: ArrayLike, lp: ArrayLike) -> dict:
+    """Coefficient of the linear predictor in a Cox model of this cohort; 1 is ideal.
+
+    dict(estimate, se, lower, upper, p, reason): p is the two-sided Wald test of slope 1.
+    """
+    time, event, lp = outcome(time, event, lp)
+    try:
+        fitted = fit_cox(lp[:, None], time, event)
+    except NotEstimable as reason:
+        return blank(str(reason)) | {"p": np.nan}
+    slope, se = float(fitted["coef"][0]), float(fitted["se"][0])
+    from_one = fit_cox(lp[:, None], time, event, offset=lp)
+    p = float(2 * norm.sf(abs(from_one["coef"][0] / from_one["se"][0])))
+    result = {"estimate": slope, "se": se, "lower": slope - Z95 * se, "upper": slope + Z95 * se}
+    return result | {"p": p, "reason": ""}
+
+
+def observed_expected(time: ArrayLike, event: ArrayLike, risk: ArrayLike, horizon: float) -> dict:
+    """Observed (1 - Kaplan-Meier) over mean predicted risk at `horizon`; 1 is ideal.
+
+    dict(estimate, se of its log, lower, upper, observed, expected, events, reason); interval exp(log OE +/- 1.96 /
+    sqrt(events by the horizon)).
+    """
+    time, event, risk = outcome(time, event, risk)
+    extra = {"observed": np.nan, "expected": float(risk.mean()), "events": int((event & (time <= horizon)).sum())}
+    reason = no_horizon(time, event, horizon)
+    if not reason and not extra["expected"] > 0:
+        reason = "the mean predicted risk is 0"
+    if reason:
+        return blank(reason) | extra
+    extra["observed"] = 1 - float(survival_rates(time, event, [horizon])["survival"][0])
+    ratio, se = extra["observed"] / extra["expected"], 1 / np.sqrt(extra["events"])
+    limits = {"lower": float(ratio * np.exp(-Z95 * se)), "upper": float(ratio * np.exp(Z95 * se))}
+    return {"estimate": float(ratio), "se": float(se)} | limits | extra | {"reason": ""}
+
+
+def restricted_cubic_spline(x: ArrayLike, knots: ArrayLike) -> np.ndarray:
+    """Basis (n, k - 1): x and k - 2 cubic terms, linear beyond the k knots (Hmisc rcspline.eval, norm 2)."""
+    x, knots = np.asarray(x, float), np.asarray(knots, float)
+    first, before_last, last = knots[0], knots[-2], knots[-1]
+    scale = (last - first) ** 2
+
+    def cube(knot: float) -> np.ndarray:
+        return np.maximum(x - knot, 0.0) ** 3
+
+    gap = last - before_last
+    terms = [cube(k) - cube(before_last) * (last - k) / gap + cube(last) * (before_last - k) / gap for k in knots[:-2]]
+    return np.column_stack([x, *(term / scale for term in terms)])
+
+
+def calibration_curve(
+    time: ArrayLike,
+    event: ArrayLike,
+    risk: ArrayLike,
+    horizon: float,
+    knots: int = 3,
+    grid: ArrayLike | None = None,
+) -> dict:
+    """Smooth observed against predicted risk at `horizon` -> dict(curve, ici, e50, e90, emax, reason).
+
+    Cox model on a restricted cubic spline of log(-log(1 - risk)), knots at its quantiles; with too few distinct risks
+    for the knots, a straight line. `curve` has predicted, observed, lower, upper (95%) at `grid`, by default
+    100 points from the 1st to the 99th percentile of risk; ici, e50, e90, emax are mean, median, 90th percentile and
+    maximum of |observed - predicted| over the patients. Raises NotEstimable without spread in risk, or when
+    the horizon is not reached by enough patients.
+    """
+    time, event, risk = outcome(time, event, risk)
+    reason = no_horizon(time, event, horizon)
+    if reason:
+        raise NotEstimable(reason)
+    if risk.min() < 0 or risk.max() > 1:
+        raise ValueError("a predicted risk is outside [0, 1]")
+    x = _cloglog(risk)
+    if np.ptp(x) < 1e-9:
+        raise NotEstimable("all predicted risks are equal")
+    at = np.unique(np.quantile(x, KNOT_QUANTILES[knots]))
+    straight = len(at) < 3 or len(np.unique(x)) <= knots
+
+    def basis(values: np.ndarray) -> np.ndarray:
+        return values[:, None] if straight else restricted_cubic_spline(values, at)
+
+    design = basis(x)
+    fitted = fit_cox(design, time, event)
+    survival, _ = predicted_survival(design, time, event, fitted, design, horizon)
+    error = np.abs(1 - survival - risk)
+    grid = np.linspace(*np.quantile(risk, [0.01, 0.99]), 100) if grid is None else np.asarray(grid, float)
+    survival, se = predicted_survival(design, time, event, fitted, basis(_cloglog(grid)), horizon)
+    lower, upper = survival_band(survival, se)
+    curve = pd.DataFrame({"predicted": grid, "observed": 1 - survival, "lower": 1 - upper, "upper": 1 - lower})
+    e50, e90 = np.quantile(error, [0.5, 0.9])
+    measures = {"ici": float(error.mean()), "e50": float(e50), "e90": float(e90), "emax": float(error.max())}
+    return {"curve": curve} | measures | {"reason": ""}
+
+
+def _cloglog(risk: np.ndarray) -> np.ndarray:
+    # a risk of exactly 0 or 1 has no complementary log-log
+    return np.log(-np.log1p(-np.clip(risk, 1e-12, 1 - 1e-12)))
+
+
+def calibration_groups(
+    time: ArrayLike, event: ArrayLike, risk: ArrayLike, horizon: float, groups: int = 5
+) -> pd.DataFrame:
+    """Kaplan-Meier risk against mean predicted risk in quantile groups: predicted, observed, lower, upper, n, events.
+
+    Groups are right-closed between type 7 quantiles; tied quantiles join their groups. Intervals are log-log;
+    a group not followed to the horizon has NaN.
+    """
+    time, event, risk = outcome(time, event, risk)
+    edges = np.unique(np.quantile(risk, np.linspace(0, 1, groups + 1)))
+    index = np.clip(np.searchsorted(edges, risk, side="left"), 1, max(len(edges) - 1, 1))
+    rows = []
+    for group in np.unique(index):
+        mine = index == group
+        rate = survival_rates(time[mine], event[mine], [horizon]).iloc[0]
+        observed = {"observed": 1 - rate["survival"], "lower": 1 - rate["upper"], "upper": 1 - rate["lower"]}
+        rows.append({"predicted": risk[mine].mean()} | observed | {"n": int(mine.sum()), "events": int(rate["events"])})
+    return pd.DataFrame(rows)
