@@ -17,7 +17,6 @@ from recur.tables import StudyError, read_table, write_table
 IDENTITY = ["patient_id", "phase", "reader", "case", "status", "reason", "flags"]
 REGIONS = ["tumour_voxels", "tumour_ml", "rim_voxels", "rim_ml", "shell_fraction", "diameter_mm"]
 GEOMETRY = ["spacing_x", "spacing_y", "spacing_z", "size_x", "size_y", "size_z", "bits"]
-QC_READER = "reader1"
 
 
 def process(row: dict[str, Any], regions: dict[str, Any], cache: Path) -> tuple[dict[str, Any], Case | None]:
@@ -52,7 +51,7 @@ def main() -> None:
             record, case = process(row, args.regions, args.cache)
             records.append(record)
             print(f"cases {i}/{len(rows)} {row['patient_id']} {row['phase']} {row['reader']}", file=sys.stderr)
-            if row["reader"] == QC_READER:
+            if row["phase"] not in [phase for phase, _, _ in panels]:  # the first reader of each phase
                 panels.append((row["phase"], case, caption(record)))
             last = i == len(rows) or rows[i]["patient_id"] != row["patient_id"]
             if last and panels:

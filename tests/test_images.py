@@ -267,6 +267,12 @@ def test_series_that_are_not_one_regular_stack_are_refused(tmp_path):
     mixed = write_series(hu, tmp_path / "mixed")
     write_series(hu[:1], mixed, first=200, cosines=cosines, positions=[[0, 0, 99]])
     assert "different orientation" in refused(read_image, mixed)
+    hurt = write_series(hu, tmp_path / "hurt")
+    end = max(hurt.iterdir())
+    data = end.read_bytes()
+    for length in (0, 300, 700, len(data) // 2):  # no preamble, before and after the class, within the pixels
+        end.write_bytes(data[:length])
+        assert "is damaged" in (message := refused(read_image, hurt)) or "cannot be read" in message
     one_file = next((tmp_path / "one").iterdir()).rename(tmp_path / "one" / "slice")
     assert "give the folder" in refused(read_image, one_file)
 
@@ -592,7 +598,7 @@ def test_a_bad_case_is_named_and_the_others_go_on(study, tmp_path):
     assert table["reason"][1].startswith("PVP reader1: mask moved.nii.gz: the mask is on another grid")
     assert table["reason"][2] == "AP reader1: image gone.nii.gz: no such file; correct the path in the image manifest"
     assert table["case"][3] == table["case"][4]
-    assert sorted(p.name for p in (tmp_path / "qc").iterdir()) == ["P1.png", "P2.png", "P3.png"]
+    assert sorted(p.name for p in (tmp_path / "qc").iterdir()) == ["P1.png", "P2.png", "P3.png", "P4.png"]
     outputs = [p for p in tmp_path.rglob("*") if p.is_file() and p.suffix in (".csv", ".npz", ".png")]
     assert not any(word in p.read_bytes() for p in outputs for word in (b"Secret", b"SECRET", b"19500101", b"1.2.3."))
     assert "ecret" not in done.stderr
@@ -644,6 +650,12 @@ def test_inventory_holds_the_batch_and_follows_the_files(study, tmp_path):
         assert list(parts[-1].columns) == [*manifest.columns, "fingerprint"]
     found = pd.concat(parts).set_index("patient_id")
     assert sorted(found.index) == sorted(ids[:-1])  # P11 is in no cohort
+    elsewhere = run(
+        "inventory.py", "--manifest", folder / "images.csv", "--root", tmp_path,
+        "--assigned", tmp_path / "assigned.csv", "--batch", 0, "--batches", 1, "--output", tmp_path / "inventory.csv",
+    )  # fmt: skip
+    assert elsewhere.returncode == 0
+    assert read_table(tmp_path / "inventory.csv")["image"][0] == str(tmp_path / "ct")
     assert found.loc["P3", "fingerprint"] == "missing" and (found["fingerprint"] == "missing").sum() == 1
     assert found.loc["P0", "image"] == str(folder / "ct") and pd.isna(found.loc["P0", "liver_mask"])
 

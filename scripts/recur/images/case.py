@@ -224,9 +224,12 @@ def content_hash(path: str | Path) -> str:
     if not path.exists():
         return ""
     digest = hashlib.sha256()
-    for file in sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]:
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    try:
+        for file in sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]:
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    except OSError as error:
+        raise StudyError(f"{path.name}: cannot be opened ({error.strerror})") from None
     return digest.hexdigest()
 
 

@@ -28,7 +28,10 @@ LATTICE_TOLERANCE = 0.1  # voxels: how far a SEG frame or contour plane may lie 
 FORMATS = {".nii": "nifti", ".nii.gz": "nifti", ".nrrd": "nrrd", ".nhdr": "nrrd", ".mha": "mha", ".mhd": "mha"}
 READERS = {"nifti": "NiftiImageIO", "nrrd": "NrrdImageIO", "mha": "MetaImageIO"}  # asking each costs time
 SEG_STORAGE = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")  # segmentation, label map
+SLICE_STORAGE = ("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4")  # CT, MR
 RTSTRUCT_STORAGE = "1.2.840.10008.5.1.4.1.1.481.3"
+# what pydicom and its users raise on absent, empty or garbled elements
+DICOM_ERRORS = (AttributeError, IndexError, KeyError, TypeError, ValueError, EOFError, NotImplementedError)
 SLICE_TAGS = [
     "SOPClassUID",
     "SeriesInstanceUID",
@@ -260,11 +263,16 @@ def _read_series(folder: Path) -> Volume:
         try:
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=SLICE_TAGS)
         except (InvalidDicomError, EOFError):
+            if path.suffix.lower() == ".dcm":
+                raise StudyError(f"{folder.name}: {path.name} is damaged; copy the series again") from None
             continue
-        if int(header.get("NumberOfFrames") or 1) > 1 and header.get("SOPClassUID") not in SEG_STORAGE:
+        kind = header.get("SOPClassUID")
+        if int(header.get("NumberOfFrames") or 1) > 1 and kind not in SEG_STORAGE:
             raise StudyError(f"{folder.name}: {path.name} is a multi-frame DICOM image; convert it to NIfTI first")
         if all(tag in header for tag in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows")):
             slices.append((path, header))
+        elif kind in SLICE_STORAGE or (kind is None and path.name != "DICOMDIR"):  # else an end slice would go unmissed
+            raise StudyError(f"{folder.name}: {path.name} is damaged; copy the series again")
     if not slices:
         raise StudyError(f"{folder.name}: no DICOM slices in this folder")
     series: dict[str, list[str]] = {}
@@ -273,7 +281,10 @@ def _read_series(folder: Path) -> Volume:
     if len(series) > 1:
         found = "; ".join(f"{len(names)} slices ({names[0]} ... {names[-1]})" for names in series.values())
         raise StudyError(f"{folder.name}: {len(series)} series in one folder: {found}; give each its own folder")
-    order, grid = _stack([header for _, header in slices], folder.name)
+    try:
+        order, grid = _stack([header for _, header in slices], folder.name)
+    except DICOM_ERRORS as error:
+        raise StudyError(f"{folder.name}: damaged or incomplete DICOM headers ({type(error).__name__})") from None
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames([str(slices[i][0]) for i in order])
     reader.SetOutputPixelType(sitk.sitkFloat32)
@@ -331,7 +342,7 @@ def _read_dicom_mask(path: Path, label: str, image: Volume) -> Mask:
             voxels, references = _read_rtstruct(data, label, image.grid, path), _rtstruct_series(data)
         else:
             raise StudyError(f"{path.name}: a DICOM file, but neither a SEG nor an RTSTRUCT")
-    except (AttributeError, IndexError, KeyError, ValueError, EOFError, NotImplementedError) as error:
+    except DICOM_ERRORS as error:
         raise StudyError(f"{path.name}: damaged or incomplete DICOM file ({type(error).__name__})") from None
     series = {str(item.SeriesInstanceUID) for item in references if "SeriesInstanceUID" in item}
     # the same grid twice is usual in multi-phase CT, so a mask of another phase would otherwise pass unseen
