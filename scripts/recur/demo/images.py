@@ -45,7 +45,7 @@ CONTRAST = {
     "AP": {"liver": 70.0, "tumour": 95.0, "vessel": 140.0, "rim": 1.0},
     "PVP": {"liver": 110.0, "tumour": 85.0, "vessel": 170.0, "rim": 0.3},
 }
-FAT_HU, AIR_HU = -100.0, -1000.0
+FAT_HU, AIR_HU = -115.0, -1000.0
 TEXTURE_MM = 2.2
 
 
@@ -205,8 +205,9 @@ def write_patient(rows: pd.DataFrame, truth: pd.Series, seed: int, root: Path) -
         points = grid_points(scanner, rng.normal(0, 1.0, 3))
         factors = float(truth["heterogeneity"]), float(truth["rim_enhancement"])
         image = render(anatomy, scanner, phase, points, *factors, rng)
-        # A liver mask holds its tumour, bulging parts included.
-        liver = (np.minimum(liver_distance(anatomy, points), tumour_distance(anatomy, points)) < 0).astype(np.uint8)
+        # Drawn 1 mm inside the blurred capsule; a liver mask holds its tumour, bulging parts included.
+        liver = np.minimum(liver_distance(anatomy, points) + 1, tumour_distance(anatomy, points))
+        liver = (liver < 0).astype(np.uint8)
         first = readings.iloc[0]
         dicom = not Path(first["image"]).suffix
         if dicom:
