@@ -271,7 +271,9 @@ def _read_series(folder: Path) -> Volume:
             raise StudyError(f"{folder.name}: {path.name} is a multi-frame DICOM image; convert it to NIfTI first")
         if all(tag in header for tag in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows")):
             slices.append((path, header))
-        elif kind in SLICE_STORAGE or (kind is None and path.name != "DICOMDIR"):  # else an end slice would go unmissed
+        elif kind in SLICE_STORAGE or (
+            kind is None and path.name != "DICOMDIR"
+        ):  # nobody would notice a lost end slice
             raise StudyError(f"{folder.name}: {path.name} is damaged; copy the series again")
     if not slices:
         raise StudyError(f"{folder.name}: no DICOM slices in this folder")
