@@ -168,3 +168,17 @@ def test_no_answer_is_blank_with_its_reason():
 def test_missing_scores_are_refused():
     with pytest.raises(ValueError, match="missing"):
         d.harrell_c(TIME, EVENT, np.where(SCORE == 5, np.nan, SCORE))
+
+
+def test_bootstrap_interval_is_deterministic_and_skips_what_cannot_be_estimated():
+    time, event, score = sample()
+
+    def c(rows):
+        return d.harrell_c(time[rows], event[rows], score[rows])["estimate"]
+
+    first, jackknife = d.bootstrap_interval(c, 300, 7, 200), d.harrell_c(time, event, score)
+    assert first == d.bootstrap_interval(c, 300, 7, 200) and first["resamples"] == 200
+    assert first["se"] == pytest.approx(jackknife["se"], rel=0.2)
+    assert first["lower"] == pytest.approx(jackknife["lower"], abs=0.02)
+    none = d.bootstrap_interval(lambda rows: np.nan, 300, 7, 10)
+    assert np.isnan(none["lower"]) and none["reason"] == "only 0 of 10 resamples gave a value"

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 from scipy.stats import norm
 
 from recur.cox import NotEstimable, fit_cox, predicted_survival
-from recur.discrimination import blank, no_horizon, outcome
-from recur.survival import Z95, survival_band, survival_rates
+from recur.discrimination import blank, no_horizon
+from recur.survival import Z95, outcome, survival_band, survival_rates
 
 # Harrell, Regression Modeling Strategies, table 2.3
 KNOT_QUANTILES = {3: [0.1, 0.5, 0.9], 4: [0.05, 0.35, 0.65, 0.95], 5: [0.05, 0.275, 0.5, 0.725, 0.95]}
@@ -124,12 +124,14 @@ def calibration_groups(
 ) -> pd.DataFrame:
     """Kaplan-Meier risk against mean predicted risk in quantile groups: predicted, observed, lower, upper, n, events.
 
-    Groups are right-closed between type 7 quantiles; tied quantiles join their groups. Intervals are log-log;
-    a group not followed to the horizon has NaN.
+    Groups are right-closed between type 7 quantiles; tied quantiles join their groups; with no more
+    distinct risks than groups, each is a group. Intervals are log-log; a group not followed to the horizon has NaN.
     """
     time, event, risk = outcome(time, event, risk)
-    edges = np.unique(np.quantile(risk, np.linspace(0, 1, groups + 1)))
-    index = np.clip(np.searchsorted(edges, risk, side="left"), 1, max(len(edges) - 1, 1))
+    levels, index = np.unique(risk, return_inverse=True)
+    if len(levels) > groups:
+        edges = np.unique(np.quantile(risk, np.linspace(0, 1, groups + 1)))
+        index = np.clip(np.searchsorted(edges, risk, side="left"), 1, None)
     rows = []
     for group in np.unique(index):
         mine = index == group

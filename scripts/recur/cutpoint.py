@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.stats import norm, rankdata
 
-from recur.discrimination import outcome
+from recur.survival import outcome
 
 
 def logrank_scores(time: ArrayLike, event: ArrayLike) -> np.ndarray:

@@ -10,17 +10,19 @@ where the data give no answer they are NaN with the reason, never an exception. 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.stats import norm, rankdata, spearmanr, t
 
-from recur.survival import Z95, before, censoring_survival
+from recur.cox import NotEstimable
+from recur.survival import Z95, before, censoring_survival, outcome
 
 MIN_AT_RISK = 10  # a quantity at a horizon needs this many patients still followed there
 BLOCK = 2**21  # pairs held in memory at once
+MIN_VALID = 0.8  # share of bootstrap resamples that must give a value
 
 
 def blank(reason: str) -> dict:
@@ -32,17 +34,6 @@ def interval(estimate: float, se: float) -> dict:
     """Estimate with its normal 95% interval, clipped to [0, 1]."""
     lower, upper = np.clip([estimate - Z95 * se, estimate + Z95 * se], 0.0, 1.0)
     return {"estimate": float(estimate), "se": float(se), "lower": float(lower), "upper": float(upper), "reason": ""}
-
-
-def outcome(time: ArrayLike, event: ArrayLike, *scores: ArrayLike) -> list[np.ndarray]:
-    """Time, event and scores as checked arrays (n,): float, bool, float. Raises ValueError for missing values."""
-    arrays = [np.asarray(time, float), np.asarray(event).astype(bool), *(np.asarray(s, float) for s in scores)]
-    for name, array in zip(["time", "event", *["score"] * len(scores)], arrays, strict=True):
-        if array.shape != arrays[0].shape or array.ndim != 1:
-            raise ValueError(f"{name} has shape {array.shape}, time {arrays[0].shape}")
-        if not np.isfinite(array).all():
-            raise ValueError(f"{name} has missing or infinite values")
-    return arrays
 
 
 def _blocks(rows: np.ndarray, n: int) -> Iterator[np.ndarray]:
@@ -296,3 +287,24 @@ def roc_at(time: ArrayLike, event: ArrayLike, score: ArrayLike, horizon: float) 
         rates.append(np.concatenate([[0.0], total / total[-1]]))
     thresholds = np.concatenate([[np.nan], levels[::-1]])
     return pd.DataFrame({"fpr": rates[0], "tpr": rates[1], "threshold": thresholds})
+
+
+def bootstrap_interval(function: Callable[[np.ndarray], float], n: int, seed: int, resamples: int) -> dict:
+    """95% percentile interval of `function(rows)` over resamples of n patients with replacement.
+
+    Resample i is drawn from (seed, i) alone, so any subset can be repeated anywhere. dict(lower, upper, se, resamples
+    used, reason): a resample with NaN or NotEstimable is left out; with fewer than 80% left the interval is NaN.
+    """
+    values = np.full(resamples, np.nan)
+    for i in range(resamples):
+        rows = np.random.default_rng([seed, i]).integers(0, n, n)
+        try:
+            values[i] = function(rows)
+        except NotEstimable:
+            continue
+    valid = values[np.isfinite(values)]
+    result = {"lower": np.nan, "upper": np.nan, "se": np.nan, "resamples": len(valid), "reason": ""}
+    if len(valid) < max(2, MIN_VALID * resamples):
+        return result | {"reason": f"only {len(valid)} of {resamples} resamples gave a value"}
+    lower, upper = np.quantile(valid, [0.025, 0.975])
+    return result | {"lower": float(lower), "upper": float(upper), "se": float(valid.std(ddof=1))}

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from recur.discrimination import no_horizon, outcome
+from recur.discrimination import no_horizon
 from recur.prediction_error import null_risk
+from recur.survival import outcome
 
 
 def net_benefit(

@@ -8,10 +8,13 @@ effects) for a category, with the linear-predictor contribution of each level.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+
+from recur.cox import survival_at
 
 RISKS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
@@ -65,7 +68,7 @@ def nomogram_points(
 ) -> pd.DataFrame:
     """The axes of a nomogram: axis, value, points.
 
-    One axis per term at its `values`; `total` with value = uncentred linear predictor; then one axis per entry of
+    One axis per term at its `values`; `total` with value = linear predictor less `center`; then one axis per entry of
     `baseline` (axis name, such as risk_24, to the survival at linear predictor `center`), at those `risks` that
     fall on the total axis: risk = 1 - baseline^exp(lp - center).
     """
@@ -78,7 +81,8 @@ def nomogram_points(
             pd.DataFrame({"axis": term["name"], "value": term["values"], "points": scale * (effects - effects.min())})
         )
     totals = pretty(0, equation["max_points"], 10)
-    parts.append(pd.DataFrame({"axis": "total", "value": equation["lp_at_zero"] + totals / scale, "points": totals}))
+    lp = equation["lp_at_zero"] + totals / scale - center
+    parts.append(pd.DataFrame({"axis": "total", "value": lp, "points": totals}))
     for name, survival in (baseline or {}).items():
         risk = np.asarray(risks, float)
         if not 0 < survival < 1:
@@ -87,3 +91,38 @@ def nomogram_points(
         keep = (points >= 0) & (points <= equation["max_points"])
         parts.append(pd.DataFrame({"axis": name, "value": risk[keep], "points": points[keep]}))
     return pd.concat(parts, ignore_index=True)
+
+
+def nomogram_tables(models: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """The nomogram of every frozen model: model, axis, value, points; a model without effects has no rows.
+
+    One axis per model column: numbers over round values of the training range, on their own unit also where the
+    logarithm enters the model; 0 and 1 for a level of a category. `total` is the model's own linear predictor.
+    """
+    parts = [pd.DataFrame(columns=["model", "axis", "value", "points"])]
+    for name, model in models.items():
+        columns = model["terms"]
+        if not any(column["coef"] for column in columns):
+            continue
+        center = sum(column["coef"] * column["mean"] for column in columns)
+        baseline = {
+            f"risk_{months:g}": float(survival_at(model["baseline"]["time"], model["baseline"]["survival"], months))
+            for months in model["horizons_months"]
+        }
+        parts.append(nomogram_points([_axis(column) for column in columns], baseline, center).assign(model=name))
+    return pd.concat(parts[1:] or parts)[["model", "axis", "value", "points"]].reset_index(drop=True)
+
+
+def _axis(column: Mapping[str, Any]) -> dict[str, Any]:
+    low, high = column["low"], column["high"]
+    if column["kind"] == "ordinal":
+        values = np.arange(low, high + 1)
+    elif column["kind"] in ("binary", "categorical"):
+        values = np.array([0.0, 1.0])
+    elif column["transform"] == "ln":
+        decades = 10.0 ** np.arange(np.floor(np.log10(low)) + 1, np.ceil(np.log10(high)))
+        values = np.unique([low, *decades, high])
+    else:
+        values = pretty(low, high)
+    effects = column["coef"] * (np.log(values) if column["transform"] == "ln" else values)
+    return {"name": column["name"], "values": values, "effects": effects}

@@ -14,8 +14,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recur.discrimination import blank, censoring_influence, interval, ipcw_weights, no_horizon, outcome
-from recur.survival import before, censoring_survival, kaplan_meier
+from recur.discrimination import blank, censoring_influence, interval, ipcw_weights, no_horizon
+from recur.survival import before, censoring_survival, kaplan_meier, outcome
 
 
 def brier_at(time: ArrayLike, event: ArrayLike, risk: ArrayLike, horizon: float) -> dict:
