@@ -43,7 +43,9 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         )  # fmt: skip
         column = f"risk_{horizon:g}"
         if column in risks:
-            spikes = risks[(risks["model"] == model) & (risks["cohort"] == cohort)][column].dropna()
+            spikes = risks[(risks["model"] == model) & (risks["cohort"] == cohort.removesuffix("-apparent"))][
+                column
+            ].dropna()
             ax.vlines(spikes, -0.07, -0.02, color=style.GREY, linewidth=0.3)
         named = (("calibration_slope", "slope"), ("oe_ratio", "O/E"), ("ici", "ICI"))
         texts = [(f"{n} ", style.estimate_text(performance, model, cohort, metric, horizon)) for metric, n in named]

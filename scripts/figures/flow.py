@@ -69,7 +69,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
                 side += [("– " if k == 0 else "   ") + part for k, part in enumerate(style.wrap(text, SIDE - 6))]
         if len(side) > MOST:
             side = [*side[: MOST - 1], "– more, see cohort/exclusions.csv"]
-        trunk.append(([*style.wrap(step, MAIN - 4), count(rows["n"].iloc[-1])], side))
+        trunk.append(([*style.wrap(step[:1].upper() + step[1:], MAIN - 4), count(rows["n"].iloc[-1])], side))
 
     def high(lines: list[str]) -> float:
         return LINE * len(lines) + 2 * PAD
@@ -81,34 +81,28 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         for name in style.ordered(ends, list(style.COHORTS))
     ]
     end_rows = [end_boxes[i : i + columns] for i in range(0, len(end_boxes), columns)]
-    # an exclusion hangs between its own step and the one before
-    height = 2 + sum(high(main) + (high(side) + 2 * GAP / 2 if side else 0) + GAP for main, side in trunk)
+    height = 2 + sum(high(main) + (high(side) if side else 0) + GAP for main, side in trunk)
     height += sum(max(map(high, row)) + GAP for row in end_rows) + (GAP if ends else 0)
     fig, ax = style.page(WIDTH, height)
     left = 2 if any(side for _, side in trunk) else (WIDTH - MAIN) / 2
-    middle, y, above = left + MAIN / 2, 2.0, None
+    middle, y, above = left + MAIN / 2, 2.0, 2.0
     for main, side in trunk:
-        if above is not None:
-            if side:
-                y += GAP / 2
-                branch = y + high(side) / 2
-                box(ax, WIDTH - SIDE - 2, y, SIDE, side, style.VERMILLION, centred=False)
-                arrow(ax, (middle, branch), (WIDTH - SIDE - 2, branch))
-                y += high(side) + GAP / 2
-            arrow(ax, (middle, above), (middle, y + GAP))
-            y += GAP
-        y += box(ax, left, y, MAIN, main, style.BLACK, centred=True)
-        above = y
-        if side and len(trunk) and main is trunk[0][0]:
+        # what a step excludes hangs off the line that leads to it
+        if side:
             y += GAP / 2
             box(ax, WIDTH - SIDE - 2, y, SIDE, side, style.VERMILLION, centred=False)
             arrow(ax, (middle, y + high(side) / 2), (WIDTH - SIDE - 2, y + high(side) / 2))
-            y += high(side) + GAP / 2
+            y += high(side) - GAP / 2
+        if y > 2 and (side or main is not trunk[0][0]):
+            y += GAP
+            arrow(ax, (middle, above), (middle, y))
+        y += box(ax, left, y, MAIN, main, style.BLACK, centred=True)
+        above = y
     for r, row in enumerate(end_rows):
         total = len(row) * end_mm + 4 * (len(row) - 1)
         xs = [(WIDTH - total) / 2 + k * (end_mm + 4) for k in range(len(row))]
         fork = y + GAP
-        if r == 0 and above is not None:
+        if r == 0 and trunk:
             centres = [x + end_mm / 2 for x in xs]
             ax.plot([middle, middle], [above, fork], color=style.GREY, lw=0.8)
             ax.plot([min(*centres, middle), max(*centres, middle)], [fork, fork], color=style.GREY, lw=0.8)

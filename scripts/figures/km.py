@@ -74,22 +74,25 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
             draw_curve(ax, curve, group)
             for t, n in zip(ticks, at_risk(curve, ticks), strict=True):
                 below.text(t, g, f"{n:.0f}", ha="center", va="center", color=style.group_style(group)[0])
+        ax.set_title(f"{style.cohort_label(cohort)}\n", pad=2)
         test = logrank[(logrank["model"] == model) & (logrank["cohort"] == cohort)]
         if len(test):
             test = test.iloc[0]
-            lines = [f"n = {test['n']:.0f}, {test['events']:.0f} events", f"log-rank {style.p_text(test['p'])}"]
-            ax.text(0.03, 0.04, "\n".join(x for x in lines if "nan" not in x), transform=ax.transAxes, va="bottom")
-        ax.set(title=style.cohort_label(cohort), ylim=(0, 1.02), xticks=ticks)
+            size = (style.number(test["n"], 0), style.number(test["events"], 0))
+            parts = [f"n = {size[0]}", f"{size[1]} events" if size[1] else "", style.p_text(test["p"], "log-rank ")]
+            where = {"xy": (0.5, 1), "xytext": (0, 2.5), "xycoords": "axes fraction", "textcoords": "offset points"}
+            ax.annotate(", ".join(filter(None, parts)), **where, ha="center", va="bottom")
+        ax.set(ylim=(0, 1.02), xticks=ticks)
         ax.set_xlim(0, max(km["time"].max(), ticks[-1]) * 1.02)
         style.percent(ax.yaxis)
         ax.set_xlabel("Months since treatment")
         below.set(ylim=(len(groups) - 0.4, -0.6), yticks=range(len(groups)))
         below.set_title("Number at risk", fontsize=style.FONT, loc="left", pad=2)
-        below.tick_params(length=0, labelbottom=False)
+        below.tick_params(length=0, labelbottom=False, pad=9)
         below.spines[:].set_visible(False)
         below.set_yticklabels([style.shorten(g, 10).capitalize() if column == 0 else "" for g in groups])
         for label, group in zip(below.get_yticklabels(), groups, strict=True):
-            label.set_color(style.group_style(group)[0])
+            label.set(color=style.group_style(group)[0], va="center")
         if column == 0:
             ax.set_ylabel(f"{style.endpoint_free(context['endpoint'])} (%)")
     looks = {

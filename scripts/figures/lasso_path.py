@@ -53,15 +53,15 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         rows = lines.get(feature)
         if rows is not None:
             ax.plot(rows["lambda"], rows["coef"], color=colour, linestyle=line, zorder=3)
-        label = (
-            f"{style.feature_label(feature, 60)} ({weights.loc[weights['feature'] == feature, 'weight'].iloc[0]:+.3f})"
-        )
+        weight = weights.loc[weights["feature"] == feature, "weight"].iloc[0]
+        label = f"{style.feature_label(feature, 60)} ({style.minus(f'{weight:+.3f}')})"
         handles.append(Line2D([], [], color=colour, linestyle=line, label=label))
     ax.axhline(0, color=style.GREY, linewidth=0.6, zorder=1)
     used = path["lambda"]
     ax.set_xlim(used.min(), used.max() * 1.001)
-    reach = 1.1 * path["coef"].abs().max() or 1.0
-    ax.set_ylim(-reach if path["coef"].min() < 0 else -0.1 * reach, reach if path["coef"].max() > 0 else 0.1 * reach)
+    low, high = min(path["coef"].min(), 0), max(path["coef"].max(), 0)
+    room = 0.06 * (high - low) or 0.1
+    ax.set_ylim(low - room, high + 2 * room)
     style.log_x(ax)
     mark_chosen(ax, tables["deviance"])
     ax.set(xlabel="Penalty λ (log scale)", ylabel="Coefficient (per SD)")

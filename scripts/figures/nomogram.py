@@ -26,7 +26,7 @@ STEP = 9.5  # mm between the axes
 def as_text(value: object) -> str:
     """A tick label: numbers without needless zeros, other text cut short."""
     try:
-        return f"{float(value):.4g}"
+        return style.minus(f"{float(value):.4g}")
     except (TypeError, ValueError):
         return style.shorten(value, 14)
 

@@ -15,9 +15,9 @@ CAPTION = (
 CATEGORY = "Signature"
 NEEDS = "forest"
 
-MOST = 60  # rows on one page
-WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.8}
+MOST = 60  # features on one page
 CHOICES = {"both": "Selected by both", "mrmr": "Selected by MRMR only", "forest": "Selected by the forest only"}
+RANKS = {"mrmr_rank": "MRMR rank", "forest_rank": "Forest rank"}
 
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
@@ -25,43 +25,34 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     table = table[table["selected"].isin(list(CHOICES))]
     if table.empty:
         return style.message("no feature was ranked")
-    table = table.assign(
-        choice=table["selected"].map(list(CHOICES).index), best=table[["mrmr_rank", "forest_rank"]].min(axis=1)
-    )
-    table = table.sort_values(["choice", "best", "feature"]).head(MOST).reset_index(drop=True)
-    fig = style.new_figure(style.MIDDLE, 22 + 3.5 * len(table))
+    counts = table["selected"].value_counts()
+    table = table.assign(best=table[list(RANKS)].min(axis=1)).sort_values(["best", "feature"])
+    rows, labels = [], []
+    for choice, name in CHOICES.items():
+        part = table[table["selected"] == choice].head(MOST - len(rows))
+        if len(part):
+            labels.append(f"{name} ({counts[choice]})")  # a line of its own
+            rows += [(len(labels) + i, *row) for i, row in enumerate(part[list(RANKS)].itertuples(index=False))]
+            labels += [style.feature_label(f) for f in part["feature"]]
+    shown = pd.DataFrame(rows, columns=["row", *RANKS])
+    fig = style.new_figure(style.MIDDLE, 20 + 3.5 * len(labels))
     ax = fig.subplots()
-    ax.hlines(
-        table.index,
-        table[["mrmr_rank", "forest_rank"]].min(axis=1),
-        table[["mrmr_rank", "forest_rank"]].max(axis=1),
-        color=style.LIGHT,
-        linewidth=0.8,
-        zorder=1,
-    )
-    points = (
-        table.reset_index(names="row").melt("row", ["mrmr_rank", "forest_rank"], "by", "rank").dropna(subset=["rank"])
-    )
-    points["by"] = points["by"].map({"mrmr_rank": "MRMR rank", "forest_rank": "Forest rank"})
+    both = shown[list(RANKS)]
+    ax.hlines(shown["row"], both.min(axis=1), both.max(axis=1), color=style.LIGHT, linewidth=0.8, zorder=1)
+    points = shown.rename(columns=RANKS).melt("row", var_name="by", value_name="rank").dropna(subset=["rank"])
+    order = list(RANKS.values())
     sns.scatterplot(
-        points, x="rank", y="row", hue="by", style="by", hue_order=["MRMR rank", "Forest rank"],
-        style_order=["MRMR rank", "Forest rank"], palette=[style.BLUE, style.VERMILLION], markers=["o", "s"], s=16,
-        linewidth=0, ax=ax, zorder=3, legend="brief",
+        points, x="rank", y="row", hue="by", style="by", hue_order=order, style_order=order, s=16, linewidth=0, ax=ax,
+        palette=[style.BLUE, style.VERMILLION], markers=["o", "s"], zorder=3, legend="brief",
     )  # fmt: skip
     handles, names = ax.get_legend_handles_labels()
     ax.get_legend().remove()
     fig.legend(handles, names, loc="outside lower center", ncols=2)
     ax.set_xlim(0.8, max(points["rank"].max() * 1.3, 10))
     style.log_x(ax)
-    ax.set(ylim=(len(table) - 0.4, -0.6), xlabel="Rank (log scale)", ylabel="")
-    ax.set_yticks(range(len(table)), [style.feature_label(f) for f in table["feature"]])
+    ax.set(ylim=(len(labels) - 0.4, -0.6), xlabel="Rank (log scale)", ylabel="")
+    ax.set_yticks(range(len(labels)), labels)
     ax.tick_params(axis="y", length=0)
-    for choice, rows in table.groupby("selected", sort=False):
-        first, last = rows.index[0], rows.index[-1]
-        if first:
-            ax.axhline(first - 0.5, color=style.GREY, linewidth=0.6)
-        ax.text(
-            0.99, last + 0.3, f"{CHOICES[choice]}: {len(rows)}", transform=ax.get_yaxis_transform(), ha="right",
-            va="bottom", style="italic", zorder=4, bbox=WHITE,
-        )  # fmt: skip
+    for place in set(range(len(labels))) - set(shown["row"]):
+        ax.get_yticklabels()[place].set_weight("bold")
     return fig

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from recur import style
 
 INPUTS = {"weights": "signature/{analysis}/weights.csv"}
@@ -39,12 +40,13 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         share = f" ({100 * row['selection_frequency']:.0f} %)" if pd.notna(row["selection_frequency"]) else ""
         right = row["weight"] > 0
         ax.text(
-            row["weight"] + (0.02 if right else -0.02) * reach, i, f"{row['weight']:+.3f}{share}",
+            row["weight"] + (0.02 if right else -0.02) * reach, i, style.minus(f"{row['weight']:+.3f}") + share,
             ha="left" if right else "right", va="center", fontsize=6.5,
         )  # fmt: skip
+    ax.xaxis.set_major_locator(MaxNLocator(6))
     ax.axvline(0, color=style.BLACK, linewidth=0.6)
     low, high = min(table["weight"].min(), 0), max(table["weight"].max(), 0)
-    room = 0.42 * (high - low)
+    room = 0.48 * (high - low)
     ax.set_xlim(low - (room if low < 0 else 0), high + (room if high > 0 else 0))
     ax.set_yticks(range(len(table)), [style.feature_label(f) for f in table["feature"]])
     ax.tick_params(axis="y", length=0)

@@ -145,8 +145,9 @@ def save(fig: Figure, stem: str | Path, title: str, description: str) -> None:
 
     The layout is solved once, so that the three formats agree.
     """
-    fig.draw_without_rendering()
-    fig.set_layout_engine("none")
+    if engine := fig.get_layout_engine():
+        engine.execute(fig)
+    fig.set_layout_engine(None)
     stem = Path(stem)
     stem.parent.mkdir(parents=True, exist_ok=True)
     metadata = {
@@ -195,7 +196,7 @@ SHORTER = {
 }
 
 
-def feature_label(feature: Any, characters: float = 44) -> str:
+def feature_label(feature: Any, characters: int = 48) -> str:
     """`AP_tumour_wavelet-LLH_glcm_Contrast` as `AP tumour · wavelet-LLH GLCM Contrast`.
 
     A name of another make (a study that brings its own features) is kept as it is, cut to length.
@@ -206,11 +207,13 @@ def feature_label(feature: Any, characters: float = 44) -> str:
         return shorten(text, characters)
     phase, region, image, kind, name = parts
     kind = {"firstorder": "first-order", "shape": "shape"}.get(kind, kind.upper())
-    text = f"{phase} {region} · {image} {kind} {name}"
-    if len(text) > characters:
+    if sigma := re.fullmatch(r"log-sigma-(\d+)-(\d+)-mm-3D", image):
+        image = f"LoG {sigma[1]}.{sigma[2]} mm"
+    text = f"{phase} {region} · {image} {kind} "
+    if len(text + name) > characters:
         for long, short in SHORTER.items():
-            text = text.replace(long, short)
-    return shorten(text, characters)
+            name = name.replace(long, short)
+    return shorten(text + shorten(name, max(characters - len(text), 12)), characters)
 
 
 def model_label(model: Any) -> str:
@@ -286,9 +289,14 @@ def marker(model: Any) -> str:
 # numbers
 
 
+def minus(text: str) -> str:
+    """A number with the minus sign that the axes use."""
+    return text.replace("-", "−")
+
+
 def number(value: Any, digits: int = 2) -> str:
     """Fixed digits; blank when there is no number."""
-    return "" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+    return "" if value is None or not math.isfinite(value) else minus(f"{value:.{digits}f}")
 
 
 def interval(estimate: Any, lower: Any, upper: Any, digits: int = 2) -> str:
@@ -296,13 +304,14 @@ def interval(estimate: Any, lower: Any, upper: Any, digits: int = 2) -> str:
     middle, low, high = (number(v, digits) for v in (estimate, lower, upper))
     if not middle or not low or not high:
         return middle
-    return f"{middle} ({low}{' to ' if low.startswith('-') else '–'}{high})"
+    return f"{middle} ({low}{' to ' if low.startswith('−') else '–'}{high})"
 
 
-def p_text(p: Any) -> str:
+def p_text(p: Any, before: str = "") -> str:
+    """`p < 0.001` or `p = 0.03`, with the name of the test before it; blank when there is no p."""
     if p is None or not math.isfinite(p):
         return ""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+    return before + ("p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}")
 
 
 def lookup(performance: pd.DataFrame, model: str, cohort: str, metric: str, horizon: float | None = None):
@@ -403,6 +412,8 @@ def forest(
     ax = fig.add_axes(((label_mm + 2) / width_mm, bottom / total, plot_mm / width_mm, step * len(rows) / total))
     ax.set(ylim=(len(rows) - 0.5, -0.5), yticks=[], xlabel=x_label)
     ax.spines["left"].set_visible(False)
+    ax.patch.set_visible(False)
+    sheet.set_zorder(1)  # a long heading covers the line of no effect
     values = np.array([[r.get(k, np.nan) for k in ("estimate", "lower", "upper")] for r in rows], dtype=float)
     shown = values[np.isfinite(values) & ((values > 0) | (not log))]
     low, high = (min(shown, default=reference), max(shown, default=reference))
@@ -428,6 +439,7 @@ def forest(
             shorten(row["label"], (width_mm - 4 if heading else label_mm - 3) / CHARACTER),
             va="center",
             weight="bold" if heading else "normal",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.3} if heading else None,
         )
         if heading:
             continue
