@@ -12,7 +12,7 @@ import pytest
 import SimpleITK as sitk
 from matplotlib.path import Path as Polygon
 from recur.demo.images import SCANNERS, draw_anatomy, grid_points, patient_rng, read_tumour, write_patient
-from recur.demo.tables import CLINICAL_TERMS, CUTOFF, DEFECTS, make_cohort, redraw
+from recur.demo.tables import CLINICAL_TERMS, CUTOFF, make_cohort, redraw
 from recur.tables import read_table, write_table
 from sksurv.metrics import concordance_index_censored
 
@@ -64,13 +64,20 @@ def test_counts(cohort):
     assert (clinical["synthetic"] == 1).all() and (truth["synthetic"] == 1).all()
     reader2 = images[images["reader"] == "reader2"]["patient_id"].unique()
     assert len(reader2) == 40
-    assert all(patient_id.startswith("A") and patient_id not in DEFECTS for patient_id in reader2)
+    assert all(patient_id in set(healthy["patient_id"]) and patient_id.startswith("A") for patient_id in reader2)
     per_patient = images.drop_duplicates("patient_id")
     assert per_patient["liver_mask"].isna().sum() == 20
     assert per_patient["mask"].str.endswith("_seg.dcm").sum() == 6
     assert per_patient["mask"].str.endswith("_rtstruct.dcm").sum() == 6
     assert per_patient["mask"].str.endswith(".nrrd").sum() == 4
     assert not images.duplicated(["patient_id", "phase", "reader"]).any()
+
+
+def test_small_cohort_keeps_its_shape():
+    clinical, images, truth = make_cohort(1, (30, 20))
+    assert len(truth) == 56 and len(clinical) == 57
+    assert images.loc[images["reader"] == "reader2", "patient_id"].nunique() == 8
+    assert (images["mask"].str.endswith("_seg.dcm")).any()
 
 
 def test_clinical_table_is_plausible(cohort):
@@ -91,7 +98,14 @@ def test_clinical_table_is_plausible(cohort):
 
 def test_planted_defects_are_there(cohort):
     clinical, images, truth = cohort
-    assert truth[truth["defect"] != ""].set_index("patient_id")["defect"].to_dict() == DEFECTS
+    assert truth[truth["defect"] != ""].set_index("patient_id")["defect"].to_dict() == {
+        "A151": "mask_missing",
+        "A152": "mask_empty",
+        "A153": "mask_other_grid",
+        "A154": "duplicate_id",
+        "A155": "recurrence_before_surgery",
+        "B101": "no_image_row",
+    }
     twins = clinical[clinical["patient_id"].duplicated(keep=False)]
     assert twins["patient_id"].tolist() == ["A154", "A154"] and twins["age"].nunique() == 2
     early = clinical["recurrence_date"] < clinical["surgery_date"]

@@ -16,7 +16,7 @@ import pandas as pd
 
 Signal = Literal["full", "clinical_only", "none"]
 
-N_PATIENTS = {"A": 150, "B": 100}
+N_PATIENTS = (150, 100)
 CUTOFF = np.datetime64("2024-06-30")
 SURGERIES = {
     "A": (np.datetime64("2013-01-01"), np.datetime64("2019-07-01")),
@@ -51,19 +51,18 @@ MISSING = {
     "alt_u_l": 0.03,
     "differentiation": 0.02,
 }
+# Broken patients, numbered on after the sound ones of their centre.
 DEFECTS = {
-    "A151": "mask_missing",
-    "A152": "mask_empty",
-    "A153": "mask_other_grid",
-    "A154": "duplicate_id",
-    "A155": "recurrence_before_surgery",
-    "B101": "no_image_row",
+    "A": ["mask_missing", "mask_empty", "mask_other_grid", "duplicate_id", "recurrence_before_surgery"],
+    "B": ["no_image_row"],
 }
-N_READER2 = 40
-N_NO_LIVER = {"A": 12, "B": 8}
+# Patients per 150 of centre A and per 100 of centre B; second readings all come from the training centre, since
+# doubly read patients must be in no validation set.
 N_SEG = {"A": 4, "B": 2}
 N_RTSTRUCT = {"A": 4, "B": 2}
 N_NRRD = {"A": 2, "B": 2}
+N_NO_LIVER = {"A": 12, "B": 8}
+N_READER2 = {"A": 40, "B": 0}
 
 OUTCOME_COLUMNS = [
     "surgery_date",
@@ -79,13 +78,17 @@ OUTCOME_COLUMNS = [
 ]
 
 
-def make_cohort(seed: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Make the demo tables: (clinical, images, truth), with the broken patients of DEFECTS added to the 250.
+def make_cohort(seed: int, patients: tuple[int, int] = N_PATIENTS) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Make the demo tables (clinical, images, truth) with `patients` of centres A and B, and the broken of DEFECTS.
 
     truth has one row per patient; clinical has one more, since the duplicated id stands there twice with conflicting
     values; images has one row per patient x phase x reader, paths relative to the manifest's folder.
     """
-    ids = [f"{centre}{i:03d}" for centre, n in N_PATIENTS.items() for i in range(1, n + 1)] + list(DEFECTS)
+    ids, defects = [], {}
+    for (centre, planted), n in zip(DEFECTS.items(), patients, strict=True):
+        ids += [f"{centre}{i:03d}" for i in range(1, n + 1)]
+        defects |= {f"{centre}{n + i:03d}": defect for i, defect in enumerate(planted, start=1)}
+    ids += defects
     rng = np.random.default_rng([seed, 0])
     truth = pd.DataFrame(
         {
@@ -99,7 +102,7 @@ def make_cohort(seed: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     truth = truth.sort_values("patient_id", ignore_index=True)
     clinical, lp_clinical, lp_image = _draw(truth, np.random.default_rng([seed, 1]), "full")
     truth["lp_clinical"], truth["lp_image"], truth["lp"] = lp_clinical, lp_image, lp_clinical + lp_image
-    truth["defect"] = truth["patient_id"].map(DEFECTS).fillna("")
+    truth["defect"] = truth["patient_id"].map(defects).fillna("")
     truth["synthetic"] = 1
     columns = ["patient_id", "centre", "heterogeneity", "rim_enhancement", "lp_clinical", "lp_image", "lp"]
     truth = truth[[*columns, "tumour_diameter_mm", "defect", "synthetic"]]
@@ -181,15 +184,17 @@ def simulate_outcomes(lp: np.ndarray, centre: np.ndarray, rng: np.random.Generat
 def draw_manifest(truth: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """Image manifest of the cohort: formats, second readers and missing liver masks spread over sound patients."""
     reader2, no_liver, formats = set(), set(), {}
-    for centre in sorted(set(truth["centre"])):
+    for centre, usual in zip(DEFECTS, N_PATIENTS, strict=True):
         sound = truth.loc[(truth["centre"] == centre) & (truth["defect"] == ""), "patient_id"].to_numpy()
+
+        def share(counts: dict[str, int], centre: str = centre, size: float = len(sound) / usual) -> int:
+            return round(counts[centre] * size)
+
         queue = iter(rng.permutation(sound))
         for source, counts in (("seg", N_SEG), ("rtstruct", N_RTSTRUCT), ("nrrd", N_NRRD)):
-            formats |= {next(queue): source for _ in range(counts[centre])}
-        no_liver |= {next(queue) for _ in range(N_NO_LIVER[centre])}
-        # Second readings all come from the training centre: doubly read patients must be in no validation set.
-        if centre == "A":
-            reader2 |= set(rng.permutation(sound)[:N_READER2])
+            formats |= {next(queue): source for _ in range(share(counts))}
+        no_liver |= {next(queue) for _ in range(share(N_NO_LIVER))}
+        reader2 |= set(rng.permutation(sound)[: share(N_READER2)])
     rows = []
     for patient_id, defect in zip(truth["patient_id"], truth["defect"], strict=True):
         if defect == "no_image_row":
