@@ -1,0 +1,33 @@
+"""A copy of the project with a study of a few patients, for the tests that run the whole workflow."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parent.parent
+NOT_COPIED = (".git", ".venv", ".snakemake", "results", "logs", "benchmarks", "*_cache", "__pycache__")
+
+
+def small_project(folder: Path) -> Path:
+    """Copy the project to `folder`, its config.yaml cut down to a study that takes a minute or two."""
+    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*NOT_COPIED))
+    study = yaml.safe_load((folder / "config.yaml").read_text())
+    study |= {"batches": 2, "demo": {"seed": 1, "patients_per_centre": [30, 15]}}
+    study["images"]["extraction"]["image_types"] = ["Original"]
+    quick = {"resamples": 2, "nested_folds": 3, "nested_repeats": 1}
+    study["analyses"] = {"recommended": study["analyses"]["recommended"] | {"internal_validation": quick}}
+    (folder / "config.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+    return folder
+
+
+def run_snakemake(project: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """Run this Python's Snakemake there; the output of a failed run is shown by pytest."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    command = [sys.executable, "-m", "snakemake", *arguments]
+    result = subprocess.run(command, cwd=project, env=os.environ | {"PATH": path}, text=True, capture_output=True)
+    print(result.stdout, result.stderr)
+    return result
