@@ -22,6 +22,7 @@ rule check:
 rule assign_cohorts:
     input:
         table=STUDY["clinical"]["table"],
+        study="results/{study}/settings/cohort.json",
         script="scripts/assign_cohorts.py",
         package=package("cohort", "endpoints", "study"),
         schemas=["schemas/study.schema.yaml", "schemas/images.schema.yaml"],
@@ -34,10 +35,8 @@ rule assign_cohorts:
         "logs/{study}/assign_cohorts.log",
     conda:
         "../envs/modelling.yaml"
-    params:
-        study=section("clinical", "endpoints", "split", "analyses", "seed", "on_error"),
     shell:
-        "python {input.script} --study {params.study:q} --assigned {output.assigned}"
+        "python {input.script} --study {input.study} --assigned {output.assigned}"
         " --clinical {output.clinical} --endpoints {output.endpoints} --exclusions {output.exclusions}"
         " > {log} 2>&1"
 
@@ -75,6 +74,7 @@ rule table1:
     input:
         train="results/{study}/cohort/{analysis}/train.csv",
         heldout="results/{study}/cohort/{analysis}/heldout.csv",
+        clinical="results/{study}/settings/clinical.json",
         script="scripts/table1.py",
         package=package("table1"),
     output:
@@ -84,8 +84,7 @@ rule table1:
     conda:
         "../envs/modelling.yaml"
     params:
-        variables=section("clinical"),
         labels=labels,
     shell:
         "python {input.script} --train {input.train} --heldout {input.heldout}"
-        " --clinical {params.variables:q} --labels {params.labels:q} --output {output} > {log} 2>&1"
+        " --clinical {input.clinical} --labels {params.labels:q} --output {output} > {log} 2>&1"

@@ -38,9 +38,6 @@ IMAGES = STUDY.get("images")
 READERS = IMAGES["readers"] if IMAGES else ["reader1"] + ["reader2"] * bool(STUDY.get("features"))
 RESAMPLE_CHUNK = 25  # resamples a job; fixed, so that cores and restarts change nothing
 
-if workflow.is_main_process:
-    studies.write_resolved(STUDY, f"{RESULTS}/study.resolved.yaml")
-
 
 wildcard_constraints:
     study=re.escape(NAME),
@@ -64,23 +61,36 @@ def package(*modules):
 
 
 def module_files(module):
-    path = Path(workflow.basedir, "scripts/recur", module)
-    return sorted(str(file) for file in path.glob("*.py")) if path.is_dir() else [f"{path}.py"]
+    folder = Path(workflow.basedir, "scripts/recur", module)
+    names = sorted(f"{module}/{file.name}" for file in folder.glob("*.py")) or [f"{module}.py"]
+    return [f"scripts/recur/{name}" for name in names]
 
 
-def section(*keys):
-    """The named sections of the study file as one JSON argument; only they re-run the rule that uses them."""
-    return json.dumps({key: STUDY[key] for key in keys if key in STUDY}, sort_keys=True)
-
-
-def settings(*keys):
-    """A params function: the named settings of the analysis (or of the study) as one JSON argument."""
-    return lambda wildcards: json.dumps(studies.analysis_settings(STUDY, wildcards.analysis, keys), sort_keys=True)
+# What a rule needs of the study file is written to a small file that is its input: an edit of the study file
+# re-runs the rules whose own settings changed, and no other. Main process only; unchanged files keep their time.
+SECTIONS = {
+    "cohort": ("clinical", "endpoints", "split", "analyses", "seed", "on_error"),
+    "clinical": ("clinical",),
+}
+ANALYSIS_SETTINGS = {
+    "stability": ("stability",),
+    "signature": ("stability", "redundancy", "ranking", "signature", "second_stage"),
+    "models": ("second_stage", "candidates", "variables", "horizons_months", "models"),
+    "fit": (),  # everything
+}
+if workflow.is_main_process:
+    studies.write_settings(STUDY, f"{RESULTS}/settings", SECTIONS, ANALYSIS_SETTINGS)
 
 
 def labels(wildcards):
     """The constant first columns of every table of an analysis."""
     return json.dumps({"analysis": wildcards.analysis, "endpoint": STUDY["analyses"][wildcards.analysis]["endpoint"]})
+
+
+def feature_subset(analysis):
+    """Phases and regions an analysis is limited to, as a JSON argument."""
+    chosen = STUDY["analyses"][analysis]
+    return json.dumps({key: chosen[key] for key in ("phases", "regions") if key in chosen})
 
 
 def uses_features(analysis):
@@ -95,6 +105,13 @@ def only(condition, *values):
 def resample_chunks(analysis):
     count = STUDY["analyses"][analysis]["internal_validation"]["resamples"]
     return range(-(-count // RESAMPLE_CHUNK))
+
+
+def case_settings():
+    """Settings of the regions; pad_mm is how far around them the features floor will resample."""
+    extraction = IMAGES["extraction"]
+    pad_mm = (extraction["pad_distance"] + 1.5) * max(extraction["spacing_mm"])
+    return IMAGES["regions"] | {"on_error": STUDY["on_error"], "pad_mm": pad_mm}
 
 
 def image_fingerprint(batch):
@@ -208,11 +225,11 @@ def final_outputs():
         return figure_files()
     pictures = only(IMAGES, *(f"{RESULTS}/images/qc/batch-{batch}" for batch in BATCHES))
     null = only("null_study" in STUDY, f"{RESULTS}/validation/null.csv")
-    report = [f"{RESULTS}/report/report.html"]
-    return feature_tables() + pictures + result_tables() + figure_files() + null + report
+    page = f"{RESULTS}/report/report.html"
+    return [page, *feature_tables(), *pictures, *result_tables(), *figure_files(), *null]
 
 
 def where_results_are():
     places = {"report": "report/report.html", "figures": "figures", "models": "models", "tables": "results/README.md"}
     lines = [f"  {name:8}{RESULTS}/{path}" for name, path in places.items() if Path(RESULTS, path).exists()]
-    return "\n".join([f"Study {NAME} is complete.", *lines])
+    return "\n".join([f"Study {NAME}:", *lines])

@@ -93,7 +93,7 @@ rule analysis_set:
         "../envs/modelling.yaml"
     params:
         endpoint=lambda wildcards: STUDY["analyses"][wildcards.analysis]["endpoint"],
-        subset=settings("phases", "regions"),
+        subset=lambda wildcards: feature_subset(wildcards.analysis),
     shell:
         "python {input.script} --analysis {wildcards.analysis} --endpoint {params.endpoint}"
         " --subset {params.subset:q} --assigned {input.assigned} --clinical {input.clinical}"

@@ -11,7 +11,7 @@ if IMAGES:
             assigned="results/{study}/cohort/assigned.csv",
             made=only("demo" in STUDY, f"{os.path.relpath(Path(IMAGES['manifest']).parent)}/batch-{{batch}}.csv"),
             script="scripts/inventory.py",
-            package=package("batches"),
+            package=package("batches", "images/inventory"),
         output:
             "results/{study}/images/inventory/batch-{batch}.csv",
         log:
@@ -45,7 +45,7 @@ if IMAGES:
             mem_mb=lambda wildcards, attempt: 2000 * attempt,
             runtime=lambda wildcards, attempt: 30 * attempt,
         params:
-            regions=json.dumps(IMAGES["regions"] | {"on_error": STUDY["on_error"]}, sort_keys=True),
+            regions=json.dumps(case_settings(), sort_keys=True),
             cache=STUDY["cache_dir"],
             synthetic="--synthetic" if STUDY["synthetic"] else "",
         shell:

@@ -5,11 +5,14 @@ rule models:
         cohort="results/{study}/cohort/{analysis}/train.csv",
         features="results/{study}/features/{analysis}/train.parquet",
         repeats="results/{study}/features/{analysis}/train_repeats.parquet",
+        settings="results/{study}/settings/{analysis}/models.json",
         scores=lambda wildcards: only(
             uses_features(wildcards.analysis), "results/{study}/signature/{analysis}/training_scores.parquet"
         ),
         script="scripts/models.py",
-        package=package("models", "signature", "analysis_set", "cox", "cutpoint", "encoding", "nomogram"),
+        package=package(
+            "models", "signature", "analysis_set", "cox", "cutpoint", "encoding", "nomogram", "survival"
+        ),
     output:
         models=directory("results/{study}/models/{analysis}/frozen"),
         coefficients="results/{study}/models/{analysis}/coefficients.csv",
@@ -19,10 +22,9 @@ rule models:
     conda:
         "../envs/modelling.yaml"
     params:
-        settings=settings("second_stage", "candidates", "variables", "horizons_months", "models"),
         scores=lambda wildcards, input: ["--scores", *input.scores] if input.scores else [],
         labels=labels,
     shell:
         "python {input.script} --cohort {input.cohort} --features {input.features} --repeats {input.repeats}"
-        " {params.scores} --settings {params.settings:q} --labels {params.labels:q} --models {output.models}"
+        " {params.scores} --settings {input.settings} --labels {params.labels:q} --models {output.models}"
         " --coefficients {output.coefficients} --nomogram {output.nomogram} > {log} 2>&1"

@@ -31,6 +31,8 @@ if NULL:
             truth=NULL["truth"],
             clinical=NULL["clinical"],
             features=expand("results/{{study}}/features/{reader}.parquet", reader=READERS),
+            study="results/{study}/settings/cohort.json",
+            settings=f"results/{{study}}/settings/{ANALYSES[0]}/fit.json",
             script="scripts/redraw.py",
             package=package("demo", "null", "cohort", "endpoints", "fit", "models", "signature", "ranking", "lasso", "cox", "encoding", "icc"),
         output:
@@ -45,14 +47,12 @@ if NULL:
             mem_mb=lambda wildcards, attempt: 2000 * attempt,
             runtime=lambda wildcards, attempt: 60 * attempt,
         params:
-            study=section("clinical", "endpoints", "split", "analyses", "seed", "on_error"),
-            settings=json.dumps(studies.analysis_settings(STUDY, ANALYSES[0]), sort_keys=True),
             seeds=lambda wildcards: range(NULL_RUNS[wildcards.signal])[
                 int(wildcards.chunk) * NULL_CHUNK : (int(wildcards.chunk) + 1) * NULL_CHUNK
             ],
         shell:
             "python {input.script} --truth {input.truth} --clinical {input.clinical} --features {input.features}"
-            " --study {params.study:q} --settings {params.settings:q} --signal {wildcards.signal}"
+            " --study {input.study} --settings {input.settings} --signal {wildcards.signal}"
             " --seeds {params.seeds} --output {output} 2>&1 | tee {log} >&2"
 
     rule null:

@@ -7,7 +7,7 @@ rule report:
         figures=figure_files(["png"]),
         pictures=only(IMAGES, *(f"{RESULTS}/images/qc/batch-{batch}" for batch in BATCHES)),
         script="scripts/report.py",
-        package=package("report"),
+        package=package("report", "guards", "study"),
     output:
         html=report("results/{study}/report/report.html", category="Report", caption="../report/report.rst"),
         notebook="results/{study}/report/report.ipynb",

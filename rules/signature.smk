@@ -5,6 +5,7 @@ rule signature:
         cohort="results/{study}/cohort/{analysis}/train.csv",
         features="results/{study}/features/{analysis}/train.parquet",
         repeats="results/{study}/features/{analysis}/train_repeats.parquet",
+        settings="results/{study}/settings/{analysis}/signature.json",
         icc="results/{study}/signature/{analysis}/icc.csv",
         script="scripts/signature.py",
         package=package("signature", "analysis_set", "fit", "ranking", "lasso", "icc"),
@@ -24,11 +25,10 @@ rule signature:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        settings=settings("stability", "redundancy", "ranking", "signature", "second_stage"),
         seed=STUDY["seed"],
         labels=labels,
         trace=lambda wildcards, output: os.path.dirname(output.signature),
     shell:
         "python {input.script} --cohort {input.cohort} --features {input.features} --repeats {input.repeats}"
-        " --icc {input.icc} --settings {params.settings:q} --seed {params.seed} --labels {params.labels:q}"
+        " --icc {input.icc} --settings {input.settings} --seed {params.seed} --labels {params.labels:q}"
         " --signature {output.signature} --trace {params.trace} --scores {output.scores} > {log} 2>&1"

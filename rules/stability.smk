@@ -5,6 +5,7 @@ rule stability:
         cohort="results/{study}/cohort/{analysis}/train.csv",
         features="results/{study}/features/{analysis}/train.parquet",
         repeats="results/{study}/features/{analysis}/train_repeats.parquet",
+        settings="results/{study}/settings/{analysis}/stability.json",
         script="scripts/stability.py",
         package=package("signature", "analysis_set", "icc"),
     output:
@@ -14,8 +15,7 @@ rule stability:
     conda:
         "../envs/modelling.yaml"
     params:
-        settings=settings("stability"),
         labels=labels,
     shell:
         "python {input.script} --cohort {input.cohort} --features {input.features} --repeats {input.repeats}"
-        " --settings {params.settings:q} --labels {params.labels:q} --icc {output} > {log} 2>&1"
+        " --settings {input.settings} --labels {params.labels:q} --icc {output} > {log} 2>&1"

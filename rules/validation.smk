@@ -67,6 +67,7 @@ rule resample:
         cohort="results/{study}/cohort/{analysis}/train.csv",
         features="results/{study}/features/{analysis}/train.parquet",
         repeats="results/{study}/features/{analysis}/train_repeats.parquet",
+        settings="results/{study}/settings/{analysis}/fit.json",
         script="scripts/resample.py",
         package=package("resampling", "fit", "models", "signature", "ranking", "lasso", "cox", "encoding", "icc"),
     output:
@@ -81,12 +82,11 @@ rule resample:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        settings=settings(),
         seed=STUDY["seed"],
         size=RESAMPLE_CHUNK,
     shell:
         "python {input.script} --cohort {input.cohort} --features {input.features} --repeats {input.repeats}"
-        " --settings {params.settings:q} --seed {params.seed} --chunk {wildcards.chunk} --size {params.size}"
+        " --settings {input.settings} --seed {params.seed} --chunk {wildcards.chunk} --size {params.size}"
         " --output {output} 2>&1 | tee {log} >&2"
 
 
@@ -95,6 +95,7 @@ rule nested_cv:
         cohort="results/{study}/cohort/{analysis}/train.csv",
         features="results/{study}/features/{analysis}/train.parquet",
         repeats="results/{study}/features/{analysis}/train_repeats.parquet",
+        settings="results/{study}/settings/{analysis}/fit.json",
         script="scripts/nested_cv.py",
         package=package("resampling", "fit", "models", "signature", "ranking", "lasso", "cox", "encoding", "icc"),
     output:
@@ -109,11 +110,10 @@ rule nested_cv:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        settings=settings(),
         seed=STUDY["seed"],
     shell:
         "python {input.script} --cohort {input.cohort} --features {input.features} --repeats {input.repeats}"
-        " --settings {params.settings:q} --seed {params.seed} --output {output} 2>&1 | tee {log} >&2"
+        " --settings {input.settings} --seed {params.seed} --output {output} 2>&1 | tee {log} >&2"
 
 
 rule internal_validation:

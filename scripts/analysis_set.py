@@ -4,6 +4,7 @@ import argparse
 import json
 
 import pandas as pd
+
 from recur.analysis_set import make_analysis_set, select_features, split_sets
 from recur.cli import reported
 from recur.tables import write_table
@@ -26,8 +27,7 @@ def main() -> None:
     args = parser.parse_args()
     text = {"patient_id": str, "centre": str}
     assigned, clinical, endpoints = (
-        pd.read_csv(path, dtype=text, float_precision="round_trip")
-        for path in (args.assigned, args.clinical, args.endpoints)
+        pd.read_csv(path, dtype=text) for path in (args.assigned, args.clinical, args.endpoints)
     )
     own = f"cohort_{args.analysis}"
     cohort = assigned.set_index("patient_id")[own if own in assigned.columns else "cohort"]

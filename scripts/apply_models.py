@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pandas as pd
+
 from recur.analysis_set import read_rows
 from recur.cli import reported
 from recur.signature import signature_scores

@@ -1,17 +1,16 @@
 """Check the clinical table, derive the endpoints and fix the split, before any image is read."""
 
 import argparse
-import json
 import sys
 
 from recur.cli import reported
 from recur.cohort import assign_all, read_cohort
-from recur.tables import write_table
+from recur.tables import read_json, write_table
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--study", type=json.loads, required=True, help="sections of the study file, as JSON")
+    parser.add_argument("--study", type=read_json, required=True, help="settings/cohort.json")
     parser.add_argument("--assigned", required=True)
     parser.add_argument("--clinical", required=True)
     parser.add_argument("--endpoints", required=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
 from recur.cli import reported
 from recur.images.case import Case, cached_case
 from recur.images.qc import draw_patient, save_picture

@@ -3,6 +3,7 @@
 import argparse
 
 import pandas as pd
+
 from recur.cli import reported
 from recur.tables import write_table
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+
 from recur.batches import batch_of
 from recur.cli import reported
 from recur.demo.images import write_patient

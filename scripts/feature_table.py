@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pandas as pd
+
 from recur.cli import reported
 from recur.features.table import manifest, merge_batches
 from recur.tables import write_json, write_table

@@ -14,6 +14,7 @@ from typing import Any
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
 
 import pandas as pd
+
 from recur.cli import reported
 from recur.tables import read_table, write_table
 

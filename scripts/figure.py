@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
 from recur import style
 from recur.cli import reported
 from recur.tables import StudyError, read_table
@@ -64,7 +65,7 @@ def main() -> None:
         "synthetic": args.synthetic,
     }
     with reported():
-        fig, caption = draw(args.figure, dict(i.split("=", 1) for i in args.input if "=" in i), context)
+        fig, caption = draw(args.figure, dict(item.partition("=")[::2] for item in args.input), context)
         title = f"{args.figure} ({style.SYNTHETIC})" if args.synthetic else args.figure
         style.save(fig, args.output_stem, title, caption)
 

@@ -3,6 +3,7 @@
 import argparse
 
 import pandas as pd
+
 from recur.analysis_set import import_feature_table
 from recur.cli import reported
 from recur.tables import write_table

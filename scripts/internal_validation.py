@@ -4,6 +4,7 @@ import argparse
 import json
 
 import pandas as pd
+
 from recur.cli import reported
 from recur.resampling import nested_performance, resample_performance, selection_frequency
 from recur.tables import labelled, write_table
@@ -19,13 +20,13 @@ def main() -> None:
     parser.add_argument("--output", required=True)
     parser.add_argument("--frequencies", required=True, help="how often each feature was selected")
     args = parser.parse_args()
-    measured = pd.read_csv(args.measured, float_precision="round_trip")
-    nested = pd.read_csv(args.nested, dtype={"patient_id": str}, float_precision="round_trip")
+    measured = pd.read_csv(args.measured)
+    nested = pd.read_csv(args.nested, dtype={"patient_id": str})
     parts, frequencies = [measured], pd.Series(dtype=float)
     if len(nested):
         parts.append(nested_performance(nested, args.seed).assign(metric="c_harrell"))
     if args.resamples:
-        resamples = pd.concat([pd.read_csv(path, float_precision="round_trip") for path in args.resamples])
+        resamples = pd.concat([pd.read_csv(path) for path in args.resamples])
         apparent = measured[measured["cohort"] == "train-apparent"]
         parts.append(resample_performance(resamples, apparent).assign(metric="c_harrell"))
         frequencies = selection_frequency(resamples)

@@ -5,11 +5,12 @@ import json
 from pathlib import Path
 
 import pandas as pd
+
 from recur.analysis_set import read_training
 from recur.cli import reported
 from recur.models import coefficient_table, fit_models
 from recur.nomogram import nomogram_tables
-from recur.tables import labelled, write_json, write_table
+from recur.tables import labelled, read_json, write_json, write_table
 
 
 def main() -> None:
@@ -18,7 +19,7 @@ def main() -> None:
     parser.add_argument("--features", required=True)
     parser.add_argument("--repeats", required=True)
     parser.add_argument("--scores", help="training scores of the signature; absent for clinical models only")
-    parser.add_argument("--settings", type=json.loads, required=True)
+    parser.add_argument("--settings", type=read_json, required=True)
     parser.add_argument("--labels", type=json.loads, required=True, help="analysis and endpoint, as JSON")
     parser.add_argument("--models", required=True, help="folder of the frozen models")
     parser.add_argument("--coefficients", required=True)

@@ -1,14 +1,14 @@
 """Repeated nested cross-validation: every training patient predicted by models fitted without them."""
 
 import argparse
-import json
 import sys
 
 import pandas as pd
+
 from recur.analysis_set import read_training
 from recur.cli import reported
 from recur.resampling import nested_predictions
-from recur.tables import write_table
+from recur.tables import read_json, write_table
 
 
 def main() -> None:
@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument("--cohort", required=True)
     parser.add_argument("--features", required=True)
     parser.add_argument("--repeats", required=True)
-    parser.add_argument("--settings", type=json.loads, required=True)
+    parser.add_argument("--settings", type=read_json, required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--output", required=True)
     args = parser.parse_args()

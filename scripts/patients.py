@@ -3,6 +3,7 @@
 import argparse
 
 import pandas as pd
+
 from recur.analysis_set import flow_table
 from recur.cli import reported
 from recur.tables import write_table
@@ -20,7 +21,7 @@ def main() -> None:
     args = parser.parse_args()
     text = {"patient_id": str, "centre": str}
     assigned = pd.read_csv(args.assigned, dtype=text, keep_default_na=False)
-    endpoints = pd.read_csv(args.endpoints, dtype=text, float_precision="round_trip")
+    endpoints = pd.read_csv(args.endpoints, dtype=text)
     exclusions = pd.concat([pd.read_csv(path, dtype=str, keep_default_na=False) for path in args.exclusions])
     patients = assigned.merge(endpoints, on="patient_id").drop(columns="centre")
     if args.features:

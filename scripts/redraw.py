@@ -1,14 +1,13 @@
 """Redraw outcomes on cached features with several seeds, refit everything, and measure C in the external cohort."""
 
 import argparse
-import json
 import sys
 
 import pandas as pd
 
 from recur.cli import reported
 from recur.null import redrawn_performance
-from recur.tables import read_table, write_table
+from recur.tables import read_json, read_table, write_table
 
 
 def main() -> None:
@@ -16,8 +15,8 @@ def main() -> None:
     parser.add_argument("--truth", required=True)
     parser.add_argument("--clinical", required=True)
     parser.add_argument("--features", nargs="+", required=True)
-    parser.add_argument("--study", type=json.loads, required=True, help="sections of the study file, as JSON")
-    parser.add_argument("--settings", type=json.loads, required=True)
+    parser.add_argument("--study", type=read_json, required=True, help="settings/cohort.json")
+    parser.add_argument("--settings", type=read_json, required=True)
     parser.add_argument("--signal", choices=["full", "clinical_only", "none"], required=True)
     parser.add_argument("--seeds", type=int, nargs="+", required=True)
     parser.add_argument("--output", required=True)

@@ -5,11 +5,12 @@ import json
 from pathlib import Path
 
 import pandas as pd
+
 from recur.analysis_set import read_training
 from recur.cli import reported
 from recur.fit import second_stage_scores
 from recur.signature import build_signature, signature_scores
-from recur.tables import labelled, write_json, write_table
+from recur.tables import labelled, read_json, write_json, write_table
 
 
 def main() -> None:
@@ -18,7 +19,7 @@ def main() -> None:
     parser.add_argument("--features", required=True)
     parser.add_argument("--repeats", required=True)
     parser.add_argument("--icc", required=True)
-    parser.add_argument("--settings", type=json.loads, required=True)
+    parser.add_argument("--settings", type=read_json, required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--labels", type=json.loads, required=True, help="analysis and endpoint, as JSON")
     parser.add_argument("--signature", required=True)

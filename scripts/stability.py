@@ -6,7 +6,7 @@ import json
 from recur.analysis_set import read_training
 from recur.cli import reported
 from recur.signature import stability
-from recur.tables import labelled, write_table
+from recur.tables import labelled, read_json, write_table
 
 
 def main() -> None:
@@ -14,7 +14,7 @@ def main() -> None:
     parser.add_argument("--cohort", required=True)
     parser.add_argument("--features", required=True)
     parser.add_argument("--repeats", required=True)
-    parser.add_argument("--settings", type=json.loads, required=True)
+    parser.add_argument("--settings", type=read_json, required=True)
     parser.add_argument("--labels", type=json.loads, required=True, help="analysis and endpoint, as JSON")
     parser.add_argument("--icc", required=True)
     args = parser.parse_args()

@@ -7,14 +7,14 @@ import pandas as pd
 
 from recur.cli import reported
 from recur.table1 import make_table1
-from recur.tables import labelled, write_table
+from recur.tables import labelled, read_json, write_table
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--train", required=True)
     parser.add_argument("--heldout", required=True)
-    parser.add_argument("--clinical", type=json.loads, required=True, help="section `clinical` of the study, as JSON")
+    parser.add_argument("--clinical", type=read_json, required=True, help="settings/clinical.json")
     parser.add_argument("--labels", type=json.loads, required=True, help="analysis and endpoint, as JSON")
     parser.add_argument("--output", required=True)
     args = parser.parse_args()

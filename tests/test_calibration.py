@@ -3,6 +3,7 @@ import re
 import numpy as np
 import oracle
 import pytest
+
 from recur import calibration as c
 from recur.cox import NotEstimable
 from recur.net_benefit import net_benefit

@@ -1,6 +1,7 @@
 import numpy as np
 import oracle
 import pytest
+
 from recur import cox
 from recur.survival import survival_band
 

@@ -1,6 +1,7 @@
 import numpy as np
 import oracle
 import pytest
+
 from recur.cutpoint import best_cutpoint, logrank_scores
 
 

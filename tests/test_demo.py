@@ -11,10 +11,11 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 from matplotlib.path import Path as Polygon
+from sksurv.metrics import concordance_index_censored
+
 from recur.demo.images import SCANNERS, draw_anatomy, grid_points, patient_rng, read_tumour, write_patient
 from recur.demo.tables import CLINICAL_TERMS, CUTOFF, make_cohort, redraw
 from recur.tables import read_table, write_table
-from sksurv.metrics import concordance_index_censored
 
 DATES = ["surgery_date", "scan_date", "recurrence_date", "death_date", "last_contact_date", "last_imaging_date"]
 

@@ -1,6 +1,7 @@
 import numpy as np
 import oracle
 import pytest
+
 from recur import discrimination as d
 
 TIME = np.array([1.0, 2, 2, 3, 4, 4, 5, 6])

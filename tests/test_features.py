@@ -23,6 +23,7 @@ os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp() + "/numba"
 
 import radiomics
 from radiomics import cMatrices, cShape
+
 from recur.features import extract, plain
 from recur.features.accelerate import accelerated
 from recur.features.cache import feature_key

@@ -1,6 +1,7 @@
 import numpy as np
 import oracle
 import pytest
+
 from recur.icc import icc_2_1
 
 # Shrout & Fleiss 1979, table 2: six targets, four judges; ICC(2,1) = 0.29

@@ -18,6 +18,7 @@ import pytest
 import SimpleITK as sitk
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
+
 from recur.batches import batch_of
 from recur.images import case as cases
 from recur.images.inventory import inventory

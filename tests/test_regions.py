@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from recur.images.regions import bounding_box, maximum_diameter, rim, widen
 
 SPACING = (0.8, 1.1, 2.5)  # x, y, z mm

@@ -2,6 +2,7 @@ import numpy as np
 import oracle
 import pandas as pd
 import pytest
+
 from recur import survival
 
 TIME = np.array([1.0, 2, 2, 3, 4, 5, 5, 6])

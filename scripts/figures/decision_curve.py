@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 from matplotlib.figure import Figure
+
 from recur import style
 
 INPUTS = {"net_benefit": "validation/{analysis}/net_benefit.csv"}

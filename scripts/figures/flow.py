@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
+
 from recur import style
 
 INPUTS = {"flow": "cohort/flow.csv"}

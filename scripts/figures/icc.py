@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+
 from recur import style
 
 INPUTS = {"icc": "signature/{analysis}/icc.csv"}
@@ -54,16 +54,10 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     place = parts.map(lambda p: f"{p[0]} {p[1]}" if len(p) == 5 else "features")
     shown = pd.DataFrame({"icc": table["icc"], "place": place.map(lambda p: style.shorten(p, 24))})
     names = sorted(shown["place"].unique())[: len(style.SERIES)]
-    palette = {name: colour for name, (colour, _, _) in zip(names, style.SERIES, strict=False)}
-    sns.ecdfplot(
-        shown, x="icc", hue="place", hue_order=names, palette=palette, complementary=True, legend=False, ax=right
-    )
-    handles = [
-        Line2D([], [], color=c, linestyle=line, label=n) for n, (c, line, _) in zip(names, style.SERIES, strict=False)
-    ]
-    for line, handle in zip(reversed(right.lines), handles, strict=True):  # seaborn draws the last hue first
-        line.set(color=handle.get_color(), linestyle=handle.get_linestyle())
-    right.legend(handles=handles, loc="lower left")
+    for name, (colour, line, _) in zip(names, style.SERIES, strict=False):
+        values = shown.loc[shown["place"] == name, "icc"]
+        sns.ecdfplot(x=values, complementary=True, color=colour, linestyle=line, label=name, ax=right)
+    right.legend(loc="lower left")
     style.percent(right.yaxis)
     right.set(xlim=(floor, 1.0), ylim=(0, 1.01), xlabel="ICC", ylabel="Features above (%)")
     for value in BANDS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+
 from recur import style
 
 INPUTS = {"km": "survival/{analysis}/km.csv", "logrank": "survival/{analysis}/logrank.csv"}
@@ -73,7 +74,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
                 continue
             draw_curve(ax, curve, group)
             for t, n in zip(ticks, at_risk(curve, ticks), strict=True):
-                below.text(t, g, f"{n:.0f}", ha="center", va="center", color=style.group_style(group)[0])
+                below.text(t, g, style.number(n, 0), ha="center", va="center", color=style.group_style(group)[0])
         ax.set_title(f"{style.cohort_label(cohort)}\n", pad=2)
         test = logrank[(logrank["model"] == model) & (logrank["cohort"] == cohort)]
         if len(test):

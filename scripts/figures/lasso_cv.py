@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from figures.lasso_path import mark_chosen
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
+
 from recur import style
 
 INPUTS = {"deviance": "signature/{analysis}/cv_deviance.csv"}
@@ -30,7 +30,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     )  # fmt: skip
     ax.set_xlim(table["lambda"].min() / 1.05, table["lambda"].max() * 1.05)
     style.log_x(ax)
-    mark_chosen(ax, table)
+    style.mark_chosen(ax, table)
     above = ax.twiny()
     above.set(xscale="log", xlim=ax.get_xlim())
     # about seven counts, evenly spread over the log axis

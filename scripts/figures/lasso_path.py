@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+
 from recur import style
 
 INPUTS = {
@@ -21,18 +22,6 @@ CATEGORY = "Signature"
 NEEDS = "signature"
 
 NAMED = 14  # features with a name of their own: more would not fit under the axes
-
-
-def mark_chosen(ax, deviance: pd.DataFrame) -> None:
-    """Vertical lines at lambda.min and lambda.1se, named above the axes."""
-    for chosen, line in (("min", (0, (4, 2))), ("1se", (0, (1, 1.5)))):
-        for value in deviance.loc[deviance["chosen"] == chosen, "lambda"]:
-            ax.axvline(value, color=style.BLACK, linewidth=0.7, linestyle=line, zorder=1)
-            place = "right" if chosen == "min" else "left"
-            ax.annotate(
-                f"λ {chosen}", (value, 1), xycoords=("data", "axes fraction"), textcoords="offset points",
-                xytext=(-2 if place == "right" else 2, -1), ha=place, va="top", fontsize=6.5,
-            )  # fmt: skip
 
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
@@ -63,7 +52,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     room = 0.06 * (high - low) or 0.1
     ax.set_ylim(low - room, high + 2 * room)
     style.log_x(ax)
-    mark_chosen(ax, tables["deviance"])
+    style.mark_chosen(ax, tables["deviance"])
     ax.set(xlabel="Penalty λ (log scale)", ylabel="Coefficient (per SD)")
     if handles:
         more = f" (the {NAMED} largest of {len(kept)})" if len(kept) > NAMED else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+
 from recur import style
 
 INPUTS = {"ranking": "signature/{analysis}/ranking.csv"}

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+
 from recur import style
 
 INPUTS = {"roc": "validation/{analysis}/roc.csv", "performance": "validation/{analysis}/performance.csv"}

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+
 from recur import style
 
 INPUTS = {"scores": "signature/{analysis}/scores.csv", "risks": "validation/{analysis}/risks.csv"}
@@ -20,8 +21,8 @@ NEEDS = "signature"
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     table = tables["scores"]
     outcomes = tables["risks"].drop_duplicates("patient_id").set_index("patient_id")["event"]
-    fold = table["score_out_of_fold"].notna() if len(table) else []
-    table = table.assign(shown=table["score_out_of_fold"].fillna(table["score"]), fold=fold).dropna(subset=["shown"])
+    fold = table["score_out_of_fold"]
+    table = table.assign(shown=fold.fillna(table["score"]), fold=fold.notna()).dropna(subset=["shown"])
     if table.empty or (tables["scores"]["score"].fillna(0) == 0).all():
         return style.message("empty signature: no feature kept")
     event = style.endpoint_event(context["endpoint"])

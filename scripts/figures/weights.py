@@ -7,6 +7,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
 from recur import style
 
 INPUTS = {"weights": "signature/{analysis}/weights.csv"}

@@ -83,7 +83,7 @@ def split_sets(frame: pd.DataFrame, values: pd.DataFrame) -> dict[str, tuple[pd.
 
 def read_rows(cohort: str | Path, features: str | Path) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
     """Cohort rows, their features (n, p) and the feature names, from the files of one side of the split."""
-    frame = pd.read_csv(cohort, dtype={"patient_id": str, "centre": str, "cohort": str}, float_precision="round_trip")
+    frame = pd.read_csv(cohort, dtype={"patient_id": str, "centre": str, "cohort": str})
     values = pd.read_parquet(features)
     if not frame["patient_id"].equals(values["patient_id"].astype(frame["patient_id"].dtype)):
         raise StudyError(f"{cohort} and {features} do not list the same patients")

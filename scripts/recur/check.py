@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from recur.batches import batch_of
 from recur.cohort import assign_all, read_cohort, read_manifest
+from recur.images.inventory import inventory
 from recur.study import model_names
 from recur.tables import StudyError, read_table
 
@@ -49,25 +49,10 @@ def image_root(images: dict[str, Any]) -> Path:
 
 
 def batch_fingerprint(images: dict[str, Any], batch: int, batches: int) -> str:
-    """Hash of sizes and times of every image and mask of a batch, so that a changed file re-runs its batch only."""
-    folder, digest = image_root(images), hashlib.sha256()
+    """Changes when an image or mask of a batch does, so that a changed file re-runs its batch only."""
     table = read_table(images["manifest"])
-    for row in table[table["patient_id"].map(lambda patient: batch_of(patient, batches)) == batch].itertuples():
-        for name in ("image", "mask", "liver_mask"):
-            value = getattr(row, name, None)
-            if isinstance(value, str):
-                digest.update(file_state(folder / value).encode())
-    return digest.hexdigest()[:16]
-
-
-def file_state(path: Path) -> str:
-    """Size and time of a file, or of every file of a DICOM folder."""
-    if path.is_dir():
-        return ";".join(file_state(child) for child in sorted(path.iterdir()) if child.is_file())
-    if not path.exists():
-        return f"{path.name} missing"
-    state = path.stat()
-    return f"{path.name} {state.st_size} {state.st_mtime_ns}"
+    prints = inventory(table, image_root(images), table, batch, batches)["fingerprint"]
+    return hashlib.sha256("".join(prints).encode()).hexdigest()[:16]
 
 
 def plan(study: dict[str, Any]) -> list[str]:

@@ -132,11 +132,12 @@ def read_variables(
             problems.append((row, f"column {column}, value {text[row]!r}: not {expected}"))
         if "range" in variable:
             low, high = variable["range"]
+            allowed = f"{low:g} to {high:g} {variable['unit']}".rstrip()
             for row in table.index[(values[name] < low) | (values[name] > high)]:
                 problems.append(
                     (
                         row,
-                        f"column {column}, value {text[row]!r}: outside {low:g} to {high:g} {variable['unit']}".rstrip(),
+                        f"column {column}, value {text[row]!r}: outside {allowed}",
                     )
                 )
         if "floor" in variable:

@@ -8,7 +8,7 @@ import numpy as np
 from sksurv.linear_model import CoxnetSurvivalAnalysis
 from sksurv.util import Surv
 
-FOLD_TOLERANCE = 1e-5  # folds only choose lambda; the final path is fitted to PATH_TOLERANCE
+FOLD_TOLERANCE = 1e-6  # folds only choose lambda; the final path is fitted to PATH_TOLERANCE
 PATH_TOLERANCE = 1e-7
 
 
@@ -60,7 +60,13 @@ def grouped_folds(patient_id: np.ndarray, event: np.ndarray, folds: int, rng: np
 
 
 def cross_validate(
-    x: np.ndarray, time: np.ndarray, event: np.ndarray, l1_ratio: float, lambdas: np.ndarray, fold: np.ndarray
+    x: np.ndarray,
+    time: np.ndarray,
+    event: np.ndarray,
+    l1_ratio: float,
+    lambdas: np.ndarray,
+    fold: np.ndarray,
+    tolerance: float = FOLD_TOLERANCE,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean cross-validated deviance (m,) and its standard error (m,) over folds, glmnet's `grouped` form.
 
@@ -71,8 +77,9 @@ def cross_validate(
     deviance, weight = np.empty((len(numbers), len(lambdas))), np.empty(len(numbers))
     for i, number in enumerate(numbers):
         inside = fold != number
-        coef = cox_path(x[inside], time[inside], event[inside], l1_ratio, lambdas, FOLD_TOLERANCE)
-        lp = x @ coef
+        spread = x[inside].std(axis=0)  # each fold scales its own rows, as glmnet does
+        scaled = x / np.where(spread > 0, spread, 1)
+        lp = scaled @ cox_path(scaled[inside], time[inside], event[inside], l1_ratio, lambdas, tolerance)
         weight[i] = event[~inside].sum()
         whole, part = partial_loglik(lp, time, event), partial_loglik(lp[inside], time[inside], event[inside])
         deviance[i] = -2 * (whole - part) / weight[i]

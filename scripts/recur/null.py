@@ -72,7 +72,9 @@ def training(frame: pd.DataFrame, values: np.ndarray, others: list[pd.DataFrame]
 
 def summary(runs: pd.DataFrame) -> pd.DataFrame:
     """Mean, SD and range of C per signal, cohort and model, and the mean gain of the signature over clinical terms."""
-    table = runs.groupby(["signal", "cohort", "model"], sort=False)["c_harrell"].agg(["count", "mean", "std", "min", "max"])
+    table = runs.groupby(["signal", "cohort", "model"], sort=False)["c_harrell"].agg(
+        ["count", "mean", "std", "min", "max"]
+    )
     wide = runs.pivot_table(index=["signal", "cohort", "seed"], columns="model", values="c_harrell")
     if {"combined_pre", "clinical_pre"} <= set(wide.columns):
         gain = (wide["combined_pre"] - wide["clinical_pre"]).groupby(["signal", "cohort"])

@@ -150,15 +150,13 @@ def resample_performance(resamples: pd.DataFrame, apparent: pd.DataFrame) -> pd.
             base
             | {"cohort": "train-optimism_corrected", "estimate": own["estimate"] - optimism}
             | {"lower": own["lower"] - optimism, "upper": own["upper"] - optimism}
-            | {
-                "method": f"apparent - optimism ({optimism:.4f}), {note}; under-corrects when features outnumber patients"
-            }
+            | {"method": f"apparent less optimism {optimism:.4f}, {note}; too small a correction if p >> n"}
         )
     return pd.DataFrame(rows)
 
 
 def selection_frequency(resamples: pd.DataFrame) -> pd.Series:
     """Share of resamples whose signature holds each feature."""
-    signatures = resamples.loc[resamples["model"] == "signature", "features"].fillna("")
+    signatures = resamples.loc[resamples["model"] == "signature", "features"].fillna("").astype(str)
     counts = signatures.str.split(";").explode()
     return counts[counts != ""].value_counts() / max(len(signatures), 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import json
 import os
 import re
 from copy import deepcopy
@@ -222,9 +223,31 @@ def analysis_settings(study: dict[str, Any], analysis: str, keys: tuple[str, ...
     return {key: own[key] for key in keys if key in own} if keys else own
 
 
-def write_resolved(study: dict[str, Any], path: str | Path) -> None:
-    """Write the resolved study file, only when it changed."""
-    path, text = Path(path), yaml.safe_dump(study, sort_keys=True, allow_unicode=True)
+def write_settings(
+    study: dict[str, Any],
+    folder: str | Path,
+    sections: dict[str, tuple[str, ...]],
+    of_analysis: dict[str, tuple[str, ...]],
+) -> None:
+    """Write the resolved study beside `folder`, and into it what single rules need, touching changed files only.
+
+    `<folder>/<name>.json` holds the named sections of the study, `<folder>/<analysis>/<name>.json` the named settings
+    of each analysis (no name: all).
+    """
+    folder = Path(folder)
+    write_changed(folder.parent / "study.resolved.yaml", yaml.safe_dump(study, sort_keys=True, allow_unicode=True))
+    for name, keys in sections.items():
+        write_changed(folder / f"{name}.json", as_json({key: study[key] for key in keys if key in study}))
+    for analysis in study["analyses"]:
+        for name, keys in of_analysis.items():
+            write_changed(folder / analysis / f"{name}.json", as_json(analysis_settings(study, analysis, keys)))
+
+
+def as_json(value: Any) -> str:
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def write_changed(path: Path, text: str) -> None:
     if not path.exists() or path.read_text() != text:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)

@@ -1,14 +1,18 @@
 """Compiled loops: neighbour counts, zones, cubic B-spline, farthest points. Called by texture, resample and shape.
 
 Every function has one fixed signature and is compiled (or read from NUMBA_CACHE_DIR) when this module is imported,
-so that a process pays once and before its first case.
+so that a process pays once and before its first case. Without NUMBA_CACHE_DIR nothing is kept: numba's own default
+would be the source tree.
 """
 
 from __future__ import annotations
 
+import os
+
 import numba
 import numpy as np
 
+CACHE = "NUMBA_CACHE_DIR" in os.environ
 POLE = np.sqrt(3.0) - 2.0  # of the cubic B-spline filter
 HORIZON = int(np.ceil(np.log(1e-10) / np.log(-POLE)))  # ITK's tolerance for the start of the recursion
 
@@ -16,7 +20,7 @@ HORIZON = int(np.ceil(np.log(1e-10) / np.log(-POLE)))  # ITK's tolerance for the
 @numba.njit(
     "void(int32[::1], int64[::1], int64[::1], int32[:,:,::1], int32[:,:,:,::1], int32[:,::1], float64[::1],"
     " int64[::1], int16[:,::1])",
-    cache=True,
+    cache=CACHE,
 )
 def count_neighbours(levels, voxels, offsets, glcm, glrlm, gldm, difference, count, run):
     """One pass over the region for GLCM, GLRLM, GLDM and NGTDM (13 angles, distance 1, alpha 0).
@@ -52,7 +56,7 @@ def count_neighbours(levels, voxels, offsets, glcm, glrlm, gldm, difference, cou
             difference[row] += abs(float(level) - total / inside)
 
 
-@numba.njit("int64(int32[::1], int64[::1], int32[::1], int32[::1])", cache=True)
+@numba.njit("int64(int32[::1], int64[::1], int32[::1], int32[::1])", cache=CACHE)
 def zone_sizes(levels, offsets, parent, size):
     """Size of each 26-connected zone of equal level, at the zone's first voxel of `size`; returns the largest.
 
@@ -88,7 +92,7 @@ def zone_sizes(levels, offsets, parent, size):
     return largest
 
 
-@numba.njit("void(int32[::1], int32[::1], float64[:,::1])", cache=True)
+@numba.njit("void(int32[::1], int32[::1], float64[:,::1])", cache=CACHE)
 def count_zones(levels, size, glszm):
     """Fill glszm (level, size - 1) from the sizes of zone_sizes."""
     for v in range(levels.size):
@@ -96,7 +100,7 @@ def count_zones(levels, size, glszm):
             glszm[levels[v] - 1, size[v] - 1] += 1.0
 
 
-@numba.njit("float64(float64[:,::1], int64[::1])", cache=True)
+@numba.njit("float64(float64[:,::1], int64[::1])", cache=CACHE)
 def farthest(points, starts):
     """Largest squared distance between two points of the same group; group g is points[starts[g]:starts[g + 1]]."""
     best = 0.0
@@ -110,7 +114,7 @@ def farthest(points, starts):
     return best
 
 
-@numba.njit("void(float64[:,::1])", cache=True)
+@numba.njit("void(float64[:,::1])", cache=CACHE)
 def spline_filter(lines):
     """Cubic B-spline coefficients in place along axis 0, mirror boundary.
 
@@ -154,7 +158,7 @@ def spline_filter(lines):
 @numba.njit(
     "void(float64[:,:,::1], int64[:,::1], float64[:,::1], int64[:,::1], float64[:,::1], int64[:,::1], float64[:,::1],"
     " float32[:,:,::1])",
-    cache=True,
+    cache=CACHE,
 )
 def spline_values(c, tap_z, weight_z, tap_y, weight_y, tap_x, weight_x, out):
     """Values on an axis-aligned grid from coefficients c (z, y, x): per output index four taps and their weights."""

@@ -1,0 +1,144 @@
+"""Floor 1: endpoints from dates, problems by patient, the split."""
+
+import pandas as pd
+import pytest
+
+from recur.cohort import assign_cohorts, read_cohort, read_manifest
+from recur.tables import StudyError
+
+DATES = {"t0": "op", "recurrence": "rec", "death": "dead", "last_contact": "seen", "last_imaging": "scan"}
+PLAIN = {"transform": "none", "label": None, "unit": ""}
+VARIABLES = {
+    "age": PLAIN | {"column": "age", "kind": "numeric", "timing": "pre", "unit": "years", "range": [0, 120]},
+    "mvi": PLAIN | {"column": "mvi", "kind": "binary", "timing": "post", "positive": "1", "negative": "0"},
+}
+ROW = {"id": "p1", "age": "50", "mvi": "1", "op": "2015-01-01", "rec": "", "dead": "", "seen": "2017-01-01", "scan": ""}
+
+
+def study(tmp_path, rows, on_error="exclude", cutoff=None, variables=VARIABLES):
+    path = tmp_path / "clinical.csv"
+    pd.DataFrame(rows).to_csv(path, index=False)
+    kinds = {"TTR": "time_to_recurrence", "RFS": "recurrence_free_survival", "OS": "overall_survival"}
+    return {
+        "clinical": {
+            "table": str(path),
+            "id": "id",
+            "centre": None,
+            "missing_values": [],
+            "variables": variables,
+            "dates": DATES | ({"cutoff": cutoff} if cutoff else {}),
+        },
+        "endpoints": {name: {"kind": kind} for name, kind in kinds.items()},
+        "split": {"kind": "none"},
+        "analyses": {},
+        "on_error": on_error,
+    }
+
+
+def endpoints(tmp_path, cutoff=None, **changes):
+    return read_cohort(study(tmp_path, [ROW | changes], cutoff=cutoff)).endpoints.iloc[0]
+
+
+def days(months):
+    return round(months * 30.4375)
+
+
+def test_time_to_recurrence_counts_recurrence(tmp_path):
+    row = endpoints(tmp_path, rec="2016-01-01")
+    assert (days(row.TTR_time), row.TTR_event) == (365, 1)
+
+
+def test_time_to_recurrence_is_censored_at_death_and_at_the_last_negative_imaging(tmp_path):
+    row = endpoints(tmp_path, dead="2015-06-01", seen="2015-06-01")
+    assert (days(row.TTR_time), row.TTR_event) == (151, 0)
+    row = endpoints(tmp_path, scan="2016-01-01")
+    assert (days(row.TTR_time), row.TTR_event) == (365, 0)
+
+
+def test_recurrence_free_survival_counts_death(tmp_path):
+    row = endpoints(tmp_path, dead="2015-06-01", seen="2015-06-01")
+    assert (row.RFS_event, row.OS_event) == (1, 1)
+
+
+def test_events_after_the_cutoff_are_censored_at_it(tmp_path):
+    row = endpoints(tmp_path, cutoff="2015-12-31", rec="2016-01-01")
+    assert (days(row.TTR_time), row.TTR_event) == (364, 0)
+
+
+def test_an_event_on_the_day_of_surgery_keeps_a_positive_time(tmp_path):
+    assert endpoints(tmp_path, rec="2015-01-01").TTR_time == pytest.approx(0.5 / 30.4375)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"rec": "2014-12-01"}, "rec: 2014-12-01 is before op 2015-01-01"),
+        ({"rec": "2016-01-01", "dead": "2015-06-01", "seen": "2015-06-01"}, "is after dead 2015-06-01"),
+        ({"dead": "2015-06-01"}, "seen: 2017-01-01 is after dead 2015-06-01"),
+        ({"op": "01/02/2015"}, "'01/02/2015' is not a date written yyyy-mm-dd"),
+        ({"age": "old"}, "column age, value 'old': not a number"),
+        ({"age": "500"}, "outside 0 to 120 years"),
+        ({"mvi": "yes"}, "value 'yes': not one of 0, 1"),
+        ({"id": "../../etc"}, "only letters, digits"),
+        ({"seen": ""}, "missing, and no death is recorded"),
+    ],
+)
+def test_a_bad_patient_is_excluded_with_the_reason(tmp_path, changes, reason):
+    cohort = read_cohort(study(tmp_path, [ROW | {"id": "good"}, ROW | changes]))
+    assert list(cohort.clinical["patient_id"]) == ["good"]
+    assert reason in cohort.exclusions.iloc[0].reason
+
+
+def test_on_error_stop_lists_every_problem_with_line_and_patient(tmp_path):
+    rows = [ROW, ROW | {"id": "p2", "age": "x"}, ROW | {"id": "p3", "mvi": "?"}]
+    with pytest.raises(StudyError) as error:
+        read_cohort(study(tmp_path, rows, on_error="stop"))
+    assert len(error.value.problems) == 2
+    assert "line 3: patient p2: column age, value 'x'" in error.value.problems[0]
+
+
+def test_both_rows_of_a_duplicate_id_go(tmp_path):
+    cohort = read_cohort(study(tmp_path, [ROW, ROW | {"age": "51"}, ROW | {"id": "p2"}]))
+    assert list(cohort.clinical["patient_id"]) == ["p2"]
+
+
+def test_missing_columns_are_all_named(tmp_path):
+    rows = [{k: v for k, v in ROW.items() if k not in ("age", "scan")}]
+    with pytest.raises(StudyError) as error:
+        read_cohort(study(tmp_path, rows))
+    text = "\n".join(error.value.problems)
+    assert "no column 'age'" in text
+    assert "no column 'scan'" in text
+
+
+def test_a_swapped_unit_stops_the_run(tmp_path):
+    variables = {"albumin": VARIABLES["age"] | {"unit": "g/L", "median": [10, 70], "range": [0, 100]}}
+    with pytest.raises(StudyError, match="median 4.1 is implausible in g/L"):
+        read_cohort(study(tmp_path, [ROW | {"age": "4.1"}], variables=variables))
+
+
+def test_the_random_split_depends_on_ids_and_seed_only():
+    ids = pd.Series([f"p{i}" for i in range(90)])
+    split = {"kind": "random", "train_fraction": 2 / 3}
+    first = assign_cohorts(ids, ids, split, seed=1)
+    assert (first == "train").sum() == 60
+    shuffled = ids.sample(frac=1, random_state=0)
+    again = assign_cohorts(shuffled, shuffled, split, seed=1)
+    assert dict(zip(ids, first, strict=True)) == dict(zip(shuffled, again, strict=True))
+    assert (assign_cohorts(ids, ids, split, seed=2) != first).any()
+
+
+def test_the_split_by_centre_names_external_centres():
+    centre = pd.Series(["A", "B", "C"])
+    split = {"kind": "centre", "train": ["A"], "external": ["B"]}
+    assert list(assign_cohorts(centre, centre, split, 1)) == ["train", "external-B", ""]
+
+
+def test_the_manifest_names_line_and_column(tmp_path):
+    path = tmp_path / "images.csv"
+    path.write_text("patient_id,phase,reader,image,mask,colour\na b,AP,reader1,i.nii,m.nii,red\n")
+    with pytest.raises(StudyError) as error:
+        read_manifest({"images": {"manifest": str(path), "phases": ["AP"], "readers": ["reader1"]}})
+    text = "\n".join(error.value.problems)
+    assert "line 2: (top): unknown key 'colour'" in text
+    assert "line 2: patient_id: 'a b' does not match" in text

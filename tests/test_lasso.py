@@ -1,0 +1,69 @@
+"""The elastic-net Cox path and its cross-validated deviance equal glmnet's."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recur.lasso import cox_path, cross_validate, grouped_folds, lambda_grid, partial_loglik
+from recur.signature import standardised
+
+REFERENCE = os.environ.get("REFERENCE_DATA")
+reference = [pytest.mark.reference, pytest.mark.skipif(not REFERENCE, reason="REFERENCE_DATA is not set")]
+
+
+@pytest.fixture(scope="module")
+def signal():
+    folder = Path(REFERENCE, "r_oracle", "hd_signal")
+    data = pd.read_csv(folder / "data.csv")
+    train = data[data["set"] == "train"]
+    x = standardised(train.filter(regex="^f[0-9]").to_numpy())[0]
+    items = {item["id"]: item["values"] for item in json.loads((folder / "glmnet.json").read_text())["items"]}
+    return x, train["time"].to_numpy(), train["status"].to_numpy(), train["foldid"].to_numpy(), items
+
+
+class TestAgainstGlmnet:
+    pytestmark = reference
+
+    @pytest.mark.parametrize("alpha", [1, 0.5])
+    def test_the_largest_lambda(self, signal, alpha):
+        x, time, event, _, items = signal
+        assert lambda_grid(x, time, event, alpha, 10, 0.1)[0] == pytest.approx(
+            items[f"path/alpha={alpha}"]["lambda_max"], rel=1e-9
+        )
+
+    @pytest.mark.parametrize("alpha", [1, 0.5])
+    def test_the_cross_validated_deviance(self, signal, alpha):
+        x, time, event, fold, items = signal
+        expected = items[f"cv/alpha={alpha}/deviance"]
+        lambdas = np.array(expected["lambda"])[:45]
+        deviance, error = cross_validate(x, time, event, alpha, lambdas, fold, tolerance=1e-11)
+        np.testing.assert_allclose(deviance, expected["cvm"][:45], rtol=1e-5)
+        np.testing.assert_allclose(error, expected["cvsd"][:45], rtol=1e-4)
+        assert np.argmin(deviance) == expected["index_min_0based"]
+
+    def test_the_path(self, signal):
+        x, time, event, _, items = signal
+        expected = items["cv/alpha=1/deviance"]
+        coef = cox_path(x, time, event, 1.0, np.array(expected["lambda"])[:45], 1e-9)
+        np.testing.assert_allclose((coef != 0).sum(axis=0), expected["nzero"][:45], atol=1)
+
+
+def test_partial_loglik_is_breslow_with_ties():
+    time, event = np.array([1.0, 2, 2, 3]), np.array([1, 1, 1, 0])
+    lp = np.array([0.5, -0.2, 0.1, 0.3])
+    risk = np.exp(lp)
+    expected = lp[:3].sum() - np.log(risk.sum()) - 2 * np.log(risk[1:].sum())
+    assert partial_loglik(lp[:, None], time, event)[0] == pytest.approx(expected)
+
+
+def test_folds_keep_a_patient_together_and_balance_events():
+    patients = np.array(["a", "a", "b", "c", "d", "e", "f", "g", "h", "h"])
+    event = np.array([1, 1, 0, 1, 0, 1, 0, 0, 1, 1])
+    fold = grouped_folds(patients, event, 3, np.random.default_rng(0))
+    for patient in set(patients):
+        assert len(set(fold[patients == patient])) == 1
+    assert set(fold[event == 1]) == {0, 1, 2}

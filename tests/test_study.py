@@ -1,0 +1,99 @@
+"""The study file: defaults < preset < file, and errors that help."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from recur.study import model_names, resolve, schema
+from recur.tables import StudyError
+
+ROOT = Path(__file__).parents[1]
+
+
+def write(tmp_path, **changes):
+    study = {"study": "s", "clinical": {"table": "c.csv", "id": "id"}} | changes
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(study))
+    return path
+
+
+def problems(path):
+    with pytest.raises(StudyError) as error:
+        resolve(path)
+    return error.value.problems
+
+
+def test_defaults_fill_what_the_file_leaves_out(tmp_path):
+    study = resolve(write(tmp_path, images={"manifest": "m.csv"}))
+    assert study["horizons_months"] == [24, 60]
+    assert study["images"]["regions"]["rim_mm"] == 10
+    assert study["clinical"]["table"] == str(tmp_path / "c.csv")
+
+
+def test_the_file_wins_over_the_preset_key_by_key(tmp_path):
+    analyses = {"a": {"endpoint": "E", "preset": "ji2020", "signature": {"folds": 5}}}
+    endpoints = {"E": {"kind": "recorded", "time": "t", "event": "e"}}
+    chosen = resolve(write(tmp_path, analyses=analyses, endpoints=endpoints))["analyses"]["a"]
+    assert chosen["signature"]["folds"] == 5
+    assert chosen["signature"]["lambdas"] == 100
+    assert chosen["second_stage"]["selection"] == "backward_aic"
+
+
+def test_an_unknown_key_is_refused_with_the_nearest_known_one(tmp_path):
+    (text,) = problems(write(tmp_path, horizon_months=[24]))
+    assert "unknown key 'horizon_months'; did you mean 'horizons_months'?" in text
+
+
+def test_all_problems_are_listed_at_once(tmp_path):
+    found = problems(write(tmp_path, seed=-1, batches=0, colour="red"))
+    assert len(found) == 3
+
+
+def test_a_postoperative_term_cannot_be_a_preoperative_candidate(tmp_path):
+    variables = {"mvi": {"column": "mvi", "kind": "binary", "timing": "post"}}
+    clinical = {"table": "c.csv", "id": "id", "variables": variables}
+    (text,) = problems(write(tmp_path, clinical=clinical, candidates={"pre": ["mvi"]}))
+    assert "known only after the operation" in text
+
+
+def test_an_unset_environment_variable_is_named(tmp_path, monkeypatch):
+    monkeypatch.delenv("NOWHERE", raising=False)
+    (text,) = problems(write(tmp_path, clinical={"table": "$NOWHERE/c.csv", "id": "id"}))
+    assert "environment variable NOWHERE is not set" in text
+
+
+def test_without_images_only_clinical_models_exist(tmp_path):
+    study = resolve(write_clinical(tmp_path))
+    assert model_names(study, "a") == ["clinical_pre", "clinical_post"]
+
+
+def write_clinical(tmp_path):
+    variables = {n: {"column": n, "kind": "numeric", "timing": t} for n, t in (("age", "pre"), ("mvi", "post"))}
+    return write(
+        tmp_path,
+        clinical={"table": "c.csv", "id": "id", "variables": variables},
+        candidates={"pre": ["age"], "post": ["mvi"]},
+        endpoints={"E": {"kind": "recorded", "time": "t", "event": "e"}},
+        analyses={"a": {"endpoint": "E"}},
+    )
+
+
+@pytest.mark.parametrize(
+    "path", ["config.yaml", *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("studies/*.yaml"))]
+)
+def test_every_shipped_study_resolves(path, monkeypatch):
+    monkeypatch.setenv("REFERENCE_DATA", "/data")
+    assert resolve(ROOT / path)["study"]
+
+
+def test_every_object_of_the_schema_refuses_unknown_keys():
+    def walk(node, place):
+        if isinstance(node, dict):
+            if node.get("type") == "object":
+                assert "additionalProperties" in node, place
+            for key, value in node.items():
+                walk(value, f"{place}.{key}")
+
+    walk(schema("study"), "study")
+    walk(schema("images"), "images")
