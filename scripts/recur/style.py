@@ -381,7 +381,7 @@ def mark_chosen(ax: Axes, deviance: pd.DataFrame) -> None:
     """Vertical lines at lambda.min and lambda.1se, named above the axes."""
     for chosen, line in (("min", (0, (4, 2))), ("1se", (0, (1, 1.5)))):
         for value in deviance.loc[deviance["chosen"] == chosen, "lambda"]:
-            ax.axvline(value, color=style.BLACK, linewidth=0.7, linestyle=line, zorder=1)
+            ax.axvline(value, color=BLACK, linewidth=0.7, linestyle=line, zorder=1)
             place = "right" if chosen == "min" else "left"
             ax.annotate(
                 f"λ {chosen}", (value, 1), xycoords=("data", "axes fraction"), textcoords="offset points",
