@@ -10,12 +10,15 @@ from snakemake.utils import min_version
 
 min_version("9.19")
 
+
 include: "rules/common.smk"
+
 
 # The floors; data only goes down.
 if FROM_TABLES:
     check_tables_unchanged()
 else:
+
     include: "rules/demo.smk"  # a synthetic cohort with known truth
     include: "rules/cohort.smk"  # 1 who is in train, test or external: `assign_cohorts`
     include: "rules/images.smk"  # 2 the rim and every other region: `cases`
@@ -25,6 +28,7 @@ else:
     include: "rules/models.smk"  # 6 Cox models and their cut-points, frozen as JSON
     include: "rules/validation.smk"  # 7 frozen models applied to every cohort
     include: "rules/null.smk"  #   outcomes redrawn: does noise stay noise?
+
 
 include: "rules/figures.smk"  # 8 one rule, one file a figure in scripts/figures/
 include: "rules/report.smk"  # 9 the HTML report

@@ -1,5 +1,6 @@
 """Floor 1: who is in train, test or external, fixed before any image is read."""
 
+
 localrules:
     check,
     assign_cohorts,
@@ -47,11 +48,16 @@ rule patients:
         endpoints="results/{study}/cohort/endpoints.csv",
         exclusions=[
             "results/{study}/cohort/excluded_from_table.csv",
-            *only(IMAGES, *expand("results/{{study}}/images/batch-{batch}.csv", batch=BATCHES)),
-            *only(IMAGES, *expand("results/{{study}}/features/batches/excluded-{batch}.csv", batch=BATCHES)),
+            *only(
+                IMAGES,
+                *expand("results/{{study}}/features/batches/excluded-{batch}.csv", batch=BATCHES),
+            ),
             *only("features" in STUDY, "results/{study}/features/excluded.csv"),
         ],
-        features=only(IMAGES or "features" in STUDY, "results/{study}/features/reader1.parquet"),
+        cases=only(IMAGES, *expand("results/{{study}}/images/batch-{batch}.csv", batch=BATCHES)),
+        features=only(
+            IMAGES or "features" in STUDY, f"results/{{study}}/features/{READERS[0]}.parquet"
+        ),
         script="scripts/patients.py",
         package=package("analysis_set"),
     output:
@@ -63,10 +69,11 @@ rule patients:
     conda:
         "../envs/modelling.yaml"
     params:
+        cases=lambda wildcards, input: ["--cases", *input.cases] if input.cases else [],
         features=lambda wildcards, input: ["--features", *input.features] if input.features else [],
     shell:
         "python {input.script} --assigned {input.assigned} --endpoints {input.endpoints}"
-        " --exclusions {input.exclusions} {params.features} --patients {output.patients}"
+        " --exclusions {input.exclusions} {params.cases} {params.features} --patients {output.patients}"
         " --merged {output.exclusions} --flow {output.flow} > {log} 2>&1"
 
 

@@ -17,7 +17,9 @@ from recur.tables import StudyError
 KNOWN_OPTIONS = {"study", "from"}
 unknown = set(config) - KNOWN_OPTIONS
 if unknown:
-    sys.exit(f"ERROR: --config knows {', '.join(sorted(KNOWN_OPTIONS))}, not {', '.join(sorted(unknown))}")
+    sys.exit(
+        f"ERROR: --config knows {', '.join(sorted(KNOWN_OPTIONS))}, not {', '.join(sorted(unknown))}"
+    )
 
 STUDY_FILE = config.get("study", "config.yaml")
 FROM_TABLES = config.get("from") == "tables"
@@ -84,7 +86,12 @@ if workflow.is_main_process:
 
 def labels(wildcards):
     """The constant first columns of every table of an analysis."""
-    return json.dumps({"analysis": wildcards.analysis, "endpoint": STUDY["analyses"][wildcards.analysis]["endpoint"]})
+    return json.dumps(
+        {
+            "analysis": wildcards.analysis,
+            "endpoint": STUDY["analyses"][wildcards.analysis]["endpoint"],
+        }
+    )
 
 
 def feature_subset(analysis):
@@ -116,7 +123,9 @@ def case_settings():
 
 def image_fingerprint(batch):
     """Changes when an image or mask of a batch does; constant for generated images, which the DAG follows itself."""
-    return "generated" if "demo" in STUDY else batch_fingerprint(IMAGES, int(batch), STUDY["batches"])
+    return (
+        "generated" if "demo" in STUDY else batch_fingerprint(IMAGES, int(batch), STUDY["batches"])
+    )
 
 
 # ---------------------------------------------------------------- figures
@@ -126,7 +135,12 @@ def figure_facts(path):
     """INPUTS, CAPTION, CATEGORY and NEEDS of a figure file, read without importing any plotting library."""
     facts = {}
     for node in ast.parse(Path(path).read_text()).body:
-        if isinstance(node, ast.Assign) and node.targets[0].id in ("INPUTS", "CAPTION", "CATEGORY", "NEEDS"):
+        if isinstance(node, ast.Assign) and node.targets[0].id in (
+            "INPUTS",
+            "CAPTION",
+            "CATEGORY",
+            "NEEDS",
+        ):
             facts[node.targets[0].id] = ast.literal_eval(node.value)
     return facts
 
@@ -140,7 +154,10 @@ FIGURES = {
 
 def figure_caption(analysis, figure):
     synthetic = " Synthetic data." if STUDY["synthetic"] else ""
-    return FIGURES[figure]["CAPTION"].format(endpoint=STUDY["analyses"][analysis]["endpoint"]) + synthetic
+    return (
+        FIGURES[figure]["CAPTION"].format(endpoint=STUDY["analyses"][analysis]["endpoint"])
+        + synthetic
+    )
 
 
 def has_figure(analysis, figure):
@@ -150,15 +167,22 @@ def has_figure(analysis, figure):
         None: True,
         "signature": features,
         "images": bool(IMAGES),
-        "stability": features and studies.has_repeats(STUDY) and chosen["stability"]["rule"] != "none",
+        "stability": features
+        and studies.has_repeats(STUDY)
+        and chosen["stability"]["rule"] != "none",
         "forest": features and chosen["ranking"]["kind"] != "none",
-        "internal": chosen["internal_validation"]["resamples"] + chosen["internal_validation"]["nested_repeats"] > 0,
+        "internal": chosen["internal_validation"]["resamples"]
+        + chosen["internal_validation"]["nested_repeats"]
+        > 0,
     }[FIGURES[figure]["NEEDS"]]
 
 
 def figure_tables(analysis, figure):
     """name -> path of the tables a figure draws."""
-    return {name: f"{RESULTS}/{path.format(analysis=analysis)}" for name, path in FIGURES[figure]["INPUTS"].items()}
+    return {
+        name: f"{RESULTS}/{path.format(analysis=analysis)}"
+        for name, path in FIGURES[figure]["INPUTS"].items()
+    }
 
 
 def figure_files(suffixes=("svg", "pdf", "png")):
@@ -181,7 +205,9 @@ def check_tables_unchanged():
     """Figures from stored tables: refuse tables that are missing or were edited since they were made."""
     listed = Path(RESULTS, "tables.sha256")
     if not listed.exists():
-        sys.exit(f"ERROR: {listed}: no such file; copy the results folder with its tables, or run without from=tables")
+        sys.exit(
+            f"ERROR: {listed}: no such file; copy the results folder with its tables, or run without from=tables"
+        )
     known = dict(reversed(line.split("  ", 1)) for line in listed.read_text().splitlines())
     problems = []
     for path in all_figure_tables():
@@ -216,6 +242,7 @@ def result_tables():
         f"{RESULTS}/survival/logrank.csv",
         f"{RESULTS}/survival/rates.csv",
         f"{RESULTS}/tables.sha256",
+        *(f"{RESULTS}/cohort/{analysis}/table1.csv" for analysis in ANALYSES),
     )
 
 
@@ -230,6 +257,15 @@ def final_outputs():
 
 
 def where_results_are():
-    places = {"report": "report/report.html", "figures": "figures", "models": "models", "tables": "results/README.md"}
-    lines = [f"  {name:8}{RESULTS}/{path}" for name, path in places.items() if Path(RESULTS, path).exists()]
+    places = {
+        "report": "report/report.html",
+        "figures": "figures",
+        "models": "models",
+        "tables": "results/README.md",
+    }
+    lines = [
+        f"  {name:8}{RESULTS}/{path}"
+        for name, path in places.items()
+        if Path(RESULTS, path).exists()
+    ]
     return "\n".join([f"Study {NAME}:", *lines])

@@ -2,7 +2,7 @@
 
 DEMO = STUDY.get("demo")
 if DEMO:
-    INPUT = os.path.relpath(Path(IMAGES["manifest"]).parent)
+    INPUT = os.path.dirname(IMAGES["manifest"])
 
     localrules:
         demo_tables,

@@ -77,7 +77,8 @@ rule analysis_set:
         clinical="results/{study}/cohort/clinical.csv",
         endpoints="results/{study}/cohort/endpoints.csv",
         features=lambda wildcards: only(
-            uses_features(wildcards.analysis), *expand("results/{{study}}/features/{reader}.parquet", reader=READERS)
+            uses_features(wildcards.analysis),
+            *expand("results/{{study}}/features/{reader}.parquet", reader=READERS),
         ),
         script="scripts/analysis_set.py",
         package=package("analysis_set"),

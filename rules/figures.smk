@@ -1,5 +1,6 @@
 """Floor 8: one rule; each figure is one file of scripts/figures/ that names its tables and its caption."""
 
+
 rule figure:
     input:
         tables=lambda wildcards: figure_tables(wildcards.analysis, wildcards.figure).values(),
@@ -23,7 +24,9 @@ rule figure:
     conda:
         "../envs/report.yaml"
     params:
-        tables=lambda wildcards: [f"{k}={v}" for k, v in figure_tables(wildcards.analysis, wildcards.figure).items()],
+        tables=lambda wildcards: [
+            f"{k}={v}" for k, v in figure_tables(wildcards.analysis, wildcards.figure).items()
+        ],
         stem=lambda wildcards, output: output.pdf.removesuffix(".pdf"),
         endpoint=lambda wildcards: STUDY["analyses"][wildcards.analysis]["endpoint"],
         caption=lambda wildcards: figure_caption(wildcards.analysis, wildcards.figure),

@@ -9,7 +9,7 @@ if IMAGES:
         input:
             manifest=IMAGES["manifest"],
             assigned="results/{study}/cohort/assigned.csv",
-            made=only("demo" in STUDY, f"{os.path.relpath(Path(IMAGES['manifest']).parent)}/batch-{{batch}}.csv"),
+            made=only("demo" in STUDY, f"{os.path.dirname(IMAGES['manifest'])}/batch-{{batch}}.csv"),
             script="scripts/inventory.py",
             package=package("batches", "images/inventory"),
         output:

@@ -1,5 +1,6 @@
 """Floor 6: Cox models before and after surgery, with their cut-points, frozen as JSON; training rows only."""
 
+
 rule models:
     input:
         cohort="results/{study}/cohort/{analysis}/train.csv",
@@ -7,11 +8,19 @@ rule models:
         repeats="results/{study}/features/{analysis}/train_repeats.parquet",
         settings="results/{study}/settings/{analysis}/models.json",
         scores=lambda wildcards: only(
-            uses_features(wildcards.analysis), "results/{study}/signature/{analysis}/training_scores.parquet"
+            uses_features(wildcards.analysis),
+            "results/{study}/signature/{analysis}/training_scores.parquet",
         ),
         script="scripts/models.py",
         package=package(
-            "models", "signature", "analysis_set", "cox", "cutpoint", "encoding", "nomogram", "survival"
+            "models",
+            "signature",
+            "analysis_set",
+            "cox",
+            "cutpoint",
+            "encoding",
+            "nomogram",
+            "survival",
         ),
     output:
         models=directory("results/{study}/models/{analysis}/frozen"),

@@ -13,7 +13,7 @@ if NULL:
             script="scripts/demo_tables.py",
             package=package("demo"),
         output:
-            clinical=os.path.relpath(STUDY["clinical"]["table"]),
+            clinical=STUDY["clinical"]["table"],
             images=temp(f"{RESULTS}/input/images.csv"),
             truth=temp(f"{RESULTS}/input/truth.csv"),
         log:
@@ -34,7 +34,20 @@ if NULL:
             study="results/{study}/settings/cohort.json",
             settings=f"results/{{study}}/settings/{ANALYSES[0]}/fit.json",
             script="scripts/redraw.py",
-            package=package("demo", "null", "cohort", "endpoints", "fit", "models", "signature", "ranking", "lasso", "cox", "encoding", "icc"),
+            package=package(
+                "demo",
+                "null",
+                "cohort",
+                "endpoints",
+                "fit",
+                "models",
+                "signature",
+                "ranking",
+                "lasso",
+                "cox",
+                "encoding",
+                "icc",
+            ),
         output:
             "results/{study}/validation/redraws/{signal}-{chunk}.csv",
         log:

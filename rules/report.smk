@@ -1,5 +1,6 @@
 """Floor 9: a papermill notebook, executed to one self-contained HTML file."""
 
+
 rule report:
     input:
         notebook="notebooks/report.ipynb",
@@ -9,14 +10,23 @@ rule report:
         script="scripts/report.py",
         package=package("report", "guards", "study"),
     output:
-        html=report("results/{study}/report/report.html", category="Report", caption="../report/report.rst"),
+        html=report(
+            "results/{study}/report/report.html", category="Report", caption="../report/report.rst"
+        ),
         notebook="results/{study}/report/report.ipynb",
     log:
         "logs/{study}/report.log",
     conda:
         "../envs/report.yaml"
     params:
-        captions=json.dumps({f"{a}/{f}": figure_caption(a, f) for a in ANALYSES for f in FIGURES if has_figure(a, f)}),
+        captions=json.dumps(
+            {
+                f"{a}/{f}": figure_caption(a, f)
+                for a in ANALYSES
+                for f in FIGURES
+                if has_figure(a, f)
+            }
+        ),
     shell:
         "python {input.script} --notebook {input.notebook} --results results/{wildcards.study}"
         " --captions {params.captions:q} --executed {output.notebook} --html {output.html} > {log} 2>&1"

@@ -1,5 +1,6 @@
 """Floor 5: ranking and the elastic-net Cox signature; training rows only."""
 
+
 rule signature:
     input:
         cohort="results/{study}/cohort/{analysis}/train.csv",
@@ -13,7 +14,11 @@ rule signature:
         signature="results/{study}/signature/{analysis}/signature.json",
         scores="results/{study}/signature/{analysis}/training_scores.parquet",
         trace=multiext(
-            "results/{study}/signature/{analysis}/", "ranking.csv", "lasso_path.csv", "cv_deviance.csv", "weights.csv"
+            "results/{study}/signature/{analysis}/",
+            "ranking.csv",
+            "lasso_path.csv",
+            "cv_deviance.csv",
+            "weights.csv",
         ),
     log:
         "logs/{study}/signature/{analysis}.log",

@@ -1,5 +1,6 @@
 """Floor 4: which features two readers agree on; training patients only."""
 
+
 rule stability:
     input:
         cohort="results/{study}/cohort/{analysis}/train.csv",

@@ -1,10 +1,12 @@
 """Floor 7: frozen models applied to every cohort. It applies, and never fits; the tables say how well."""
 
+
 rule apply_models:
     input:
         models="results/{study}/models/{analysis}/frozen",
         signature=lambda wildcards: only(
-            uses_features(wildcards.analysis), "results/{study}/signature/{analysis}/signature.json"
+            uses_features(wildcards.analysis),
+            "results/{study}/signature/{analysis}/signature.json",
         ),
         train_cohort="results/{study}/cohort/{analysis}/train.csv",
         train_features="results/{study}/features/{analysis}/train.parquet",
@@ -20,7 +22,9 @@ rule apply_models:
     conda:
         "../envs/modelling.yaml"
     params:
-        signature=lambda wildcards, input: ["--signature", *input.signature] if input.signature else [],
+        signature=lambda wildcards, input: (
+            ["--signature", *input.signature] if input.signature else []
+        ),
         labels=labels,
     shell:
         "python {input.script} --models {input.models} {params.signature}"
@@ -35,7 +39,13 @@ rule performance:
         models="results/{study}/models/{analysis}/frozen",
         script="scripts/performance.py",
         package=package(
-            "validation", "discrimination", "prediction_error", "calibration", "net_benefit", "survival", "cox"
+            "validation",
+            "discrimination",
+            "prediction_error",
+            "calibration",
+            "net_benefit",
+            "survival",
+            "cox",
         ),
     output:
         performance="results/{study}/validation/{analysis}/heldout_and_apparent.csv",
@@ -69,7 +79,17 @@ rule resample:
         repeats="results/{study}/features/{analysis}/train_repeats.parquet",
         settings="results/{study}/settings/{analysis}/fit.json",
         script="scripts/resample.py",
-        package=package("resampling", "fit", "models", "signature", "ranking", "lasso", "cox", "encoding", "icc"),
+        package=package(
+            "resampling",
+            "fit",
+            "models",
+            "signature",
+            "ranking",
+            "lasso",
+            "cox",
+            "encoding",
+            "icc",
+        ),
     output:
         "results/{study}/validation/{analysis}/resamples/{chunk}.csv",
     log:
@@ -97,7 +117,17 @@ rule nested_cv:
         repeats="results/{study}/features/{analysis}/train_repeats.parquet",
         settings="results/{study}/settings/{analysis}/fit.json",
         script="scripts/nested_cv.py",
-        package=package("resampling", "fit", "models", "signature", "ranking", "lasso", "cox", "encoding", "icc"),
+        package=package(
+            "resampling",
+            "fit",
+            "models",
+            "signature",
+            "ranking",
+            "lasso",
+            "cox",
+            "encoding",
+            "icc",
+        ),
     output:
         "results/{study}/validation/{analysis}/nested_cv.csv",
     log:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from recur.cli import reported
+from recur.cli import progress, reported
 from recur.images.case import Case, cached_case
 from recur.images.qc import draw_patient, save_picture
 from recur.tables import StudyError, read_table, write_table
@@ -40,7 +39,6 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--qc", type=Path, required=True, help="directory of the pictures")
-    parser.add_argument("--progress", type=Path, help="directory of the progress files")
     parser.add_argument("--synthetic", action="store_true", help="the patients are generated: say so in the pictures")
     args = parser.parse_args()
     with reported():
@@ -48,10 +46,10 @@ def main() -> None:
         rows = table.astype(object).where(table.notna(), None).to_dict("records")
         args.qc.mkdir(parents=True, exist_ok=True)
         records, panels = [], []
-        for i, row in enumerate(rows, 1):
+        what = f"regions and pictures, {args.output.stem}"
+        for i, row in enumerate(progress(rows, len(rows), what), 1):
             record, case = process(row, args.regions, args.cache)
             records.append(record)
-            print(f"cases {i}/{len(rows)} {row['patient_id']} {row['phase']} {row['reader']}", file=sys.stderr)
             if row["phase"] not in [phase for phase, _, _ in panels]:  # the first reader of each phase
                 panels.append((row["phase"], case, caption(record)))
             last = i == len(rows) or rows[i]["patient_id"] != row["patient_id"]

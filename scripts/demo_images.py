@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import sys
 from pathlib import Path
 
 import pandas as pd
 
 from recur.batches import batch_of
-from recur.cli import reported
+from recur.cli import progress, reported
 from recur.demo.images import write_patient
 from recur.tables import read_table, write_table
 
@@ -31,13 +30,13 @@ def main() -> None:
         with_images = truth["patient_id"].isin(images["patient_id"])
         patients = truth[in_batch & with_images].reset_index(drop=True)
         files = []
-        for i, patient in patients.iterrows():
+        what = f"demo images, batch {args.batch}"
+        for _, patient in progress(patients.iterrows(), len(patients), what):
             rows = images[images["patient_id"] == patient["patient_id"]]
             for path in write_patient(rows, patient, args.seed, args.output_dir):
                 content = path.read_bytes()
                 name = path.relative_to(args.output_dir).as_posix()
                 files.append((patient["patient_id"], name, len(content), hashlib.sha256(content).hexdigest()))
-            print(f"images {i + 1}/{len(patients)}", file=sys.stderr)
         write_table(pd.DataFrame(files, columns=["patient_id", "file", "bytes", "sha256"]), args.done)
 
 

@@ -6,7 +6,6 @@ import argparse
 import fcntl
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL
 
 import pandas as pd
 
-from recur.cli import reported
+from recur.cli import progress, reported
 from recur.tables import read_table, write_table
 
 
@@ -32,7 +31,7 @@ def compile_kernels(directory: Path) -> None:
 
 
 def extract_cases(
-    cases: pd.DataFrame, cache: Path, extraction: dict[str, Any]
+    cases: pd.DataFrame, cache: Path, extraction: dict[str, Any], what: str = "features"
 ) -> tuple[dict[tuple[str, str], dict[str, dict[str, float]]], list[dict[str, str]]]:
     """Features of every usable case, (patient, reader) -> phase -> features, and the exclusions of those that fail."""
     from recur.features.cache import cached_features, feature_key
@@ -43,7 +42,7 @@ def extract_cases(
     rims = bool((pd.to_numeric(usable["rim_voxels"]) > 0).any())
     found: dict[tuple[str, str], dict[str, dict[str, float]]] = {}
     excluded = []
-    for n, row in enumerate(usable.itertuples(), 1):
+    for row in progress(usable.itertuples(), len(usable), what):
         try:
             stored = cache / "features" / f"{feature_key(row.case, extraction)}.npz"
             path = cache / row.case
@@ -54,7 +53,6 @@ def extract_cases(
         except ValueError as error:
             reason = f"{row.phase} {row.reader}: {error}"
             excluded.append({"patient_id": row.patient_id, "floor": "features", "reason": reason})
-        print(f"features {n}/{len(usable)} {row.patient_id} {row.phase} {row.reader}", file=sys.stderr)
     return found, excluded
 
 
@@ -66,14 +64,13 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--exclusions", type=Path, required=True)
     parser.add_argument("--phases", nargs="+", help="phases that a row needs; all of the case table unless given")
-    parser.add_argument("--progress", type=Path, help="directory of the progress files")
     args = parser.parse_args()
     with reported():
         compile_kernels(args.cache / "numba")
         from recur.features.table import patient_rows
 
         cases = read_table(args.cases)
-        found, excluded = extract_cases(cases, args.cache, args.extraction)
+        found, excluded = extract_cases(cases, args.cache, args.extraction, f"features, {args.cases.stem}")
         phases = args.phases or cases["phase"].unique()
         write_table(patient_rows(found, phases, args.extraction), args.output)
         write_table(pd.DataFrame(excluded, columns=["patient_id", "floor", "reason"]), args.exclusions)

@@ -1,12 +1,11 @@
 """Repeated nested cross-validation: every training patient predicted by models fitted without them."""
 
 import argparse
-import sys
 
 import pandas as pd
 
 from recur.analysis_set import read_training
-from recur.cli import reported
+from recur.cli import progress, reported
 from recur.resampling import nested_predictions
 from recur.tables import read_json, write_table
 
@@ -23,9 +22,9 @@ def main() -> None:
     train = read_training(args.cohort, args.features, args.repeats)
     options = args.settings["internal_validation"]
     parts = [pd.DataFrame(columns=["repeat", "fold", "model", "patient_id", "lp", "time", "event"])]
-    for repeat in range(options["nested_repeats"]):
+    repeats = options["nested_repeats"]
+    for repeat in progress(range(repeats), repeats, "nested cross-validation"):
         parts.append(nested_predictions(train, args.settings, args.seed, repeat, options["nested_folds"]))
-        print(f"nested cross-validation {repeat + 1} of {options['nested_repeats']}", file=sys.stderr)
     write_table(pd.concat(parts[1:] or parts), args.output)
 
 

@@ -4,9 +4,13 @@ import argparse
 
 import pandas as pd
 
-from recur.analysis_set import flow_table
+from recur.analysis_set import explain_absence, flow_table, merge_exclusions
 from recur.cli import reported
 from recur.tables import write_table
+
+
+def read(path: str) -> pd.DataFrame:
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
 
 
 def main() -> None:
@@ -14,6 +18,7 @@ def main() -> None:
     parser.add_argument("--assigned", required=True)
     parser.add_argument("--endpoints", required=True)
     parser.add_argument("--exclusions", nargs="+", required=True, help="tables of patient_id, floor, reason")
+    parser.add_argument("--cases", nargs="+", default=[], help="case tables of the images floor")
     parser.add_argument("--features", help="first reader's feature table; patients outside it are not analysed")
     parser.add_argument("--patients", required=True)
     parser.add_argument("--merged", required=True)
@@ -22,15 +27,13 @@ def main() -> None:
     text = {"patient_id": str, "centre": str}
     assigned = pd.read_csv(args.assigned, dtype=text, keep_default_na=False)
     endpoints = pd.read_csv(args.endpoints, dtype=text)
-    exclusions = pd.concat([pd.read_csv(path, dtype=str, keep_default_na=False) for path in args.exclusions])
+    exclusions = merge_exclusions([read(path) for path in args.exclusions], [read(path) for path in args.cases])
     patients = assigned.merge(endpoints, on="patient_id").drop(columns="centre")
     if args.features:
         present = set(pd.read_parquet(args.features, columns=["patient_id"])["patient_id"])
-        absent = patients.loc[~patients["patient_id"].isin(present | set(exclusions["patient_id"])), "patient_id"]
-        unexplained = pd.DataFrame({"patient_id": absent, "floor": "images", "reason": "no image in the manifest"})
-        exclusions = pd.concat([exclusions, unexplained])
+        # a reason may concern a second reading only: whoever has features is in
+        exclusions = explain_absence(exclusions[~exclusions["patient_id"].isin(present)], patients, present)
         patients = patients[patients["patient_id"].isin(present)]
-    exclusions = exclusions.drop_duplicates("patient_id").sort_values("patient_id", ignore_index=True)
     total = len(assigned) + int((exclusions["floor"] == "cohort").sum())
     write_table(patients, args.patients)
     write_table(exclusions, args.merged)

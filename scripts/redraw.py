@@ -1,11 +1,10 @@
 """Redraw outcomes on cached features with several seeds, refit everything, and measure C in the external cohort."""
 
 import argparse
-import sys
 
 import pandas as pd
 
-from recur.cli import reported
+from recur.cli import progress, reported
 from recur.null import redrawn_performance
 from recur.tables import read_json, read_table, write_table
 
@@ -24,9 +23,8 @@ def main() -> None:
     truth, clinical = read_table(args.truth), read_table(args.clinical)
     features = [pd.read_parquet(path) for path in args.features]
     parts = []
-    for seed in args.seeds:
+    for seed in progress(args.seeds, len(args.seeds), f"redrawn outcomes ({args.signal})"):
         parts.append(redrawn_performance(truth, clinical, features, args.study, args.settings, args.signal, seed))
-        print(f"outcomes redrawn ({args.signal}), seed {seed}", file=sys.stderr)
     write_table(pd.concat(parts), args.output)
 
 

@@ -1,12 +1,11 @@
 """A chunk of bootstrap resamples: the whole fit repeated on each."""
 
 import argparse
-import sys
 
 import pandas as pd
 
 from recur.analysis_set import read_training
-from recur.cli import reported
+from recur.cli import progress, reported
 from recur.resampling import bootstrap_fit, resample_settings
 from recur.tables import read_json, write_table
 
@@ -26,8 +25,9 @@ def main() -> None:
     settings = resample_settings(train, args.settings)
     total = args.settings["internal_validation"]["resamples"]
     numbers = range(args.chunk * args.size, min((args.chunk + 1) * args.size, total))
-    rows = [row for number in numbers for row in bootstrap_fit(train, settings, args.seed, number)]
-    print(f"resamples {numbers.start + 1} to {numbers.stop} of {total}", file=sys.stderr)
+    what = f"resamples {numbers.start + 1} to {numbers.stop} of {total}"
+    shown = progress(numbers, len(numbers), what)
+    rows = [row for number in shown for row in bootstrap_fit(train, settings, args.seed, number)]
     write_table(pd.DataFrame(rows), args.output)
 
 

@@ -117,6 +117,25 @@ def read_training(cohort: str | Path, features: str | Path, repeats: str | Path)
     )
 
 
+def merge_exclusions(tables: list[pd.DataFrame], cases: list[pd.DataFrame]) -> pd.DataFrame:
+    """One row a patient (patient_id, floor, reason), the first reason of the uppermost floor.
+
+    tables hold those columns; cases are the case tables of the images floor, whose excluded cases are joined.
+    """
+    columns = ["patient_id", "floor", "reason"]
+    bad = [table[table["status"] == "excluded"].assign(floor="images") for table in cases]
+    merged = pd.concat([part[columns] for part in (tables[:1] + bad + tables[1:])], ignore_index=True)
+    return merged.drop_duplicates("patient_id").sort_values("patient_id", ignore_index=True)
+
+
+def explain_absence(exclusions: pd.DataFrame, patients: pd.DataFrame, present: set[str]) -> pd.DataFrame:
+    """The exclusions with those patients added who have no features and no reason yet: nothing was in the manifest."""
+    known = present | set(exclusions["patient_id"])
+    absent = patients.loc[~patients["patient_id"].isin(known), ["patient_id"]]
+    absent = absent.assign(floor="images", reason="no image in the manifest")
+    return pd.concat([exclusions, absent]).sort_values("patient_id", ignore_index=True)
+
+
 def flow_table(total: int, exclusions: pd.DataFrame, patients: pd.DataFrame) -> pd.DataFrame:
     """Patient flow: order, step, n, excluded, reason; one row a reason, then one a cohort."""
     rows = [("patients in the clinical table", total, 0, "")]

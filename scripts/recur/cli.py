@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from recur.tables import StudyError
+
+Item = TypeVar("Item")
+SECONDS_BETWEEN_LINES = 5
 
 
 @contextlib.contextmanager
@@ -18,3 +23,15 @@ def reported() -> Iterator[None]:
         for problem in error.problems:
             print(f"ERROR: {problem}", file=sys.stderr)
         sys.exit(1)
+
+
+def progress(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
+    """The items, with a line on stderr every few seconds: how many are done and how long the rest will take."""
+    start = said = time.monotonic()
+    for done, item in enumerate(items, 1):
+        yield item
+        now = time.monotonic()
+        if done == total or now - said > SECONDS_BETWEEN_LINES:
+            said = now
+            left = (now - start) / done * (total - done)
+            print(f"{what}: {done} of {total} done, about {left:.0f} s left", file=sys.stderr, flush=True)

@@ -29,7 +29,7 @@ def schema(name: str) -> dict[str, Any]:
 def resolve(path: str | Path) -> dict[str, Any]:
     """Read a study file and return it complete: schema defaults < preset < what the file says.
 
-    Paths in the file are relative to it and may hold environment variables; the result has them absolute.
+    Paths in the file are relative to it and may hold environment variables.
     Raises StudyError with every problem found, unknown keys with the nearest known key.
     """
     path = Path(path)
@@ -169,7 +169,10 @@ def contradictions(study: dict[str, Any]) -> list[str]:
 
 
 def locate(study: dict[str, Any], folder: Path, missing: list[str]) -> None:
-    """Make every path of the study absolute, in place; unset environment variables are added to missing."""
+    """Make every path of the study relative to the working directory, or absolute outside it, in place.
+
+    Unset environment variables are added to missing.
+    """
     holders = [(study["clinical"], "table", "clinical")]
     holders += [(study[key], item, key) for key, item in PATHS if key in study and study[key].get(item)]
     for holder, item, place in holders:
@@ -178,7 +181,8 @@ def locate(study: dict[str, Any], folder: Path, missing: list[str]) -> None:
             missing.append(
                 f"{place}.{item}: the environment variable {name} is not set (it stands in {holder[item]!r})"
             )
-        holder[item] = str(Path(os.path.normpath(folder / text)))
+        located = Path(os.path.normpath(folder / text))
+        holder[item] = str(located.relative_to(Path.cwd()) if located.is_relative_to(Path.cwd()) else located)
 
 
 PATHS = [
