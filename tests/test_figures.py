@@ -305,7 +305,7 @@ def test_literals(name, paths):
     assert set(found) == {"INPUTS", "CAPTION", "CATEGORY", "NEEDS"}
     assert set(found["INPUTS"].values()) <= set(paths)
     assert found["CATEGORY"] in ("Cohort", "Signature", "Models", "Validation", "Survival")
-    assert found["NEEDS"] in ("signature", "stability", "forest", "images", None)
+    assert found["NEEDS"] in ("signature", "stability", "forest", "images", "internal", None)
     assert "{" not in found["CAPTION"].format(endpoint="TTR")
 
 
@@ -345,20 +345,16 @@ def test_three_formats_with_equal_bytes(name, paths, again, tmp_path):
     assert style.SYNTHETIC.encode() in (tmp_path / f"{name}.png").read_bytes()[:400]
 
 
+@pytest.mark.parametrize("cohorts", [COHORTS, ("train",)])
 @pytest.mark.parametrize("name", FIGURES)
-def test_every_text_is_on_the_page_and_large_enough(name, paths):
-    fig, _ = drawn(name, paths)
+def test_every_text_is_on_the_page_and_large_enough(name, cohorts, tmp_path):
+    fig, _ = drawn(name, store(invent(cohorts), tmp_path))
     fig.draw_without_rendering()
     box, slack = fig.get_tightbbox(), 0.01  # inches
     assert min(box.x0, box.y0) >= -slack
     assert box.x1 <= fig.get_figwidth() + slack and box.y1 <= fig.get_figheight() + slack
     for text in fig.findobj(Text):
         assert text.get_fontsize() >= 6.5
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_training_cohort_alone(name, tmp_path):
-    drawn(name, store(invent(("train",)), tmp_path))[0].draw_without_rendering()
 
 
 @pytest.mark.parametrize("name", FIGURES)

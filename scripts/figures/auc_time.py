@@ -40,7 +40,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         last = table["time_months"].max()
         ax.set(ylim=(bottom, 1.0), xticks=style.month_ticks(last))
         ax.set_xlim(0, last)
-        ax.set_title(style.cohort_label(cohort))
+        ax.set_title(style.evaluated_label(cohort))
         ax.set_xlabel("Months since treatment")
         if ax.get_subplotspec().is_first_col():
             ax.set_ylabel("AUC(t)")

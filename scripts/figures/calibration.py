@@ -29,6 +29,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     table = table[table["model"] == model]
     cohorts, horizons = style.cohorts_of(table), style.horizons_of(table)
     fig, places = style.grid(cohorts, horizons, 58)
+    fig.set_label(style.model_label(model))
     event = style.endpoint_event(context["endpoint"])
     for (cohort, horizon), ax in places.items():
         here = table[(table["cohort"] == cohort) & (table["horizon_months"] == horizon)]
@@ -62,7 +63,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         ax.set(xlim=(0, 1), ylim=(-0.08, 1), xticks=np.arange(0, 1.1, 0.2), yticks=np.arange(0, 1.1, 0.2))
         style.percent(ax.xaxis)
         style.percent(ax.yaxis)
-        ax.set_title(f"{style.cohort_label(cohort)}, {horizon:g} months")
+        ax.set_title(f"{style.evaluated_label(cohort)}, {horizon:g} months")
         ax.set_xlabel(f"Predicted {event} (%)")
         if ax.get_subplotspec().is_first_col():
             ax.set_ylabel(f"Observed {event} (%)")

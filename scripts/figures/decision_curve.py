@@ -40,9 +40,9 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         if len(used):
             ax.set_xlim(used.min(), max(used.max(), used.min() + 0.01))
         style.percent(ax.xaxis)
-        ax.set_title(f"{style.cohort_label(cohort)}, {horizon:g} months")
+        ax.set_title(f"{style.evaluated_label(cohort)}, {horizon:g} months")
         ax.set_xlabel("Threshold probability (%)")
         if ax.get_subplotspec().is_first_col():
             ax.set_ylabel("Net benefit")
-    style.legend(fig, looks, 4)
+    style.legend(fig, looks)
     return fig

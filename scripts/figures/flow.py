@@ -76,7 +76,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         return LINE * len(lines) + 2 * PAD
 
     columns = max(min(len(ends), 3), 1)
-    end_mm = (WIDTH - 4 - 4 * (columns - 1)) / columns
+    end_mm = min((WIDTH - 4 - 4 * (columns - 1)) / columns, MAIN)
     end_boxes = [
         [*style.wrap(style.cohort_label(name), end_mm - 4), count(ends[name])]
         for name in style.ordered(ends, list(style.COHORTS))

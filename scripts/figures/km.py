@@ -61,6 +61,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     width, rows, columns = style.panels(len(cohorts))
     table_mm = 5.0 + 3.2 * len(groups)
     fig = style.new_figure(width, rows * (58 + table_mm))
+    fig.set_label(style.model_label(model))
     cells = fig.add_gridspec(2 * rows, columns, height_ratios=[52, table_mm] * rows)
     ticks = style.month_ticks(km["time"].max())
     for i, cohort in enumerate(cohorts):

@@ -67,6 +67,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     total = table.loc[table["axis"] == "total", "points"]
     reach = max([*total, *table.loc[table["axis"].isin(risks), "points"], 1e-9])
     fig, ax = style.page(style.TWO_COLUMNS, STEP * (len(terms) + len(risks) + 2) + 4)
+    fig.set_label(style.model_label(model))
     y = 6.0
     points = np.arange(0, 101, 10)
     scale(ax, y, "Points", SCALE * points / 100, [f"{p}" for p in points], strong=True)

@@ -13,7 +13,7 @@ CAPTION = (
     "held-out cohorts, with 95 % confidence intervals."
 )
 CATEGORY = "Validation"
-NEEDS = None
+NEEDS = "internal"
 
 MARKS = {  # colour, marker, filled
     "train": (style.ORANGE, "o", False),

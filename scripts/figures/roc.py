@@ -47,7 +47,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xticks=ticks, yticks=ticks)
         style.percent(ax.xaxis)
         style.percent(ax.yaxis)
-        ax.set_title(f"{style.cohort_label(cohort)}, {horizon:g} months")
+        ax.set_title(f"{style.evaluated_label(cohort)}, {horizon:g} months")
         ax.set_xlabel("1 − specificity (%)")
         if ax.get_subplotspec().is_first_col():
             ax.set_ylabel("Sensitivity (%)")

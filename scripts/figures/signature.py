@@ -21,7 +21,7 @@ NEEDS = "signature"
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     table = tables["scores"]
     outcomes = tables["risks"].drop_duplicates("patient_id").set_index("patient_id")["event"]
-    fold = table["score_out_of_fold"]
+    fold = table.get("score_out_of_fold", pd.Series(np.nan, table.index))
     table = table.assign(shown=fold.fillna(table["score"]), fold=fold.notna()).dropna(subset=["shown"])
     if table.empty or (tables["scores"]["score"].fillna(0) == 0).all():
         return style.message("empty signature: no feature kept")
@@ -41,8 +41,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         colours = here["event"].map({k: c for k, (c, _) in kinds.items()})
         ax.bar(place, here["shown"], width=1.0, color=list(colours), linewidth=0, snap=False)
         ax.axhline(0, color=style.BLACK, linewidth=0.6)
-        title = style.cohort_label(cohort)
-        ax.set_title(f"{title}, out-of-fold" if here["fold"].any() else title)
+        ax.set_title("Training, out-of-fold" if here["fold"].any() else style.evaluated_label(cohort))
         ax.set(ylim=(-reach, reach), xlim=(0, len(here) + 1), xlabel=f"Patients, sorted (n = {len(here)})")
         if ax.get_subplotspec().is_first_col():
             ax.set_ylabel("Radiomics signature")

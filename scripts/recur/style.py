@@ -130,10 +130,15 @@ def message(text: str, width_mm: float = ONE_COLUMN) -> Figure:
 
 
 def finish(fig: Figure, context: dict[str, Any]) -> None:
-    """Write the note and, for generated data, the SYNTHETIC label into the header of the figure."""
+    """Write the note and, for generated data, the SYNTHETIC label into the header of the figure.
+
+    The label of the figure (`fig.set_label`) joins the note: it names the model where one model is drawn.
+    """
     top = 1 - 1.2 * MM / fig.get_figheight()
     side = 1.5 * MM / fig.get_figwidth()
-    note = fig.text(side, top, plain(context.get("title_note", "")), ha="left", va="top", fontsize=6.5, color=GREY)
+    about = " · ".join(filter(None, (plain(context.get("title_note", "")), fig.get_label())))
+    about = shorten(about, (fig.get_figwidth() / MM - 30) / CHARACTER)
+    note = fig.text(side, top, about, ha="left", va="top", fontsize=6.5, color=GREY)
     note.set_in_layout(False)
     if context.get("synthetic"):
         label = fig.text(1 - side, top, SYNTHETIC, ha="right", va="top", fontsize=6.5, color=VERMILLION, weight="bold")
@@ -225,6 +230,11 @@ def cohort_label(cohort: Any) -> str:
         return COHORTS[cohort]
     text = str(cohort)
     return shorten("External: " + text.removeprefix("external-") if text.startswith("external-") else text, 32)
+
+
+def evaluated_label(cohort: Any) -> str:
+    """The cohort a model is evaluated in: its own training patients give apparent results only."""
+    return cohort_label("train-apparent" if cohort == "train" else cohort)
 
 
 def group_label(group: Any) -> str:
@@ -361,9 +371,9 @@ def grid(cohorts: Sequence[Any], horizons: Sequence[Any], panel_mm: float, extra
 
 
 def month_ticks(last: float) -> np.ndarray:
-    """Ticks at whole half-years or years that cover 0 to `last` with at most seven numbers."""
+    """Ticks at whole half-years or years that cover 0 to `last` with at most eight numbers."""
     last = max(float(last), 1.0)
-    step = next((s for s in (6, 12, 24, 36, 60, 120) if last / s <= 6), 240)
+    step = next((s for s in (6, 12, 24, 36, 60, 120) if last / s <= 7), 240)
     return np.arange(0, last + 1e-9, step)
 
 
@@ -393,10 +403,10 @@ def percent(axis: Any) -> None:
     axis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.0f}"))
 
 
-def legend(fig: Figure, looks: dict[str, dict[str, Any]], columns: int = 3) -> None:
-    """One legend of lines under all panels."""
+def legend(fig: Figure, looks: dict[str, dict[str, Any]]) -> None:
+    """One legend of lines under all panels, as many in a row as the page has room for."""
     handles = [Line2D([], [], **look) for look in looks.values()]
-    fig.legend(handles=handles, loc="outside lower center", ncols=min(columns, len(handles)))
+    fig.legend(handles=handles, loc="outside lower center", ncols=min(int(fig.get_figwidth() / MM / 42), len(handles)))
 
 
 def forest(
@@ -416,7 +426,7 @@ def forest(
     without an estimate keeps its label and stays blank.
     """
     step, top, bottom = 4.0, 6.0, 11.0
-    plot_mm = 0.36 * width_mm
+    plot_mm = 0.33 * width_mm
     label_mm = width_mm - plot_mm - sum(right_mm) - 4
     height = top + step * len(rows) + bottom
     fig, sheet = page(width_mm, height)
