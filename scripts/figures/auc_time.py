@@ -42,7 +42,6 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         ax.set_xlim(0, last)
         ax.set_title(style.evaluated_label(cohort))
         ax.set_xlabel("Months since treatment")
-        if ax.get_subplotspec().is_first_col():
-            ax.set_ylabel("AUC(t)")
+        style.left_only(ax, "AUC(t)")
     style.legend(fig, looks)
     return fig

@@ -65,6 +65,5 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         style.percent(ax.yaxis)
         ax.set_title(f"{style.evaluated_label(cohort)}, {horizon:g} months")
         ax.set_xlabel(f"Predicted {event} (%)")
-        if ax.get_subplotspec().is_first_col():
-            ax.set_ylabel(f"Observed {event} (%)")
+        style.left_only(ax, f"Observed {event} (%)")
     return fig

@@ -95,8 +95,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         below.set_yticklabels([style.shorten(g, 10).capitalize() if column == 0 else "" for g in groups])
         for label, group in zip(below.get_yticklabels(), groups, strict=True):
             label.set(color=style.group_style(group)[0], va="center")
-        if column == 0:
-            ax.set_ylabel(f"{style.endpoint_free(context['endpoint'])} (%)")
+        style.left_only(ax, f"{style.endpoint_free(context['endpoint'])} (%)")
     looks = {
         g: {"color": style.group_style(g)[0], "linestyle": style.group_style(g)[1], "label": style.group_label(g)}
         for g in groups

@@ -49,7 +49,6 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         style.percent(ax.yaxis)
         ax.set_title(f"{style.evaluated_label(cohort)}, {horizon:g} months")
         ax.set_xlabel("1 − specificity (%)")
-        if ax.get_subplotspec().is_first_col():
-            ax.set_ylabel("Sensitivity (%)")
+        style.left_only(ax, "Sensitivity (%)")
     style.legend(fig, looks)
     return fig

@@ -43,8 +43,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         ax.axhline(0, color=style.BLACK, linewidth=0.6)
         ax.set_title("Training, out-of-fold" if here["fold"].any() else style.evaluated_label(cohort))
         ax.set(ylim=(-reach, reach), xlim=(0, len(here) + 1), xlabel=f"Patients, sorted (n = {len(here)})")
-        if ax.get_subplotspec().is_first_col():
-            ax.set_ylabel("Radiomics signature")
+        style.left_only(ax, "Radiomics signature")
     handles = [Patch(color=c, label=name) for k, (c, name) in kinds.items() if (table["event"] == k).any()]
     fig.legend(handles=handles, loc="outside lower center", ncols=3, handlelength=1.2)
     return fig

@@ -403,6 +403,13 @@ def percent(axis: Any) -> None:
     axis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.0f}"))
 
 
+def left_only(ax: Axes, label: str) -> None:
+    """Name and number the y axis in the first column only, where the panels of a row share it."""
+    first = ax.get_subplotspec().is_first_col()
+    ax.set_ylabel(label if first else "")
+    ax.tick_params(axis="y", labelleft=first)
+
+
 def legend(fig: Figure, looks: dict[str, dict[str, Any]]) -> None:
     """One legend of lines under all panels, as many in a row as the page has room for."""
     handles = [Line2D([], [], **look) for look in looks.values()]
