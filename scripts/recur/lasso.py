@@ -26,7 +26,7 @@ def lambda_grid(
     x: np.ndarray, time: np.ndarray, event: np.ndarray, l1_ratio: float, count: int, min_ratio: float
 ) -> np.ndarray:
     """Decreasing log-spaced penalties (count,) from the smallest that keeps every coefficient at zero."""
-    order = np.lexsort((-event, time))
+    order = np.argsort(time, kind="stable")
     x, time, event = x[order], time[order], event[order]
     at_risk = len(time) - np.searchsorted(time, time)  # Breslow: everyone with a time >= this one
     summed = np.cumsum(x[::-1], axis=0)[::-1]
