@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.stats import rankdata
 from sksurv.metrics import concordance_index_censored
 
-from recur.ranking import forest_importance, mrmr, somers_d, without_redundant
+from recur.ranking import doubled_ranks, forest_importance, mrmr, somers_d, without_redundant
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,19 @@ def test_forest_importance_finds_the_planted_features_and_repeats_itself(planted
 def test_of_two_redundant_features_the_more_relevant_stays(planted):
     x, time, event = planted
     relevance = np.abs(somers_d(x, time, event))
-    kept = without_redundant(x, relevance, 0.9)
+    kept = without_redundant(doubled_ranks(x), relevance, 0.9)
     assert len({0, 1} & set(kept)) == 1
     assert np.argmax(relevance[:2]) in kept
     assert len(kept) == 11
+
+
+def test_doubled_ranks_are_average_ranks_also_with_ties():
+    x = np.random.default_rng(0).integers(0, 9, size=(40, 5)).astype(float)
+    np.testing.assert_array_equal(doubled_ranks(x), 2 * rankdata(x, axis=0))
+
+
+def test_somers_d_with_tied_times_and_values():
+    rng = np.random.default_rng(1)
+    x, time, event = rng.integers(0, 4, (80, 3)), rng.integers(1, 9, 80).astype(float), rng.random(80) < 0.6
+    expected = [2 * concordance_index_censored(event, time, column.astype(float))[0] - 1 for column in x.T]
+    np.testing.assert_allclose(somers_d(x, time, event), expected, atol=1e-12)

@@ -14,15 +14,40 @@ def comparable_pairs(time: np.ndarray, event: np.ndarray) -> np.ndarray:
     return later & event[:, None]
 
 
+def doubled_ranks(features: np.ndarray) -> np.ndarray:
+    """Ranks of every column (n, p), averaged over ties and doubled: integers, so comparisons and sums are exact."""
+    n = len(features)
+    order = np.argsort(features, axis=0, kind="stable")
+    ordered = np.take_along_axis(features, order, axis=0)
+    new = np.ones(features.shape, bool)
+    new[1:] = ordered[1:] != ordered[:-1]
+    position = np.arange(n)[:, None]
+    first = np.maximum.accumulate(np.where(new, position, 0), axis=0)
+    last = np.ones(features.shape, bool)
+    last[:-1] = new[1:]
+    last = np.minimum.accumulate(np.where(last, position, n)[::-1], axis=0)[::-1]
+    ranks = np.empty(features.shape, np.int32)
+    np.put_along_axis(ranks, order, (first + last + 2).astype(np.int32), axis=0)
+    return ranks
+
+
 def somers_d(features: np.ndarray, time: np.ndarray, event: np.ndarray) -> np.ndarray:
-    """Somers' D = 2 (C - 0.5) of every column with the outcome, shape (p,); ties in a feature count half in C."""
-    first, second = np.nonzero(comparable_pairs(time, event.astype(bool)))
-    result = np.empty(features.shape[1])
-    step = max(1, 4_000_000 // max(1, len(first)))
-    for start in range(0, features.shape[1], step):
-        block = np.ascontiguousarray(features[:, start : start + step].T)
-        result[start : start + step] = np.sign(block[:, first] - block[:, second]).mean(axis=1)
-    return result
+    """Somers' D = 2 (C - 0.5) of every column with the outcome, shape (p,); ties in a feature count half in C.
+
+    Ranks serve as well as values. Rows with the event are compared with everyone who comes after them in time.
+    """
+    event = event.astype(bool)
+    order = np.lexsort((~event, time))  # at equal times the event comes first
+    values, time, event = np.ascontiguousarray(features[order]), time[order], event[order]
+    balance, pairs = np.zeros(features.shape[1], np.int64), 0
+    for row in np.flatnonzero(event):
+        # an event at the same time is no pair; a censoring at the same time is one
+        start = row + 1 + int((event[row + 1 :] & (time[row + 1 :] == time[row])).sum())
+        later = values[start:]
+        balance += (later < values[row]).sum(axis=0)
+        balance -= (later > values[row]).sum(axis=0)
+        pairs += len(later)
+    return balance / max(pairs, 1)
 
 
 def mrmr(
@@ -97,12 +122,17 @@ def tree_concordance(usable: np.ndarray, score: np.ndarray) -> float:
     return float(0.5 + 0.5 * np.sign(score[first] - score[second]).mean())
 
 
-def without_redundant(features: np.ndarray, relevance: np.ndarray, limit: float) -> np.ndarray:
-    """Columns (sorted indices) left when, going from the most relevant down, |Spearman rho| > limit is dropped."""
-    ranks = np.argsort(np.argsort(features, axis=0, kind="stable"), axis=0).astype(np.float64)
-    ranks -= ranks.mean(axis=0)
-    norm = np.sqrt((ranks**2).sum(axis=0))
-    close = np.abs(ranks.T @ ranks) > limit * np.outer(norm, norm)
+def without_redundant(ranks: np.ndarray, relevance: np.ndarray, limit: float) -> np.ndarray:
+    """Columns (sorted indices) left when, going from the most relevant down, |Spearman rho| > limit is dropped.
+
+    ranks (n, p): see doubled_ranks.
+    """
+    n = len(ranks)
+    # sums of products of integers are exact in single precision up to 2^24, in double beyond
+    centred = (ranks - (n + 1)).astype(np.float32 if n**3 < 3 * 2**24 else np.float64)
+    norm = np.sqrt((centred**2).sum(axis=0))
+    product = centred.T @ centred
+    close = np.abs(product, out=product) > np.outer(limit * norm, norm)
     dropped, kept = np.zeros(len(relevance), bool), []
     for column in np.argsort(-relevance, kind="stable"):
         if not dropped[column]:

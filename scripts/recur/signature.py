@@ -9,7 +9,7 @@ import pandas as pd
 
 from recur.icc import icc_2_1
 from recur.lasso import PATH_TOLERANCE, choose_lambda, cox_path, cross_validate, grouped_folds, lambda_grid
-from recur.ranking import forest_importance, mrmr, somers_d, without_redundant
+from recur.ranking import doubled_ranks, forest_importance, mrmr, somers_d, without_redundant
 
 
 class Training(NamedTuple):
@@ -64,9 +64,9 @@ def rank(train: Training, columns: np.ndarray, settings: dict[str, Any], seed: i
     """Columns that go on to the elastic net, and the table of both rankings (empty when ranking is off)."""
     ranking, rho = settings["ranking"], settings["redundancy"]["spearman"]
     if rho is not None and len(columns):
-        x = train.features[:, columns]
-        relevance = np.abs(somers_d(x, train.time, train.event))
-        columns = columns[without_redundant(x, relevance, rho)]
+        ranks = doubled_ranks(train.features[:, columns])
+        relevance = np.abs(somers_d(ranks, train.time, train.event))
+        columns = columns[without_redundant(ranks, relevance, rho)]
     if ranking["kind"] == "none" or not len(columns):
         return columns, pd.DataFrame(columns=RANKING_COLUMNS)
     names, keep = [train.names[column] for column in columns], ranking["keep"]
