@@ -28,6 +28,8 @@ def run_snakemake(project: Path, *arguments: str) -> subprocess.CompletedProcess
     """Run this Python's Snakemake there; the output of a failed run is shown by pytest."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     command = [sys.executable, "-m", "snakemake", *arguments]
-    result = subprocess.run(command, cwd=project, env=os.environ | {"PATH": path}, text=True, capture_output=True)
+    result = subprocess.run(
+        command, cwd=project, env=os.environ | {"PATH": path}, text=True, capture_output=True, timeout=1800
+    )
     print(result.stdout, result.stderr)
     return result

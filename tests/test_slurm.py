@@ -41,7 +41,7 @@ def test_small_study_on_slurm():
     # nodes must see it, so not in /tmp
     with tempfile.TemporaryDirectory(dir=ROOT / "results", prefix="slurm-test-") as folder:
         project = small_project(Path(folder, "project"))
-        quick = ["--slurm-init-seconds-before-status-checks", "7", "--cores", "2"]
+        quick = ["--slurm-init-seconds-before-status-checks", "7", "--cores", "2", "--retries", "0"]
         result = run_snakemake(project, *PROFILE, *quick)
         assert result.returncode == 0
         assert "submitted with SLURM jobid" in result.stdout + result.stderr
