@@ -19,7 +19,9 @@ def cox_path(
     model = CoxnetSurvivalAnalysis(alphas=lambdas, l1_ratio=l1_ratio, tol=tolerance, max_iter=100_000)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "all coefficients are zero" is a legal result here
-        return model.fit(x, Surv.from_arrays(event.astype(bool), time)).coef_
+        coef = model.fit(x, Surv.from_arrays(event.astype(bool), time)).coef_
+    # the solver ends a path that has saturated; smaller penalties then keep its last coefficients
+    return np.pad(coef, ((0, 0), (0, len(lambdas) - coef.shape[1])), mode="edge")
 
 
 def lambda_grid(

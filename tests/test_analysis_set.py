@@ -1,0 +1,82 @@
+"""The end of floor 3: tables joined, exclusions explained, patients counted."""
+
+import pandas as pd
+import pytest
+
+from recur.analysis_set import explain_absence, flow_table, import_feature_table, merge_exclusions, select_features
+from recur.encoding import encode, learn_columns
+from recur.tables import StudyError
+
+
+def test_a_feature_table_keeps_numeric_columns_and_excludes_incomplete_patients(tmp_path):
+    path = tmp_path / "f.csv"
+    path.write_text("ID,f_a,f_b,f_version,other\np2,1,2,v3,9\np1,3,,v3,9\n")
+    features, excluded = import_feature_table(path, "ID", "^f_")
+    assert list(features.columns) == ["patient_id", "f_a", "f_b"]
+    assert list(features["patient_id"]) == ["p2"]
+    assert excluded.iloc[0].to_dict() == {"patient_id": "p1", "floor": "features", "reason": "1 of 2 features missing"}
+
+
+def test_a_feature_table_with_a_patient_twice_is_refused(tmp_path):
+    path = tmp_path / "f.csv"
+    path.write_text("ID,f_a\np1,1\np1,2\n")
+    with pytest.raises(StudyError, match="patient p1 stands there twice"):
+        import_feature_table(path, "ID", "^f_")
+
+
+def test_features_are_chosen_by_phase_and_region():
+    names = ["AP_tumour_x", "AP_rim_x", "PVP_tumour_x"]
+    assert select_features(names, ["AP"], None) == ["AP_tumour_x", "AP_rim_x"]
+    assert select_features(names, ["AP"], ["rim"]) == ["AP_rim_x"]
+    with pytest.raises(StudyError, match="no feature is of phases"):
+        select_features(names, ["DP"], None)
+
+
+def test_the_uppermost_floor_gives_the_reason():
+    table = pd.DataFrame([("p1", "cohort", "bad date")], columns=["patient_id", "floor", "reason"])
+    cases = pd.DataFrame(
+        [("p1", "excluded", "no mask"), ("p2", "excluded", "empty"), ("p3", "ok", "")],
+        columns=["patient_id", "status", "reason"],
+    )
+    merged = merge_exclusions([table], [cases]).set_index("patient_id")
+    assert merged["reason"].to_dict() == {"p1": "bad date", "p2": "empty"}
+    patients = pd.DataFrame({"patient_id": ["p2", "p3", "p4"]})
+    assert explain_absence(merged.reset_index(), patients, {"p3"}).iloc[-1].reason == "no image in the manifest"
+
+
+def test_the_flow_adds_up():
+    exclusions = pd.DataFrame(
+        [("a", "cohort", "x"), ("b", "images", "y"), ("c", "images", "y")], columns=["patient_id", "floor", "reason"]
+    )
+    patients = pd.DataFrame({"cohort": ["train", "train", "test"]})
+    flow = flow_table(6, exclusions, patients)
+    assert list(flow["n"]) == [6, 5, 3, 1, 2]
+    assert list(flow["excluded"]) == [0, 1, 2, 0, 0]
+    assert flow["reason"][2] == "y (n = 2)"
+
+
+class TestEncoding:
+    variables = {
+        "afp": {"kind": "numeric", "transform": "ln", "label": "AFP", "unit": "ng/mL"},
+        "grade": {
+            "kind": "categorical",
+            "transform": "none",
+            "label": "Grade",
+            "unit": "",
+            "levels": ["I", "II", "III"],
+        },
+        "mvi": {"kind": "binary", "transform": "none", "label": None, "unit": ""},
+    }
+    train = pd.DataFrame({"afp": [1.0, 10, 100, None], "grade": ["I", "II", "II", None], "mvi": [0, 1, 1, None]})
+
+    def test_missing_cells_get_the_training_median_and_mode(self):
+        columns = learn_columns(self.train, ["afp", "grade", "mvi"], self.variables)
+        assert [column["name"] for column in columns] == ["afp", "grade:II", "grade:III", "mvi"]
+        last = encode(self.train, columns)[3]
+        assert last == pytest.approx([2.302585092994046, 1, 0, 1])
+
+    def test_held_out_rows_do_not_change_the_imputation(self):
+        columns = learn_columns(self.train, ["afp"], self.variables)
+        held = pd.DataFrame({"afp": [None, 1e6]})
+        assert encode(held, columns)[0, 0] == pytest.approx(2.302585092994046)
+        assert (columns[0]["low"], columns[0]["high"]) == (1.0, 100.0)

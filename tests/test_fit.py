@@ -1,0 +1,215 @@
+"""Nothing held out can reach a fit, and the rules' pieces are the one function `fit`."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from recur.analysis_set import make_analysis_set, read_training, split_sets
+from recur.fit import fit, predict, second_stage_scores
+from recur.models import fit_models, linear_predictor, risk_at, risk_group
+from recur.resampling import (
+    bootstrap_fit,
+    nested_performance,
+    nested_predictions,
+    resample_performance,
+    resample_rows,
+    resample_settings,
+)
+from recur.signature import Training, build_signature, stability, usable_columns
+from recur.study import ROOT
+from recur.tables import StudyError, write_table
+
+N, P, TWICE = 120, 30, 40
+BINARY = {"kind": "binary", "timing": "pre", "unit": "", "transform": "none", "positive": "1", "negative": "0"}
+VARIABLES = {
+    "afp": {"column": "afp", "kind": "numeric", "timing": "pre", "unit": "ng/mL", "transform": "ln", "label": "ln AFP"},
+    "margin": BINARY | {"column": "margin", "label": "Margin"},
+    "mvi": BINARY | {"column": "mvi", "label": "MVI", "timing": "post"},
+}
+
+
+def settings(preset="recommended"):
+    chosen = yaml.safe_load((ROOT / "presets" / f"{preset}.yaml").read_text())
+    if preset == "ji2020":
+        chosen["ranking"] |= {"trees": 40, "keep": 5}
+    return chosen | {
+        "variables": VARIABLES,
+        "candidates": {"pre": ["afp", "margin"], "post": ["mvi"]},
+        "horizons_months": [24],
+        "models": ["signature", "clinical_pre", "combined_pre", "clinical_post", "combined_post"],
+    }
+
+
+def cohort(seed=0, signal=1.2, n=N):
+    """Training rows whose first feature carries the hazard; feature 2 is read so badly that no reader agrees."""
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(n, P)) * np.geomspace(0.1, 100, P) + 5
+    z = (features[:, 0] - 5) / 0.1
+    repeats = np.full((n, 1, P), np.nan)
+    repeats[:TWICE, 0] = features[:TWICE] + 0.02 * np.geomspace(0.1, 100, P) * rng.normal(size=(TWICE, P))
+    repeats[:TWICE, 0, 2] = rng.normal(size=TWICE)
+    clinical = pd.DataFrame(
+        {"afp": np.exp(rng.normal(3, 1, n)), "margin": rng.integers(0, 2, n), "mvi": rng.integers(0, 2, n)}
+    ).astype(float)
+    clinical.loc[3, "afp"] = np.nan
+    time = 30 * rng.exponential(np.exp(-signal * z - 0.5 * clinical["margin"].to_numpy()))
+    limit = rng.uniform(6, 80, n)
+    ids = np.array([f"p{i:03d}" for i in range(n)], object)
+    names = [f"AP_tumour_f{j}" for j in range(P)]
+    return Training(ids, np.minimum(time, limit), (time <= limit).astype(int), clinical, features, repeats, names)
+
+
+def as_bytes(value):
+    return json.dumps(value, sort_keys=True).encode()
+
+
+@pytest.mark.parametrize("preset", ["recommended", "ji2020"])
+def test_the_rules_pieces_give_the_bytes_of_fit(preset):
+    train, chosen = cohort(), settings(preset)
+    whole = fit(train, chosen, seed=1)
+    icc = stability(train, chosen["stability"])
+    signature, _ = build_signature(train, icc, chosen, 1)
+    models = fit_models(train, second_stage_scores(train, signature, chosen, 1), chosen)
+    assert as_bytes(signature) == as_bytes(whole.signature)
+    assert as_bytes(models) == as_bytes(whole.models)
+
+
+def test_the_planted_feature_is_found_and_the_unstable_one_never():
+    train = cohort()
+    icc = stability(train, settings()["stability"]).set_index("feature")
+    assert not icc.loc["AP_tumour_f2", "stable"]
+    assert 2 not in usable_columns(train, icc.reset_index())
+    assert fit(train, settings(), 1).signature["features"][0]["name"] == "AP_tumour_f0"
+
+
+def test_two_fits_are_the_same_bytes():
+    assert as_bytes(fit(cohort(), settings(), 1)) == as_bytes(fit(cohort(), settings(), 1))
+
+
+def test_an_empty_signature_is_legal_and_says_nothing():
+    train = cohort()
+    chosen = settings()
+    chosen["stability"] = {"rule": "point", "threshold": 1.0, "min_patients": 10}
+    frozen = fit(train, chosen, 1)
+    assert frozen.signature["features"] == []
+    assert frozen.models["signature"]["terms"] == []
+    assert np.ptp(predict(frozen, train.clinical, train.features, train.names)["signature"]) == 0
+    assert [t["name"] for t in frozen.models["combined_pre"]["terms"]] == ["afp", "margin"]
+
+
+def test_the_stepwise_preset_keeps_fewer_terms_than_the_declared_ones():
+    models = fit(cohort(signal=1.5), settings("ji2020"), 1).models
+    declared = {"afp", "margin", "mvi", "signature"}
+    assert {term["name"] for term in models["combined_post"]["terms"]} < declared
+
+
+def test_a_frozen_model_survives_json_and_predicts_the_same():
+    train = cohort()
+    frozen = fit(train, settings(), 1)
+    model = frozen.models["clinical_pre"]
+    again = json.loads(json.dumps(model))
+    lp = linear_predictor(model, train.clinical, None)
+    np.testing.assert_array_equal(lp, linear_predictor(again, train.clinical, None))
+    assert lp.mean() == pytest.approx(0, abs=1e-12)
+    risk = risk_at(again, lp, 24)
+    assert ((risk > 0) & (risk < 1)).all()
+    assert (np.argsort(risk) == np.argsort(lp)).all()
+
+
+def test_the_cutpoint_is_frozen_from_training_rows():
+    frozen = fit(cohort(), settings(), 1)
+    model = frozen.models["combined_pre"]
+    assert model["cutpoint"]["p_corrected"] < 0.05
+    groups = risk_group(model, np.array([model["cutpoint"]["lp"], model["cutpoint"]["lp"] + 1e-9]))
+    assert list(groups) == ["low", "high"]
+
+
+class TestHeldOutRows:
+    """Changing anything held out changes no byte of what a fit reads."""
+
+    def tables(self, shift=0.0):
+        train = cohort()
+        clinical = train.clinical.assign(patient_id=train.patient_id, centre="A")
+        assigned = pd.Series(np.where(np.arange(N) < 90, "train", "test"), index=train.patient_id)
+        held = (assigned == "test").to_numpy()
+        clinical.loc[held, "afp"] += shift
+        ends = pd.DataFrame(
+            {"patient_id": train.patient_id, "E_time": train.time + shift * held, "E_event": train.event}
+        )
+        features = pd.DataFrame(train.features + shift * held[:, None], columns=train.names)
+        features.insert(0, "patient_id", train.patient_id)
+        return split_sets(*make_analysis_set(assigned, clinical, ends, "E", features))
+
+    def test_training_files_do_not_see_them(self, tmp_path):
+        for name, sets in (("a", self.tables()), ("b", self.tables(shift=7.0))):
+            (tmp_path / name).mkdir()
+            write_table(sets["train"][0], tmp_path / name / "train.csv")
+            write_table(sets["train"][1], tmp_path / name / "train.parquet")
+            write_table(sets["heldout"][0], tmp_path / name / "heldout.csv")
+        for file in ("train.csv", "train.parquet"):
+            assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+        assert (tmp_path / "a" / "heldout.csv").read_bytes() != (tmp_path / "b" / "heldout.csv").read_bytes()
+
+    def test_a_training_file_with_a_heldout_patient_is_refused(self, tmp_path):
+        frame, values = self.tables()["train"]
+        write_table(frame.assign(cohort=["test", *frame["cohort"][1:]]), tmp_path / "t.csv")
+        write_table(values, tmp_path / "t.parquet")
+        write_table(values.iloc[:0].assign(reader="reader2"), tmp_path / "r.parquet")
+        with pytest.raises(StudyError, match="held-out patients among the training rows"):
+            read_training(tmp_path / "t.csv", tmp_path / "t.parquet", tmp_path / "r.parquet")
+
+    def test_a_repeat_reading_of_a_heldout_patient_is_refused(self, tmp_path):
+        sets = self.tables()
+        write_table(sets["train"][0], tmp_path / "t.csv")
+        write_table(sets["train"][1], tmp_path / "t.parquet")
+        write_table(sets["heldout"][1].assign(reader="reader2"), tmp_path / "r.parquet")
+        with pytest.raises(StudyError, match="held-out patients"):
+            read_training(tmp_path / "t.csv", tmp_path / "t.parquet", tmp_path / "r.parquet")
+
+
+class TestResampling:
+    def test_every_resample_keeps_the_number_of_double_readings(self):
+        train = cohort()
+        for number in range(3):
+            rows = resample_rows(train, 1, number)
+            assert train.rows(rows).read_twice.sum() == TWICE
+            assert len(rows) == N
+
+    def test_a_resample_depends_on_its_number_only(self):
+        train = cohort()
+        chosen = resample_settings(train, settings())
+        assert chosen["stability"]["rule"] == "point"
+        assert bootstrap_fit(train, chosen, 1, 5) == bootstrap_fit(train, chosen, 1, 5)
+        assert bootstrap_fit(train, chosen, 1, 5) != bootstrap_fit(train, chosen, 1, 6)
+
+    def test_noise_looks_good_apparently_and_like_noise_out_of_bag_and_nested(self):
+        out, apparent, nested = [], [], []
+        for seed in range(6):
+            train = cohort(seed, signal=0.0)
+            train = train._replace(clinical=train.clinical.assign(margin=np.random.default_rng(seed).integers(0, 2, N)))
+            time = np.random.default_rng(seed + 99).permutation(train.time)
+            order = np.random.default_rng(seed + 99).permutation(N)
+            train = train._replace(time=time, event=train.event[order])
+            chosen = settings()
+            chosen["stability"] = {"rule": "none", "threshold": 0.0, "min_patients": 10}
+            rows = [row for row in bootstrap_fit(train, chosen, seed, 0) if row["model"] == "combined_pre"]
+            out.append(rows[0]["c_out_of_bag"])
+            apparent.append(rows[0]["c_resample"])
+            table = nested_performance(nested_predictions(train, chosen, seed, 0, 4), seed)
+            nested.append(table.set_index("model").loc["combined_pre", "estimate"])
+        assert np.mean(apparent) > 0.58
+        assert abs(np.mean(out) - 0.5) < 0.06
+        assert abs(np.mean(nested) - 0.5) < 0.06
+
+    def test_corrected_is_apparent_less_mean_optimism(self):
+        runs = pd.DataFrame(
+            {"model": "m", "c_resample": [0.8, 0.9], "c_all": [0.7, 0.7], "c_out_of_bag": [0.6, 0.62], "failed": ""}
+        )
+        own = {"model": "m", "metric": "c_harrell", "estimate": 0.85, "lower": 0.8, "upper": 0.9, "n": 10, "events": 5}
+        table = resample_performance(runs, pd.DataFrame([own])).set_index("cohort")
+        assert table.loc["train-optimism_corrected", "estimate"] == pytest.approx(0.85 - 0.15)
+        assert table.loc["train-optimism_corrected", "lower"] == pytest.approx(0.80 - 0.15)
+        assert table.loc["train-oob", "estimate"] == pytest.approx(0.61)
