@@ -68,7 +68,7 @@ def module_files(module):
     return [f"scripts/recur/{name}" for name in names]
 
 
-# What a rule needs of the study file is written to a small file that is its input: an edit of the study file
+# Settings of single rules, from the study file, are small files among their inputs: an edit of the study file
 # re-runs the rules whose own settings changed, and no other. Main process only; unchanged files keep their time.
 SECTIONS = {
     "cohort": ("clinical", "endpoints", "split", "analyses", "seed", "on_error"),
@@ -102,6 +102,13 @@ def feature_subset(analysis):
 
 def uses_features(analysis):
     return studies.uses_features(STUDY, analysis)
+
+
+def sees_out_of_fold(analysis):
+    return (
+        uses_features(analysis)
+        and STUDY["analyses"][analysis]["second_stage"]["scores"] == "out_of_fold"
+    )
 
 
 def only(condition, *values):

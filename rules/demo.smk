@@ -46,7 +46,7 @@ if DEMO:
         params:
             seed=DEMO["seed"],
             batches=STUDY["batches"],
-            folder=INPUT,
+            folder=lambda wildcards, input: os.path.dirname(input.images),
         shell:
             "python {input.script} --images {input.images} --truth {input.truth} --seed {params.seed}"
             " --batch {wildcards.batch} --batches {params.batches} --output-dir {params.folder}"

@@ -20,7 +20,7 @@ if IMAGES:
             "../envs/imaging.yaml"
         params:
             batches=STUDY["batches"],
-            root=IMAGES["root"] or os.path.dirname(IMAGES["manifest"]),
+            root=lambda wildcards, input: IMAGES["root"] or os.path.dirname(input.manifest),
             # changed images are seen at the next start; generated ones are followed through `made`
             fingerprint=lambda wildcards: image_fingerprint(wildcards.batch),
         shell:

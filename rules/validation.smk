@@ -8,6 +8,10 @@ rule apply_models:
             uses_features(wildcards.analysis),
             "results/{study}/signature/{analysis}/signature.json",
         ),
+        out_of_fold=lambda wildcards: only(
+            sees_out_of_fold(wildcards.analysis),
+            "results/{study}/signature/{analysis}/training_scores.parquet",
+        ),
         train_cohort="results/{study}/cohort/{analysis}/train.csv",
         train_features="results/{study}/features/{analysis}/train.parquet",
         heldout_cohort="results/{study}/cohort/{analysis}/heldout.csv",
@@ -25,9 +29,12 @@ rule apply_models:
         signature=lambda wildcards, input: (
             ["--signature", *input.signature] if input.signature else []
         ),
+        out_of_fold=lambda wildcards, input: (
+            ["--out-of-fold", *input.out_of_fold] if input.out_of_fold else []
+        ),
         labels=labels,
     shell:
-        "python {input.script} --models {input.models} {params.signature}"
+        "python {input.script} --models {input.models} {params.signature} {params.out_of_fold}"
         " --cohorts {input.train_cohort} {input.heldout_cohort}"
         " --features {input.train_features} {input.heldout_features}"
         " --labels {params.labels:q} --risks {output.risks} --scores {output.scores} > {log} 2>&1"

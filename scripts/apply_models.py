@@ -8,6 +8,7 @@ import pandas as pd
 
 from recur.analysis_set import read_rows
 from recur.cli import reported
+from recur.cohort import TRAIN
 from recur.signature import signature_scores
 from recur.tables import labelled, read_json, write_table
 from recur.validation import apply_models
@@ -17,6 +18,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", type=Path, required=True, help="folder of the frozen models")
     parser.add_argument("--signature")
+    parser.add_argument("--out-of-fold", help="training scores whose second stage is out of fold")
     parser.add_argument("--cohorts", nargs=2, required=True, help="training and held-out rows")
     parser.add_argument("--features", nargs=2, required=True, help="their features")
     parser.add_argument("--labels", type=json.loads, required=True, help="analysis and endpoint, as JSON")
@@ -33,10 +35,13 @@ def main() -> None:
         risks.append(apply_models(models, signature, frame, values, names))
         score = signature_scores(signature, values, names) if signature else float("nan")
         scores.append(frame[["patient_id", "cohort"]].assign(score=score))
+    table = pd.concat(scores)
+    known = pd.read_parquet(args.out_of_fold).set_index("patient_id")["second_stage"] if args.out_of_fold else {}
+    table["score_out_of_fold"] = table["patient_id"].map(known).where(table["cohort"] == TRAIN).astype(float)
+    write_table(labelled(table, args.labels), args.scores)
     order = {name: i for i, name in enumerate(["signature", "clinical_pre", "combined_pre", "clinical_post"])}
     table = pd.concat(risks).sort_values("model", key=lambda c: c.map(order).fillna(len(order)), kind="stable")
     write_table(labelled(table, args.labels), args.risks)
-    write_table(labelled(pd.concat(scores), args.labels), args.scores)
 
 
 if __name__ == "__main__":

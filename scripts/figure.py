@@ -16,7 +16,7 @@ from recur.tables import StudyError, read_table
 NUMBERS = {
     "order", "n", "excluded", "icc", "lower", "upper", "mrmr_rank", "mrmr_score", "forest_rank",
     "forest_importance", "lambda", "coef", "deviance", "se", "n_nonzero", "weight", "mean", "sd",
-    "selection_frequency", "score", "score_out_of_fold", "hr", "p", "events", "points", "horizon_months",
+    "frequency", "score", "score_out_of_fold", "hr", "p", "events", "points", "horizon_months",
     "estimate", "time_months", "fpr", "tpr", "threshold", "predicted", "observed", "net_benefit", "time",
     "survival", "n_risk", "n_event", "n_censor", "chi2", "df", "event", "lp",
 }  # fmt: skip

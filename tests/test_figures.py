@@ -128,8 +128,8 @@ def invented(cohorts: tuple[str, ...], odd: str) -> dict[str, pd.DataFrame]:
             weight=at_min[i],
             mean=1.0,
             sd=2.0,
-            selection_frequency=frequency,
         )
+        add("signature/{a}/selection_frequency.csv", feature=names[i], frequency=frequency)
     labels = {"ln_afp": "ln AFP (ng/mL)", "margin": "Tumour margin, non-smooth", "signature": "Radiomics signature"}
     labels |= {"mvi": "Microvascular invasion", "satellites": "Satellite nodules"}
     parts = {"clinical_pre": 2, "combined_pre": 3, "clinical_post": 5, "combined_post": 5, "signature": 3}
@@ -403,6 +403,7 @@ def test_hostile_names_are_drawn_as_they_are(name, tmp_path):
 def test_empty_signature_says_so(tmp_path):
     tables = invent()
     tables["signature/{a}/weights.csv"] = tables["signature/{a}/weights.csv"].head(0)
+    tables["signature/{a}/selection_frequency.csv"] = tables["signature/{a}/selection_frequency.csv"].head(0)
     tables["signature/{a}/scores.csv"][["score", "score_out_of_fold"]] = 0.0
     paths = store(tables, tmp_path)
     for name in ("weights", "signature", "lasso_path"):

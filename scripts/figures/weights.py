@@ -10,7 +10,10 @@ from matplotlib.ticker import MaxNLocator
 
 from recur import style
 
-INPUTS = {"weights": "signature/{analysis}/weights.csv"}
+INPUTS = {
+    "weights": "signature/{analysis}/weights.csv",
+    "frequency": "signature/{analysis}/selection_frequency.csv",
+}
 CAPTION = (
     "Weights of the features of the radiomics signature (log hazard per standard deviation, {endpoint}); in brackets "
     "the share of bootstrap resamples that selected the feature."
@@ -23,7 +26,7 @@ MOST = 40  # bars on one page
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     table = tables["weights"].dropna(subset=["weight"])
-    table = table[table["weight"] != 0]
+    table = table[table["weight"] != 0].merge(tables["frequency"][["feature", "frequency"]], on="feature", how="left")
     if table.empty:
         return style.message("empty signature: no feature kept")
     count = len(table)
@@ -38,7 +41,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     )  # fmt: skip
     reach = table["weight"].abs().max()
     for i, row in table.iterrows():
-        share = f" ({100 * row['selection_frequency']:.0f} %)" if pd.notna(row["selection_frequency"]) else ""
+        share = f" ({100 * row['frequency']:.0f} %)" if pd.notna(row["frequency"]) else ""
         right = row["weight"] > 0
         ax.text(
             row["weight"] + (0.02 if right else -0.02) * reach, i, style.minus(f"{row['weight']:+.3f}") + share,
