@@ -52,7 +52,7 @@ wildcard_constraints:
 
 # One thread a job: jobs run side by side, and sums keep their last digit.
 shell.prefix(
-    "set -euo pipefail; export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1"
+    "set -euo pipefail; export PYTHONNOUSERSITE=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1"
     " NUMBA_NUM_THREADS=1 ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1; "
 )
 

@@ -23,6 +23,8 @@ rule figure:
         "figures"
     conda:
         "../envs/report.yaml"
+    resources:
+        runtime=2,
     params:
         tables=lambda wildcards: [
             f"{k}={v}" for k, v in figure_tables(wildcards.analysis, wildcards.figure).items()

@@ -8,9 +8,10 @@ import pandas as pd
 
 from recur.analysis_set import read_training
 from recur.cli import reported
+from recur.cox import NotEstimable
 from recur.models import coefficient_table, fit_models
 from recur.nomogram import nomogram_tables
-from recur.tables import labelled, read_json, write_json, write_table
+from recur.tables import StudyError, labelled, read_json, write_json, write_table
 
 
 def main() -> None:
@@ -27,7 +28,10 @@ def main() -> None:
     args = parser.parse_args()
     train = read_training(args.cohort, args.features, args.repeats)
     score = pd.read_parquet(args.scores)["second_stage"].to_numpy() if args.scores else None
-    models = fit_models(train, score, args.settings)
+    try:
+        models = fit_models(train, score, args.settings)
+    except NotEstimable as error:
+        raise StudyError(f"{args.labels['analysis']}: a Cox model cannot be estimated: {error}") from error
     for name, model in models.items():
         write_json(args.labels | model, Path(args.models) / f"{name}.json")
     write_table(labelled(coefficient_table(train, score, models, args.settings), args.labels), args.coefficients)

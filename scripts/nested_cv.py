@@ -6,7 +6,7 @@ import pandas as pd
 
 from recur.analysis_set import read_training
 from recur.cli import progress, reported
-from recur.resampling import nested_predictions
+from recur.resampling import NESTED_COLUMNS, nested_predictions
 from recur.tables import read_json, write_table
 
 
@@ -21,7 +21,7 @@ def main() -> None:
     args = parser.parse_args()
     train = read_training(args.cohort, args.features, args.repeats)
     options = args.settings["internal_validation"]
-    parts = [pd.DataFrame(columns=["repeat", "fold", "model", "patient_id", "lp", "time", "event"])]
+    parts = [pd.DataFrame(columns=NESTED_COLUMNS)]
     repeats = options["nested_repeats"]
     for repeat in progress(range(repeats), repeats, "nested cross-validation"):
         parts.append(nested_predictions(train, args.settings, args.seed, repeat, options["nested_folds"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from recur.ranking import comparable_pairs
 from recur.signature import Training, stability
 
 INTERVAL_DRAWS = 2000
+NESTED_COLUMNS = ["repeat", "fold", "model", "patient_id", "lp", "time", "event"]
 
 
 def concordance(lp: np.ndarray, pairs: np.ndarray, weight: np.ndarray | None = None) -> float:
@@ -79,17 +81,24 @@ def bootstrap_fit(train: Training, settings: dict[str, Any], seed: int, number: 
 
 
 def nested_predictions(train: Training, settings: dict[str, Any], seed: int, repeat: int, folds: int) -> pd.DataFrame:
-    """Linear predictors of every training patient by models fitted without their fold: fold, model, patient_id, lp."""
+    """Linear predictors of every training patient by models fitted without their fold: fold, model, patient_id, lp.
+
+    A fold whose fit is not estimable is left out, with a line on stderr.
+    """
     fold = grouped_folds(train.patient_id, train.event, folds, np.random.default_rng([seed, 4, repeat]))
     parts = []
     for number in range(folds):
         held = np.flatnonzero(fold == number)
-        frozen = fit(train.rows(np.flatnonzero(fold != number)), settings, seed)
+        try:
+            frozen = fit(train.rows(np.flatnonzero(fold != number)), settings, seed)
+        except NotEstimable as error:
+            print(f"repeat {repeat}, fold {number} left out: {error}", file=sys.stderr)
+            continue
         predictions = predict(frozen, train.clinical.iloc[held], train.features[held], train.names)
         for model, lp in predictions.items():
             rows = {"repeat": repeat, "fold": number, "model": model, "patient_id": train.patient_id[held], "lp": lp}
             parts.append(pd.DataFrame(rows | {"time": train.time[held], "event": train.event[held]}))
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat([pd.DataFrame(columns=NESTED_COLUMNS), *parts], ignore_index=True)
 
 
 def nested_performance(nested: pd.DataFrame, seed: int) -> pd.DataFrame:
