@@ -21,11 +21,11 @@ def main() -> None:
     args = parser.parse_args()
     train = read_training(args.cohort, args.features, args.repeats)
     options = args.settings["internal_validation"]
-    parts = [pd.DataFrame(columns=NESTED_COLUMNS)]
+    parts = []
     repeats = options["nested_repeats"]
     for repeat in progress(range(repeats), repeats, "nested cross-validation"):
         parts.append(nested_predictions(train, args.settings, args.seed, repeat, options["nested_folds"]))
-    write_table(pd.concat(parts[1:] or parts), args.output)
+    write_table(pd.concat(parts) if parts else pd.DataFrame(columns=NESTED_COLUMNS), args.output)
 
 
 if __name__ == "__main__":

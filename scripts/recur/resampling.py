@@ -98,7 +98,7 @@ def nested_predictions(train: Training, settings: dict[str, Any], seed: int, rep
         for model, lp in predictions.items():
             rows = {"repeat": repeat, "fold": number, "model": model, "patient_id": train.patient_id[held], "lp": lp}
             parts.append(pd.DataFrame(rows | {"time": train.time[held], "event": train.event[held]}))
-    return pd.concat([pd.DataFrame(columns=NESTED_COLUMNS), *parts], ignore_index=True)
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=NESTED_COLUMNS)
 
 
 def nested_performance(nested: pd.DataFrame, seed: int) -> pd.DataFrame:
