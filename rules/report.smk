@@ -6,6 +6,7 @@ rule report:
         notebook="notebooks/report.ipynb",
         tables=result_tables() + all_figure_tables() + feature_tables(),
         figures=figure_files(["png"]),
+        models=[f"{RESULTS}/models/{analysis}/frozen" for analysis in ANALYSES],
         pictures=only(IMAGES, *(f"{RESULTS}/images/qc/batch-{batch}" for batch in BATCHES)),
         script="scripts/report.py",
         package=package("report", "guards", "study"),

@@ -10,7 +10,8 @@ from recur.study import split_of, uses_features
 
 
 def flags(study: dict[str, Any], analysis: str, tables: dict[str, pd.DataFrame]) -> list[tuple[int, str]]:
-    """(number, text) of each flag that fires. tables: performance, coefficients, rates, calibration of the analysis.
+    """(number, text) of each flag that fires. tables: performance, rates and risks of the analysis, and
+    lp_range (training range of the linear predictor by model).
 
     The first of the forty guards; the leakage guards (1 to 4, 30, 32) are not flags but hold by construction.
     """
@@ -36,6 +37,11 @@ def flags(study: dict[str, Any], analysis: str, tables: dict[str, pd.DataFrame])
         found.append((11, f"{events} events for {terms} candidate terms ({events / terms:.1f} per term; below 10)."))
     if endpoint["kind"] == "time_to_recurrence" or (endpoint["kind"] == "recorded" and not endpoint["counts_death"]):
         found.append((18, "Death without recurrence is censored: absolute risks of recurrence are overestimated."))
+    outside = share_outside(tables["risks"], tables["lp_range"])
+    for cohort, share in outside.items():
+        if share > 0.1:
+            text = f"{100 * share:.0f} % of {cohort} lie outside the training range of the linear predictor"
+            found.append((22, f"{text}: features or case mix differ between centres, and risks are extrapolated."))
     small = tables["rates"][(tables["rates"]["n_risk"] < 10) & (tables["rates"]["model"] != "all")]
     if len(small):
         found.append((40, f"{len(small)} survival rates of risk groups rest on fewer than 10 patients at risk."))
@@ -46,3 +52,12 @@ def flags(study: dict[str, Any], analysis: str, tables: dict[str, pd.DataFrame])
     if uses_features(study, analysis) and chosen["ranking"]["kind"] != "none":
         found.append((8, f"Features were ranked one by one on {events} events of {n} patients: ranks are unstable."))
     return sorted(found)
+
+
+def share_outside(risks: pd.DataFrame, lp_range: dict[str, list[float]]) -> dict[str, float]:
+    """Share of each held-out cohort beyond the training linear predictors of a model, the largest over models."""
+    held = risks[risks["cohort"] != "train"]
+    low = held["model"].map(lambda name: lp_range[name][0])
+    high = held["model"].map(lambda name: lp_range[name][1])
+    outside = ((held["lp"] < low) | (held["lp"] > high)).groupby([held["cohort"], held["model"]]).mean()
+    return outside.groupby("cohort").max().to_dict()

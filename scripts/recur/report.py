@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from recur.study import split_of
+from recur.tables import read_json
 
 VALIDATION = {
     "none": "internal only (cross-validation)",
@@ -23,6 +24,17 @@ def read(results: Path, name: str) -> pd.DataFrame:
     """A table of the study, empty when the study has none of it."""
     path = results / name
     return pd.read_csv(path, keep_default_na=True) if path.exists() else pd.DataFrame()
+
+
+def guard_tables(results: Path, analysis: str) -> dict[str, Any]:
+    """What recur.guards looks at."""
+    frozen = sorted((results / "models" / analysis / "frozen").glob("*.json"))
+    return {
+        "performance": read(results, f"validation/{analysis}/performance.csv"),
+        "rates": read(results, f"survival/{analysis}/rates.csv"),
+        "risks": read(results, f"validation/{analysis}/risks.csv"),
+        "lp_range": {path.stem: read_json(path)["lp_range"] for path in frozen},
+    }
 
 
 def table(frame: pd.DataFrame, digits: int = 3) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +36,10 @@ class Scanner:
 
 
 SCANNERS = {
-    "A": Scanner((1.5, 1.5, 2.5), (80, 80, 36), "SHARP", 0.6, 8.0, 0.5),
-    "B": Scanner((1.6, 1.6, 3.0), (80, 80, 34), "SMOOTH", 1.0, 10.0, 1.3),
+    "A": Scanner((1.5, 1.5, 2.5), (80, 80, 36), "SHARP", 0.7, 8.0, 0.7),
+    "B": Scanner((1.6, 1.6, 3.0), (80, 80, 34), "SMOOTH", 0.9, 10.0, 0.9),
 }
+SCAN_VARIATION = 0.25  # SD of the logarithm of noise and blur between patients of one centre: dose, size, scanner
 
 # Mean HU of liver, tumour and vessels in each phase, and how much of the planted rim a phase shows.
 CONTRAST = {
@@ -184,13 +185,24 @@ def read_tumour(anatomy: Anatomy, points: np.ndarray, reader: str, rng: np.rando
     return (tumour_distance(anatomy, points + shift, bumps) < rng.normal(0, 0.8)).astype(np.uint8)
 
 
+def scan_of(scanner: Scanner, rng: np.random.Generator) -> Scanner:
+    """One patient's own acquisition on a centre's scanner: noise and blur vary from patient to patient."""
+    noise, blur, noise_blur = np.exp(rng.normal(0, SCAN_VARIATION, 3))
+    return replace(
+        scanner,
+        noise_hu=scanner.noise_hu * noise,
+        blur_mm=scanner.blur_mm * blur,
+        noise_blur_mm=scanner.noise_blur_mm * noise_blur,
+    )
+
+
 def write_patient(rows: pd.DataFrame, truth: pd.Series, seed: int, root: Path) -> list[Path]:
     """Write all images and masks of one patient; `rows` are its manifest rows, paths relative to `root`.
 
     Returns the files written, in order. The defects of `truth` that live in images are planted here.
     """
     patient_id, defect = truth["patient_id"], truth["defect"]
-    scanner = SCANNERS[truth["centre"]]
+    scanner = scan_of(SCANNERS[truth["centre"]], patient_rng(seed, patient_id, "scan"))
     anatomy = draw_anatomy(float(truth["tumour_diameter_mm"]), patient_rng(seed, patient_id, "anatomy"))
     written: list[Path] = []
 
