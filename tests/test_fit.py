@@ -18,7 +18,7 @@ from recur.resampling import (
     resample_rows,
     resample_settings,
 )
-from recur.signature import Training, build_signature, stability, usable_columns
+from recur.signature import Training, build_signature, signature_scores, stability, usable_columns
 from recur.study import ROOT
 from recur.tables import StudyError, write_table
 
@@ -83,6 +83,11 @@ def test_the_planted_feature_is_found_and_the_unstable_one_never():
     assert not icc.loc["AP_tumour_f2", "stable"]
     assert 2 not in usable_columns(train, icc.reset_index())
     assert fit(train, settings(), 1).signature["features"][0]["name"] == "AP_tumour_f0"
+
+
+def test_a_wild_feature_value_counts_as_three_sd():
+    signature = {"winsorise_sd": 3, "features": [{"name": "f", "weight": 0.5, "mean": 10.0, "sd": 2.0}]}
+    np.testing.assert_allclose(signature_scores(signature, np.array([[12.0], [1e9], [-1e9]]), ["f"]), [0.5, 1.5, -1.5])
 
 
 def test_two_fits_are_the_same_bytes():

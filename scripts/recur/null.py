@@ -13,10 +13,12 @@ from recur.analysis_set import make_analysis_set
 from recur.cohort import TRAIN, assign_all, read_cohort
 from recur.demo.tables import redraw
 from recur.fit import fit, predict
-from recur.ranking import comparable_pairs
+from recur.ranking import comparable_pairs, doubled_ranks, somers_d
 from recur.resampling import concordance
-from recur.signature import Training, build_signature, signature_scores, stability
+from recur.signature import Training, build_signature, signature_scores, usable_columns
 from recur.tables import write_table
+
+LEAKY_FEATURES = 20
 
 
 def redrawn_performance(
@@ -30,9 +32,8 @@ def redrawn_performance(
 ) -> pd.DataFrame:
     """C in the external cohort after fitting on redrawn outcomes: signal, seed, cohort, model, c_harrell.
 
-    features: the first reader's table, then the others'. Beside the models of the analysis stand `truth` (the
-    linear predictor that made the outcomes; 0.5 where they are noise), and `leaky`: the signature fitted on training
-    and external rows together, the mistake that the study's floors make impossible.
+    features: the first reader's table, then the others'. Beside the models of the analysis stands `leaky`, the
+    mistake that the study's floors make impossible.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "clinical.csv")
@@ -48,15 +49,32 @@ def redrawn_performance(
     is_train = (frame["cohort"] == TRAIN).to_numpy()
     train = everyone.rows(np.flatnonzero(is_train))
     scores = predict(fit(train, settings, seed), frame, everyone.features, names)
-    icc = stability(train, settings["stability"])
-    leaky, _ = build_signature(everyone, icc, settings, seed)
-    scores["leaky"] = signature_scores(leaky, everyone.features, names)
+    scores["leaky"] = leaky_scores(everyone, settings, seed)
     rows = []
     for name in sorted(set(frame["cohort"]) - {TRAIN}):
         held = np.flatnonzero(frame["cohort"] == name)
         pairs = comparable_pairs(everyone.time[held], everyone.event[held].astype(bool))
         rows += [(signal, seed, name, model, concordance(score[held], pairs)) for model, score in scores.items()]
     return pd.DataFrame(rows, columns=["signal", "seed", "cohort", "model", "c_harrell"])
+
+
+def leaky_scores(everyone: Training, settings: dict[str, Any], seed: int) -> np.ndarray:
+    """Scores (n,) of a deliberately leaky signature, for the test that must catch it.
+
+    The LEAKY_FEATURES most associated with the outcome are picked on training and external rows together, before any
+    fold is made, and weighted on the same rows: the two commonest mistakes at once.
+    """
+    usable = usable_columns(everyone, pd.DataFrame())
+    relevance = np.abs(somers_d(doubled_ranks(everyone.features[:, usable]), everyone.time, everyone.event))
+    picked = usable[np.argsort(-relevance, kind="stable")[:LEAKY_FEATURES]]
+    part = everyone._replace(
+        features=everyone.features[:, picked],
+        repeats=everyone.repeats[:, :, picked],
+        names=[everyone.names[column] for column in picked],
+    )
+    open_settings = settings | {"redundancy": {"spearman": None}, "ranking": {"kind": "none"}}
+    signature, _ = build_signature(part, pd.DataFrame(), open_settings, seed)
+    return signature_scores(signature, part.features, part.names)
 
 
 def training(frame: pd.DataFrame, values: np.ndarray, others: list[pd.DataFrame], names: list[str]) -> Training:

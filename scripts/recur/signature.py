@@ -98,6 +98,11 @@ def standardised(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return (x - mean) / sd, mean, sd
 
 
+def winsorised(z: np.ndarray, limit: float | None) -> np.ndarray:
+    """z-scores with those beyond +/- limit set to it: one wild feature value must not decide a patient's score."""
+    return z if limit is None else np.clip(z, -limit, limit)
+
+
 def build_signature(
     train: Training, icc: pd.DataFrame, settings: dict[str, Any], seed: int
 ) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
@@ -118,11 +123,13 @@ def build_signature(
         "events": int(train.event.sum()),
         "n_candidates": len(columns),
         "l1_ratio": options["l1_ratio"],
+        "winsorise_sd": options["winsorise_sd"],
         "lambda": None,
     }
     if not len(columns):
         return signature, trace
-    x, mean, sd = standardised(train.features[:, columns])
+    z, mean, sd = standardised(train.features[:, columns])
+    x = winsorised(z, options["winsorise_sd"])
     time, event, l1_ratio = train.time, train.event.astype(bool), options["l1_ratio"]
     lambdas = lambda_grid(x, time, event, l1_ratio, options["lambdas"], options["lambda_min_ratio"])
     fold = grouped_folds(train.patient_id, event, options["folds"], np.random.default_rng([seed, 1]))
@@ -158,7 +165,8 @@ def signature_scores(signature: dict[str, Any], features: np.ndarray, names: lis
     place = {name: j for j, name in enumerate(names)}
     score = np.zeros(len(features))
     for feature in signature["features"]:
-        score += feature["weight"] * (features[:, place[feature["name"]]] - feature["mean"]) / feature["sd"]
+        z = (features[:, place[feature["name"]]] - feature["mean"]) / feature["sd"]
+        score += feature["weight"] * winsorised(z, signature["winsorise_sd"])
     return score
 
 

@@ -1,0 +1,166 @@
+"""Floor 7 on frozen models: it applies, and its tables hold what the functions say."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recur.discrimination import c_difference, harrell_c
+from recur.guards import flags, share_outside
+from recur.validation import (
+    apply_models,
+    calibration_tables,
+    comparisons,
+    net_benefit_table,
+    performance,
+    roc_curves,
+    survival_tables,
+    time_curves,
+)
+
+TIMES = np.arange(1.0, 100.0)
+MODEL = {
+    "terms": [
+        {"name": "signature", "term": "signature", "kind": "signature", "level": None, "coef": 1.0, "mean": 0.0},
+    ],
+    "baseline": {"time": TIMES.tolist(), "survival": np.exp(-TIMES / 60).tolist()},
+    "horizons_months": [24, 60],
+    "cutpoint": {"lp": 0.2},
+    "lp_range": [-3.0, 3.0],
+}  # fmt: skip
+EMPTY = MODEL | {"terms": [], "cutpoint": None}
+SIGNATURE = {"winsorise_sd": None, "features": [{"name": "f", "weight": 1.0, "mean": 10.0, "sd": 2.0}]}
+
+
+@pytest.fixture(scope="module")
+def risks():
+    rng = np.random.default_rng(0)
+    n = 240
+    score = rng.normal(size=n)
+    time, limit = rng.exponential(60 * np.exp(-score)), rng.uniform(20, 110, n)
+    frame = pd.DataFrame(
+        {
+            "patient_id": [f"p{i:03d}" for i in range(n)],
+            "cohort": np.where(np.arange(n) < 120, "train", "external-B"),
+            "time": np.minimum(time, limit),
+            "event": (time <= limit).astype(int),
+        }
+    )
+    models = {"combined_pre": MODEL, "clinical_pre": EMPTY}
+    return apply_models(models, SIGNATURE, frame, (10 + 2 * score)[:, None], ["f"]), models
+
+
+def test_a_frozen_model_is_applied_as_written(risks):
+    table, _ = risks
+    own = table[table["model"] == "combined_pre"]
+    np.testing.assert_allclose(own["risk_24"], 1 - np.exp(-24 / 60) ** np.exp(own["lp"]), rtol=1e-12)
+    assert ((own["lp"] > 0.2) == (own["group"] == "high")).all()
+    assert (table.loc[table["model"] == "clinical_pre", "group"] == "all").all()
+
+
+def test_performance_has_every_metric_and_the_functions_values(risks):
+    table, models = risks
+    result = performance(table, models)
+    own = result[(result["model"] == "combined_pre") & (result["cohort"] == "external-B")].set_index("metric")
+    part = table[(table["model"] == "combined_pre") & (table["cohort"] == "external-B")]
+    assert own.loc["c_harrell", "estimate"] == harrell_c(part["time"], part["event"], part["lp"])["estimate"]
+    assert set(own.index) >= {"c_uno", "c_gamma", "auc", "brier", "ibs", "ipa", "calibration_slope", "oe_ratio", "ici"}
+    # the risks are true: calibrated within their intervals
+    assert own.loc["calibration_slope", "lower"] < 1 < own.loc["calibration_slope", "upper"]
+    assert (own.loc["oe_ratio", "lower"] < 1).all()
+    assert (own.loc["oe_ratio", "upper"] > 1).all()
+    assert set(result["cohort"]) == {"train-apparent", "external-B"}
+
+
+def test_a_model_without_terms_has_c_one_half_and_blank_estimates_with_reasons(risks):
+    table, models = risks
+    result = performance(table, models)
+    own = result[(result["model"] == "clinical_pre") & (result["cohort"] == "external-B")].set_index("metric")
+    assert own.loc["c_harrell", "estimate"] == 0.5
+    assert np.isnan(own.loc["calibration_slope", "estimate"])
+    assert own.loc["calibration_slope", "method"].startswith("not estimated: ")
+
+
+def test_a_horizon_beyond_the_data_is_left_blank(risks):
+    table, models = risks
+    late = {name: model | {"horizons_months": [24, 60]} for name, model in models.items()}
+    short = table.assign(time=table["time"].clip(upper=30), event=table["event"] * (table["time"] <= 30))
+    result = performance(short, late)
+    assert result.loc[(result["metric"] == "auc") & (result["horizon_months"] == 60), "estimate"].isna().all()
+
+
+def test_the_difference_of_two_models_is_paired(risks):
+    table, _ = risks
+    row = comparisons(table).set_index("cohort").loc["external-B"]
+    part = table[table["cohort"] == "external-B"].pivot(index="patient_id", columns="model", values="lp")
+    first = table[table["cohort"] == "external-B"].drop_duplicates("patient_id").set_index("patient_id").loc[part.index]
+    expected = c_difference(first["time"], first["event"], part["combined_pre"], part["clinical_pre"])
+    assert row["difference"] == pytest.approx(expected["estimate"])
+    assert row["p"] == pytest.approx(expected["p"])
+
+
+def test_curve_tables_cover_every_model_and_cohort(risks):
+    table, models = risks
+    pairs = set(map(tuple, table[["model", "cohort"]].drop_duplicates().to_numpy()))
+    for result in (time_curves(table, models), roc_curves(table, models), net_benefit_table(table, models)):
+        found = set(map(tuple, result[["model", "cohort"]].drop_duplicates().to_numpy()))
+        assert pairs <= found
+    calibration = calibration_tables(table, models)
+    assert set(calibration.loc[calibration["model"] == "combined_pre", "kind"]) == {"curve", "group"}
+
+
+def test_survival_tables_have_groups_and_whole_cohorts(risks):
+    table, _ = risks
+    result = survival_tables(table, [24, 60])
+    km = result["km"]
+    groups = km.groupby(["model", "cohort"])["group"].unique().map(set).to_dict()
+    assert groups[("combined_pre", "external-B")] == {"low", "high"}
+    assert groups[("all", "external-B")] == {"all"}
+    assert list(result["logrank"]["model"].unique()) == ["combined_pre"]
+    assert set(result["rates"]["horizon_months"]) == {24, 60}
+
+
+def test_patients_beyond_the_training_range_are_counted(risks):
+    table, _ = risks
+    ranges = {"combined_pre": [-9.0, 0.0], "clinical_pre": [-1.0, 1.0]}
+    share = share_outside(table, ranges)
+    own = table[(table["model"] == "combined_pre") & (table["cohort"] == "external-B")]
+    assert share == {"external-B": pytest.approx((own["lp"] > 0).mean())}
+
+
+class TestFlags:
+    def fired(self, risks, **changes):
+        table, models = risks
+        chosen = {
+            "endpoint": "E",
+            "use_features": True,
+            "second_stage": {"scores": "out_of_fold", "selection": "none", "screen_p": None},
+            "internal_validation": {"resamples": 200, "nested_repeats": 4},
+            "ranking": {"kind": "none"},
+            "split": {"kind": "centre"},
+        } | changes
+        study = {
+            "analyses": {"a": chosen},
+            "endpoints": {"E": {"kind": "overall_survival"}},
+            "candidates": {"pre": ["age"], "post": []},
+            "features": {},
+            "split": {"kind": "none"},
+        }
+        tables = {
+            "performance": performance(table, models),
+            "rates": survival_tables(table, [24])["rates"],
+            "risks": table,
+            "lp_range": {name: [-9, 9] for name in models},
+        }
+        return {number for number, _ in flags(study, "a", tables)}
+
+    def test_a_sound_analysis_earns_none(self, risks):
+        assert self.fired(risks) == set()
+
+    def test_the_published_way_earns_its_flags(self, risks):
+        published = {
+            "split": {"kind": "random"},
+            "second_stage": {"scores": "in_sample", "selection": "backward_aic", "screen_p": 0.05},
+            "internal_validation": {"resamples": 0, "nested_repeats": 0},
+            "ranking": {"kind": "mrmr_and_forest"},
+        }
+        assert self.fired(risks, **published) == {5, 8, 9, 10, 41}
