@@ -25,7 +25,7 @@ rule assign_cohorts:
         table=STUDY["clinical"]["table"],
         study="results/{study}/settings/cohort.json",
         script="scripts/assign_cohorts.py",
-        package=package("cohort", "endpoints", "study"),
+        package=imports("scripts/assign_cohorts.py"),
         schemas=["schemas/study.schema.yaml", "schemas/images.schema.yaml"],
     output:
         assigned="results/{study}/cohort/assigned.csv",
@@ -59,7 +59,7 @@ rule patients:
             IMAGES or "features" in STUDY, f"results/{{study}}/features/{READERS[0]}.parquet"
         ),
         script="scripts/patients.py",
-        package=package("analysis_set"),
+        package=imports("scripts/patients.py"),
     output:
         patients="results/{study}/cohort/patients.csv",
         exclusions="results/{study}/cohort/exclusions.csv",
@@ -83,7 +83,7 @@ rule table1:
         heldout="results/{study}/cohort/{analysis}/heldout.csv",
         clinical="results/{study}/settings/clinical.json",
         script="scripts/table1.py",
-        package=package("table1"),
+        package=imports("scripts/table1.py"),
     output:
         "results/{study}/cohort/{analysis}/table1.csv",
     log:

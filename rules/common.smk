@@ -1,6 +1,7 @@
 """Everything in Python that the rules share: the study, its settings, the lists of outputs."""
 
 import ast
+import functools
 import hashlib
 import json
 import os
@@ -57,21 +58,35 @@ shell.prefix(
 )
 
 
-def package(*modules):
-    """Files of scripts/recur that a script imports; named so that their edit re-runs the rule, and no other."""
-    return [path for module in ("tables", "cli", *modules) for path in module_files(module)]
+RECUR_IMPORT = re.compile(
+    r"^\W*(?:from|import) recur(?:\.([\w.]+))?(?: import \(?([\w, ]*))?", re.MULTILINE
+)
 
 
-def module_files(module):
-    folder = Path(workflow.basedir, "scripts/recur", module)
-    names = sorted(f"{module}/{file.name}" for file in folder.glob("*.py")) or [f"{module}.py"]
-    return [f"scripts/recur/{name}" for name in names]
+@functools.cache
+def imports(*files):
+    """Files of scripts/recur that the files import, directly or not: an edit of one re-runs the rule, and no other."""
+    found, queue = set(), list(files)
+    while queue:
+        for module, names in RECUR_IMPORT.findall(Path(workflow.basedir, queue.pop()).read_text()):
+            base = f"scripts/recur/{module.replace('.', '/')}".rstrip("/")
+            paths = [f"{base}.py", f"{base}/__init__.py"] + [
+                f"{base}/{n.strip()}.py" for n in names.split(",")
+            ]
+            new = [
+                path
+                for path in paths
+                if Path(workflow.basedir, path).is_file() and path not in found
+            ]
+            found.update(new)
+            queue += new
+    return sorted(found)
 
 
 # Settings of single rules, from the study file, are small files among their inputs: an edit of the study file
 # re-runs the rules whose own settings changed, and no other. Main process only; unchanged files keep their time.
 SECTIONS = {
-    "cohort": ("clinical", "endpoints", "split", "analyses", "seed", "on_error"),
+    "cohort": ("clinical", "endpoints", "split", "splits", "seed", "on_error"),
     "clinical": ("clinical",),
 }
 ANALYSIS_SETTINGS = {

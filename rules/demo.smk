@@ -10,7 +10,7 @@ if DEMO:
     rule demo_tables:
         input:
             script="scripts/demo_tables.py",
-            package=package("demo"),
+            package=imports("scripts/demo_tables.py"),
         output:
             clinical=f"{INPUT}/clinical.csv",
             images=f"{INPUT}/images.csv",
@@ -24,14 +24,14 @@ if DEMO:
             patients=DEMO["patients_per_centre"],
         shell:
             "python {input.script} --seed {params.seed} --patients {params.patients}"
-            " --clinical {output.clinical} --images {output.images} --truth {output.truth} > {log} 2>&1"
+            " --clinical {output.clinical:q} --images {output.images:q} --truth {output.truth:q} > {log} 2>&1"
 
     rule demo_images:
         input:
             images=f"{INPUT}/images.csv",
             truth=f"{INPUT}/truth.csv",
             script="scripts/demo_images.py",
-            package=package("demo", "batches"),
+            package=imports("scripts/demo_images.py"),
         output:
             done=f"{INPUT}/batch-{{batch}}.csv",
         log:
@@ -48,6 +48,6 @@ if DEMO:
             batches=STUDY["batches"],
             folder=lambda wildcards, input: os.path.dirname(input.images),
         shell:
-            "python {input.script} --images {input.images} --truth {input.truth} --seed {params.seed}"
-            " --batch {wildcards.batch} --batches {params.batches} --output-dir {params.folder}"
-            " --done {output.done} 2>&1 | tee {log} >&2"
+            "python {input.script} --images {input.images:q} --truth {input.truth:q} --seed {params.seed}"
+            " --batch {wildcards.batch} --batches {params.batches} --output-dir {params.folder:q}"
+            " --done {output.done:q} 2>&1 | tee {log} >&2"

@@ -6,7 +6,7 @@ if IMAGES:
         input:
             cases="results/{study}/images/batch-{batch}.csv",
             script="scripts/features.py",
-            package=package("features"),
+            package=imports("scripts/features.py"),
         output:
             features="results/{study}/features/batches/{batch}.parquet",
             exclusions="results/{study}/features/batches/excluded-{batch}.csv",
@@ -22,16 +22,17 @@ if IMAGES:
         params:
             extraction=json.dumps(IMAGES["extraction"], sort_keys=True),
             cache=STUDY["cache_dir"],
+            phases=IMAGES["phases"],
         shell:
             "python {input.script} --cases {input.cases} --cache {params.cache:q}"
-            " --extraction {params.extraction:q} --output {output.features}"
+            " --extraction {params.extraction:q} --phases {params.phases} --output {output.features}"
             " --exclusions {output.exclusions} 2>&1 | tee {log} >&2"
 
     rule feature_table:
         input:
             batches=expand("results/{{study}}/features/batches/{batch}.parquet", batch=BATCHES),
             script="scripts/feature_table.py",
-            package=package("features"),
+            package=imports("scripts/feature_table.py"),
         output:
             table="results/{study}/features/{reader}.parquet",
             manifest="results/{study}/features/{reader}.manifest.json",
@@ -52,7 +53,7 @@ elif "features" in STUDY:
             table=STUDY["features"]["table"],
             repeat=only(STUDY["features"]["repeat"], STUDY["features"]["repeat"]),
             script="scripts/import_features.py",
-            package=package("analysis_set"),
+            package=imports("scripts/import_features.py"),
         output:
             table="results/{study}/features/reader1.parquet",
             repeat="results/{study}/features/reader2.parquet",
@@ -81,7 +82,7 @@ rule analysis_set:
             *expand("results/{{study}}/features/{reader}.parquet", reader=READERS),
         ),
         script="scripts/analysis_set.py",
-        package=package("analysis_set"),
+        package=imports("scripts/analysis_set.py"),
     output:
         train_cohort="results/{study}/cohort/{analysis}/train.csv",
         train_features="results/{study}/features/{analysis}/train.parquet",

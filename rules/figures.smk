@@ -6,7 +6,7 @@ rule figure:
         tables=lambda wildcards: figure_tables(wildcards.analysis, wildcards.figure).values(),
         script="scripts/figure.py",
         drawing="scripts/figures/{figure}.py",
-        package=package("style"),
+        package=imports("scripts/figure.py"),
     output:
         report(
             "results/{study}/figures/{analysis}/{figure}.svg",

@@ -11,7 +11,7 @@ if IMAGES:
             assigned="results/{study}/cohort/assigned.csv",
             made=only("demo" in STUDY, f"{os.path.dirname(IMAGES['manifest'])}/batch-{{batch}}.csv"),
             script="scripts/inventory.py",
-            package=package("batches", "images/inventory"),
+            package=imports("scripts/inventory.py"),
         output:
             "results/{study}/images/inventory/batch-{batch}.csv",
         log:
@@ -20,18 +20,21 @@ if IMAGES:
             "../envs/imaging.yaml"
         params:
             batches=STUDY["batches"],
+            phases=IMAGES["phases"],
+            readers=IMAGES["readers"],
             root=lambda wildcards, input: IMAGES["root"] or os.path.dirname(input.manifest),
             # changed images are seen at the next start; generated ones are followed through `made`
             fingerprint=lambda wildcards: image_fingerprint(wildcards.batch),
         shell:
-            "python {input.script} --manifest {input.manifest} --root {params.root:q} --assigned {input.assigned}"
+            "python {input.script} --manifest {input.manifest:q} --root {params.root:q} --assigned {input.assigned}"
+            " --phases {params.phases} --readers {params.readers}"
             " --batch {wildcards.batch} --batches {params.batches} --output {output} > {log} 2>&1"
 
     rule cases:
         input:
             inventory="results/{study}/images/inventory/batch-{batch}.csv",
             script="scripts/cases.py",
-            package=package("images"),
+            package=imports("scripts/cases.py"),
         output:
             cases="results/{study}/images/batch-{batch}.csv",
             pictures=directory("results/{study}/images/qc/batch-{batch}"),

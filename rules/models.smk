@@ -12,16 +12,7 @@ rule models:
             "results/{study}/signature/{analysis}/training_scores.parquet",
         ),
         script="scripts/models.py",
-        package=package(
-            "models",
-            "signature",
-            "analysis_set",
-            "cox",
-            "cutpoint",
-            "encoding",
-            "nomogram",
-            "survival",
-        ),
+        package=imports("scripts/models.py"),
     output:
         models=directory("results/{study}/models/{analysis}/frozen"),
         coefficients="results/{study}/models/{analysis}/coefficients.csv",

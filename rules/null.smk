@@ -11,7 +11,7 @@ if NULL:
     rule null_table:
         input:
             script="scripts/demo_tables.py",
-            package=package("demo"),
+            package=imports("scripts/demo_tables.py"),
         output:
             clinical=STUDY["clinical"]["table"],
             images=temp(f"{RESULTS}/input/images.csv"),
@@ -24,7 +24,7 @@ if NULL:
             seed=STUDY["seed"],
         shell:
             "python {input.script} --seed {params.seed} --redraw-seed {params.seed} --signal none"
-            " --clinical {output.clinical} --images {output.images} --truth {output.truth} > {log} 2>&1"
+            " --clinical {output.clinical:q} --images {output.images:q} --truth {output.truth:q} > {log} 2>&1"
 
     rule redraw:
         input:
@@ -34,20 +34,7 @@ if NULL:
             study="results/{study}/settings/cohort.json",
             settings=f"results/{{study}}/settings/{ANALYSES[0]}/fit.json",
             script="scripts/redraw.py",
-            package=package(
-                "demo",
-                "null",
-                "cohort",
-                "endpoints",
-                "fit",
-                "models",
-                "signature",
-                "ranking",
-                "lasso",
-                "cox",
-                "encoding",
-                "icc",
-            ),
+            package=imports("scripts/redraw.py"),
         output:
             "results/{study}/validation/redraws/{signal}-{chunk}.csv",
         log:
@@ -64,7 +51,7 @@ if NULL:
                 int(wildcards.chunk) * NULL_CHUNK : (int(wildcards.chunk) + 1) * NULL_CHUNK
             ],
         shell:
-            "python {input.script} --truth {input.truth} --clinical {input.clinical} --features {input.features}"
+            "python {input.script} --truth {input.truth:q} --clinical {input.clinical:q} --features {input.features}"
             " --study {input.study} --settings {input.settings} --signal {wildcards.signal}"
             " --seeds {params.seeds} --output {output} 2>&1 | tee {log} >&2"
 
@@ -76,7 +63,7 @@ if NULL:
                 for chunk in range(-(-runs // NULL_CHUNK))
             ],
             script="scripts/null.py",
-            package=package("null"),
+            package=imports("scripts/null.py"),
         output:
             null="results/{study}/validation/null.csv",
             variants="results/{study}/validation/redraws.csv",

@@ -9,7 +9,7 @@ rule report:
         models=[f"{RESULTS}/models/{analysis}/frozen" for analysis in ANALYSES],
         pictures=only(IMAGES, *(f"{RESULTS}/images/qc/batch-{batch}" for batch in BATCHES)),
         script="scripts/report.py",
-        package=package("report", "guards", "study"),
+        package=imports("scripts/report.py", "notebooks/report.ipynb"),
     output:
         html=report(
             "results/{study}/report/report.html", category="Report", caption="../report/report.rst"

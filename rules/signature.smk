@@ -9,7 +9,7 @@ rule signature:
         settings="results/{study}/settings/{analysis}/signature.json",
         icc="results/{study}/signature/{analysis}/icc.csv",
         script="scripts/signature.py",
-        package=package("signature", "analysis_set", "fit", "ranking", "lasso", "icc"),
+        package=imports("scripts/signature.py"),
     output:
         signature="results/{study}/signature/{analysis}/signature.json",
         scores="results/{study}/signature/{analysis}/training_scores.parquet",

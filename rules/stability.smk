@@ -8,7 +8,7 @@ rule stability:
         repeats="results/{study}/features/{analysis}/train_repeats.parquet",
         settings="results/{study}/settings/{analysis}/stability.json",
         script="scripts/stability.py",
-        package=package("signature", "analysis_set", "icc"),
+        package=imports("scripts/stability.py"),
     output:
         "results/{study}/signature/{analysis}/icc.csv",
     log:

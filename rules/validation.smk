@@ -17,7 +17,7 @@ rule apply_models:
         heldout_cohort="results/{study}/cohort/{analysis}/heldout.csv",
         heldout_features="results/{study}/features/{analysis}/heldout.parquet",
         script="scripts/apply_models.py",
-        package=package("validation", "models", "signature", "encoding", "analysis_set"),
+        package=imports("scripts/apply_models.py"),
     output:
         risks="results/{study}/validation/{analysis}/risks.csv",
         scores="results/{study}/signature/{analysis}/scores.csv",
@@ -45,15 +45,7 @@ rule performance:
         risks="results/{study}/validation/{analysis}/risks.csv",
         models="results/{study}/models/{analysis}/frozen",
         script="scripts/performance.py",
-        package=package(
-            "validation",
-            "discrimination",
-            "prediction_error",
-            "calibration",
-            "net_benefit",
-            "survival",
-            "cox",
-        ),
+        package=imports("scripts/performance.py"),
     output:
         performance="results/{study}/validation/{analysis}/heldout_and_apparent.csv",
         time_curves="results/{study}/validation/{analysis}/time_curves.csv",
@@ -86,17 +78,7 @@ rule resample:
         repeats="results/{study}/features/{analysis}/train_repeats.parquet",
         settings="results/{study}/settings/{analysis}/fit.json",
         script="scripts/resample.py",
-        package=package(
-            "resampling",
-            "fit",
-            "models",
-            "signature",
-            "ranking",
-            "lasso",
-            "cox",
-            "encoding",
-            "icc",
-        ),
+        package=imports("scripts/resample.py"),
     output:
         "results/{study}/validation/{analysis}/resamples/{chunk}.csv",
     log:
@@ -124,17 +106,7 @@ rule nested_cv:
         repeats="results/{study}/features/{analysis}/train_repeats.parquet",
         settings="results/{study}/settings/{analysis}/fit.json",
         script="scripts/nested_cv.py",
-        package=package(
-            "resampling",
-            "fit",
-            "models",
-            "signature",
-            "ranking",
-            "lasso",
-            "cox",
-            "encoding",
-            "icc",
-        ),
+        package=imports("scripts/nested_cv.py"),
     output:
         "results/{study}/validation/{analysis}/nested_cv.csv",
     log:
@@ -164,7 +136,7 @@ rule internal_validation:
             chunk=resample_chunks(wildcards.analysis),
         ),
         script="scripts/internal_validation.py",
-        package=package("resampling"),
+        package=imports("scripts/internal_validation.py"),
     output:
         performance="results/{study}/validation/{analysis}/performance.csv",
         frequencies="results/{study}/signature/{analysis}/selection_frequency.csv",
@@ -196,7 +168,7 @@ rule collect:
             analysis=ANALYSES,
         ),
         script="scripts/collect.py",
-        package=package(),
+        package=imports("scripts/collect.py"),
     output:
         "results/{study}/{floor}/{table}.csv",
     log:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from recur.analysis_set import make_analysis_set, select_features, split_sets
 from recur.cli import reported
-from recur.tables import write_table
+from recur.tables import read_made, write_table
 
 
 def main() -> None:
@@ -25,10 +25,7 @@ def main() -> None:
     parser.add_argument("--heldout-cohort", required=True)
     parser.add_argument("--heldout-features", required=True)
     args = parser.parse_args()
-    text = {"patient_id": str, "centre": str}
-    assigned, clinical, endpoints = (
-        pd.read_csv(path, dtype=text) for path in (args.assigned, args.clinical, args.endpoints)
-    )
+    assigned, clinical, endpoints = map(read_made, (args.assigned, args.clinical, args.endpoints))
     own = f"cohort_{args.analysis}"
     cohort = assigned.set_index("patient_id")[own if own in assigned.columns else "cohort"]
     features, again = None, pd.DataFrame(columns=["patient_id", "reader"])

@@ -8,9 +8,9 @@ import pandas as pd
 
 from recur.analysis_set import read_rows
 from recur.cli import reported
-from recur.cohort import TRAIN
 from recur.signature import signature_scores
 from recur.tables import labelled, read_json, write_table
+from recur.training import TRAIN
 from recur.validation import apply_models
 
 

@@ -19,7 +19,12 @@ def main() -> None:
     cohort = read_cohort(args.study)
     for text in cohort.warnings:
         print(f"WARNING: {text}", file=sys.stderr)
-    write_table(assign_all(args.study, cohort.clinical), args.assigned)
+    assigned = assign_all(args.study, cohort.clinical)
+    for name in assigned.columns[2:]:
+        outside = int((assigned[name] == "").sum())
+        if outside:
+            print(f"WARNING: {outside} patients are in no part of the split {name}", file=sys.stderr)
+    write_table(assigned, args.assigned)
     write_table(cohort.clinical, args.clinical)
     write_table(cohort.endpoints, args.endpoints)
     write_table(cohort.exclusions, args.exclusions)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from recur.cli import reported
 from recur.resampling import nested_performance, resample_performance, selection_frequency
-from recur.tables import labelled, write_table
+from recur.tables import labelled, read_made, write_table
 
 
 def main() -> None:
@@ -20,13 +20,13 @@ def main() -> None:
     parser.add_argument("--output", required=True)
     parser.add_argument("--frequencies", required=True, help="how often each feature was selected")
     args = parser.parse_args()
-    measured = pd.read_csv(args.measured)
-    nested = pd.read_csv(args.nested, dtype={"patient_id": str})
+    measured = read_made(args.measured)
+    nested = read_made(args.nested)
     parts, frequencies = [measured], pd.Series(dtype=float)
     if len(nested):
         parts.append(nested_performance(nested, args.seed).assign(metric="c_harrell"))
     if args.resamples:
-        resamples = pd.concat([pd.read_csv(path) for path in args.resamples])
+        resamples = pd.concat([read_made(path) for path in args.resamples])
         apparent = measured[measured["cohort"] == "train-apparent"]
         parts.append(resample_performance(resamples, apparent).assign(metric="c_harrell"))
         frequencies = selection_frequency(resamples)

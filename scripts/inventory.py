@@ -14,6 +14,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--manifest", type=Path, required=True, help="image manifest (images.csv)")
     parser.add_argument("--root", type=Path, help="folder its paths are relative to; default the manifest's own")
+    parser.add_argument("--phases", nargs="+", required=True)
+    parser.add_argument("--readers", nargs="+", required=True)
     parser.add_argument("--assigned", type=Path, required=True, help="cohort/assigned.csv")
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--batches", type=int, required=True)
@@ -21,6 +23,7 @@ def main() -> None:
     args = parser.parse_args()
     with reported():
         manifest, assigned = read_table(args.manifest), read_table(args.assigned)
+        manifest = manifest[manifest["phase"].isin(args.phases) & manifest["reader"].isin(args.readers)]
         rows = inventory(manifest, args.root or args.manifest.parent, assigned, args.batch, args.batches)
         write_table(rows, args.output)
 

@@ -27,7 +27,12 @@ def main() -> None:
     parser.add_argument("--nomogram", required=True)
     args = parser.parse_args()
     train = read_training(args.cohort, args.features, args.repeats)
-    score = pd.read_parquet(args.scores)["second_stage"].to_numpy() if args.scores else None
+    score = None
+    if args.scores:
+        scores = pd.read_parquet(args.scores)
+        if list(scores["patient_id"]) != list(train.patient_id):
+            raise StudyError(f"{args.scores}: does not list the patients of {args.cohort}")
+        score = scores["second_stage"].to_numpy()
     try:
         models = fit_models(train, score, args.settings)
     except NotEstimable as error:

@@ -6,7 +6,7 @@ import pandas as pd
 
 from recur.cli import reported
 from recur.null import summary
-from recur.tables import write_table
+from recur.tables import read_made, write_table
 
 
 def main() -> None:
@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument("--variants", required=True, help="the same with a column `signal`, all variants")
     parser.add_argument("--summary", required=True)
     args = parser.parse_args()
-    runs = pd.concat([pd.read_csv(path) for path in args.tables], ignore_index=True)
+    runs = pd.concat([read_made(path) for path in args.tables], ignore_index=True)
     write_table(runs.loc[runs["signal"] == "none"].drop(columns="signal"), args.null)
     write_table(runs, args.variants)
     write_table(summary(runs), args.summary)

@@ -6,11 +6,7 @@ import pandas as pd
 
 from recur.analysis_set import explain_absence, flow_table, merge_exclusions
 from recur.cli import reported
-from recur.tables import write_table
-
-
-def read(path: str) -> pd.DataFrame:
-    return pd.read_csv(path, dtype=str, keep_default_na=False)
+from recur.tables import read_made, write_table
 
 
 def main() -> None:
@@ -24,10 +20,11 @@ def main() -> None:
     parser.add_argument("--merged", required=True)
     parser.add_argument("--flow", required=True)
     args = parser.parse_args()
-    text = {"patient_id": str, "centre": str}
-    assigned = pd.read_csv(args.assigned, dtype=text, keep_default_na=False)
-    endpoints = pd.read_csv(args.endpoints, dtype=text)
-    exclusions = merge_exclusions([read(path) for path in args.exclusions], [read(path) for path in args.cases])
+    assigned = read_made(args.assigned)
+    endpoints = read_made(args.endpoints)
+    exclusions = merge_exclusions(map(read_made, args.exclusions), map(read_made, args.cases))
+    known = exclusions["floor"].eq("cohort") | exclusions["patient_id"].isin(assigned["patient_id"])
+    exclusions = exclusions[known]  # a feature table may hold patients of no interest here
     patients = assigned.merge(endpoints, on="patient_id").drop(columns="centre")
     if args.features:
         present = set(pd.read_parquet(args.features, columns=["patient_id"])["patient_id"])

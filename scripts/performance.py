@@ -4,11 +4,9 @@ import argparse
 import json
 from pathlib import Path
 
-import pandas as pd
-
 from recur import validation
 from recur.cli import reported
-from recur.tables import labelled, read_json, write_table
+from recur.tables import labelled, read_json, read_made, write_table
 
 
 def main() -> None:
@@ -20,7 +18,7 @@ def main() -> None:
     parser.add_argument("--validation", type=Path, required=True, help="folder to write to")
     parser.add_argument("--survival", type=Path, required=True, help="folder to write to")
     args = parser.parse_args()
-    risks = pd.read_csv(args.risks, dtype={"patient_id": str})
+    risks = read_made(args.risks)
     models = {path.stem: read_json(path) for path in sorted(args.models.glob("*.json"))}
     tables = {
         args.validation / "heldout_and_apparent.csv": validation.performance(risks, models),

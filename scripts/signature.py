@@ -10,7 +10,7 @@ from recur.analysis_set import read_training
 from recur.cli import reported
 from recur.fit import second_stage_scores
 from recur.signature import build_signature, signature_scores
-from recur.tables import labelled, read_json, write_json, write_table
+from recur.tables import labelled, read_json, read_made, write_json, write_table
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--scores", required=True, help="training scores, in sample and as the second stage sees them")
     args = parser.parse_args()
     train = read_training(args.cohort, args.features, args.repeats)
-    signature, trace = build_signature(train, pd.read_csv(args.icc), args.settings, args.seed)
+    signature, trace = build_signature(train, read_made(args.icc), args.settings, args.seed)
     second = second_stage_scores(train, signature, args.settings, args.seed)
     columns = ["name", "weight", "mean", "sd"]
     trace["weights"] = pd.DataFrame(signature["features"], columns=columns).rename(columns={"name": "feature"})

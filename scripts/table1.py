@@ -7,7 +7,7 @@ import pandas as pd
 
 from recur.cli import reported
 from recur.table1 import make_table1
-from recur.tables import labelled, read_json, write_table
+from recur.tables import labelled, read_json, read_made, write_table
 
 
 def main() -> None:
@@ -18,8 +18,7 @@ def main() -> None:
     parser.add_argument("--labels", type=json.loads, required=True, help="analysis and endpoint, as JSON")
     parser.add_argument("--output", required=True)
     args = parser.parse_args()
-    text = {"patient_id": str, "centre": str, "cohort": str}
-    frame = pd.concat([pd.read_csv(path, dtype=text) for path in (args.train, args.heldout)], ignore_index=True)
+    frame = pd.concat([read_made(path) for path in (args.train, args.heldout)], ignore_index=True)
     table = make_table1(frame, args.clinical["clinical"]["variables"])
     write_table(labelled(table, args.labels), args.output)
 

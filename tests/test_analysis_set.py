@@ -5,7 +5,7 @@ import pytest
 
 from recur.analysis_set import explain_absence, flow_table, import_feature_table, merge_exclusions, select_features
 from recur.encoding import encode, learn_columns
-from recur.tables import StudyError
+from recur.tables import StudyError, read_made, read_table, write_table
 
 
 def test_a_feature_table_keeps_numeric_columns_and_excludes_incomplete_patients(tmp_path):
@@ -67,7 +67,7 @@ class TestEncoding:
         },
         "mvi": {"kind": "binary", "transform": "none", "label": None, "unit": ""},
     }
-    train = pd.DataFrame({"afp": [1.0, 10, 100, None], "grade": ["I", "II", "II", None], "mvi": [0, 1, 1, None]})
+    train = pd.DataFrame({"afp": [1.0, 10, 100, None], "grade": [0, 1, 1, None], "mvi": [0, 1, 1, None]})
 
     def test_missing_cells_get_the_training_median_and_mode(self):
         columns = learn_columns(self.train, ["afp", "grade", "mvi"], self.variables)
@@ -80,3 +80,38 @@ class TestEncoding:
         held = pd.DataFrame({"afp": [None, 1e6]})
         assert encode(held, columns)[0, 0] == pytest.approx(2.302585092994046)
         assert (columns[0]["low"], columns[0]["high"]) == (1.0, 100.0)
+
+    def test_numbers_as_levels_survive_the_files_also_with_missing_cells(self, tmp_path):
+        variables = {"grade": self.variables["grade"] | {"levels": [1, 2, 3]}}
+        columns = learn_columns(pd.DataFrame({"grade": [0.0, 1, 2, 1]}), ["grade"], variables)
+        held = pd.DataFrame({"patient_id": ["a", "b"], "grade": [2.0, None]})
+        write_table(held, tmp_path / "held.csv")
+        assert encode(read_made(tmp_path / "held.csv"), columns).tolist() == [[0, 1], [1, 0]]
+
+
+def test_tables_keep_ids_that_look_like_numbers_or_like_nothing(tmp_path):
+    write_table(pd.DataFrame({"patient_id": ["007", "None", "NULL"], "x": [1.5, None, 2]}), tmp_path / "t.csv")
+    table = read_made(tmp_path / "t.csv")
+    assert list(table["patient_id"]) == ["007", "None", "NULL"]
+    assert table["x"].isna().sum() == 1
+
+
+def test_dates_of_a_spreadsheet_are_read_as_dates(tmp_path):
+    pd.DataFrame({"id": ["p1"], "op": [pd.Timestamp("2020-01-02")]}).to_excel(tmp_path / "t.xlsx", index=False)
+    assert read_table(tmp_path / "t.xlsx").iloc[0].to_dict() == {"id": "p1", "op": "2020-01-02"}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".xlsx", ".parquet"])
+def test_every_table_format_reads_the_same(tmp_path, suffix):
+    table = pd.DataFrame({"id": ["007", "p2"], "x": ["1.50", None]})
+    path = tmp_path / f"t{suffix}"
+    if suffix == ".xlsx":
+        table.to_excel(path, index=False)
+    elif suffix == ".parquet":
+        table.to_parquet(path)
+    else:
+        table.to_csv(path, sep="," if suffix == ".csv" else "\t", index=False)
+    read = read_table(path)
+    assert list(read["id"]) == ["007", "p2"]
+    assert read["x"][0] == "1.50"
+    assert pd.isna(read["x"][1])

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from recur.cohort import assign_cohorts, read_cohort, read_manifest
+from recur.cohort import assign_all, assign_cohorts, read_cohort, read_manifest
 from recur.tables import StudyError
 
 DATES = {"t0": "op", "recurrence": "rec", "death": "dead", "last_contact": "seen", "last_imaging": "scan"}
@@ -94,7 +94,7 @@ def test_on_error_stop_lists_every_problem_with_line_and_patient(tmp_path):
     with pytest.raises(StudyError) as error:
         read_cohort(study(tmp_path, rows, on_error="stop"))
     assert len(error.value.problems) == 2
-    assert "line 3: patient p2: column age, value 'x'" in error.value.problems[0]
+    assert "line 3: patient 'p2': column age, value 'x'" in error.value.problems[0]
 
 
 def test_both_rows_of_a_duplicate_id_go(tmp_path):
@@ -142,3 +142,16 @@ def test_the_manifest_names_line_and_column(tmp_path):
     text = "\n".join(error.value.problems)
     assert "line 2: (top): unknown key 'colour'" in text
     assert "line 2: patient_id: 'a b' does not match" in text
+
+
+def test_a_centre_that_no_patient_has_is_an_error(tmp_path):
+    rows = [ROW | {"id": f"p{i}"} for i in range(3)]
+    chosen = study(tmp_path, rows) | {"split": {"kind": "centre", "train": ["A"], "external": ["Z"]}, "splits": {}}
+    clinical = pd.DataFrame({"patient_id": ["p0", "p1"], "centre": ["A", "B"]})
+    with pytest.raises(StudyError, match="names 'Z', which no patient has"):
+        assign_all(chosen | {"seed": 1}, clinical)
+
+
+def test_treatment_after_the_cutoff_is_a_problem(tmp_path):
+    cohort = read_cohort(study(tmp_path, [ROW, ROW | {"id": "p2", "op": "2016-06-01"}], cutoff="2015-12-31"))
+    assert "is after the cutoff" in cohort.exclusions.iloc[0].reason

@@ -149,6 +149,7 @@ class TestFlags:
             "performance": performance(table, models),
             "rates": survival_tables(table, [24])["rates"],
             "risks": table,
+            "empty_signature": False,
             "lp_range": {name: [-9, 9] for name in models},
         }
         return {number for number, _ in flags(study, "a", tables)}

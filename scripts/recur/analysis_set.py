@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from recur.cohort import TRAIN
-from recur.signature import Training
-from recur.tables import StudyError, read_table
+from recur.tables import PATIENT_ID, StudyError, read_made, read_table
+from recur.training import TRAIN, Training
 
 NOT_VARIABLES = ["patient_id", "centre", "cohort", "time", "event"]
 
@@ -26,6 +26,9 @@ def import_feature_table(path: str | Path, id_column: str, pattern: str) -> tupl
     names = [name for name in names if numbers[name].notna().any()]
     if not names:
         raise StudyError(f"{path}: no numeric column matches features.pattern {pattern!r}")
+    unsafe = [name for name in table[id_column].astype(str) if not PATIENT_ID.fullmatch(name)]
+    if unsafe:
+        raise StudyError(f"{path}: patient id {name!r}: only letters, digits, '.', '_' and '-'" for name in unsafe)
     repeated = table[id_column][table[id_column].duplicated()]
     if len(repeated):
         raise StudyError(f"{path}: patient {patient} stands there twice" for patient in sorted(set(repeated)))
@@ -83,7 +86,7 @@ def split_sets(frame: pd.DataFrame, values: pd.DataFrame) -> dict[str, tuple[pd.
 
 def read_rows(cohort: str | Path, features: str | Path) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
     """Cohort rows, their features (n, p) and the feature names, from the files of one side of the split."""
-    frame = pd.read_csv(cohort, dtype={"patient_id": str, "centre": str, "cohort": str})
+    frame = read_made(cohort)
     values = pd.read_parquet(features)
     if not frame["patient_id"].equals(values["patient_id"].astype(frame["patient_id"].dtype)):
         raise StudyError(f"{cohort} and {features} do not list the same patients")
@@ -117,12 +120,12 @@ def read_training(cohort: str | Path, features: str | Path, repeats: str | Path)
     )
 
 
-def merge_exclusions(tables: list[pd.DataFrame], cases: list[pd.DataFrame]) -> pd.DataFrame:
+def merge_exclusions(tables: Iterable[pd.DataFrame], cases: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """One row a patient (patient_id, floor, reason), the first reason of the uppermost floor.
 
     tables hold those columns; cases are the case tables of the images floor, whose excluded cases are joined.
     """
-    columns = ["patient_id", "floor", "reason"]
+    columns, tables = ["patient_id", "floor", "reason"], list(tables)
     bad = [table[table["status"] == "excluded"].assign(floor="images") for table in cases]
     merged = pd.concat([part[columns] for part in (tables[:1] + bad + tables[1:])], ignore_index=True)
     return merged.drop_duplicates("patient_id").sort_values("patient_id", ignore_index=True)

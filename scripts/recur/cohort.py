@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,17 +13,15 @@ import numpy as np
 import pandas as pd
 
 from recur.endpoints import endpoint_as_recorded, endpoint_from_dates, parse_dates
-from recur.study import schema, schema_problems, split_of
-from recur.tables import StudyError, read_table
-
-PATIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-TRAIN = "train"
+from recur.study import schema, schema_problems, splits_of
+from recur.tables import PATIENT_ID, StudyError, read_table
+from recur.training import TRAIN
 
 
 class Cohort(NamedTuple):
     """Checked input of floor 1; every frame has one row a patient, in the order of the ids."""
 
-    clinical: pd.DataFrame  # patient_id, centre, one column a variable (numbers, or text for categorical ones)
+    clinical: pd.DataFrame  # patient_id, centre, one column a variable, as numbers (levels by their place)
     endpoints: pd.DataFrame  # patient_id, <endpoint>_time (months), <endpoint>_event (0/1)
     exclusions: pd.DataFrame  # patient_id, floor, reason
     warnings: list[str]
@@ -53,7 +50,7 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
         raise StudyError(f"{path}: {text}" for text in wrong_units)
     lines = {row: number + 2 for number, row in enumerate(table.index)}
     if problems and study["on_error"] == "stop":
-        raise StudyError(f"{path}: line {lines[row]}: patient {ids[row]}: {text}" for row, text in problems)
+        raise StudyError(f"{path}: line {lines[row]}: patient {ids[row]!r}: {text}" for row, text in problems)
     bad: dict[str, str] = {}
     for row, text in problems:
         bad.setdefault(str(ids[row]) if pd.notna(ids[row]) else f"(line {lines[row]})", text)
@@ -83,8 +80,7 @@ def check_columns(table: pd.DataFrame, study: dict[str, Any], path: Path) -> Non
     wanted += [(f"clinical.dates.{key}", column) for key, column in dates.items() if key not in ("t0_kind", "cutoff")]
     for name, endpoint in study["endpoints"].items():
         wanted += [(f"endpoints.{name}.{key}", endpoint[key]) for key in ("time", "event") if key in endpoint]
-    splits = {"split": study["split"]} | {f"analyses.{a}.split": split_of(study, a) for a in study["analyses"]}
-    wanted += [(f"{place}.column", split["column"]) for place, split in splits.items() if "column" in split]
+    wanted += [(f"split {name}", split["column"]) for name, split in splits_of(study).items() if "column" in split]
     missing = [f"{path}: no column {column!r} ({place})" for place, column in wanted if column not in table.columns]
     if missing:
         raise StudyError([*missing, f"{path}: its columns are {', '.join(map(str, table.columns))}"])
@@ -109,16 +105,12 @@ def id_problems(ids: pd.Series) -> list[tuple[Any, str]]:
 def read_variables(
     table: pd.DataFrame, variables: dict[str, Any], ids: pd.Series
 ) -> tuple[pd.DataFrame, list[tuple[Any, str]]]:
-    """Declared variables as numbers (binary 0/1, ordinal 0, 1, ...) or text (categorical), and (row, problem) pairs."""
+    """Declared variables as numbers (binary 0/1, ordinal and categorical the place of the level), and problems."""
     values, problems = pd.DataFrame(index=table.index), []
     for name, variable in variables.items():
         column = variable["column"]
         text = table[column]
-        if variable["kind"] == "categorical":
-            known = [str(level) for level in variable["levels"]]
-            values[name] = text.where(text.isin(known)).astype(object)
-            expected = f"one of {', '.join(known)}"
-        elif variable["kind"] == "numeric":
+        if variable["kind"] == "numeric":
             values[name] = pd.to_numeric(text, errors="coerce").astype(float)
             expected = "a number"
         else:
@@ -164,7 +156,7 @@ def unit_problems(values: pd.DataFrame, variables: dict[str, Any]) -> list[str]:
 
 
 def read_endpoints(table: pd.DataFrame, study: dict[str, Any]) -> tuple[pd.DataFrame, list[tuple[Any, str]], list[str]]:
-    """<endpoint>_time and <endpoint>_event columns, (row, problem) pairs, and warnings for the report."""
+    """<endpoint>_time and <endpoint>_event columns, (row, problem) pairs, and warnings."""
     row_of = table.assign(row_=table.index)
     result, problems, warnings = pd.DataFrame(index=table.index), [], []
     dates = study["clinical"].get("dates")
@@ -208,17 +200,26 @@ def assign_cohorts(
 def assign_all(study: dict[str, Any], clinical: pd.DataFrame) -> pd.DataFrame:
     """patient_id, centre, cohort, and cohort_<analysis> for every analysis with a split of its own."""
     assigned = clinical[["patient_id", "centre"]].copy()
-    splits = {"cohort": study["split"]}
-    splits |= {f"cohort_{name}": a["split"] for name, a in study["analyses"].items() if "split" in a}
-    for name, split in splits.items():
+    for name, split in splits_of(study).items():
         column = None
         if split["kind"] == "column":
-            table = read_table(study["clinical"]["table"])
-            column = assigned["patient_id"].map(table.set_index(study["clinical"]["id"])[split["column"]])
+            table = read_table(study["clinical"]["table"]).astype("string").apply(lambda cells: cells.str.strip())
+            table = table.drop_duplicates(study["clinical"]["id"]).set_index(study["clinical"]["id"])
+            column = assigned["patient_id"].map(table[split["column"]])
+        check_names(name, split, column if column is not None else assigned["centre"])
         assigned[name] = assign_cohorts(assigned["patient_id"], assigned["centre"], split, study["seed"], column)
         if not (assigned[name] == TRAIN).any():
             raise StudyError(f"{name}: the split {split} leaves no training patient")
     return assigned
+
+
+def check_names(name: str, split: dict[str, Any], cells: pd.Series) -> None:
+    """Raise StudyError for a centre or cell that a split names and no patient has."""
+    named = [value for key in ("train", "external", "test") for value in split.get(key, [])]
+    absent = sorted(set(named) - set(cells.dropna()))
+    if absent:
+        known = ", ".join(sorted(set(cells.dropna())))
+        raise StudyError(f"{name}: the split names {value!r}, which no patient has, of {known}" for value in absent)
 
 
 def read_manifest(study: dict[str, Any]) -> pd.DataFrame:

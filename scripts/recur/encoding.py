@@ -11,8 +11,9 @@ import pandas as pd
 def learn_columns(clinical: pd.DataFrame, terms: list[str], variables: dict[str, Any]) -> list[dict[str, Any]]:
     """Describe the model columns of clinical terms from training rows.
 
-    Each column is a dict: name, term, label, unit, kind, transform, level (categorical), impute (value for a
-    missing cell: median, or mode), low and high (training range, before the transform). JSON-ready.
+    Each column is a dict: name, term, label, unit, kind, transform, level (of a category: its place among the
+    levels), impute (value for a missing cell: median, or mode), low and high (training range, before the transform).
+    JSON-ready. A numeric or binary term of which training knows nothing gets no column.
     """
     columns = []
     for term in terms:
@@ -21,19 +22,17 @@ def learn_columns(clinical: pd.DataFrame, terms: list[str], variables: dict[str,
         base = {"term": term, "label": label, "unit": variable["unit"], "kind": variable["kind"]}
         base |= {"transform": variable["transform"], "level": None}
         if variable["kind"] == "categorical":
-            levels = [str(level) for level in variable["levels"]]
-            counts = values.value_counts()
-            mode = max(levels, key=lambda level: (counts.get(level, 0), -levels.index(level)))
-            for level in levels[1:]:
-                extra = {"name": f"{term}:{level}", "level": level, "impute": mode, "low": 0.0, "high": 1.0}
+            known = values.dropna().astype(float)
+            mode = float(known.mode().min()) if len(known) else 0.0
+            for code, level in enumerate(variable["levels"][1:], 1):
+                extra = {"name": f"{term}:{level}", "level": code, "impute": mode, "low": 0.0, "high": 1.0}
                 columns.append(base | extra | {"label": f"{label}: {level}"})
             continue
         known = values.dropna().astype(float)
-        if variable["kind"] == "numeric":
-            impute = float(known.median()) if len(known) else 0.0
-        else:
-            impute = float(known.mode().min()) if len(known) else 0.0
-        low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
+        if not len(known):
+            continue  # nothing is known of it in training
+        impute = float(known.median() if variable["kind"] == "numeric" else known.mode().min())
+        low, high = float(known.min()), float(known.max())
         columns.append(base | {"name": term, "impute": impute, "low": low, "high": high})
     return columns
 
@@ -43,9 +42,9 @@ def encode(clinical: pd.DataFrame, columns: list[dict[str, Any]]) -> np.ndarray:
     design = np.empty((len(clinical), len(columns)))
     for j, column in enumerate(columns):
         values = clinical[column["term"]]
+        filled = values.astype(float).fillna(column["impute"]).to_numpy()
         if column["level"] is not None:
-            design[:, j] = values.fillna(column["impute"]).astype(str).eq(column["level"])
+            design[:, j] = filled == column["level"]
         else:
-            filled = values.astype(float).fillna(column["impute"]).to_numpy()
             design[:, j] = np.log(filled) if column["transform"] == "ln" else filled
     return design

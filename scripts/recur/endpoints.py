@@ -36,6 +36,8 @@ def parse_dates(
             if pd.isna(table.at[row, dates["t0"]]):
                 problems.append((patient, f"{dates['t0']}: missing"))
             continue
+        if dates.get("cutoff") and t0 > pd.Timestamp(dates["cutoff"]):
+            problems.append((patient, f"{dates['t0']}: {t0:%Y-%m-%d} is after the cutoff {dates['cutoff']}"))
         for name in ("recurrence", "death", "last_contact", "last_imaging"):
             value = parsed.at[row, name]
             if pd.notna(value) and value < t0:

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from recur.models import fit_models, linear_predictor
-from recur.signature import Training, build_signature, out_of_fold_scores, signature_scores, stability
+from recur.signature import build_signature, out_of_fold_scores, signature_scores, stability
+from recur.training import Training
 
 
 class Frozen(NamedTuple):
@@ -35,9 +36,10 @@ def fit(train: Training, settings: dict[str, Any], seed: int) -> Frozen:
 def second_stage_scores(train: Training, signature: dict[str, Any], settings: dict[str, Any], seed: int) -> np.ndarray:
     """The signature scores (n,) that the second-stage Cox models are fitted on.
 
-    Out of fold by default; in sample (as published, flag 41) inflates the signature's coefficient.
+    All zero for an empty signature, so that the models fall back to the clinical terms. Out of fold by default; in
+    sample (as published, flag 41) inflates the signature's coefficient.
     """
-    if settings["second_stage"]["scores"] == "in_sample":
+    if not signature["features"] or settings["second_stage"]["scores"] == "in_sample":
         return signature_scores(signature, train.features, train.names)
     return out_of_fold_scores(train, settings, seed)
 

@@ -11,7 +11,7 @@ from recur.study import split_of, uses_features
 
 def flags(study: dict[str, Any], analysis: str, tables: dict[str, pd.DataFrame]) -> list[tuple[int, str]]:
     """(number, text) of each flag that fires. tables: performance, rates and risks of the analysis, and
-    lp_range (training range of the linear predictor by model).
+    lp_range (training range of the linear predictor by model) and empty_signature.
 
     The first of the forty guards; the leakage guards (1 to 4, 30, 32) are not flags but hold by construction.
     """
@@ -42,6 +42,8 @@ def flags(study: dict[str, Any], analysis: str, tables: dict[str, pd.DataFrame])
         if share > 0.1:
             text = f"{100 * share:.0f} % of {cohort} lie outside the training range of the linear predictor"
             found.append((22, f"{text}: features or case mix differ between centres, and risks are extrapolated."))
+    if tables["empty_signature"]:
+        found.append((8, "The signature is empty: no feature was kept, and the models hold clinical terms only."))
     small = tables["rates"][(tables["rates"]["n_risk"] < 10) & (tables["rates"]["model"] != "all")]
     if len(small):
         found.append((40, f"{len(small)} survival rates of risk groups rest on fewer than 10 patients at risk."))

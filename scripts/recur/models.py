@@ -11,7 +11,7 @@ from scipy.stats import norm
 from recur.cox import NotEstimable, backward_aic, baseline_survival, fit_cox, survival_at, univariable_cox
 from recur.cutpoint import best_cutpoint
 from recur.encoding import encode, learn_columns
-from recur.signature import Training
+from recur.training import Training
 
 SIGNATURE_COLUMN = {
     "name": "signature",

@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 
 from recur.analysis_set import make_analysis_set
-from recur.cohort import TRAIN, assign_all, read_cohort
+from recur.cohort import assign_all, read_cohort
 from recur.demo.tables import redraw
 from recur.fit import fit, predict
 from recur.ranking import comparable_pairs, doubled_ranks, somers_d
 from recur.resampling import concordance
-from recur.signature import Training, build_signature, signature_scores, usable_columns
+from recur.signature import build_signature, signature_scores, usable_columns
 from recur.tables import write_table
+from recur.training import TRAIN, Training
 
 LEAKY_FEATURES = 20
 

@@ -62,7 +62,7 @@ def mrmr(
     by_name = np.argsort(np.argsort(names))
     relevance = mutual_information(somers_d(features, time, event))
     with np.errstate(invalid="ignore"):
-        redundancy = mutual_information(np.nan_to_num(np.corrcoef(features, rowvar=False)))
+        redundancy = mutual_information(np.nan_to_num(np.atleast_2d(np.corrcoef(features, rowvar=False))))
     chosen: list[tuple[int, float]] = []
     free, summed = np.ones(len(names), bool), np.zeros(len(names))
     for step in range(min(keep, len(names))):

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from recur.study import split_of
-from recur.tables import read_json
+from recur.tables import read_json, read_made
 
 VALIDATION = {
     "none": "internal only (cross-validation)",
@@ -23,16 +23,18 @@ VALIDATION = {
 def read(results: Path, name: str) -> pd.DataFrame:
     """A table of the study, empty when the study has none of it."""
     path = results / name
-    return pd.read_csv(path, keep_default_na=True) if path.exists() else pd.DataFrame()
+    return read_made(path) if path.exists() else pd.DataFrame()
 
 
 def guard_tables(results: Path, analysis: str) -> dict[str, Any]:
     """What recur.guards looks at."""
+    signature = results / "signature" / analysis / "signature.json"
     frozen = sorted((results / "models" / analysis / "frozen").glob("*.json"))
     return {
         "performance": read(results, f"validation/{analysis}/performance.csv"),
         "rates": read(results, f"survival/{analysis}/rates.csv"),
         "risks": read(results, f"validation/{analysis}/risks.csv"),
+        "empty_signature": signature.exists() and not read_json(signature)["features"],
         "lp_range": {path.stem: read_json(path)["lp_range"] for path in frozen},
     }
 
@@ -88,7 +90,7 @@ def summary_box(study: dict[str, Any], analysis: str, performance: pd.DataFrame,
     return f'<div class="box"><table>{cells}</table><ul class="flags">{fired}</ul></div>'
 
 
-def methods(study: dict[str, Any], analysis: str) -> str:
+def methods(study: dict[str, Any], analysis: str, icc: pd.DataFrame) -> str:
     """The methods in one paragraph, with the parameters of this run."""
     chosen = study["analyses"][analysis]
     text = []
@@ -104,14 +106,15 @@ def methods(study: dict[str, Any], analysis: str) -> str:
     validation = chosen["internal_validation"]
     if "images" in study or "features" in study:
         text.append(
-            f"Stability filter: {stability['rule']} of ICC(2,1) at least {stability['threshold']:g} "
-            "on training patients. "
+            f"Stability filter: {stability_text(stability, icc)}. "
             f"Redundancy limit: {chosen['redundancy']['spearman'] or 'none'}. Ranking: {ranking['kind']}. "
             f"Signature: elastic-net Cox model, L1 share {chosen['signature']['l1_ratio']:g}, "
             f"{chosen['signature']['folds']}-fold cross-validated deviance, "
             f"lambda {chosen['signature']['lambda_rule']}. "
             f"The second stage sees {stage['scores'].replace('_', ' ')} scores."
         )
+    if "dates" in study["clinical"]:
+        text.append(f"Time counts from the date of {study['clinical']['dates']['t0_kind']}.")
     text.append(
         f"Cox models with Efron ties; selection: {stage['selection']}; "
         f"univariable screen: {stage['screen_p'] or 'none'}. "
@@ -120,6 +123,15 @@ def methods(study: dict[str, Any], analysis: str) -> str:
         f"Seed {study['seed']}."
     )
     return f"<p>{html.escape(' '.join(text))}</p>"
+
+
+def stability_text(rule: dict[str, Any], icc: pd.DataFrame) -> str:
+    """What the stability filter did."""
+    if icc.empty:
+        return f"off (no second reading of at least {rule['min_patients']} training patients)"
+    kept = f"{icc['stable'].astype(bool).sum()} of {len(icc)} features kept"
+    measure = "lower 95 % limit" if rule["rule"] == "lower95" else "point estimate"
+    return f"{measure} of ICC(2,1) >= {rule['threshold']:g} on {icc['n'].iloc[0]} training patients read twice; {kept}"
 
 
 def performance_table(performance: pd.DataFrame) -> pd.DataFrame:

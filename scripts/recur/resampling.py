@@ -12,7 +12,9 @@ from recur.cox import NotEstimable
 from recur.fit import fit, predict
 from recur.lasso import grouped_folds
 from recur.ranking import comparable_pairs
-from recur.signature import Training, stability
+from recur.signature import decided, stability
+from recur.tables import StudyError
+from recur.training import Training
 
 INTERVAL_DRAWS = 2000
 NESTED_COLUMNS = ["repeat", "fold", "model", "patient_id", "lp", "time", "event"]
@@ -43,12 +45,13 @@ def resample_settings(train: Training, settings: dict[str, Any]) -> dict[str, An
 
     Patients drawn twice make confidence limits of an ICC too narrow, so a `lower95` rule becomes a `point` rule.
     """
+    settings = decided(train, settings)
     rule = settings["stability"]
     if rule["rule"] != "lower95":
         return settings
     icc = stability(train, rule)
     kept = icc.loc[icc["stable"].astype(bool), "icc"]
-    threshold = float(kept.min()) if len(kept) else rule["threshold"]
+    threshold = float(kept.min()) if len(kept) else 2.0  # no ICC exceeds 1: nothing passes, as in the full data
     return settings | {"stability": rule | {"rule": "point", "threshold": threshold}}
 
 
@@ -85,6 +88,7 @@ def nested_predictions(train: Training, settings: dict[str, Any], seed: int, rep
 
     A fold whose fit is not estimable is left out, with a line on stderr.
     """
+    settings = decided(train, settings)
     fold = grouped_folds(train.patient_id, train.event, folds, np.random.default_rng([seed, 4, repeat]))
     parts = []
     for number in range(folds):
@@ -139,11 +143,14 @@ def nested_performance(nested: pd.DataFrame, seed: int) -> pd.DataFrame:
 def resample_performance(resamples: pd.DataFrame, apparent: pd.DataFrame) -> pd.DataFrame:
     """Out-of-bag and optimism-corrected C per model.
 
-    The interval of the corrected C is the apparent one shifted by the optimism (Noma 2021). With more features than
+    The interval of the corrected C holds the centiles of the resamples' apparent C, shifted by the optimism (Noma
+    2021). With more features than
     patients Harrell's correction under-corrects: nested cross-validation and out-of-bag are the headline.
     """
     rows = []
     done = resamples[resamples["failed"].fillna("") == ""]
+    if done.empty:
+        raise StudyError(f"no resample could be fitted: {resamples['failed'].iloc[0]}")
     for model, part in done.groupby("model", sort=False):
         own = apparent[(apparent["model"] == model) & (apparent["metric"] == "c_harrell")].iloc[0]
         optimism = (part["c_resample"] - part["c_all"]).mean()
@@ -158,7 +165,7 @@ def resample_performance(resamples: pd.DataFrame, apparent: pd.DataFrame) -> pd.
         rows.append(
             base
             | {"cohort": "train-optimism_corrected", "estimate": own["estimate"] - optimism}
-            | {"lower": own["lower"] - optimism, "upper": own["upper"] - optimism}
+            | dict(zip(("lower", "upper"), part["c_resample"].quantile([0.025, 0.975]) - optimism, strict=True))
             | {"method": f"apparent less optimism {optimism:.4f}, {note}; too small a correction if p >> n"}
         )
     return pd.DataFrame(rows)
@@ -166,6 +173,8 @@ def resample_performance(resamples: pd.DataFrame, apparent: pd.DataFrame) -> pd.
 
 def selection_frequency(resamples: pd.DataFrame) -> pd.Series:
     """Share of resamples whose signature holds each feature."""
+    if "features" not in resamples:
+        return pd.Series(dtype=float)
     signatures = resamples.loc[resamples["model"] == "signature", "features"].fillna("").astype(str)
     counts = signatures.str.split(";").explode()
     return counts[counts != ""].value_counts() / max(len(signatures), 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,32 +10,7 @@ import pandas as pd
 from recur.icc import icc_2_1
 from recur.lasso import PATH_TOLERANCE, choose_lambda, cox_path, cross_validate, grouped_folds, lambda_grid
 from recur.ranking import doubled_ranks, forest_importance, mrmr, somers_d, without_redundant
-
-
-class Training(NamedTuple):
-    """Training rows, the only thing a fit may see. Row i of every array is one patient (or one draw of a resample)."""
-
-    patient_id: np.ndarray  # (n,) original ids, repeated in resamples: folds keep a patient together
-    time: np.ndarray  # (n,) months
-    event: np.ndarray  # (n,) 0/1
-    clinical: pd.DataFrame  # (n, ...) declared variables
-    features: np.ndarray  # (n, p); p = 0 for clinical models
-    repeats: np.ndarray  # (n, readers - 1, p) further readings, NaN where a patient was read once
-    names: list[str]  # p feature names
-
-    def rows(self, index: np.ndarray) -> Training:
-        """The training set of the given rows (repeats allowed); further readings follow their patients."""
-        clinical = self.clinical.iloc[index].reset_index(drop=True)
-        arrays = [array[index] for array in (self.patient_id, self.time, self.event)]
-        return Training(*arrays, clinical, self.features[index], self.repeats[index], self.names)
-
-    @property
-    def read_twice(self) -> np.ndarray:
-        """(n,) whether all readings of the row exist."""
-        if not self.repeats.size:
-            return np.zeros(len(self.time), bool)
-        return np.isfinite(self.repeats[:, :, 0]).all(axis=1)
-
+from recur.training import Training
 
 ICC_COLUMNS = ["feature", "n", "icc", "lower", "upper", "stable"]
 RANKING_COLUMNS = ["feature", "mrmr_rank", "mrmr_score", "forest_rank", "forest_importance", "selected"]
@@ -51,6 +26,14 @@ def stability(train: Training, settings: dict[str, Any]) -> pd.DataFrame:
     value = table["icc"] if rule == "point" else table["lower"]
     table = table.assign(feature=train.names, n=int(twice.sum()), stable=(value >= settings["threshold"]).to_numpy())
     return table[ICC_COLUMNS]
+
+
+def decided(train: Training, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings with the stability filter on or off for good: folds and resamples must do as the whole data does."""
+    rule = settings["stability"]
+    if rule["rule"] != "none" and train.read_twice.sum() >= rule["min_patients"]:
+        return settings | {"stability": rule | {"min_patients": 3}}
+    return settings | {"stability": rule | {"rule": "none"}}
 
 
 def usable_columns(train: Training, icc: pd.DataFrame) -> np.ndarray:
@@ -172,7 +155,7 @@ def signature_scores(signature: dict[str, Any], features: np.ndarray, names: lis
 
 def out_of_fold_scores(train: Training, settings: dict[str, Any], seed: int) -> np.ndarray:
     """Score (n,) of every training row by a signature built without its patient (stability, ranking and all)."""
-    rng = np.random.default_rng([seed, 2])
+    settings, rng = decided(train, settings), np.random.default_rng([seed, 2])
     fold = grouped_folds(train.patient_id, train.event, settings["second_stage"]["folds"], rng)
     score = np.zeros(len(train.time))
     for number in np.unique(fold):

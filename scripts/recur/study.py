@@ -150,6 +150,8 @@ def contradictions(study: dict[str, Any]) -> list[str]:
         found += [
             f"{place}: kind {split['kind']!r} needs {key!r}" for key in SPLIT_NEEDS[split["kind"]] if key not in split
         ]
+        both = set(split.get("train", [])) & {*split.get("external", []), *split.get("test", [])}
+        found += [f"{place}: {name!r} is named as training and as held out" for name in sorted(both)]
         if split["kind"] == "centre" and not clinical["centre"]:
             found.append(f"{place}: a split by centre needs clinical.centre")
     phases = study.get("images", {}).get("phases")
@@ -163,6 +165,10 @@ def contradictions(study: dict[str, Any]) -> list[str]:
         for phase in analysis.get("phases", []):
             if phases and phase not in phases:
                 found.append(f"analyses.{name}.phases: {phase!r} is not among images.phases ({', '.join(phases)})")
+    if "null_study" in study and not study["synthetic"]:
+        found.append("null_study: outcomes are redrawn for synthetic studies only")
+    if "demo" in study and "images" not in study:
+        found.append("demo: needs images.manifest, where the generated cohort goes")
     if "images" in study and "features" in study:
         found.append("images and features: give one of the two, not both")
     return found
@@ -198,6 +204,12 @@ PATHS = [
 def split_of(study: dict[str, Any], analysis: str) -> dict[str, Any]:
     """The split an analysis uses: its own, or the study's."""
     return study["analyses"][analysis].get("split", study["split"])
+
+
+def splits_of(study: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Column of cohort/assigned.csv -> split: the study's own, and that of every analysis with another."""
+    own = study.get("splits") or {name: a["split"] for name, a in study.get("analyses", {}).items() if "split" in a}
+    return {"cohort": study["split"]} | {f"cohort_{name}": split for name, split in own.items()}
 
 
 def uses_features(study: dict[str, Any], analysis: str) -> bool:
@@ -239,7 +251,9 @@ def write_settings(
     of each analysis (no name: all).
     """
     folder = Path(folder)
-    write_changed(folder.parent / "study.resolved.yaml", yaml.safe_dump(study, sort_keys=True, allow_unicode=True))
+    study = study | {"splits": {name: a["split"] for name, a in study["analyses"].items() if "split" in a}}
+    resolved = {key: value for key, value in study.items() if key != "splits"}
+    write_changed(folder.parent / "study.resolved.yaml", yaml.safe_dump(resolved, sort_keys=True, allow_unicode=True))
     for name, keys in sections.items():
         write_changed(folder / f"{name}.json", as_json({key: study[key] for key in keys if key in study}))
     for analysis in study["analyses"]:

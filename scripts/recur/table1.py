@@ -26,11 +26,8 @@ def make_table1(frame: pd.DataFrame, variables: dict[str, Any]) -> pd.DataFrame:
             shown[label + unit] = values.astype(float)
             continuous.append(label + unit)
             continue
-        if variable["kind"] != "categorical":
-            levels = (
-                [variable["negative"], variable["positive"]] if variable["kind"] == "binary" else variable["levels"]
-            )
-            values = values.map(lambda code, levels=levels: None if pd.isna(code) else str(levels[int(code)]))
+        levels = [variable["negative"], variable["positive"]] if variable["kind"] == "binary" else variable["levels"]
+        values = values.map(lambda code, levels=levels: None if pd.isna(code) else str(levels[int(code)]))
         shown[label] = values
         categorical.append(label)
     shown["Event"] = frame["event"].map({0: "no", 1: "yes"})

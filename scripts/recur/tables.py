@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 SIGNIFICANT_DIGITS = 10
+PATIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class StudyError(Exception):
@@ -35,7 +37,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
         if kind == ".parquet":
             return pd.read_parquet(path)
         if kind == ".xlsx":
-            return pd.read_excel(path, **text)
+            # a date cell arrives as a date at midnight
+            return pd.read_excel(path, **text).replace(r"^(\d{4}-\d{2}-\d{2}) 00:00:00$", r"\1", regex=True)
         if kind in (".csv", ".tsv", ".txt"):
             return pd.read_csv(path, sep="," if kind == ".csv" else "\t", encoding="utf-8-sig", **text)
     except FileNotFoundError:
@@ -43,6 +46,12 @@ def read_table(path: str | Path) -> pd.DataFrame:
     except Exception as error:
         raise StudyError(f"{path}: cannot be read as a table ({type(error).__name__}: {error})") from error
     raise StudyError(f"{path}: unknown table format {kind!r}; use .csv, .tsv, .xlsx or .parquet")
+
+
+def read_made(path: str | Path) -> pd.DataFrame:
+    """Read a CSV that the workflow wrote: ids and names stay text, only an empty cell is missing."""
+    text = dict.fromkeys(("patient_id", "centre", "cohort", "reader", "floor", "reason"), str)
+    return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:

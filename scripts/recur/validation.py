@@ -16,6 +16,7 @@ from recur.net_benefit import net_benefit
 from recur.prediction_error import brier_at, brier_null, ibs, ipa
 from recur.signature import signature_scores
 from recur.survival import kaplan_meier, logrank, survival_rates
+from recur.training import TRAIN
 
 CURVE_STEP_MONTHS = 3
 THRESHOLDS = np.arange(0.02, 0.82, 0.02)
@@ -185,7 +186,7 @@ def net_benefit_table(risks: pd.DataFrame, models: dict[str, dict[str, Any]]) ->
 
 
 def comparisons(risks: pd.DataFrame) -> pd.DataFrame:
-    """Paired two-sided differences of Harrell's C between models on the same patients (held-out cohorts first)."""
+    """Paired two-sided differences of Harrell's C between models on the same patients; no p-value on training rows."""
     rows = []
     for cohort, part in risks.groupby("cohort", sort=False):
         lp = part.pivot(index="patient_id", columns="model", values="lp")
@@ -195,6 +196,8 @@ def comparisons(risks: pd.DataFrame) -> pd.DataFrame:
             if a in lp and b in lp:
                 value = c_difference(time, event, lp[a].to_numpy(), lp[b].to_numpy())
                 estimates = [value.get(key, np.nan) for key in ("estimate", "lower", "upper", "p")]
+                if cohort == TRAIN:
+                    estimates[-1] = np.nan  # no test on the rows that were fitted
                 method = "infinitesimal jackknife, paired, two-sided"
                 rows.append((apparent(cohort), a, b, "c_harrell", np.nan, *estimates, method))
     columns = [

@@ -40,7 +40,6 @@ DEATH_RATE_PER_MONTH = 0.0030
 DEATH_RATE_AFTER_RECURRENCE = 1 / 36
 LOSS_RATE_PER_MONTH = 0.0022
 
-GRADES = np.array(["I", "II", "III", "IV"], dtype=object)
 MISSING = {
     "afp_ng_ml": 0.01,
     "platelets_10e9_l": 0.01,

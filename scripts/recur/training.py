@@ -1,0 +1,35 @@
+"""The training rows: the one thing a fit may see."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+TRAIN = "train"
+
+
+class Training(NamedTuple):
+    """Training rows, the only thing a fit may see. Row i of every array is one patient (or one draw of a resample)."""
+
+    patient_id: np.ndarray  # (n,) original ids, repeated in resamples: folds keep a patient together
+    time: np.ndarray  # (n,) months
+    event: np.ndarray  # (n,) 0/1
+    clinical: pd.DataFrame  # (n, ...) declared variables
+    features: np.ndarray  # (n, p); p = 0 for clinical models
+    repeats: np.ndarray  # (n, readers - 1, p) further readings, NaN where a patient was read once
+    names: list[str]  # p feature names
+
+    def rows(self, index: np.ndarray) -> Training:
+        """The training set of the given rows (repeats allowed); further readings follow their patients."""
+        clinical = self.clinical.iloc[index].reset_index(drop=True)
+        arrays = [array[index] for array in (self.patient_id, self.time, self.event)]
+        return Training(*arrays, clinical, self.features[index], self.repeats[index], self.names)
+
+    @property
+    def read_twice(self) -> np.ndarray:
+        """(n,) whether all readings of the row exist."""
+        if not self.repeats.size:
+            return np.zeros(len(self.time), bool)
+        return np.isfinite(self.repeats[:, :, 0]).all(axis=1)
