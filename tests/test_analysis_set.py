@@ -3,7 +3,14 @@
 import pandas as pd
 import pytest
 
-from recur.analysis_set import explain_absence, flow_table, import_feature_table, merge_exclusions, select_features
+from recur.analysis_set import (
+    cause,
+    explain_absence,
+    flow_table,
+    import_feature_table,
+    merge_exclusions,
+    select_features,
+)
 from recur.encoding import encode, learn_columns
 from recur.tables import StudyError, read_made, read_table, write_table
 
@@ -53,6 +60,19 @@ def test_the_flow_adds_up():
     assert list(flow["n"]) == [6, 5, 3, 1, 2]
     assert list(flow["excluded"]) == [0, 1, 2, 0, 0]
     assert flow["reason"][2] == "y (n = 2)"
+
+
+@pytest.mark.parametrize(
+    ("reason", "shown"),
+    [
+        ("AP reader1: mask x.nii.gz: no such file; correct the path", "no such file"),
+        ("PVP reader2: mask x: on another grid than the image: mask size 4x4x3", "on another grid than the image"),
+        ("recurrence_date: 2015-04-21 is before surgery_date 2015-05-31", "recurrence_date: is before surgery_date"),
+        ("the same patient id on several rows", "the same patient id on several rows"),
+    ],
+)  # fmt: skip
+def test_the_flow_counts_causes_without_particulars(reason, shown):
+    assert cause(reason) == shown
 
 
 class TestEncoding:

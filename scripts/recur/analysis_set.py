@@ -12,6 +12,11 @@ import pandas as pd
 from recur.tables import PATIENT_ID, StudyError, read_made, read_table
 from recur.training import TRAIN, Training
 
+CHECKED = {
+    "cohort": "with sound clinical data",
+    "images": "with sound images and masks",
+    "features": "with all features",
+}
 NOT_VARIABLES = ["patient_id", "centre", "cohort", "time", "event"]
 
 
@@ -139,6 +144,14 @@ def explain_absence(exclusions: pd.DataFrame, patients: pd.DataFrame, present: s
     return pd.concat([exclusions, absent]).sort_values("patient_id", ignore_index=True)
 
 
+def cause(reason: str) -> str:
+    """A reason without the patient's own particulars, so that equal causes are counted together."""
+    text = re.sub(r"^\w+ \w+: (?:mask|image|liver mask) [^:]*: ", "", reason)
+    text = re.sub(r"\b\d{4}-\d{2}-\d{2}\b ?", "", text.split(";")[0])
+    head, _, detail = text.partition(": ")
+    return re.sub(r"\s+", " ", head if re.search(r"\d", detail) else text).strip()
+
+
 def flow_table(total: int, exclusions: pd.DataFrame, patients: pd.DataFrame) -> pd.DataFrame:
     """Patient flow: order, step, n, excluded, reason; one row a reason, then one a cohort."""
     rows = [("patients in the clinical table", total, 0, "")]
@@ -148,9 +161,9 @@ def flow_table(total: int, exclusions: pd.DataFrame, patients: pd.DataFrame) -> 
         if part.empty:
             continue
         left -= part["patient_id"].nunique()
-        reasons = part["reason"].str.replace(r"^column .*?: ", "", regex=True).value_counts(sort=True)
+        reasons = part["reason"].map(cause).value_counts(sort=True)
         text = "; ".join(f"{reason} (n = {n})" for reason, n in sorted(reasons.items(), key=lambda x: (-x[1], x[0])))
-        rows.append((f"after the {floor} floor", left, part["patient_id"].nunique(), text))
+        rows.append((CHECKED[floor], left, part["patient_id"].nunique(), text))
     rows += [(cohort, int(n), 0, "") for cohort, n in patients["cohort"].value_counts().sort_index().items() if cohort]
     table = pd.DataFrame(rows, columns=["step", "n", "excluded", "reason"])
     table.insert(0, "order", range(1, len(table) + 1))

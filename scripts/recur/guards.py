@@ -41,7 +41,7 @@ def flags(study: dict[str, Any], analysis: str, tables: dict[str, pd.DataFrame])
     for cohort, share in outside.items():
         if share > 0.1:
             text = f"{100 * share:.0f} % of {cohort} lie outside the training range of the linear predictor"
-            found.append((22, f"{text}: features or case mix differ between centres, and risks are extrapolated."))
+            found.append((22, f"{text}: risks are extrapolated there (features or case mix differ, or wild values)."))
     if tables["empty_signature"]:
         found.append((8, "The signature is empty: no feature was kept, and the models hold clinical terms only."))
     small = tables["rates"][(tables["rates"]["n_risk"] < 10) & (tables["rates"]["model"] != "all")]

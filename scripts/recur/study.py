@@ -253,7 +253,7 @@ def write_settings(
     folder = Path(folder)
     study = study | {"splits": {name: a["split"] for name, a in study["analyses"].items() if "split" in a}}
     resolved = {key: value for key, value in study.items() if key != "splits"}
-    write_changed(folder.parent / "study.resolved.yaml", yaml.safe_dump(resolved, sort_keys=True, allow_unicode=True))
+    write_changed(folder.parent / "study.resolved.yaml", yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True))
     for name, keys in sections.items():
         write_changed(folder / f"{name}.json", as_json({key: study[key] for key in keys if key in study}))
     for analysis in study["analyses"]:
