@@ -39,7 +39,7 @@ ANALYSES = list(STUDY["analyses"])
 BATCHES = range(STUDY["batches"])
 IMAGES = STUDY.get("images")
 READERS = IMAGES["readers"] if IMAGES else ["reader1"] + ["reader2"] * bool(STUDY.get("features"))
-RESAMPLE_CHUNK = 25  # resamples a job; fixed, so that cores and restarts change nothing
+RESAMPLE_CHUNK = 50  # resamples a job; fixed, so that cores and restarts change nothing
 
 
 wildcard_constraints:

@@ -8,7 +8,7 @@ import numpy as np
 from sksurv.linear_model import CoxnetSurvivalAnalysis
 from sksurv.util import Surv
 
-FOLD_TOLERANCE = 1e-6  # folds only choose lambda; the final path is fitted to PATH_TOLERANCE
+FOLD_TOLERANCE = 1e-5  # folds only choose lambda; the final path is fitted to PATH_TOLERANCE
 PATH_TOLERANCE = 1e-7
 
 
