@@ -47,7 +47,7 @@ if NULL:
             mem_mb=lambda wildcards, attempt: 2000 * attempt,
             runtime=lambda wildcards, attempt: 60 * attempt,
         params:
-            seeds=lambda wildcards: range(NULL_RUNS[wildcards.signal])[
+            seeds=lambda wildcards: list(range(NULL_RUNS[wildcards.signal]))[
                 int(wildcards.chunk) * NULL_CHUNK : (int(wildcards.chunk) + 1) * NULL_CHUNK
             ],
         shell:
