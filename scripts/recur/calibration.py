@@ -1,8 +1,9 @@
 """Calibration of predicted risks at a horizon, in the cohort at hand: slope, observed / expected, curve, groups.
 
 `risk` (n,) is the predicted probability of the event by the horizon. Curve after Austin, Harrell & van Klaveren (Stat
-Med 2020); the rest after McLernon et al. (Ann Intern Med 2023). Written by hand because lifelines fits the curve with
-its own spline and knots and gives no interval. Checked against R.
+Med 2020), with a competing event by the Fine-Gray model (Austin et al., Stat Med 2022); the rest after McLernon et al.
+(Ann Intern Med 2023). Written by hand because lifelines fits the curve with its own spline and knots and gives no
+interval. Checked against R. `competing` (n,) marks the competing event, None where there is none.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.stats import norm
 
+from recur.competing import fit_fine_gray, incidence_rates, predict_fine_gray
 from recur.cox import NotEstimable, fit_cox, predicted_survival
 from recur.discrimination import blank, no_horizon
+from recur.prediction_error import null_risk
 from recur.survival import Z95, outcome, survival_band, survival_rates
 
 # Harrell, Regression Modeling Strategies, table 2.3
@@ -37,8 +40,23 @@ def calibration_slope(time: ArrayLike, event: ArrayLike, lp: ArrayLike) -> dict:
     return result | {"p": p, "reason": ""}
 
 
-def observed_expected(time: ArrayLike, event: ArrayLike, risk: ArrayLike, horizon: float) -> dict:
-    """Observed (1 - Kaplan-Meier) over mean predicted risk at `horizon`; 1 is ideal.
+def competing_slope(time: ArrayLike, event: ArrayLike, competing: ArrayLike, risk: ArrayLike) -> dict:
+    """Coefficient of log(-log(1 - risk)) in a Fine-Gray model of this cohort; 1 is ideal. As calibration_slope."""
+    time, event, risk = outcome(time, event, risk)
+    x = _cloglog(risk)
+    try:
+        fitted = fit_fine_gray(x, time, event, competing)
+    except NotEstimable as reason:
+        return blank(str(reason)) | {"p": np.nan}
+    slope, se = float(fitted["coef"][0]), float(fitted["se"][0])
+    result = {"estimate": slope, "se": se, "lower": slope - Z95 * se, "upper": slope + Z95 * se}
+    return result | {"p": float(2 * norm.sf(abs(slope - 1) / se)), "reason": ""}
+
+
+def observed_expected(
+    time: ArrayLike, event: ArrayLike, risk: ArrayLike, horizon: float, competing: ArrayLike | None = None
+) -> dict:
+    """Observed (1 - Kaplan-Meier, or Aalen-Johansen incidence) over mean predicted risk at `horizon`; 1 is ideal.
 
     dict(estimate, se of its log, lower, upper, observed, expected, events, reason); interval exp(log OE +/- 1.96 /
     sqrt(events by the horizon)).
@@ -50,7 +68,7 @@ def observed_expected(time: ArrayLike, event: ArrayLike, risk: ArrayLike, horizo
         reason = "the mean predicted risk is 0"
     if reason:
         return blank(reason) | extra
-    extra["observed"] = 1 - float(survival_rates(time, event, [horizon])["survival"][0])
+    extra["observed"] = null_risk(time, event, horizon, competing)
     ratio, se = extra["observed"] / extra["expected"], 1 / np.sqrt(extra["events"])
     limits = {"lower": float(ratio * np.exp(-Z95 * se)), "upper": float(ratio * np.exp(Z95 * se))}
     return {"estimate": float(ratio), "se": float(se)} | limits | extra | {"reason": ""}
@@ -77,11 +95,12 @@ def calibration_curve(
     horizon: float,
     knots: int = 3,
     grid: ArrayLike | None = None,
+    competing: ArrayLike | None = None,
 ) -> dict:
     """Smooth observed against predicted risk at `horizon` -> dict(curve, ici, e50, e90, emax, reason).
 
-    Cox model on a restricted cubic spline of log(-log(1 - risk)), knots at its quantiles; with too few distinct risks
-    for the knots, a straight line. `curve` has predicted, observed, lower, upper (95%) at `grid`, by default
+    Cox (Fine-Gray) model on a restricted cubic spline of log(-log(1 - risk)), knots at its quantiles; with too few
+    distinct risks for the knots, a straight line. `curve` has predicted, observed, lower, upper (95%) at `grid`, by default
     100 points from the 1st to the 99th percentile of risk; ici, e50, e90, emax are mean, median, 90th percentile and
     maximum of |observed - predicted| over the patients. Raises NotEstimable without spread in risk, or when
     the horizon is not reached by enough patients.
@@ -102,13 +121,23 @@ def calibration_curve(
         return values[:, None] if straight else restricted_cubic_spline(values, at)
 
     design = basis(x)
-    fitted = fit_cox(design, time, event)
-    survival, _ = predicted_survival(design, time, event, fitted, design, horizon)
-    error = np.abs(1 - survival - risk)
     grid = np.linspace(*np.quantile(risk, [0.01, 0.99]), 100) if grid is None else np.asarray(grid, float)
-    survival, se = predicted_survival(design, time, event, fitted, basis(_cloglog(grid)), horizon)
-    lower, upper = survival_band(survival, se)
-    curve = pd.DataFrame({"predicted": grid, "observed": 1 - survival, "lower": 1 - upper, "upper": 1 - lower})
+    if competing is None:
+        fitted = fit_cox(design, time, event)
+        survival, _ = predicted_survival(design, time, event, fitted, design, horizon)
+        observed = 1 - survival
+        survival, se = predicted_survival(design, time, event, fitted, basis(_cloglog(grid)), horizon)
+        lower, upper = survival_band(survival, se)
+        on_grid = {"observed": 1 - survival, "lower": 1 - upper, "upper": 1 - lower}
+    else:
+        fitted = fit_fine_gray(design, time, event, competing)
+        observed, _ = predict_fine_gray(fitted, design, horizon)
+        incidence, se = predict_fine_gray(fitted, basis(_cloglog(grid)), horizon)
+        hazard = -np.log1p(-incidence)
+        limits = (1 - np.exp(-hazard * np.exp(sign * Z95 * se)) for sign in (-1, 1))
+        on_grid = {"observed": incidence} | dict(zip(("lower", "upper"), limits, strict=True))
+    error = np.abs(observed - risk)
+    curve = pd.DataFrame({"predicted": grid} | on_grid)
     e50, e90 = np.quantile(error, [0.5, 0.9])
     measures = {"ici": float(error.mean()), "e50": float(e50), "e90": float(e90), "emax": float(error.max())}
     return {"curve": curve} | measures | {"reason": ""}
@@ -120,9 +149,16 @@ def _cloglog(risk: np.ndarray) -> np.ndarray:
 
 
 def calibration_groups(
-    time: ArrayLike, event: ArrayLike, risk: ArrayLike, horizon: float, groups: int = 5
+    time: ArrayLike,
+    event: ArrayLike,
+    risk: ArrayLike,
+    horizon: float,
+    groups: int = 5,
+    competing: ArrayLike | None = None,
 ) -> pd.DataFrame:
-    """Kaplan-Meier risk against mean predicted risk in quantile groups: predicted, observed, lower, upper, n, events.
+    """Observed against mean predicted risk in quantile groups: predicted, observed, lower, upper, n, events.
+
+    Observed is Kaplan-Meier's risk, or Aalen-Johansen's incidence.
 
     Groups are right-closed between type 7 quantiles; tied quantiles join their groups; with no more
     distinct risks than groups, each is a group. Intervals are log-log; a group not followed to the horizon has NaN.
@@ -135,7 +171,10 @@ def calibration_groups(
     rows = []
     for group in np.unique(index):
         mine = index == group
-        rate = survival_rates(time[mine], event[mine], [horizon]).iloc[0]
+        if competing is None:
+            rate = survival_rates(time[mine], event[mine], [horizon]).iloc[0]
+        else:
+            rate = incidence_rates(time[mine], event[mine], np.asarray(competing)[mine], [horizon]).iloc[0]
         observed = {"observed": 1 - rate["survival"], "lower": 1 - rate["upper"], "upper": 1 - rate["lower"]}
         rows.append({"predicted": risk[mine].mean()} | observed | {"n": int(mine.sum()), "events": int(rate["events"])})
     return pd.DataFrame(rows)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.stats import norm, rankdata, spearmanr, t
+from scipy.stats import norm, spearmanr, t
 
 from recur.cox import NotEstimable
 from recur.survival import Z95, before, censoring_survival, outcome
@@ -208,13 +208,19 @@ def no_horizon(time: np.ndarray, event: np.ndarray, horizon: float) -> str:
     return ""
 
 
-def ipcw_weights(time: np.ndarray, event: np.ndarray, horizon: float) -> tuple[np.ndarray, np.ndarray]:
-    """Case and control weights at `horizon`: 1 / G(T-) with an event by then, 1 / G(horizon) if followed beyond."""
-    times, g = censoring_survival(time, event)
+def ipcw_weights(
+    time: np.ndarray, event: np.ndarray, horizon: float, competing: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Weights at `horizon` of cases, of those followed beyond it, and of those with the competing event by then.
+
+    1 / G(T-) with an event by the horizon, 1 / G(horizon) beyond. The last two are the controls (Blanche et al. 2013).
+    """
+    other = np.zeros(len(time), bool) if competing is None else np.asarray(competing).astype(bool)
+    times, g = censoring_survival(time, event | other)
     with np.errstate(divide="ignore"):
-        case = np.where(event & (time <= horizon), 1 / before(times, g, time), 0.0)
-        control = np.where(time > horizon, 1 / before(times, g, np.nextafter(horizon, np.inf)), 0.0)
-    return case, control
+        own = 1 / before(times, g, time)
+        beyond = np.where(time > horizon, 1 / before(times, g, np.nextafter(horizon, np.inf)), 0.0)
+    return np.where(event & (time <= horizon), own, 0.0), beyond, np.where(other & (time <= horizon), own, 0.0)
 
 
 def censoring_influence(
@@ -238,38 +244,49 @@ def censoring_influence(
     return np.where(event, 0.0, jump[index]) - compensator[index]
 
 
-def auc_at(time: ArrayLike, event: ArrayLike, score: ArrayLike, horizon: float) -> dict:
+def auc_at(
+    time: ArrayLike, event: ArrayLike, score: ArrayLike, horizon: float, competing: ArrayLike | None = None
+) -> dict:
     """Cumulative/dynamic AUC at `horizon` by inverse probability of censoring weights (riskRegression::Score).
 
-    Cases: event by the horizon, weight 1 / G(T-); controls: followed beyond it; ties 1/2; weights from these rows. The
-    se includes the estimation of the weights.
+    Cases: event by the horizon, weight 1 / G(T-); controls: followed beyond it, or the competing event by then; ties
+    1/2; weights from these rows. The se includes the estimation of the weights.
     """
     time, event, score = outcome(time, event, score)
     reason = no_horizon(time, event, horizon)
     if reason:
         return blank(reason)
-    case, _ = ipcw_weights(time, event, horizon)
-    is_case, is_control = case > 0, time > horizon
-    cases, controls = score[is_case], score[is_control]
-    w, n, n_control = case[is_case], len(time), int(is_control.sum())
+    other = np.zeros(len(time), bool) if competing is None else np.asarray(competing).astype(bool)
+    case, beyond, died = ipcw_weights(time, event, horizon, other)
+    control = beyond + died
     if score.min() == score.max():
         return blank("all scores are equal") | {"estimate": 0.5}
-    # share of controls below each case, and weighted share of cases above each control, by mid-ranks
-    both = rankdata(np.concatenate([cases, controls]))
-    below = (both[: len(cases)] - rankdata(cases)) / n_control
-    order = np.argsort(cases, kind="stable")
-    cumulative = np.concatenate([[0.0], np.cumsum(w[order])])
-    low, high = (np.searchsorted(cases[order], controls, side=s) for s in ("left", "right"))
-    above = 1 - (cumulative[low] + cumulative[high]) / 2 / w.sum()
+    is_case, is_control = case > 0, control > 0
+    w, v = case[is_case], control[is_control]
+    below = _share_below(score[is_control], v, score[is_case])
+    above = 1 - _share_below(score[is_case], w, score[is_control])
     auc = float(w @ below / w.sum())
-    term = np.zeros(n)
-    term[is_case] = w * (below - auc) / w.sum()
-    influence = term + censoring_influence(time, event, horizon, term, np.zeros(n))
-    influence[is_control] += (above - auc) / n_control
-    return interval(auc, np.sqrt(np.var(influence, ddof=1) * n))
+    at_case, at_control = np.zeros(len(time)), np.zeros(len(time))
+    at_case[is_case] = w * (below - auc) / w.sum()
+    at_control[is_control] = v * (above - auc) / v.sum()
+    influence = at_case + at_control
+    influence += censoring_influence(
+        time, event | other, horizon, at_case + at_control * (died > 0), at_control * (beyond > 0)
+    )
+    return interval(auc, np.sqrt(np.var(influence, ddof=1) * len(time)))
 
 
-def roc_at(time: ArrayLike, event: ArrayLike, score: ArrayLike, horizon: float) -> pd.DataFrame:
+def _share_below(values: np.ndarray, weight: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Weighted share of `values` below each of `at`, ties one half."""
+    order = np.argsort(values, kind="stable")
+    cumulative = np.concatenate([[0.0], np.cumsum(weight[order])])
+    low, high = (np.searchsorted(values[order], at, side=side) for side in ("left", "right"))
+    return (cumulative[low] + cumulative[high]) / 2 / cumulative[-1]
+
+
+def roc_at(
+    time: ArrayLike, event: ArrayLike, score: ArrayLike, horizon: float, competing: ArrayLike | None = None
+) -> pd.DataFrame:
     """ROC curve at `horizon`, weighted as auc_at, from (0, 0) to (1, 1): fpr, tpr, threshold (score >= threshold).
 
     The first threshold is NaN (nobody is positive). No rows when auc_at has no answer.
@@ -277,8 +294,8 @@ def roc_at(time: ArrayLike, event: ArrayLike, score: ArrayLike, horizon: float) 
     time, event, score = outcome(time, event, score)
     if no_horizon(time, event, horizon):
         return pd.DataFrame({"fpr": [], "tpr": [], "threshold": []}, dtype=float)
-    case, _ = ipcw_weights(time, event, horizon)
-    control = (time > horizon).astype(float)
+    case, beyond, died = ipcw_weights(time, event, horizon, competing)
+    control = beyond + died
     levels, index = np.unique(score[(case > 0) | (control > 0)], return_inverse=True)
     used = (case > 0) | (control > 0)
     rates = []

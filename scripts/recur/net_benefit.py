@@ -16,20 +16,27 @@ from recur.survival import outcome
 
 
 def net_benefit(
-    time: ArrayLike, event: ArrayLike, risk: ArrayLike, horizon: float, thresholds: ArrayLike
+    time: ArrayLike,
+    event: ArrayLike,
+    risk: ArrayLike,
+    horizon: float,
+    thresholds: ArrayLike,
+    competing: ArrayLike | None = None,
 ) -> pd.DataFrame:
     """Net benefit at each threshold in [0, 1): threshold, net_benefit, treat_all, share (risk >= threshold), reason.
 
-    Among those with risk >= threshold: true positives = Kaplan-Meier risk x share, false positives = the rest of
+    Among those with risk >= threshold: true positives = observed risk x share (Kaplan-Meier, or
+    Aalen-Johansen with a `competing` event), false positives = the rest of
     the share. Nobody above gives 0. When nobody above the threshold is followed to the horizon, or the cohort does
     not reach it, the value is NaN with the reason.
     """
     time, event, risk = outcome(time, event, risk)
     thresholds = np.asarray(thresholds, float)
+    other = None if competing is None else np.asarray(competing).astype(bool)
     if ((thresholds < 0) | (thresholds >= 1)).any():
         raise ValueError("thresholds must be in [0, 1)")
     reason = no_horizon(time, event, horizon)
-    overall = np.nan if reason else null_risk(time, event, horizon)
+    overall = np.nan if reason else null_risk(time, event, horizon, other)
     rows = []
     for threshold in thresholds:
         odds = threshold / (1 - threshold)
@@ -39,7 +46,7 @@ def net_benefit(
         if not reason and not high.any():
             row["net_benefit"] = 0.0
         elif not reason:
-            observed = _risk(time[high], event[high], horizon)
+            observed = _risk(time[high], event[high], horizon, None if other is None else other[high])
             row["net_benefit"] = (observed - (1 - observed) * odds) * row["share"]
             if np.isnan(observed):
                 row["reason"] = f"nobody with risk >= {threshold:g} is followed to {horizon:g}"
@@ -47,8 +54,9 @@ def net_benefit(
     return pd.DataFrame(rows)
 
 
-def _risk(time: np.ndarray, event: np.ndarray, horizon: float) -> float:
-    # after the last follow-up the curve is only known when everybody had the event
-    if time.max() < horizon and not event[time == time.max()].all():
+def _risk(time: np.ndarray, event: np.ndarray, horizon: float, competing: np.ndarray | None) -> float:
+    # after the last follow-up the curve is only known when everybody had an event
+    ended = event if competing is None else event | competing
+    if time.max() < horizon and not ended[time == time.max()].all():
         return np.nan
-    return null_risk(time, event, horizon)
+    return null_risk(time, event, horizon, competing)
