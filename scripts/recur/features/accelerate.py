@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 from radiomics import base, cMatrices, cShape, firstorder, glcm, glrlm
 
+from recur.features.bins import bin_edges
 from recur.features.shape import mesh_coefficients
 from recur.features.texture import matrix_functions
 
@@ -23,7 +24,7 @@ _get_feature_names = base.RadiomicsFeaturesBase.getFeatureNames.__func__
 
 @contextlib.contextmanager
 def accelerated() -> Iterator[None]:
-    """Run pyradiomics with the replacements below; only for 3-D regions with fixed bin width (see extract.py)."""
+    """Run pyradiomics with the replacements below; only for regions of more than one intensity (see extract.py)."""
     features, first, co = base.RadiomicsFeaturesBase, firstorder.RadiomicsFirstOrder, glcm.RadiomicsGLCM
     apply_binning, first_counts = _shared_binning()
     replacements = [
@@ -61,12 +62,7 @@ def _shared_binning():
     def apply_binning(self, matrix):
         if last.get("image") is not self.inputImage or last.get("mask") is not self.inputMask:
             inside = self.imageArray[self.maskArray]
-            width = self.settings["binWidth"]
-            low, high = inside.min(), inside.max()
-            edges = np.arange(low - (low % width), high + 2 * width, width)
-            if len(edges) == 1:
-                edges = np.array([edges[0] - 0.5, edges[0] + 0.5])
-            level = np.digitize(inside, edges)
+            level = np.digitize(inside, bin_edges(inside, self.settings))
             levels = np.zeros(matrix.shape, np.int32)
             levels[self.maskArray] = level
             counts = np.bincount(level)

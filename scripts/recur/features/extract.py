@@ -12,6 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from recur.features.accelerate import accelerated
+from recur.features.ibsi import ibsi_features
 from recur.features.plain import extractor, plain_features
 from recur.features.resample import (
     Case,
@@ -26,26 +27,47 @@ from recur.tables import StudyError
 
 FLAGS = {"tumour": 1, "rim": 2}
 WAVELET_REACH = 6  # voxels
-SETTINGS = ("spacing_mm", "bin_width", "image_types", "feature_set", "interpolator", "pad_distance")
+SETTINGS = ("spacing_mm", "image_types", "feature_set", "interpolator", "pad_distance")
+OPTIONAL = {"mode": "pyradiomics", "bin_width": None, "bin_count": None, "resegment": None, "outlier_sd": None}
+MODES = ("pyradiomics", "ibsi")
 
 sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # jobs run side by side, and sums keep one order
 
 
-def check_extraction(extraction: dict[str, Any]) -> None:
-    """Raise StudyError for missing or unknown settings, image types or feature sets."""
+def check_extraction(extraction: dict[str, Any]) -> dict[str, Any]:
+    """The settings with the optional ones filled in.
+
+    Raises StudyError for missing or unknown settings, modes, image types or feature sets, and for a discretisation
+    that is not exactly one of bin_width and bin_count.
+    """
     problems = [f"extraction setting {key!r} is missing" for key in SETTINGS if key not in extraction]
-    problems += [f"extraction setting {key!r} is unknown" for key in extraction if key not in SETTINGS]
+    known = {*SETTINGS, *OPTIONAL}
+    problems += [f"extraction setting {key!r} is unknown" for key in extraction if key not in known]
     if problems:
         raise StudyError(problems)
+    extraction = OPTIONAL | extraction
     feature_names(extraction["feature_set"], extraction["image_types"])
+    if extraction["mode"] not in MODES:
+        raise StudyError(f"extraction mode {extraction['mode']!r} is unknown; use one of {', '.join(MODES)}")
     if len(extraction["spacing_mm"]) != 3 or min(extraction["spacing_mm"]) < 0:
         raise StudyError("extraction spacing_mm must be three numbers, x y z in mm (0 keeps the image's own)")
-    if not extraction["bin_width"] > 0:
+    width, count = extraction["bin_width"], extraction["bin_count"]
+    if (width is None) == (count is None):
+        raise StudyError("extraction needs exactly one of bin_width and bin_count; set the other to null")
+    if width is not None and not width > 0:
         raise StudyError("extraction bin_width must be above 0")
+    if count is not None and (int(count) != count or count < 2):
+        raise StudyError("extraction bin_count must be a whole number, 2 or more")
+    limits, outlier_sd = extraction["resegment"], extraction["outlier_sd"]
+    if limits is not None and not (len(limits) == 2 and limits[0] < limits[1]):
+        raise StudyError("extraction resegment must be [low, high], low below high")
+    if outlier_sd is not None and extraction["mode"] != "ibsi":
+        raise StudyError("extraction outlier_sd is known in mode ibsi only")
     if int(extraction["pad_distance"]) != extraction["pad_distance"] or extraction["pad_distance"] < 0:
         raise StudyError("extraction pad_distance must be a whole number of resampled voxels, 0 or more")
     if not hasattr(sitk, str(extraction["interpolator"])):
         raise StudyError(f"extraction interpolator {extraction['interpolator']!r} is no SimpleITK interpolator")
+    return extraction
 
 
 def load_case(path: str | Path) -> Case:
@@ -71,7 +93,7 @@ def extract_case(case: Case, extraction: dict[str, Any]) -> dict[str, float]:
     Values are those that plain pyradiomics gives on the whole image (within 1e-9); a case without rim has the
     tumour's only. Raises StudyError for bad settings and ValueError, one line, for a case that cannot be extracted.
     """
-    check_extraction(extraction)
+    extraction = check_extraction(extraction)
     names = feature_names(extraction["feature_set"], extraction["image_types"])
     masks = {region: (case.labels & FLAGS[region]) > 0 for region in REGIONS}
     if not masks["tumour"].any():
@@ -95,6 +117,8 @@ def _region_features(case: Case, mask: np.ndarray, extraction: dict, coefficient
     """Fast path where it is exact, plain pyradiomics elsewhere. coefficients: filled once per case."""
     if not np.isfinite(case.image).all():
         raise ValueError("image has values that are not finite")
+    if extraction["mode"] == "ibsi":
+        return ibsi_features(case, mask, extraction)
     if extraction["interpolator"] != "sitkBSpline" or _flat(mask):  # pyradiomics leaves a one-slice axis unresampled
         return plain_features(case, mask, extraction)
     box = region_box(case, mask, extraction["spacing_mm"], int(extraction["pad_distance"]))

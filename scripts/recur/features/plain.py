@@ -17,11 +17,18 @@ logging.getLogger("radiomics").setLevel(logging.CRITICAL + 1)  # one line per fe
 def extractor(extraction: dict[str, Any], resample: bool) -> RadiomicsFeatureExtractor:
     """pyradiomics' extractor without diagnostics; `resample` False for images that are resampled already."""
     settings: dict[str, Any] = {
-        "binWidth": extraction["bin_width"],
         "padDistance": extraction["pad_distance"],
         "interpolator": extraction["interpolator"],
         "additionalInfo": False,
     }
+    if extraction.get("bin_count") is not None:
+        settings["binCount"] = int(extraction["bin_count"])
+    else:
+        settings["binWidth"] = extraction["bin_width"]
+    if extraction.get("mode") == "ibsi":
+        settings["ibsi"] = True  # read by recur.features.bins
+    elif extraction.get("resegment") is not None:
+        settings["resegmentRange"] = list(extraction["resegment"])
     if resample:
         settings["resampledPixelSpacing"] = list(extraction["spacing_mm"])
     made = RadiomicsFeatureExtractor(**settings)
