@@ -10,26 +10,39 @@ from typing import Any
 import pandas as pd
 
 from recur.cli import progress, reported
-from recur.images.case import Case, cached_case
+from recur.images.case import Case, cached_cases
 from recur.images.qc import draw_patient, save_picture
 from recur.tables import StudyError, read_table, write_table
 
 IDENTITY = ["patient_id", "phase", "reader", "case", "status", "reason", "flags"]
 REGIONS = ["tumour_voxels", "tumour_ml", "rim_voxels", "rim_ml", "shell_fraction", "diameter_mm"]
 GEOMETRY = ["spacing_x", "spacing_y", "spacing_z", "size_x", "size_y", "size_z", "bits"]
+SCAN = ["lesion", "lesions", "modality", "normalise", "n4", "normalise_mean", "normalise_sd"]
+LOST = ["lost_image", "lost_liver", "lost_hu", "lost_lesions", "lost_vessels"]
+REGION_TABLE = ["region", "voxels", "ml", "median", "shell_fraction", *LOST, "reason"]
 
 
-def process(row: dict[str, Any], regions: dict[str, Any], cache: Path) -> tuple[dict[str, Any], Case | None]:
-    """One row of the case table, and the case unless it is excluded; StudyError if the study stops on errors."""
+def process(row: dict[str, Any], regions: dict[str, Any], cache: Path) -> list[tuple[dict[str, Any], Case | None]]:
+    """Rows of the case table (one; with `lesions: each` one a lesion), and their cases unless excluded.
+
+    StudyError if the study stops on errors.
+    """
     record = {key: row[key] for key in ("patient_id", "phase", "reader")}
     try:
-        name, case = cached_case(row, regions, cache)
+        found = cached_cases(row, regions, cache)
     except StudyError as error:
         reason = f"{row['phase']} {row['reader']}: {error}"
         if regions.get("on_error") == "stop":
             raise StudyError(f"patient {row['patient_id']} {reason}") from None
-        return record | {"status": "excluded", "reason": reason}, None
-    return record | {"case": name, "status": "ok"} | case.facts, case
+        return [(record | {"status": "excluded", "reason": reason}, None)]
+    return [(record | {"case": name, "status": "ok"} | case.facts, case) for name, case in found]
+
+
+def region_rows(records: list[dict[str, Any]]) -> pd.DataFrame:
+    """The tidy table of regions: one row a case and region, with what its shell lost."""
+    own = ("patient_id", "phase", "reader", "lesion")
+    rows = [{key: r[key] for key in own} | line for r in records for line in r.get("region_table", [])]
+    return pd.DataFrame(rows, columns=[*own, *REGION_TABLE])
 
 
 def main() -> None:
@@ -38,6 +51,7 @@ def main() -> None:
     parser.add_argument("--regions", type=json.loads, required=True, help="settings of the regions, JSON")
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--regions-table", type=Path, required=True, help="a row a case and region")
     parser.add_argument("--qc", type=Path, required=True, help="directory of the pictures")
     parser.add_argument("--synthetic", action="store_true", help="the patients are generated: say so in the pictures")
     args = parser.parse_args()
@@ -48,8 +62,9 @@ def main() -> None:
         records, panels = [], []
         what = f"regions and pictures, {args.output.stem}"
         for i, row in enumerate(progress(rows, len(rows), what), 1):
-            record, case = process(row, args.regions, args.cache)
-            records.append(record)
+            found = process(row, args.regions, args.cache)
+            records += [record for record, _ in found]
+            record, case = found[0]  # the largest lesion is shown
             if row["phase"] not in [phase for phase, _, _ in panels]:  # the first reader of each phase
                 panels.append((row["phase"], case, caption(record)))
             last = i == len(rows) or rows[i]["patient_id"] != row["patient_id"]
@@ -58,7 +73,11 @@ def main() -> None:
                     draw_patient(row["patient_id"], panels, args.synthetic), args.qc / f"{row['patient_id']}.png"
                 )
             panels = [] if last else panels
-        write_table(pd.DataFrame(records, columns=IDENTITY + REGIONS + GEOMETRY), args.output)
+        further = [
+            f"{rim}_{key}" for rim in args.regions.get("more_rims") or {} for key in ("voxels", "ml", "shell_fraction")
+        ]
+        write_table(pd.DataFrame(records, columns=IDENTITY + REGIONS + GEOMETRY + SCAN + further), args.output)
+        write_table(region_rows(records), args.regions_table)
 
 
 def caption(record: dict[str, Any]) -> str:

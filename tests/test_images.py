@@ -536,18 +536,18 @@ def test_cache_key_follows_content_not_paths(study, tmp_path):
 def test_cases_are_reused_and_damaged_ones_remade(study, tmp_path, monkeypatch):
     folder, _, _, _ = study
     row = manifest_row(folder)
-    name, case = cases.cached_case(row, REGIONS, tmp_path)
+    [(name, case)] = cases.cached_cases(row, REGIONS, tmp_path)
     good = (tmp_path / name).read_bytes()
     assert os.listdir(tmp_path) == [name]
     with monkeypatch.context() as patch:
-        patch.setattr(cases, "make_case", None)  # would fail if called
-        again = cases.cached_case(row, REGIONS, tmp_path)[1]
+        patch.setattr(cases, "make_cases", None)  # would fail if called
+        again = cases.cached_cases(row, REGIONS, tmp_path)[0][1]
     for ours, stored in zip(case, again, strict=True):
         assert stored == ours if isinstance(ours, dict) else np.array_equal(ours, stored) and ours.dtype == stored.dtype
     for damage in (b"", good[: len(good) // 2], good[:5000] + b"\xff" * 100 + good[5100:]):
         (tmp_path / name).write_bytes(damage)
         assert "not a readable case" in refused(cases.load_case, tmp_path / name)
-        cases.cached_case(row, REGIONS, tmp_path)
+        cases.cached_cases(row, REGIONS, tmp_path)
         assert (tmp_path / name).read_bytes() == good
 
 
@@ -575,6 +575,7 @@ def run_cases(table, folder, regions=REGIONS, *more):
     return run(
         "cases.py", "--inventory", folder / "inventory.csv", "--regions", json.dumps(regions),
         "--cache", folder / "cache", "--output", folder / "cases.csv", "--qc", folder / "qc",
+        "--regions-table", folder / "regions.csv",
         *more,
     )  # fmt: skip
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from recur.images.regions import bounding_box, maximum_diameter, rim, widen
+from recur.images.case import rim_clips
+from recur.images.regions import bounding_box, lesions, maximum_diameter, rims, widen
 
 SPACING = (0.8, 1.1, 2.5)  # x, y, z mm
 
@@ -26,13 +27,25 @@ def brute_force_shell(tumour, spacing, rim_mm):
     return shell
 
 
+def rim(tumour, spacing, outer, clips=None, inner=0.0):
+    return rims(tumour, spacing, {"rim": (inner, outer)}, clips)["rim"]
+
+
 @pytest.mark.parametrize("rim_mm", [2.0, 5.0])
 def test_rim_is_the_euclidean_shell_in_millimetres(rim_mm):
     tumour = ball((14, 24, 28), (7, 12, 13), 5.0)
     made = rim(tumour, SPACING, rim_mm)
     assert np.array_equal(made.voxels, brute_force_shell(tumour, SPACING, rim_mm))
-    assert made.shell_fraction == 1
-    assert made.flag == "no liver mask and no HU window: rim not clipped"
+    assert made.shell_fraction == 1 and made.lost == {"image": 0}
+
+
+def test_rims_of_any_inner_and_outer_width_share_their_borders():
+    tumour = ball((20, 34, 40), (10, 17, 20), 5.0)
+    made = rims(tumour, SPACING, {"rim": (0, 5), "near": (0, 2.5), "far": (2.5, 5)})
+    outer, inner = (brute_force_shell(tumour, SPACING, mm) for mm in (5, 2.5))
+    assert np.array_equal(made["far"].voxels, outer & ~inner)
+    assert np.array_equal(made["near"].voxels | made["far"].voxels, made["rim"].voxels)
+    assert not (made["near"].voxels & made["far"].voxels).any()
 
 
 def test_a_distance_of_exactly_the_rim_is_inside():
@@ -40,27 +53,42 @@ def test_a_distance_of_exactly_the_rim_is_inside():
     tumour[0, 0, 20] = True
     made = rim(tumour, (0.1, 1.0, 1.0), 0.3)
     assert np.flatnonzero(made.voxels).tolist() == [17, 18, 19, 21, 22, 23]
+    beyond = rim(tumour, (0.1, 1.0, 1.0), 0.3, inner=0.1)  # and on its inner border outside
+    assert np.flatnonzero(beyond.voxels).tolist() == [17, 18, 22, 23]
 
 
-def test_liver_mask_clips_without_a_flag():
+def test_masks_clip_and_every_lost_voxel_is_counted_once():
     tumour = ball()
-    liver = np.zeros(tumour.shape, bool)
-    liver[:, :, :22] = True
-    whole, made = rim(tumour, SPACING, 4.0), rim(tumour, SPACING, 4.0, liver=liver)
-    assert np.array_equal(made.voxels, whole.voxels & liver)
-    assert made.shell_fraction == pytest.approx(made.voxels.sum() / whole.voxels.sum(), abs=1e-12)
-    assert made.flag is None
+    liver, lesion, vessel = (np.zeros(tumour.shape, bool) for _ in range(3))
+    liver[:, :, :26] = True
+    lesion[:, 24:] = True
+    vessel[:10] = True
+    clips, remark = rim_clips({"liver_mask": liver, "lesions_mask": lesion, "vessel_mask": vessel}, None, (-100, 300))
+    whole, made = rim(tumour, SPACING, 4.0), rim(tumour, SPACING, 4.0, clips)
+    assert remark is None
+    assert np.array_equal(made.voxels, whole.voxels & liver & ~lesion & ~vessel)
+    n = whole.voxels.sum()
+    shares = {
+        "image": 0,
+        "liver": (whole.voxels & ~liver).sum() / n,
+        "lesions": (whole.voxels & liver & lesion).sum() / n,
+        "vessels": (whole.voxels & liver & ~lesion & vessel).sum() / n,
+    }
+    assert made.lost == pytest.approx(shares, abs=1e-12) and min(list(shares.values())[1:]) > 0
+    assert made.shell_fraction + sum(made.lost.values()) == pytest.approx(1, abs=1e-12)
 
 
-def test_hu_window_clips_with_a_flag_and_the_liver_mask_wins():
+def test_hu_window_clips_with_a_remark_and_the_liver_mask_wins():
     tumour = ball()
     image = np.full(tumour.shape, 60, np.float32)
     image[:, :18] = -800
-    made = rim(tumour, SPACING, 4.0, image=image, hu_window=(-100, 300))
+    clips, remark = rim_clips({}, image, (-100, 300))
+    made = rim(tumour, SPACING, 4.0, clips)
     assert not made.voxels[:, :18].any() and made.voxels[:, 18:].any()
-    assert made.flag == "no liver mask: rim clipped to -100..300 HU"
+    assert remark == "no liver mask: rim clipped to -100..300 HU"
     everywhere = np.ones(tumour.shape, bool)
-    assert rim(tumour, SPACING, 4.0, everywhere, image, (-100, 300)).shell_fraction == 1
+    assert rim(tumour, SPACING, 4.0, rim_clips({"liver_mask": everywhere}, image, (-100, 300))[0]).shell_fraction == 1
+    assert rim_clips({}, image, None) == ({}, "no liver mask and no HU window: rim not clipped")
 
 
 def test_shell_beyond_the_image_counts_as_lost():
@@ -71,7 +99,7 @@ def test_shell_beyond_the_image_counts_as_lost():
     made = rim(cut, SPACING, 6.0)
     assert np.array_equal(made.voxels, whole.voxels[:, 14:])
     assert made.shell_fraction == pytest.approx(whole.voxels[:, 14:].sum() / whole.voxels.sum(), abs=1e-12)
-    assert made.shell_fraction < 1
+    assert made.shell_fraction < 1 and made.lost == {"image": pytest.approx(1 - made.shell_fraction)}
 
 
 def test_rim_and_tumour_never_overlap_and_holes_belong_to_the_rim():
@@ -80,6 +108,16 @@ def test_rim_and_tumour_never_overlap_and_holes_belong_to_the_rim():
     made = rim(tumour, SPACING, 3.0)
     assert not (made.voxels & tumour).any()
     assert made.voxels[12, 20, 22]
+
+
+def test_lesions_are_the_connected_pieces_largest_first_without_specks():
+    small, large = ball(centre=(6, 8, 8), radius_mm=4.0), ball(centre=(14, 26, 30), radius_mm=7.0)
+    mask = small | large
+    mask[22, 2, 40] = True  # a speck of 2 microlitres
+    found = lesions(mask, SPACING)
+    assert [np.array_equal(a, b) for a, b in zip(found, (large, small), strict=True)] == [True, True]
+    [only] = lesions(mask & ~small & ~large, SPACING)  # nothing else: the speck is the lesion
+    assert only.sum() == 1
 
 
 def test_boxes():

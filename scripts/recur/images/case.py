@@ -16,12 +16,18 @@ import pydicom
 import scipy
 import SimpleITK as sitk
 
-from recur.images.read import Grid, read_image, read_mask
-from recur.images.regions import bounding_box, maximum_diameter, rim, widen
+from recur.images.normalise import normalised, without_bias
+from recur.images.read import Grid, Volume, read_image, read_mask
+from recur.images.regions import Rim, bounding_box, lesions, maximum_diameter, rims, widen
 from recur.tables import StudyError
 
 TUMOUR, RIM, LIVER = 1, 2, 4  # bits of the label map
 BITS = {"tumour": TUMOUR, "rim": RIM, "liver": LIVER}
+FURTHER = (8, 16, 32, 64)  # of the further rims, in the order of the study file
+CLIP = 128  # where a rim may lie: what perturbed masks need to make their rims again; no region of its own
+# files of this package that no case depends on
+NOT_OF_CASES = ("__init__.py", "acquisition.py", "controls.py", "inventory.py", "montage.py", "perturb.py", "qc.py")
+MASKS = ("mask", "liver_mask", "vessel_mask", "lesions_mask")
 
 # The crop must hold the box that pyradiomics resamples (regions + padDistance, rounded outwards on the new grid) and 20
 # input voxels more: there a cubic B-spline of the crop, in float32, equals that of the whole image bit for bit (its
@@ -31,14 +37,16 @@ ROUNDING_VOXELS = 2
 # (padDistance + 1.5) x output spacing for pyradiomics' 10 voxels of 1 mm; `pad_mm` in the settings overrides it.
 PAD_MM = 11.5
 THICK_SLICE_RATIO = 3.0
+ODD_HU = (-200.0, 400.0)  # medians of a tumour outside this are flagged: fat, air, metal, or a lost rescale intercept
 
 
 class Case(NamedTuple):
     """A cropped image with its regions, on the voxel lattice of the whole image.
 
-    image (z, y, x) float32; labels (z, y, x) uint8 of bits TUMOUR, RIM, LIVER; spacing (3,) mm, direction (9,),
-    origin (3,) of the crop, offset (3,) of its first voxel in the whole image, full_size (3,) and full_origin (3,) of
-    the whole image, all in x, y, z order; facts: the columns of the case table that are measured here.
+    image (z, y, x) float32; labels (z, y, x) uint8 of bits, named in facts["regions"]; spacing (3,) mm, direction
+    (9,), origin (3,) of the crop, offset (3,) of its first voxel in the whole image, full_size (3,) and full_origin
+    (3,) of the whole image, all in x, y, z order; facts: the columns of the case table that are measured here, and
+    regions (name -> bit), rims (name -> [inner, outer] mm), region_table (a row a region).
     """
 
     image: np.ndarray
@@ -53,62 +61,183 @@ class Case(NamedTuple):
 
 
 def make_case(row: Mapping[str, str | None], regions: Mapping[str, Any]) -> Case:
-    """Read image and masks of one manifest row, check them, make the rim, crop.
+    """The one case of a manifest row, or that of its largest lesion: see make_cases."""
+    return make_cases(row, regions)[0]
 
-    `regions`: rim_mm (None or 0: no rim), min_shell_fraction, hu_window, rim_hu_floor, each may be None; pad_mm, the
-    room left for resampling, only where extraction pads more than 10 voxels of 1 mm.
+
+def make_cases(row: Mapping[str, str | None], regions: Mapping[str, Any]) -> list[Case]:
+    """Read image and masks of one manifest row, check them, normalise, make the rims, crop.
+
+    `regions`: rim_mm (None or 0: no rim), more_rims (name -> [inner, outer] mm), min_shell_fraction, hu_window,
+    rim_hu_floor, each may be None; pad_mm, the room left for resampling, only where extraction pads more than 10
+    voxels of 1 mm; lesions (together, largest, each), modality (CT, MR), normalise (none, zscore, liver), n4.
+    One case, but one a lesion, largest first, for `lesions: each`.
     Raises StudyError with the cause in one line; the caller adds patient, phase and reader.
     """
     image = _named("image", read_image, row["image"])
-    tumour = _named("mask", read_mask, row["mask"], row.get("mask_label"), image)
-    flags = list(tumour.flags)
-    liver = None
-    if row.get("liver_mask"):
-        liver = _named("liver mask", read_mask, row["liver_mask"], row.get("liver_label"), image)
-        flags += [f"liver {flag}" for flag in liver.flags]
+    masks, flags = _masks(row, image)
     spacing = image.grid.spacing
     if max(spacing) > THICK_SLICE_RATIO * min(spacing):
         flags.append(f"slice/in-plane ratio {max(spacing) / min(spacing):.1f}")
+    if regions.get("modality", "CT") == "CT" and image.voxels.min() >= 0:
+        flags.append(f"no value below 0 HU (lowest {image.voxels.min():g}): is the rescale intercept applied?")
+    image, facts = _on_scale(image, masks, regions)
+    how = regions.get("lesions", "together")
+    found = lesions(masks["mask"], spacing)
+    pieces = [masks["mask"]] if how == "together" else found if how == "each" else found[:1]
+    made = []
+    for number, lesion in enumerate(pieces, 1):
+        others = masks["mask"] & ~lesion if how != "together" else None
+        if masks.get("lesions_mask") is not None:
+            others = masks["lesions_mask"] & ~lesion if others is None else others | masks["lesions_mask"] & ~lesion
+        own = facts | {"lesion": number, "lesions": len(found)}
+        made.append(_case_of(image, lesion, masks | {"lesions_mask": others}, regions, own, list(flags)))
+    return made
 
-    labels = tumour.voxels.astype(np.uint8) * TUMOUR
-    if liver is not None:
-        labels |= liver.voxels.astype(np.uint8) * LIVER
-    rim_mm, shell_fraction = regions.get("rim_mm") or 0, None
-    if rim_mm:
-        window = regions.get("hu_window")
-        made = rim(tumour.voxels, spacing, rim_mm, liver.voxels if liver else None, image.voxels, window)
-        shell_fraction = made.shell_fraction
-        flags += [made.flag] if made.flag else []
-        _check_rim(made.voxels, shell_fraction, image.voxels, regions)
-        labels |= made.voxels.astype(np.uint8) * RIM
 
-    box = bounding_box((labels & (TUMOUR | RIM)) > 0)
+def _masks(row: Mapping[str, str | None], image: Volume) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Every mask of the row by its column (bool, whole image), and the remarks on them."""
+    masks, flags = {}, []
+    for column in MASKS:
+        if not row.get(column):
+            continue
+        what, label = column.replace("_", " "), row.get(_label_column(column))
+        try:
+            mask = _named(what, read_mask, row[column], label, image)
+        except StudyError as error:
+            if column in ("vessel_mask", "lesions_mask") and "mask is empty" in str(error):
+                continue  # no vessel and no other lesion is a finding, not an error
+            raise
+        masks[column] = mask.voxels
+        flags += [flag if column == "mask" else f"{what.removesuffix(' mask')} {flag}" for flag in mask.flags]
+    return masks, flags
+
+
+def _label_column(mask: str) -> str:
+    return "mask_label" if mask == "mask" else mask.replace("mask", "label")
+
+
+def _on_scale(image: Volume, masks: Mapping[str, np.ndarray], regions: Mapping[str, Any]) -> tuple[Volume, dict]:
+    """The image after N4 and normalisation, and the columns that say so."""
+    how, n4 = regions.get("normalise", "none"), bool(regions.get("n4"))
+    facts = {"modality": regions.get("modality", "CT"), "normalise": how, "n4": n4}
+    facts |= {"normalise_mean": None, "normalise_sd": None}
+    if n4:
+        image = image._replace(voxels=without_bias(image.voxels, image.grid.spacing))
+    liver = masks.get("liver_mask")
+    if how == "liver" and liver is not None:
+        liver = liver.copy()
+        for column in ("mask", "lesions_mask", "vessel_mask"):
+            if column in masks:
+                liver &= ~masks[column]
+    voxels, scale = normalised(image.voxels, how, liver)
+    return image._replace(voxels=voxels), facts | scale
+
+
+def _case_of(
+    whole: Volume,
+    tumour: np.ndarray,
+    masks: Mapping[str, np.ndarray | None],
+    regions: Mapping[str, Any],
+    facts: dict[str, Any],
+    flags: list[str],
+) -> Case:
+    """The case of one tumour mask: everything is cut to the tumour's surroundings first, then made there."""
+    grid, spacing = whole.grid, whole.grid.spacing
+    rim_mm = regions.get("rim_mm") or 0
+    widths = {"rim": (0.0, float(rim_mm))} if rim_mm else {}
+    widths |= {name: (float(inner), float(outer)) for name, (inner, outer) in (regions.get("more_rims") or {}).items()}
     pad_mm = regions.get("pad_mm", PAD_MM)
     margin = [int(np.ceil(pad_mm / step)) + SPLINE_VOXELS + ROUNDING_VOXELS for step in spacing[::-1]]
-    box = widen(box, margin, labels.shape)
-    counts = {name: int(((labels & bit) > 0).sum()) for name, bit in (("tumour", TUMOUR), ("rim", RIM))}
+    reach = [int(np.ceil(max([0.0, *(outer for _, outer in widths.values())]) / step)) for step in spacing[::-1]]
+    outer_box = widen(bounding_box(tumour), [m + r for m, r in zip(margin, reach, strict=True)], tumour.shape)
+    image, tumour = whole.voxels[outer_box], tumour[outer_box]
+    masks = {name: mask[outer_box] for name, mask in masks.items() if mask is not None}
+
+    names = BITS | dict(zip([name for name in widths if name != "rim"], FURTHER, strict=False))
+    labels = tumour.astype(np.uint8) * TUMOUR
+    if "liver_mask" in masks:
+        labels |= masks["liver_mask"].astype(np.uint8) * LIVER
+    table = [_region_row("tumour", tumour, image, spacing)]
+    facts = facts | {"shell_fraction": None}
+    hu = facts["modality"] == "CT" and facts["normalise"] == "none"
+    if hu and not ODD_HU[0] <= table[0]["median"] <= ODD_HU[1]:
+        flags.append(f"tumour: median {table[0]['median']:.0f} HU is odd")
+    if widths:
+        clips, remark = rim_clips(masks, image, regions.get("hu_window") if hu else None)
+        flags += [remark] if remark else []
+        allowed = np.logical_and.reduce([np.ones(tumour.shape, bool), *clips.values()])
+        labels |= allowed.astype(np.uint8) * CLIP
+        for name, made in rims(tumour, spacing, widths, clips).items():
+            line = _region_row(name, made.voxels, image, spacing) | {"shell_fraction": made.shell_fraction}
+            line |= {f"lost_{clip}": share for clip, share in made.lost.items()}
+            problem = _rim_problem(name, widths[name], made, line["median"], regions, hu)
+            if problem and name == "rim":
+                raise StudyError(problem)
+            if problem:  # a sensitivity rim is left out of the case; who analyses it leaves the patient out
+                flags.append(f"left out: {problem}")
+                line |= {"reason": problem}
+            else:
+                labels |= made.voxels.astype(np.uint8) * np.uint8(names[name])
+            table.append(line)
+            if name != "rim":
+                facts |= {f"{name}_{key}": line[key] for key in ("voxels", "ml", "shell_fraction")}
+            else:
+                facts |= {"shell_fraction": made.shell_fraction}
+
+    inside = (labels & np.uint8(sum(bit for name, bit in names.items() if name != "liver"))) > 0
+    box = widen(bounding_box(inside), margin, labels.shape)
     ml = float(np.prod(spacing)) / 1000
+    counts = {name: int(((labels & names[name]) > 0).sum()) for name in ("tumour", "rim")}
     facts = {
         "flags": ";".join(flags),
         "tumour_voxels": counts["tumour"],
         "tumour_ml": counts["tumour"] * ml,
         "rim_voxels": counts["rim"],
         "rim_ml": counts["rim"] * ml,
-        "shell_fraction": shell_fraction,
-        "diameter_mm": maximum_diameter(tumour.voxels, spacing),
+        "diameter_mm": maximum_diameter(tumour, spacing),
         **dict(zip(("spacing_x", "spacing_y", "spacing_z"), spacing, strict=True)),
-        **dict(zip(("size_x", "size_y", "size_z"), image.grid.size, strict=True)),
-        "bits": image.source,
+        **dict(zip(("size_x", "size_y", "size_z"), grid.size, strict=True)),
+        "bits": whole.source,
+        **facts,
+        "regions": names,
+        "rims": {name: list(width) for name, width in widths.items()},
+        "region_table": table,
     }
-    return _crop(image.voxels, labels, image.grid, box, facts)
+    offset = np.array([o.start + b.start for o, b in zip(outer_box[::-1], box[::-1], strict=True)])
+    return _crop(image[box], labels[box], grid, offset, facts)
 
 
-def _crop(voxels: np.ndarray, labels: np.ndarray, grid: Grid, box: tuple[slice, ...], facts: dict[str, Any]) -> Case:
-    offset = np.array([s.start for s in box[::-1]])
+def rim_clips(
+    masks: Mapping[str, np.ndarray], image: np.ndarray, hu_window: tuple[float, float] | None
+) -> tuple[dict[str, np.ndarray], str | None]:
+    """Where a rim may lie, by what says so (liver mask, else the HU window; never lesions or vessels), and a remark."""
+    clips, remark = {}, None
+    if "liver_mask" in masks:
+        clips["liver"] = masks["liver_mask"]
+    elif hu_window is not None:
+        low, high = hu_window
+        clips["hu"] = (image >= low) & (image <= high)
+        remark = f"no liver mask: rim clipped to {low:g}..{high:g} HU"
+    else:
+        remark = "no liver mask and no HU window: rim not clipped"
+    for name, column in (("lesions", "lesions_mask"), ("vessels", "vessel_mask")):
+        if column in masks:
+            clips[name] = ~masks[column]
+    return clips, remark
+
+
+def _region_row(name: str, mask: np.ndarray, image: np.ndarray, spacing: tuple[float, float, float]) -> dict[str, Any]:
+    voxels = int(mask.sum())
+    median = float(np.median(image[mask])) if voxels else None
+    return {"region": name, "voxels": voxels, "ml": voxels * float(np.prod(spacing)) / 1000, "median": median}
+
+
+def _crop(image: np.ndarray, labels: np.ndarray, grid: Grid, offset: np.ndarray, facts: dict[str, Any]) -> Case:
     affine = np.reshape(grid.direction, (3, 3)) * np.asarray(grid.spacing)
     return Case(
-        image=np.ascontiguousarray(voxels[box]),
-        labels=np.ascontiguousarray(labels[box]),
+        image=np.ascontiguousarray(image),
+        labels=np.ascontiguousarray(labels),
         spacing=np.array(grid.spacing),
         origin=np.array(grid.origin) + affine @ offset,
         direction=np.array(grid.direction),
@@ -119,17 +248,22 @@ def _crop(voxels: np.ndarray, labels: np.ndarray, grid: Grid, box: tuple[slice, 
     )
 
 
-def _check_rim(voxels: np.ndarray, fraction: float, image: np.ndarray, regions: Mapping[str, Any]) -> None:
-    """Refuse a rim of which too little is left, or which lies in air (wrong mask, lung, bowel)."""
+def _rim_problem(
+    name: str, width: tuple[float, float], made: Rim, median: float | None, regions: Mapping[str, Any], hu: bool
+) -> str | None:
+    """Why a rim cannot be used: too little of it is left, or it lies in air (wrong mask, lung, bowel)."""
     least, floor = regions.get("min_shell_fraction"), regions.get("rim_hu_floor")
-    if not voxels.any() or (least is not None and fraction < least):
-        raise StudyError(
-            f"rim: {100 * fraction:.0f} % of the {regions['rim_mm']:g} mm shell is left after clipping, "
+    shell = f"{width[1]:g} mm" if not width[0] else f"{width[0]:g} to {width[1]:g} mm"
+    if median is None or (least is not None and made.shell_fraction < least):
+        lost = ", ".join(f"{clip} {100 * share:.0f} %" for clip, share in made.lost.items() if share >= 0.005)
+        return (
+            f"{name}: {100 * made.shell_fraction:.0f} % of the {shell} shell is left after clipping"
+            f"{f' (lost to {lost})' if lost else ''}, "
             f"at least {100 * (least or 0):.0f} % is needed; check the liver mask and the field of view"
         )
-    median = float(np.median(image[voxels]))
-    if floor is not None and median < floor:
-        raise StudyError(f"rim: median {median:.0f} HU is below {floor:g}, it lies in air; check mask and image")
+    if hu and floor is not None and median < floor:
+        return f"{name}: median {median:.0f} HU is below {floor:g}, it lies in air; check mask and image"
+    return None
 
 
 def _named(what: str, read: Any, *arguments: Any) -> Any:
@@ -149,7 +283,7 @@ def case_image(case: Case) -> sitk.Image:
 
 
 def case_mask(case: Case, region: str) -> sitk.Image:
-    """One region (tumour, rim, liver) as a uint8 mask on the grid of the *whole* image.
+    """One region of facts["regions"] as a uint8 mask on the grid of the *whole* image.
 
     Passed together with `case_image` to pyradiomics' `resampleImage`, which takes its grid from the mask, it gives
     the very resampled voxels of the whole image.
@@ -157,7 +291,7 @@ def case_mask(case: Case, region: str) -> sitk.Image:
     full = np.zeros(case.full_size[::-1], dtype=np.uint8)
     x, y, z = case.offset
     depth, height, width = case.labels.shape
-    full[z : z + depth, y : y + height, x : x + width] = (case.labels & BITS[region]) > 0
+    full[z : z + depth, y : y + height, x : x + width] = (case.labels & case.facts["regions"][region]) > 0
     mask = sitk.GetImageFromArray(full)
     mask.SetSpacing(case.spacing.tolist())
     mask.SetOrigin(case.full_origin.tolist())
@@ -192,15 +326,23 @@ def load_case(path: Path) -> Case:
         ) from None
 
 
-def cached_case(row: Mapping[str, str | None], regions: Mapping[str, Any], cache: Path) -> tuple[str, Case]:
-    """The case of a manifest row and its file name in the cache, from there if it is there and whole."""
-    name = f"{case_key(row, regions)}.npz"
+def cached_cases(row: Mapping[str, str | None], regions: Mapping[str, Any], cache: Path) -> list[tuple[str, Case]]:
+    """The cases of a manifest row and their file names in the cache, from there if all are there and whole.
+
+    `<key>.npz`; with `lesions: each` the second lesion is `<key>-2.npz`, and so on.
+    """
+    key = case_key(row, regions)
     try:
-        return name, load_case(cache / name)
+        first = load_case(cache / f"{key}.npz")
+        count = first.facts["lesions"] if regions.get("lesions") == "each" else 1
+        names = [f"{key}.npz", *(f"{key}-{k}.npz" for k in range(2, count + 1))]
+        return [(names[0], first), *((name, load_case(cache / name)) for name in names[1:])]
     except StudyError:
-        case = make_case(row, regions)
-        save_case(case, cache / name)
-        return name, case
+        cases = make_cases(row, regions)
+        names = [f"{key}.npz", *(f"{key}-{k}.npz" for k in range(2, len(cases) + 1))]
+        for name, case in zip(names, cases, strict=True):
+            save_case(case, cache / name)
+        return list(zip(names, cases, strict=True))
 
 
 def case_key(row: Mapping[str, str | None], regions: Mapping[str, Any]) -> str:
@@ -210,8 +352,9 @@ def case_key(row: Mapping[str, str | None], regions: Mapping[str, Any]) -> str:
     """
     settings = {k: v for k, v in regions.items() if k != "on_error"}
     parts = {
-        "files": {what: content_hash(row[what]) if row.get(what) else None for what in ("image", "mask", "liver_mask")},
-        "labels": [row.get("mask_label") or "", row.get("liver_label") or ""],
+        "files": {what: content_hash(row[what]) if row.get(what) else None for what in ("image", *MASKS)},
+        "labels": [row.get(_label_column(column)) or "" for column in MASKS],
+        "series": row.get("series") or "",
         "regions": json.loads(json.dumps(settings), parse_int=float),  # 10 and 10.0 are one setting
         "code": _code_version(),
     }
@@ -234,8 +377,7 @@ def content_hash(path: str | Path) -> str:
 
 
 def _code_version() -> list[str]:
-    here = Path(__file__).parent
-    sources = [hashlib.sha256((here / name).read_bytes()).hexdigest() for name in ("case.py", "read.py", "regions.py")]
+    sources = sorted(path for path in Path(__file__).parent.glob("*.py") if path.name not in NOT_OF_CASES)
     libraries = (np, scipy, sitk.Version, pydicom)
     versions = [v.VersionString() if v is sitk.Version else v.__version__ for v in libraries]
-    return sources + versions
+    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in sources] + versions

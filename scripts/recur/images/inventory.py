@@ -10,7 +10,7 @@ import pandas as pd
 
 from recur.batches import batch_of
 
-FILES = ("image", "mask", "liver_mask")
+FILES = ("image", "mask", "liver_mask", "vessel_mask", "lesions_mask")
 
 
 def inventory(manifest: pd.DataFrame, folder: Path, assigned: pd.DataFrame, batch: int, batches: int) -> pd.DataFrame:

@@ -1,66 +1,85 @@
-"""The regions of a case: the rim around the tumour, and the tumour's size."""
+"""The regions of a case: lesions told apart, rims around them, and their size."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt
+from scipy import ndimage
 from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 
 Box = tuple[slice, slice, slice]
 ROUNDING_MM = 1e-3  # NIfTI rounds spacings to float32, DICOM to text: a voxel at just the rim's distance belongs to it
+SPECK_ML = 0.05  # a ball of 4.6 mm: what a brush leaves behind, not a lesion that can be measured
 
 
 class Rim(NamedTuple):
-    """Rim voxels (z, y, x; bool), the share of the full shell they keep, and a remark on the clipping or None."""
+    """Rim voxels (z, y, x; bool), the share of the full shell they keep, and the shares lost, by what took them."""
 
     voxels: np.ndarray
     shell_fraction: float
-    flag: str | None
+    lost: dict[str, float]
 
 
-def rim(
+def rims(
     tumour: np.ndarray,
     spacing: tuple[float, float, float],
-    rim_mm: float,
-    liver: np.ndarray | None = None,
-    image: np.ndarray | None = None,
-    hu_window: tuple[float, float] | None = None,
-) -> Rim:
-    """The peritumoral rim: voxels whose centre lies at most `rim_mm` from a tumour voxel's centre, minus the tumour.
+    widths: Mapping[str, tuple[float, float]],
+    clips: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, Rim]:
+    """Shells around the tumour: voxels whose centre lies more than `inner` and at most `outer` mm from the tumour.
 
-    Clipped to the liver mask; without one to the HU window of the image; without both not at all (the last two are
-    flagged). Arrays are (z, y, x), spacing is x, y, z in mm. `shell_fraction` = kept / full shell, where the part of
-    the shell beyond the image's border belongs to the full shell and is lost. Exact Euclidean distances in mm
-    (scipy), only in the tumour's box widened by the rim.
+    widths: name -> (inner, outer), mm to the centre of the nearest tumour voxel; the tumour itself never belongs.
+    clips: name -> where a rim may lie, applied in this order: a voxel is lost to the first that forbids it, and the
+    part of the shell beyond the image is lost to "image". Arrays are (z, y, x) bool, spacing is x, y, z in mm. Exact
+    Euclidean distances (scipy), once for all rims, only in the tumour's box widened by the widest of them.
     """
     sampling = spacing[::-1]
-    reach = [int(np.ceil(rim_mm / step)) for step in sampling]
+    reach = [int(np.ceil(max(outer for _, outer in widths.values()) / step)) for step in sampling]
     tight = bounding_box(tumour)
-    inner = widen(tight, reach, tumour.shape)
+    box = widen(tight, reach, tumour.shape)
     beyond = [  # the shell also counts where the image ends
-        (r - (t.start - i.start), r - (i.stop - t.stop)) for r, t, i in zip(reach, tight, inner, strict=True)
+        (r - (t.start - i.start), r - (i.stop - t.stop)) for r, t, i in zip(reach, tight, box, strict=True)
     ]
-    core = np.pad(tumour[inner], beyond)
-    near = distance_transform_edt(~core, sampling=sampling) <= rim_mm + ROUNDING_MM
-    shell = near & ~core
-    within = tuple(slice(low, low + s.stop - s.start) for (low, _), s in zip(beyond, inner, strict=True))
-    kept = shell[within].copy()
-    flag = None
-    if liver is not None:
-        kept &= liver[inner]
-    elif hu_window is not None:
-        low, high = hu_window
-        kept &= (image[inner] >= low) & (image[inner] <= high)
-        flag = f"no liver mask: rim clipped to {low:g}..{high:g} HU"
-    else:
-        flag = "no liver mask and no HU window: rim not clipped"
-    voxels = np.zeros(tumour.shape, dtype=bool)
-    voxels[inner] = kept
-    full = int(shell.sum())
-    return Rim(voxels, float(kept.sum() / full) if full else 0.0, flag)
+    core = np.pad(tumour[box], beyond)
+    distance = ndimage.distance_transform_edt(~core, sampling=sampling)
+    within = tuple(slice(low, low + s.stop - s.start) for (low, _), s in zip(beyond, box, strict=True))
+    made = {}
+    for name, (inner, outer) in widths.items():
+        shell = ~core & (distance <= outer + ROUNDING_MM)
+        if inner:
+            shell &= distance > inner + ROUNDING_MM
+        full, kept = int(shell.sum()), shell[within].copy()
+        lost, left = {}, full
+        for clip, allowed in {"image": None, **(clips or {})}.items():
+            if allowed is not None:
+                kept &= allowed[box]
+            now = int(kept.sum())
+            lost[clip], left = ((left - now) / full if full else 0.0), now
+        voxels = np.zeros(tumour.shape, dtype=bool)
+        voxels[box] = kept
+        made[name] = Rim(voxels, left / full if full else 0.0, lost)
+    return made
+
+
+def lesions(tumour: np.ndarray, spacing: tuple[float, float, float]) -> list[np.ndarray]:
+    """The separate lesions of a mask (z, y, x; bool), largest first: voxels that share a corner are one lesion.
+
+    Pieces below SPECK_ML are left out, unless they are all there is (then the largest stays).
+    """
+    box = bounding_box(tumour)
+    numbers, _ = ndimage.label(tumour[box], np.ones((3, 3, 3)))
+    sizes = np.bincount(numbers.ravel())[1:]
+    order = np.argsort(-sizes, kind="stable")
+    large = order[sizes[order] * np.prod(spacing) / 1000 >= SPECK_ML]
+    found = []
+    for number in large if len(large) else order[:1]:
+        lesion = np.zeros(tumour.shape, dtype=bool)
+        lesion[box] = numbers == number + 1
+        found.append(lesion)
+    return found
 
 
 def bounding_box(mask: np.ndarray) -> Box:
