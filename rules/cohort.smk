@@ -5,6 +5,7 @@ localrules:
     check,
     assign_cohorts,
     patients,
+    scores,
 
 
 rule check:
@@ -40,6 +41,33 @@ rule assign_cohorts:
         "python {input.script} --study {input.study} --assigned {output.assigned}"
         " --clinical {output.clinical} --endpoints {output.endpoints} --exclusions {output.exclusions}"
         " > {log} 2>&1"
+
+
+rule scores:
+    input:
+        clinical="results/{study}/cohort/clinical.csv",
+        study="results/{study}/settings/comparators.json",
+        cases=only(IMAGES, *expand("results/{{study}}/images/batch-{batch}.csv", batch=BATCHES)),
+        formulas=sorted(str(path) for path in Path("scores").glob("*.yaml")),
+        schema="schemas/score.schema.yaml",
+        script="scripts/scores.py",
+        package=imports("scripts/scores.py"),
+    output:
+        scores="results/{study}/cohort/scores.csv",
+        notes="results/{study}/cohort/score_notes.csv",
+    log:
+        "logs/{study}/scores.log",
+    conda:
+        "../envs/modelling.yaml"
+    params:
+        cases=lambda wildcards, input: (
+            ["--cases", *input.cases, "--phase", IMAGES["phases"][0], "--reader", READERS[0]]
+            if input.cases
+            else []
+        ),
+    shell:
+        "python {input.script} --study {input.study} --clinical {input.clinical} {params.cases}"
+        " --scores {output.scores} --notes {output.notes} > {log} 2>&1"
 
 
 rule patients:

@@ -88,6 +88,7 @@ def imports(*files):
 SECTIONS = {
     "cohort": ("clinical", "endpoints", "split", "splits", "seed", "on_error"),
     "clinical": ("clinical",),
+    "comparators": ("clinical", "comparators", "images"),
 }
 ANALYSIS_SETTINGS = {
     "stability": ("stability",),

@@ -45,6 +45,7 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
     problems += found
     endpoints, found, warnings = read_endpoints(table, study)
     problems += found
+    warnings += limit_warnings(table, clinical["variables"])
     wrong_units = unit_problems(values, clinical["variables"])
     if wrong_units:
         raise StudyError(f"{path}: {text}" for text in wrong_units)
@@ -111,8 +112,15 @@ def read_variables(
         column = variable["column"]
         text = table[column]
         if variable["kind"] == "numeric":
-            values[name] = pd.to_numeric(text, errors="coerce").astype(float)
+            values[name] = number_or_limit(text)
             expected = "a number"
+        elif variable["kind"] == "list":
+            found = [(row, part) for row in table.index[text.notna()] for part in text[row].split(";")]
+            low, high = variable.get("range", (-np.inf, np.inf))
+            for row in dict.fromkeys(row for row, part in found if not low <= as_number(part) <= high):
+                problems.append((row, f"column {column}, value {text[row]!r}: not numbers from {low:g} to {high:g}"))
+            values[name] = text
+            continue
         else:
             levels = (
                 [variable["negative"], variable["positive"]] if variable["kind"] == "binary" else variable["levels"]
@@ -138,6 +146,31 @@ def read_variables(
             for row in table.index[values[name] <= 0]:
                 problems.append((row, f"column {column}, value {text[row]!r}: has no logarithm; declare `floor`"))
     return values, problems
+
+
+def number_or_limit(text: pd.Series) -> pd.Series:
+    """Numbers; `<x`, below the limit of detection, is half of x, and `>x` is x (methods.md 2.0)."""
+    limit = text.str.extract(r"^([<>])\s*(.+)$")
+    number = pd.to_numeric(limit[1].fillna(text), errors="coerce").astype(float)
+    return number.where(limit[0].fillna("") != "<", number / 2)
+
+
+def limit_warnings(table: pd.DataFrame, variables: dict[str, Any]) -> list[str]:
+    """How many cells of each numeric column were beyond the limit of detection."""
+    found = []
+    for variable in variables.values():
+        beyond = int(table[variable["column"]].str.match(r"^[<>]").sum()) if variable["kind"] == "numeric" else 0
+        if beyond:
+            found.append(f"column {variable['column']}: {beyond} cells written <x or >x were read as x/2 or x")
+    return found
+
+
+def as_number(text: str) -> float:
+    """The number a text holds, NaN if none."""
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
 
 
 def unit_problems(values: pd.DataFrame, variables: dict[str, Any]) -> list[str]:

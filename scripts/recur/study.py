@@ -123,6 +123,8 @@ def contradictions(study: dict[str, Any]) -> list[str]:
                     f"candidates.{timing}: {term!r} is no clinical variable"
                     + (f"; did you mean {near[0]!r}?" if near else "")
                 )
+            elif variables[term]["kind"] == "list":
+                found.append(f"candidates.{timing}: {term!r} is a list of numbers, which no model takes")
             elif timing == "pre" and variables[term]["timing"] == "post":
                 found.append(
                     f"candidates.pre: {term!r} is known only after the operation; put it under candidates.post"

@@ -20,7 +20,7 @@ def make_table1(frame: pd.DataFrame, variables: dict[str, Any]) -> pd.DataFrame:
         label = variable["label"] or name
         unit = f" ({variable['unit']})" if variable["unit"] and variable["unit"] not in label else ""
         values = frame[name]
-        if values.notna().sum() == 0:
+        if values.notna().sum() == 0 or variable["kind"] == "list":
             continue
         if variable["kind"] == "numeric":
             shown[label + unit] = values.astype(float)
