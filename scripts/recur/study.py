@@ -45,6 +45,9 @@ def resolve(path: str | Path) -> dict[str, Any]:
     if problems:
         raise StudyError(problems)
     study = with_defaults(study, rules, rules)
+    if "images" in study:
+        extraction = study["images"]["extraction"]
+        extraction.setdefault("bin_width", None if extraction["bin_count"] else 25)
     for name, analysis in study["analyses"].items():
         preset = yaml.safe_load((ROOT / "presets" / f"{analysis['preset']}.yaml").read_text())
         study["analyses"][name] = overlay(preset, analysis)
@@ -134,10 +137,13 @@ def contradictions(study: dict[str, Any]) -> list[str]:
             found += [
                 f"endpoints.{name}: kind 'recorded' needs {key!r}" for key in ("time", "event") if key not in endpoint
             ]
+            if "competing" in endpoint and "competing_value" not in endpoint:
+                found.append(f"endpoints.{name}: competing needs competing_value, the cell that means the event")
         else:
             needed = {
                 "time_to_recurrence": ["recurrence"],
                 "recurrence_free_survival": ["recurrence", "death"],
+                "recurrence_competing": ["recurrence", "death"],
                 "overall_survival": ["death"],
             }
             for key in needed[endpoint["kind"]]:
@@ -167,6 +173,14 @@ def contradictions(study: dict[str, Any]) -> list[str]:
         for phase in analysis.get("phases", []):
             if phases and phase not in phases:
                 found.append(f"analyses.{name}.phases: {phase!r} is not among images.phases ({', '.join(phases)})")
+    extraction = study.get("images", {}).get("extraction")
+    if extraction:
+        if (extraction["bin_width"] is None) == (extraction["bin_count"] is None):
+            found.append("images.extraction: give exactly one of bin_width and bin_count")
+        if extraction["resegment"] and not extraction["resegment"][0] < extraction["resegment"][1]:
+            found.append("images.extraction.resegment: the first number must be below the second")
+        if extraction["outlier_sd"] is not None and extraction["mode"] != "ibsi":
+            found.append("images.extraction.outlier_sd: known in mode ibsi only")
     if "null_study" in study and not study["synthetic"]:
         found.append("null_study: outcomes are redrawn for synthetic studies only")
     if "demo" in study and "images" not in study:

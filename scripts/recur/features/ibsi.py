@@ -62,7 +62,7 @@ def prepare(case: Case, mask: np.ndarray, extraction: dict[str, Any]) -> Prepare
     # the interpolated mask reaches 0.5 half a voxel outside at most
     first = np.ceil(np.round((low - 0.5 - start) / ratio, DECIMALS)).astype(int)
     last = np.floor(np.round((high + 0.5 - start) / ratio, DECIMALS)).astype(int)
-    first, last = np.clip(first - pad, 0, full - 1), np.clip(last + pad, 0, full - 1)
+    first, last = np.clip(first - pad, 0, full - 1), np.clip(np.maximum(first, last) + pad, 0, full - 1)
     order = ORDERS[extraction["interpolator"]]
     at = start + first * ratio - case.offset  # of the first and last voxel in the crop, continuous index
     until = start + last * ratio - case.offset
