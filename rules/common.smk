@@ -13,6 +13,7 @@ sys.path.insert(0, f"{workflow.basedir}/scripts")
 
 from recur import study as studies
 from recur.check import batch_fingerprint, check_tables
+from recur.endpoints import has_competing
 from recur.tables import StudyError
 
 KNOWN_OPTIONS = {"study", "from"}
@@ -93,7 +94,7 @@ SECTIONS = {
 ANALYSIS_SETTINGS = {
     "stability": ("stability",),
     "signature": ("stability", "redundancy", "ranking", "signature", "second_stage"),
-    "models": ("second_stage", "candidates", "variables", "horizons_months", "models"),
+    "models": ("second_stage", "missing", "candidates", "variables", "horizons_months", "models"),
     "fit": (),  # everything
 }
 if workflow.is_main_process:
@@ -114,6 +115,10 @@ def feature_subset(analysis):
     """Phases and regions an analysis is limited to, as a JSON argument."""
     chosen = STUDY["analyses"][analysis]
     return json.dumps({key: chosen[key] for key in ("phases", "regions") if key in chosen})
+
+
+def competing_death(analysis):
+    return has_competing(STUDY["endpoints"][STUDY["analyses"][analysis]["endpoint"]])
 
 
 def uses_features(analysis):

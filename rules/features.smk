@@ -95,9 +95,10 @@ rule analysis_set:
         "../envs/modelling.yaml"
     params:
         endpoint=lambda wildcards: STUDY["analyses"][wildcards.analysis]["endpoint"],
+        competing=lambda wildcards: "--competing" if competing_death(wildcards.analysis) else "",
         subset=lambda wildcards: feature_subset(wildcards.analysis),
     shell:
-        "python {input.script} --analysis {wildcards.analysis} --endpoint {params.endpoint}"
+        "python {input.script} --analysis {wildcards.analysis} --endpoint {params.endpoint} {params.competing}"
         " --subset {params.subset:q} --assigned {input.assigned} --clinical {input.clinical}"
         " --endpoints {input.endpoints} --features {input.features}"
         " --train-cohort {output.train_cohort} --train-features {output.train_features}"

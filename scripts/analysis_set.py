@@ -14,6 +14,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--analysis", required=True)
     parser.add_argument("--endpoint", required=True)
+    parser.add_argument("--competing", action="store_true", help="the endpoint has a competing event")
     parser.add_argument("--subset", type=json.loads, required=True, help='JSON: {"phases": [...], "regions": [...]}')
     parser.add_argument("--assigned", required=True)
     parser.add_argument("--clinical", required=True)
@@ -35,7 +36,7 @@ def main() -> None:
         names = select_features(names, args.subset.get("phases"), args.subset.get("regions"))
         features = first[["patient_id", *names]]
         again = pd.concat([part[["patient_id", "reader", *names]] for part in others] or [first.iloc[:0]])
-    sets = split_sets(*make_analysis_set(cohort, clinical, endpoints, args.endpoint, features))
+    sets = split_sets(*make_analysis_set(cohort, clinical, endpoints, args.endpoint, features, args.competing))
     train_ids = sets["train"][0]["patient_id"]
     write_table(sets["train"][0], args.train_cohort)
     write_table(sets["train"][1], args.train_features)

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from recur.endpoints import COMPETING as CODE_COMPETING
+from recur.endpoints import EVENT
 from recur.tables import PATIENT_ID, StudyError, read_made, read_table
 from recur.training import TRAIN, Training
 
@@ -18,6 +20,7 @@ CHECKED = {
     "features": "with all features",
 }
 NOT_VARIABLES = ["patient_id", "centre", "cohort", "time", "event"]
+COMPETING = "competing"  # column of death without recurrence, where the endpoint has it
 
 
 def import_feature_table(path: str | Path, id_column: str, pattern: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -60,11 +63,17 @@ def select_features(names: list[str], phases: list[str] | None, regions: list[st
 
 
 def make_analysis_set(
-    assigned: pd.Series, clinical: pd.DataFrame, endpoints: pd.DataFrame, endpoint: str, features: pd.DataFrame | None
+    assigned: pd.Series,
+    clinical: pd.DataFrame,
+    endpoints: pd.DataFrame,
+    endpoint: str,
+    features: pd.DataFrame | None,
+    competing: bool = False,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Patients of an analysis with cohort, time, event and clinical variables, and their features, in the same order.
 
-    assigned: cohort by patient id. Only patients with a cohort, the endpoint and (if given) features are kept.
+    assigned: cohort by patient id. Only patients with a cohort, the endpoint and (if given) features are kept. With a
+    `competing` event its code becomes a column of its own: to every cause-specific method it is censoring.
     """
     frame = clinical.assign(cohort=clinical["patient_id"].map(assigned)).merge(
         endpoints[["patient_id", f"{endpoint}_time", f"{endpoint}_event"]], on="patient_id"
@@ -75,10 +84,14 @@ def make_analysis_set(
         frame = frame[frame["patient_id"].isin(features["patient_id"])]
     frame = frame.sort_values("patient_id", ignore_index=True)
     variables = [name for name in frame.columns if name not in NOT_VARIABLES]
-    frame["event"] = frame["event"].astype(int)
+    code = frame["event"].astype(int)
+    frame["event"] = (code == EVENT).astype(int)
+    outcome = [COMPETING] if competing else []
+    if competing:
+        frame[COMPETING] = (code == CODE_COMPETING).astype(int)
     ids = frame[["patient_id"]]
     values = ids if features is None else ids.merge(features, on="patient_id", how="left")
-    return frame[[*NOT_VARIABLES, *variables]], values
+    return frame[[*NOT_VARIABLES, *outcome, *variables]], values
 
 
 def split_sets(frame: pd.DataFrame, values: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
@@ -113,7 +126,7 @@ def read_training(cohort: str | Path, features: str | Path, repeats: str | Path)
     for k, reader in enumerate(readers):
         part = again[again["reader"] == reader]
         third[[row[patient] for patient in part["patient_id"]], k] = part[names].to_numpy(float)
-    clinical = frame.drop(columns=NOT_VARIABLES)
+    clinical = frame.drop(columns=[*NOT_VARIABLES, COMPETING], errors="ignore")
     return Training(
         frame["patient_id"].to_numpy(object),
         frame["time"].to_numpy(float),
@@ -122,6 +135,7 @@ def read_training(cohort: str | Path, features: str | Path, repeats: str | Path)
         values,
         third,
         names,
+        competing=frame[COMPETING].to_numpy(int) if COMPETING in frame else None,
     )
 
 

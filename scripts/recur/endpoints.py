@@ -1,4 +1,7 @@
-"""Endpoints as time and event, from raw dates or from recorded times (methods.md 3.2)."""
+"""Endpoints as time and event, from raw dates or from recorded times (methods.md 3.2).
+
+Event codes: 0 censored, 1 the event, 2 the competing event (death without recurrence) of an endpoint that has one.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,12 @@ import pandas as pd
 DAYS_PER_MONTH = 30.4375
 UNIT_IN_MONTHS = {"days": 1 / DAYS_PER_MONTH, "weeks": 7 / DAYS_PER_MONTH, "months": 1.0, "years": 12.0}
 SAME_DAY = 0.5  # days: an event on the day of treatment keeps a positive time
+CENSORED, EVENT, COMPETING = 0, 1, 2
+
+
+def has_competing(endpoint: dict[str, Any]) -> bool:
+    """Whether an endpoint of the study file tells death without recurrence apart from censoring."""
+    return endpoint["kind"] == "recurrence_competing" or "competing_value" in endpoint
 
 
 def parse_dates(
@@ -58,9 +67,10 @@ def parse_dates(
 
 
 def endpoint_from_dates(parsed: pd.DataFrame, kind: str, cutoff: str | None) -> pd.DataFrame:
-    """Columns time (months from t0) and event (0/1) of one endpoint; events after the cutoff are censored at it.
+    """Columns time (months from t0) and event (code) of one endpoint; events after the cutoff are censored at it.
 
-    time_to_recurrence censors at death, else at the last recurrence-free imaging, else at the last contact.
+    time_to_recurrence censors at death, else at the last recurrence-free imaging, else at the last contact;
+    recurrence_competing is the same with death as an event of its own, of code 2, on its date.
     """
     far = pd.Series(pd.Timestamp("2262-01-01"), index=parsed.index)
     end = pd.Series(pd.Timestamp(cutoff), index=parsed.index) if cutoff else far
@@ -71,6 +81,9 @@ def endpoint_from_dates(parsed: pd.DataFrame, kind: str, cutoff: str | None) -> 
         censor_date = pd.concat([death, parsed["last_imaging"].fillna(contact)], axis=1).min(axis=1)
     elif kind == "recurrence_free_survival":
         event_date, censor_date = pd.concat([recurrence, death], axis=1).min(axis=1), contact
+    elif kind == "recurrence_competing":
+        event_date = pd.concat([recurrence, death], axis=1).min(axis=1)
+        censor_date = parsed["last_imaging"].fillna(contact)
     elif kind == "overall_survival":
         event_date, censor_date = death, contact
     else:
@@ -78,17 +91,31 @@ def endpoint_from_dates(parsed: pd.DataFrame, kind: str, cutoff: str | None) -> 
     event = (event_date < far) & (event_date <= end)
     stop = pd.concat([event_date.where(event, censor_date), end], axis=1).min(axis=1)
     days = (stop - parsed["t0"]).dt.days.astype(float)
-    return pd.DataFrame({"time": days.clip(lower=SAME_DAY) / DAYS_PER_MONTH, "event": event.astype(int)})
+    code = event.astype(int)
+    if kind == "recurrence_competing":
+        code = code.mask(event & (recurrence == far), COMPETING)
+    return pd.DataFrame({"time": days.clip(lower=SAME_DAY) / DAYS_PER_MONTH, "event": code})
 
 
 def endpoint_as_recorded(
     table: pd.DataFrame, endpoint: dict[str, Any], id_column: str
 ) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
-    """Columns time (months) and event (0/1) from ready columns, and a list of (patient_id, problem)."""
+    """Columns time (months) and event (code) from ready columns, and a list of (patient_id, problem).
+
+    With `competing_value`, a cell of that value in the event column, or (in a column `competing` of its own) beside a
+    censored event, is the competing event.
+    """
     problems: list[tuple[str, str]] = []
     time = pd.to_numeric(table[endpoint["time"]], errors="coerce")
     flag = table[endpoint["event"]].astype("string").str.strip()
-    event = flag.map({str(endpoint["event_value"]): 1, str(endpoint["censored_value"]): 0})
+    codes = {str(endpoint["event_value"]): EVENT, str(endpoint["censored_value"]): CENSORED}
+    own_column = endpoint.get("competing")
+    if "competing_value" in endpoint and own_column is None:
+        codes[str(endpoint["competing_value"])] = COMPETING
+    event = flag.map(codes)
+    if own_column is not None:
+        died = table[own_column].astype("string").str.strip() == str(endpoint["competing_value"])
+        event = event.mask((event == CENSORED) & died.fillna(False), COMPETING)
     for row in table.index:
         patient = table.at[row, id_column]
         if not np.isfinite(time[row]) or time[row] < 0:

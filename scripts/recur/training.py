@@ -20,12 +20,15 @@ class Training(NamedTuple):
     features: np.ndarray  # (n, p); p = 0 for clinical models
     repeats: np.ndarray  # (n, readers - 1, p) further readings, NaN where a patient was read once
     names: list[str]  # p feature names
+    centre: np.ndarray | None = None  # (n,) names; only harmonisation looks at them
+    competing: np.ndarray | None = None  # (n,) 0/1 death without recurrence; None when the endpoint has none
 
     def rows(self, index: np.ndarray) -> Training:
         """The training set of the given rows (repeats allowed); further readings follow their patients."""
         clinical = self.clinical.iloc[index].reset_index(drop=True)
         arrays = [array[index] for array in (self.patient_id, self.time, self.event)]
-        return Training(*arrays, clinical, self.features[index], self.repeats[index], self.names)
+        other = None if self.competing is None else self.competing[index]
+        return Training(*arrays, clinical, self.features[index], self.repeats[index], self.names, competing=other)
 
     @property
     def read_twice(self) -> np.ndarray:
