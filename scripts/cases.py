@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from recur.cli import progress, reported
-from recur.images.case import Case, cached_cases
-from recur.images.qc import draw_patient, save_picture
+from recur.images.case import Case, cached_cases, make_case
+from recur.images.montage import Reading, draw_montage, draw_thumbnail, save_picture
 from recur.tables import StudyError, read_table, write_table
 
 IDENTITY = ["patient_id", "phase", "reader", "case", "status", "reason", "flags"]
@@ -59,20 +59,16 @@ def main() -> None:
         table = read_table(args.inventory)
         rows = table.astype(object).where(table.notna(), None).to_dict("records")
         args.qc.mkdir(parents=True, exist_ok=True)
-        records, panels = [], []
+        records: list[dict[str, Any]] = []
+        phases: dict[str, list[Reading]] = {}
         what = f"regions and pictures, {args.output.stem}"
         for i, row in enumerate(progress(rows, len(rows), what), 1):
             found = process(row, args.regions, args.cache)
             records += [record for record, _ in found]
-            record, case = found[0]  # the largest lesion is shown
-            if row["phase"] not in [phase for phase, _, _ in panels]:  # the first reader of each phase
-                panels.append((row["phase"], case, caption(record)))
-            last = i == len(rows) or rows[i]["patient_id"] != row["patient_id"]
-            if last and panels:
-                save_picture(
-                    draw_patient(row["patient_id"], panels, args.synthetic), args.qc / f"{row['patient_id']}.png"
-                )
-            panels = [] if last else panels
+            phases.setdefault(row["phase"], []).append(reading(row, *found[0], args.regions))  # the largest lesion
+            if i == len(rows) or rows[i]["patient_id"] != row["patient_id"]:
+                draw(row["patient_id"], phases, args.qc, args.synthetic)
+                phases = {}
         further = [
             f"{rim}_{key}" for rim in args.regions.get("more_rims") or {} for key in ("voxels", "ml", "shell_fraction")
         ]
@@ -80,9 +76,28 @@ def main() -> None:
         write_table(region_rows(records), args.regions_table)
 
 
+def reading(row: dict[str, Any], record: dict[str, Any], case: Case | None, regions: dict[str, Any]) -> Reading:
+    """What the picture shows of a row; a case that was refused for its rim is the one people want to look at."""
+    if record["status"] == "ok":
+        return Reading(row["reader"], case, caption(record))
+    reason = record["reason"].removeprefix(f"{row['phase']} {row['reader']}: ")
+    try:
+        case = make_case(row, regions | {"min_shell_fraction": None, "rim_hu_floor": None})
+    except StudyError:
+        case = None
+    return Reading(row["reader"], case, reason, excluded=True)
+
+
+def draw(patient_id: str, phases: dict[str, list[Reading]], folder: Path, synthetic: bool) -> None:
+    """The montage of a patient and, for the QC page, a thumbnail per phase."""
+    save_picture(draw_montage(patient_id, phases, synthetic), folder / f"{patient_id}.png")
+    for phase, readings in phases.items():
+        small = draw_thumbnail(readings)
+        if small:
+            save_picture(small, folder / "thumbnails" / f"{patient_id}_{phase}.jpg")
+
+
 def caption(record: dict[str, Any]) -> str:
-    if record["status"] != "ok":
-        return f"EXCLUDED {record['reason']}"
     size = f"tumour {record['tumour_ml']:.1f} ml, {record['diameter_mm']:.0f} mm"
     shell = "" if record["shell_fraction"] is None else f", rim {100 * record['shell_fraction']:.0f} % of shell"
     return size + shell + (f". {record['flags']}" if record["flags"] else "")

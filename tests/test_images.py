@@ -16,14 +16,16 @@ import pandas as pd
 import pydicom
 import pytest
 import SimpleITK as sitk
+from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
 from recur.batches import batch_of
 from recur.images import case as cases
 from recur.images.inventory import inventory
-from recur.images.qc import draw_patient
-from recur.images.read import Grid, fill_even_odd, read_image, read_mask
+from recur.images.montage import PANEL
+from recur.images.read import Grid, read_image, read_mask
+from recur.images.rtstruct import fill_even_odd
 from recur.tables import StudyError, read_table
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
@@ -600,7 +602,8 @@ def test_a_bad_case_is_named_and_the_others_go_on(study, tmp_path):
     assert table["reason"][1].startswith("PVP reader1: mask moved.nii.gz: the mask is on another grid")
     assert table["reason"][2] == "AP reader1: image gone.nii.gz: no such file; correct the path in the image manifest"
     assert table["case"][3] == table["case"][4]
-    assert sorted(p.name for p in (tmp_path / "qc").iterdir()) == ["P1.png", "P2.png", "P3.png", "P4.png"]
+    assert sorted(p.name for p in (tmp_path / "qc").glob("*.png")) == ["P1.png", "P2.png", "P3.png", "P4.png"]
+    assert sorted(p.name for p in (tmp_path / "qc").glob("*/*.jpg")) == ["P1_AP.jpg", "P3_AP.jpg", "P4_AP.jpg"]
     outputs = [p for p in tmp_path.rglob("*") if p.is_file() and p.suffix in (".csv", ".npz", ".png")]
     assert not any(word in p.read_bytes() for p in outputs for word in (b"Secret", b"SECRET", b"19500101", b"1.2.3."))
     assert "ecret" not in done.stderr
@@ -618,17 +621,12 @@ def test_an_empty_batch_gives_an_empty_table(study, tmp_path):
     assert read_table(tmp_path / "cases.csv").empty and (tmp_path / "qc").is_dir()
 
 
-def test_picture_is_deterministic_and_shows_the_regions(study):
-    folder, _, _, _ = study
-    case = cases.make_case(manifest_row(folder), REGIONS)
-    pictures = [draw_patient("P1", [("AP", case, "caption"), ("PVP", None, "EXCLUDED: no mask")]) for _ in range(2)]
-    assert pictures[0].tobytes() == pictures[1].tobytes() and pictures[0].width == 600
-    pixels = np.asarray(pictures[0])[40:]
-    for colour in ((86, 180, 233), (213, 94, 0)):
-        assert (pixels == colour).all(axis=2).sum() > 50
-    assert not (pixels == (240, 228, 66)).all(axis=2).any()  # no liver mask, no outline
-    synthetic = draw_patient("P1", [("AP", case, "caption"), ("PVP", None, "EXCLUDED: no mask")], synthetic=True)
-    assert synthetic.tobytes() != pictures[0].tobytes()
+def test_a_case_refused_for_its_rim_is_still_shown(study, tmp_path):
+    table = pd.DataFrame([manifest_row(study[0], patient_id="P1")])
+    run_cases(table, tmp_path, REGIONS | {"rim_hu_floor": 500})
+    assert read_table(tmp_path / "cases.csv")["status"].tolist() == ["excluded"]
+    assert Image.open(tmp_path / "qc" / "P1.png").height > PANEL
+    assert (tmp_path / "qc" / "thumbnails" / "P1_AP.jpg").exists()
 
 
 def test_inventory_holds_the_batch_and_follows_the_files(study, tmp_path):
