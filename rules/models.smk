@@ -24,7 +24,38 @@ rule models:
     params:
         scores=lambda wildcards, input: ["--scores", *input.scores] if input.scores else [],
         labels=labels,
+        seed=STUDY["seed"],
     shell:
         "python {input.script} --cohort {input.cohort} --features {input.features} --repeats {input.repeats}"
-        " {params.scores} --settings {input.settings} --labels {params.labels:q} --models {output.models}"
+        " {params.scores} --settings {input.settings} --seed {params.seed} --labels {params.labels:q} --models {output.models}"
         " --coefficients {output.coefficients} --nomogram {output.nomogram} > {log} 2>&1"
+
+
+rule diagnostics:
+    input:
+        cohort="results/{study}/cohort/{analysis}/train.csv",
+        features="results/{study}/features/{analysis}/train.parquet",
+        repeats="results/{study}/features/{analysis}/train_repeats.parquet",
+        settings="results/{study}/settings/{analysis}/fit.json",
+        models="results/{study}/models/{analysis}/frozen",
+        scores=lambda wildcards: only(
+            uses_features(wildcards.analysis),
+            "results/{study}/signature/{analysis}/training_scores.parquet",
+        ),
+        script="scripts/diagnostics.py",
+        package=imports("scripts/diagnostics.py"),
+    output:
+        table="results/{study}/models/{analysis}/diagnostics.csv",
+        univariable="results/{study}/signature/{analysis}/univariable.csv",
+    log:
+        "logs/{study}/diagnostics/{analysis}.log",
+    conda:
+        "../envs/modelling.yaml"
+    params:
+        seed=STUDY["seed"],
+        scores=lambda wildcards, input: ["--scores", *input.scores] if input.scores else [],
+        labels=labels,
+    shell:
+        "python {input.script} --cohort {input.cohort} --features {input.features} --repeats {input.repeats}"
+        " {params.scores} --models {input.models} --settings {input.settings} --seed {params.seed}"
+        " --labels {params.labels:q} --output {output.table} --univariable {output.univariable} > {log} 2>&1"

@@ -1,0 +1,230 @@
+"""Floor 6: what the guards need to know of the fitted models, from training rows only; no model is changed by it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from lifelines import KaplanMeierFitter
+from lifelines.utils import restricted_mean_survival_time
+from scipy.stats import false_discovery_control, norm
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from recur.calibration import restricted_cubic_spline
+from recur.cox import NotEstimable, fit_cox, likelihood_ratio_test, schoenfeld_test, univariable_cox
+from recur.cutpoint import best_cutpoint
+from recur.encoding import encode
+from recur.models import linear_predictor, risk_group, term_groups
+from recur.signature import build_signature, stability, usable_columns
+from recur.training import Training
+
+COLUMNS = ["guard", "model", "term", "measure", "value", "df", "p"]
+LEVEL = 0.05
+SPLINE_CENTILES = (10, 50, 90)
+CUTPOINT_DRAWS = 200
+SHADOW_DRAWS = 3
+CENTRE_COMPONENTS = 10
+
+
+def diagnose(
+    train: Training, score: np.ndarray | None, models: dict[str, dict[str, Any]], settings: dict[str, Any], seed: int
+) -> pd.DataFrame:
+    """All diagnostics of an analysis, one value a row (COLUMNS); guard is the number it belongs to (methods.md 8)."""
+    rows: list[tuple] = []
+    for name, model in models.items():
+        if model["terms"]:
+            rows += proportional_hazards(name, model, train, score, max(settings["horizons_months"]))
+            rows += nonlinearity(name, model, train, score)
+            rows += cutpoint_spread(name, model, train, score, seed)
+    rows += added_value(models)
+    if train.names:
+        rows += shadow_features(train, settings, seed)
+        rows += centre_from_features(train, seed)
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def design(model: dict[str, Any], train: Training, score: np.ndarray | None) -> np.ndarray:
+    """Training design (n, p) of a frozen model's columns, missing cells as the model fills them."""
+    clinical = [column for column in model["terms"] if column["kind"] != "signature"]
+    x = encode(train.clinical, clinical, model["imputer"])
+    places = iter(range(x.shape[1]))
+    return np.column_stack([score if c["kind"] == "signature" else x[:, next(places)] for c in model["terms"]])
+
+
+def proportional_hazards(
+    name: str, model: dict[str, Any], train: Training, score: np.ndarray | None, horizon: float
+) -> list[tuple]:
+    """Guard 12: Schoenfeld tests per term and together (R cox.zph, transform km). Where a term's p is below 0.05, its
+    log hazard ratio before and after the median event time; where the model's is, the difference of the restricted
+    mean event-free months between its risk groups up to `horizon`.
+    """
+    x, groups = design(model, train, score), term_groups(model["terms"])
+    try:
+        table = schoenfeld_test(x, train.time, train.event, terms=list(groups.values()))
+    except (NotEstimable, np.linalg.LinAlgError):
+        return []
+    rows = []
+    half = float(np.median(train.time[train.event == 1]))
+    early = np.minimum(train.time, half), np.where(train.time <= half, train.event, 0)
+    late = train.time > half
+    for term, test in zip([*groups, "(all)"], table.itertuples(), strict=True):
+        rows.append((12, name, term, "proportional_hazards_chi2", test.chi2, test.df, test.p))
+        if test.p < LEVEL and term != "(all)":
+            for measure, part in (
+                ("log_hr_early", lambda: fit_cox(x, *early)),
+                ("log_hr_late", lambda: fit_cox(x[late], train.time[late], train.event[late])),
+            ):
+                rows += [
+                    (12, name, model["terms"][j]["name"], measure, v, np.nan, np.nan)
+                    for j, v in _coef(part, groups[term])
+                ]
+    if table["p"].iloc[-1] < LEVEL and model["cutpoint"] is not None:
+        groups_of = risk_group(model, linear_predictor(model, train.clinical, score))
+        means = [
+            restricted_mean_survival_time(
+                KaplanMeierFitter().fit(train.time[groups_of == g], train.event[groups_of == g]), t=horizon
+            )
+            for g in ("low", "high")
+        ]
+        rows.append((12, name, "(all)", "rmst_difference_months", float(means[0] - means[1]), np.nan, np.nan))
+    return rows
+
+
+def _coef(fit: Any, columns: list[int]) -> list[tuple[int, float]]:
+    try:
+        coef = fit()["coef"]
+    except NotEstimable:
+        return []
+    return [(j, float(coef[j])) for j in columns]
+
+
+def nonlinearity(name: str, model: dict[str, Any], train: Training, score: np.ndarray | None) -> list[tuple]:
+    """Guard 13: likelihood-ratio test of a restricted cubic spline (knots at the 10th, 50th and 90th centile) against
+    the straight line, for every numeric column of a model, the other columns kept.
+    """
+    x, rows = design(model, train, score), []
+    for j, column in enumerate(model["terms"]):
+        knots = np.percentile(x[:, j], SPLINE_CENTILES)
+        if column["kind"] not in ("numeric", "signature") or len(np.unique(knots)) < len(knots):
+            continue
+        try:
+            straight = fit_cox(x, train.time, train.event)
+            curve = restricted_cubic_spline(x[:, j], knots)[:, 1:]
+            bent = fit_cox(np.column_stack([x, curve]), train.time, train.event)
+        except NotEstimable:
+            continue
+        test = likelihood_ratio_test(bent["loglik"], straight["loglik"], curve.shape[1])
+        rows.append((13, name, column["name"], "spline_lr_chi2", test["chi2"], test["df"], test["p"]))
+    return rows
+
+
+def cutpoint_spread(
+    name: str, model: dict[str, Any], train: Training, score: np.ndarray | None, seed: int
+) -> list[tuple]:
+    """Guard 7: the frozen cut-point, its p corrected for the search, and 95 % centiles over bootstrap resamples."""
+    if model["cutpoint"] is None:
+        return []
+    lp = linear_predictor(model, train.clinical, score)
+    rng, found = np.random.default_rng([seed, 7]), []
+    for _ in range(CUTPOINT_DRAWS):
+        at = rng.integers(0, len(lp), len(lp))
+        found.append(best_cutpoint(lp[at], train.time[at], train.event[at])["cutpoint"])
+    low, high = np.nanquantile(found, [0.025, 0.975]) if np.isfinite(found).any() else (np.nan, np.nan)
+    p = model["cutpoint"]["p_corrected"]
+    return [
+        (7, name, "", "cutpoint_lp", model["cutpoint"]["lp"], np.nan, np.nan if p is None else p),
+        (7, name, "", "cutpoint_lp_lower", float(low), np.nan, np.nan),
+        (7, name, "", "cutpoint_lp_upper", float(high), np.nan, np.nan),
+    ]
+
+
+def added_value(models: dict[str, dict[str, Any]]) -> list[tuple]:
+    """Guard 31: likelihood-ratio test of clinical terms + signature against the clinical terms, where they are nested.
+
+    With missing cells both log-likelihoods are means over the same imputations.
+    """
+    rows = []
+    for timing in ("pre", "post"):
+        small, large = models.get(f"clinical_{timing}"), models.get(f"combined_{timing}")
+        if small is None or large is None:
+            continue
+        names = [{column["name"] for column in model["terms"]} for model in (small, large)]
+        df = len(names[1]) - len(names[0])
+        if names[0] <= names[1] and df > 0:
+            test = likelihood_ratio_test(large["loglik"], small["loglik"], df)
+            rows.append((31, f"combined_{timing}", "signature", "added_lr_chi2", test["chi2"], df, test["p"]))
+    return rows
+
+
+def shadow_features(train: Training, settings: dict[str, Any], seed: int) -> list[tuple]:
+    """Guard 8: how many features survive when every feature has a twin whose patients were shuffled (a benchmark of
+    noise, after the Boruta idea of Kursa & Rudnicki 2010); means over a few shuffles. One permutation of the patients
+    for all twins keeps their correlations.
+    """
+    icc = stability(train, settings["stability"])
+    columns = usable_columns(train, icc)
+    if not len(columns):
+        return []
+    rng, kept = np.random.default_rng([seed, 8]), []
+    names = [train.names[j] for j in columns]
+    for _ in range(SHADOW_DRAWS):
+        order = rng.permutation(len(train.time))
+        both = np.hstack([train.features[:, columns], train.features[order][:, columns]])
+        repeats = np.full((len(train.time), 0, both.shape[1]), np.nan)
+        twins = train._replace(features=both, repeats=repeats, names=names + [f"shadow:{name}" for name in names])
+        off = settings | {"stability": settings["stability"] | {"rule": "none"}}
+        signature, _ = build_signature(twins, stability(twins, off["stability"]), off, seed)
+        shadows = [f["name"].startswith("shadow:") for f in signature["features"]]
+        kept.append((len(shadows) - sum(shadows), sum(shadows)))
+    real, shadow = np.mean(kept, axis=0)
+    return [
+        (8, "signature", "", "real_features_kept", float(real), np.nan, np.nan),
+        (8, "signature", "", "shadow_features_kept", float(shadow), np.nan, np.nan),
+    ]
+
+
+def centre_from_features(train: Training, seed: int) -> list[tuple]:
+    """Guard 22: AUC with which the features tell the training centres apart (principal components, logistic model,
+    5-fold cross-validation; the mean of one-vs-rest AUCs). Nothing with one centre or fewer than 10 patients in one.
+    """
+    if train.centre is None:
+        return []
+    names, counts = np.unique(train.centre.astype(str), return_counts=True)
+    if len(names) < 2 or counts.min() < 10:
+        return []
+    columns = usable_columns(train, pd.DataFrame())
+    components = min(CENTRE_COMPONENTS, len(columns), len(train.time) // 10)
+    model = make_pipeline(StandardScaler(), PCA(components, random_state=seed), LogisticRegression(max_iter=1000))
+    folds = StratifiedKFold(5, shuffle=True, random_state=seed)
+    codes = np.searchsorted(names, train.centre.astype(str))
+    risk = cross_val_predict(model, train.features[:, columns], codes, cv=folds, method="predict_proba")
+    auc = np.mean([roc_auc_score(codes == k, risk[:, k]) for k in range(len(names))])
+    return [(22, "features", "", "centre_auc", float(auc), np.nan, np.nan)]
+
+
+def univariable_features(train: Training) -> pd.DataFrame:
+    """Guard 8: Cox model of every feature alone, per SD: feature, hr, lower, upper, p, q (Benjamini-Hochberg)."""
+    sd = train.features.std(axis=0)
+    varies = np.flatnonzero(sd > 0)
+    table = univariable_cox(train.features[:, varies] / sd[varies], train.time, train.event)
+    half = norm.ppf(0.975) * table["se"]
+    p = table["p"].to_numpy()
+    known = np.isfinite(p)
+    q = np.full(len(p), np.nan)
+    q[known] = false_discovery_control(p[known]) if known.any() else q[known]
+    return pd.DataFrame(
+        {
+            "feature": np.array(train.names, object)[varies],
+            "hr": np.exp(table["coef"]),
+            "lower": np.exp(table["coef"] - half),
+            "upper": np.exp(table["coef"] + half),
+            "p": p,
+            "q": q,
+        }
+    ).sort_values(["p", "feature"], ignore_index=True)
