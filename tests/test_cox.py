@@ -42,6 +42,7 @@ def test_fit_equals_coxph(group):
         exact([fit["loglik"], fit["loglik_null"]], [r["loglik"], r["loglik_null"]])
         lr = cox.likelihood_ratio_test(fit["loglik"], fit["loglik_null"], x.shape[1])
         exact([lr["chi2"], lr["p"]], [r["lr_test"]["chisq"], r["lr_test"]["p"]])
+        exact([fit["score_chi2"]], [r["score_test"]["chisq"]])
         wald = cox.wald_test(fit["coef"], fit["covariance"])
         exact([wald["chi2"], wald["p"]], [r["wald_test"]["chisq"], r["wald_test"]["p"]])
 

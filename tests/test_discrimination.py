@@ -61,6 +61,17 @@ def test_auc_and_its_error_equal_score(cohort):
         assert np.trapezoid(roc["tpr"], roc["fpr"]) == pytest.approx(ours["estimate"], abs=1e-12)
 
 
+@pytest.mark.reference
+@pytest.mark.parametrize("model", ["full", "nodes_linear", "four", "size_grade"])
+def test_royston_d_equals_r(model):
+    data = oracle.table("rotterdam_gbsg", "predictions.csv")
+    r = oracle.items("rotterdam_gbsg", "royston_d")[f"royston/{model}"]["values"]
+    for cohort, name in (("train", "train"), ("external", "external_lp_refit")):
+        part = data[data["set"] == cohort]
+        ours = d.royston_d(part["time"], part["status"], part[f"lp_{model}"])
+        exact([ours[k] for k in ("estimate", "se", "r2")], [r[name][k] for k in ("D", "se(D)", "R.D")], 1e-8)
+
+
 def pairs(time, event, score, strict=False):
     agree, tied, total = 0, 0, 0
     for i in range(len(time)):

@@ -80,7 +80,8 @@ def check_columns(table: pd.DataFrame, study: dict[str, Any], path: Path) -> Non
     dates = clinical.get("dates", {})
     wanted += [(f"clinical.dates.{key}", column) for key, column in dates.items() if key not in ("t0_kind", "cutoff")]
     for name, endpoint in study["endpoints"].items():
-        wanted += [(f"endpoints.{name}.{key}", endpoint[key]) for key in ("time", "event", "competing") if key in endpoint]
+        columns = ("time", "event", "competing")
+        wanted += [(f"endpoints.{name}.{key}", endpoint[key]) for key in columns if key in endpoint]
     wanted += [(f"split {name}", split["column"]) for name, split in splits_of(study).items() if "column" in split]
     missing = [f"{path}: no column {column!r} ({place})" for place, column in wanted if column not in table.columns]
     if missing:

@@ -1,0 +1,77 @@
+"""Bootstrap optimism of a fixed Cox model equals rms::validate, resample by resample of R's own random stream."""
+
+import numpy as np
+import oracle
+import pandas as pd
+import pytest
+
+from recur import cox
+from recur.discrimination import harrell_c
+from recur.resampling import resample_performance
+
+
+class RandomOfR:
+    """set.seed(seed); sample.int(n, replace = TRUE) of R >= 3.6: Mersenne Twister, inversion, rejection sampling."""
+
+    def __init__(self, seed: int):
+        words = []
+        for _ in range(50 + 625):
+            seed = (69069 * seed + 1) % 2**32
+            words.append(seed)
+        self.generator = np.random.MT19937()
+        state = self.generator.state
+        state["state"] = {"key": np.array(words[51:], np.uint32), "pos": 624}
+        self.generator.state = state
+
+    def sample(self, n: int) -> np.ndarray:
+        """n indices below n, from 0."""
+        bits, drawn = int(np.ceil(np.log2(n))), []
+        assert bits < 16
+        while len(drawn) < n:
+            value = int(self.generator.random_raw() * 2.3283064365386963e-10 * 65536) & (2**bits - 1)
+            if value < n:
+                drawn.append(value)
+        return np.array(drawn)
+
+
+def test_the_stream_is_rs():
+    assert list(RandomOfR(1).sample(10) + 1) == [
+        9,
+        4,
+        7,
+        1,
+        2,
+        7,
+        2,
+        3,
+        1,
+        5,
+    ]  # set.seed(1); sample.int(10, replace = TRUE)
+
+
+@pytest.mark.reference
+@pytest.mark.slow
+def test_optimism_equals_rms_validate():
+    item = oracle.items("rotterdam_gbsg", "rms_validate")["validate_four_B200"]
+    model = oracle.items("rotterdam_gbsg", "cox_multivariable")["train_nodepos/multi/four/efron"]
+    data = oracle.rows(oracle.table("rotterdam_gbsg"), model)
+    x, time, event = (data[model["input"][k]].to_numpy(float) for k in ("x", "time", "status"))
+    coef = cox.fit_cox(x, time, event)["coef"]
+    apparent = harrell_c(time, event, x @ coef)["estimate"]
+    stream, rows = RandomOfR(item["input"]["seed"]), []
+    for number in range(200):
+        drawn = stream.sample(len(data))
+        coef = cox.fit_cox(x[drawn], time[drawn], event[drawn])["coef"]
+        c = {
+            "c_resample": harrell_c(time[drawn], event[drawn], x[drawn] @ coef)["estimate"],
+            "c_all": harrell_c(time, event, x @ coef)["estimate"],
+        }
+        rows.append({"resample": number, "model": "four", "failed": "", "c_out_of_bag": np.nan} | c)
+    resamples = pd.DataFrame(rows)
+    values = dict(zip(item["values"]["table"]["cols"], item["values"]["table"]["values"][0], strict=True))  # Dxy
+    assert 2 * resamples["c_resample"].mean() - 1 == pytest.approx(values["training"], abs=1e-6)
+    assert 2 * resamples["c_all"].mean() - 1 == pytest.approx(values["test"], abs=1e-6)
+    measured = {"model": "four", "metric": "c_harrell", "estimate": apparent, "n": len(data), "events": event.sum()}
+    table = resample_performance(resamples, pd.DataFrame([measured])).set_index("cohort")
+    corrected = table.loc["train-optimism_corrected", "estimate"]
+    assert corrected == pytest.approx(item["values"]["C_corrected"], abs=1e-6)
