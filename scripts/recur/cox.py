@@ -116,9 +116,10 @@ def _arrays(x: ArrayLike, time: ArrayLike, event: ArrayLike) -> tuple[np.ndarray
 def fit_cox(
     x: ArrayLike, time: ArrayLike, event: ArrayLike, ties: str = "efron", offset: ArrayLike | None = None
 ) -> dict:
-    """Cox model by Newton-Raphson -> dict(coef (p,), se (p,), covariance (p, p), loglik, loglik_null, iterations).
+    """Cox model by Newton-Raphson -> dict(coef (p,), se (p,), covariance (p, p), loglik, loglik_null, score_chi2 ...).
 
-    `offset` (n,) is a linear predictor with coefficient fixed at 1; loglik_null is at coef 0 with the offset.
+    `offset` (n,) is a linear predictor with coefficient fixed at 1; loglik_null is at coef 0 with the offset,
+    score_chi2 the score test of all coefficients there; iterations.
     p = 0 is legal. Raises NotEstimable without events, with a constant or collinear covariate, or with an
     infinite coefficient (separation), which R reports only as a warning.
     """
@@ -134,13 +135,15 @@ def fit_cox(
     if p == 0:
         null = _loglik(fixed, sets)
         empty = np.zeros(0)
-        return _result(empty, empty, np.zeros((0, 0)), null, null, 0)
+        return _result(empty, empty, np.zeros((0, 0)), null, null, 0.0, 0)
     coef = np.zeros(p)
     loglik, gradient, information = _derivatives(z, fixed, sets)
     loglik_null = loglik
+    score = None
     for iteration in range(1, MAX_ITERATIONS + 1):
         step = _solve(information, gradient)
         decrement = float(gradient @ step)
+        score = decrement if score is None else score
         size = 1.0
         while True:
             candidate = coef + size * step
@@ -155,17 +158,19 @@ def fit_cox(
             if np.abs(step).max() > MONOTONE_STEP:
                 raise NotEstimable(f"coefficient {int(np.abs(step).argmax())} is infinite (separation)")
             covariance = _solve(information, np.eye(p)) / (scale * scale[:, None])
-            return _result(coef / scale, np.sqrt(np.diag(covariance)), covariance, loglik, loglik_null, iteration)
+            se = np.sqrt(np.diag(covariance))
+            return _result(coef / scale, se, covariance, loglik, loglik_null, score, iteration)
     raise NotEstimable(f"no convergence in {MAX_ITERATIONS} iterations: a coefficient is probably infinite")
 
 
-def _result(coef, se, covariance, loglik, loglik_null, iterations) -> dict:
+def _result(coef, se, covariance, loglik, loglik_null, score, iterations) -> dict:
     return {
         "coef": coef,
         "se": se,
         "covariance": covariance,
         "loglik": loglik,
         "loglik_null": loglik_null,
+        "score_chi2": score,
         "iterations": iterations,
     }
 
@@ -315,14 +320,16 @@ def backward_aic(
     event: ArrayLike,
     terms: Sequence[Sequence[int]] | None = None,
     ties: str = "efron",
+    copies: int = 1,
 ) -> tuple[list[str], pd.DataFrame]:
     """Backward elimination on AIC, one term at a time, refitting (R step, direction backward).
 
     `names` one per term; `terms` the columns of each term (default: one column each). Returns the kept names in
     their order and a trace: step, dropped (blank for none), aic, p. Raises NotEstimable when the full model
-    cannot be fitted.
+    cannot be fitted. `copies` m of the rows stacked (imputations) weigh 1/m each: the log-likelihood of m stacked
+    copies is m times the weighted one, up to a constant.
     """
-    return _backward(x, names, time, event, terms, ties, None)
+    return _backward(x, names, time, event, terms, ties, None, copies)
 
 
 def backward_p(
@@ -338,7 +345,7 @@ def backward_p(
     return _backward(x, names, time, event, terms, ties, p_remove)
 
 
-def _backward(x, names, time, event, terms, ties, p_remove) -> tuple[list[str], pd.DataFrame]:
+def _backward(x, names, time, event, terms, ties, p_remove, copies=1) -> tuple[list[str], pd.DataFrame]:
     x, time, event = _arrays(x, time, event)
     terms = [[i] for i in range(x.shape[1])] if terms is None else [list(term) for term in terms]
     if len(terms) != len(names):
@@ -348,7 +355,7 @@ def _backward(x, names, time, event, terms, ties, p_remove) -> tuple[list[str], 
         return fit_cox(x[:, [c for i in kept for c in terms[i]]], time, event, ties)
 
     def aic(fitted: dict) -> float:
-        return -2 * fitted["loglik"] + 2 * len(fitted["coef"])
+        return -2 * fitted["loglik"] / copies + 2 * len(fitted["coef"])
 
     kept = list(range(len(terms)))
     current = fit(kept)
