@@ -39,6 +39,7 @@ RESULTS = f"results/{NAME}"
 ANALYSES = list(STUDY["analyses"])
 BATCHES = range(STUDY["batches"])
 IMAGES = STUDY.get("images")
+VARIANTS = studies.variants(STUDY)
 READERS = IMAGES["readers"] if IMAGES else ["reader1"] + ["reader2"] * bool(STUDY.get("features"))
 RESAMPLE_CHUNK = 50  # resamples a job; fixed, so that cores and restarts change nothing
 
@@ -47,6 +48,7 @@ wildcard_constraints:
     study=re.escape(NAME),
     analysis="|".join(map(re.escape, ANALYSES)) or "none",
     reader="|".join(map(re.escape, READERS)),
+    variant="|".join(VARIANTS) or "none",
     batch=r"\d+",
     chunk=r"\d+",
     figure=r"[a-z_]+",
@@ -114,7 +116,10 @@ def labels(wildcards):
 def feature_subset(analysis):
     """Phases and regions an analysis is limited to, as a JSON argument."""
     chosen = STUDY["analyses"][analysis]
-    return json.dumps({key: chosen[key] for key in ("phases", "regions") if key in chosen})
+    regions = {"regions": ["tumour", "rim"]} if IMAGES else {}
+    return json.dumps(
+        regions | {key: chosen[key] for key in ("phases", "regions") if key in chosen}
+    )
 
 
 def competing_death(analysis):
@@ -146,7 +151,21 @@ def case_settings():
     """Settings of the regions; pad_mm is how far around them the features floor will resample."""
     extraction = IMAGES["extraction"]
     pad_mm = (extraction["pad_distance"] + 1.5) * max(extraction["spacing_mm"])
-    return IMAGES["regions"] | {"on_error": STUDY["on_error"], "pad_mm": pad_mm}
+    scan = {key: IMAGES[key] for key in ("modality", "normalise", "n4", "lesions")}
+    return IMAGES["regions"] | scan | {"on_error": STUDY["on_error"], "pad_mm": pad_mm}
+
+
+def feature_settings():
+    """What feature tables are made with, as JSON: extraction, phases, regions, and how images became cases."""
+    keys = ("modality", "normalise", "n4", "lesions", "lesion_aggregate", "regions")
+    settings = {
+        "extraction": IMAGES["extraction"],
+        "images": {key: IMAGES[key] for key in keys},
+        "phases": IMAGES["phases"],
+        "regions": studies.region_names(IMAGES),
+        "pinned": IMAGES["extraction_manifest"],
+    }
+    return json.dumps(settings, sort_keys=True)
 
 
 def image_fingerprint(batch):
@@ -181,11 +200,13 @@ FIGURES = {
 
 
 def figure_caption(analysis, figure):
-    synthetic = " Synthetic data." if STUDY["synthetic"] else ""
-    return (
-        FIGURES[figure]["CAPTION"].format(endpoint=STUDY["analyses"][analysis]["endpoint"])
-        + synthetic
-    )
+    chosen = STUDY["analyses"][analysis]
+    perturbed = studies.is_perturbed(chosen)
+    readings = "perturbed images and masks (no second reader)" if perturbed else "readings"
+    parts = [FIGURES[figure]["CAPTION"].format(endpoint=chosen["endpoint"], readings=readings)]
+    if "control" in chosen:
+        parts.append(f"Negative control: voxels {chosen['control'].replace('_', ' ')} the regions.")
+    return " ".join(parts + only(STUDY["synthetic"], "Synthetic data."))
 
 
 def has_figure(analysis, figure):
@@ -196,7 +217,8 @@ def has_figure(analysis, figure):
         "signature": features,
         "images": bool(IMAGES),
         "stability": features
-        and studies.has_repeats(STUDY)
+        and len(studies.reading_tables(STUDY, analysis)) > 1
+        and (bool(IMAGES) or studies.has_repeats(STUDY))
         and chosen["stability"]["rule"] != "none",
         "forest": features and chosen["ranking"]["kind"] != "none",
         "internal": chosen["internal_validation"]["resamples"]

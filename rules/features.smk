@@ -10,6 +10,7 @@ if IMAGES:
         output:
             features="results/{study}/features/batches/{batch}.parquet",
             exclusions="results/{study}/features/batches/excluded-{batch}.csv",
+            missing="results/{study}/features/batches/missing-{batch}.csv",
         log:
             "logs/{study}/features/{batch}.log",
         benchmark:
@@ -20,13 +21,13 @@ if IMAGES:
             mem_mb=lambda wildcards, attempt: 2000 * attempt,
             runtime=lambda wildcards, attempt: 60 * attempt,
         params:
-            extraction=json.dumps(IMAGES["extraction"], sort_keys=True),
+            settings=feature_settings(),
             cache=STUDY["cache_dir"],
-            phases=IMAGES["phases"],
+            aggregate=IMAGES["lesion_aggregate"],
         shell:
-            "python {input.script} --cases {input.cases} --cache {params.cache:q}"
-            " --extraction {params.extraction:q} --phases {params.phases} --output {output.features}"
-            " --exclusions {output.exclusions} 2>&1 | tee {log} >&2"
+            "python {input.script} --cases {input.cases} --cache {params.cache:q} --aggregate {params.aggregate}"
+            " --settings {params.settings:q} --output {output.features} --exclusions {output.exclusions}"
+            " --missing {output.missing} 2>&1 | tee {log} >&2"
 
     rule feature_table:
         input:
@@ -41,10 +42,56 @@ if IMAGES:
         conda:
             "../envs/imaging.yaml"
         params:
-            extraction=json.dumps(IMAGES["extraction"], sort_keys=True),
+            settings=feature_settings(),
         shell:
             "python {input.script} --batches {input.batches} --reader {wildcards.reader}"
-            " --extraction {params.extraction:q} --output {output.table} --manifest {output.manifest} > {log} 2>&1"
+            " --settings {params.settings:q} --output {output.table} --manifest {output.manifest} > {log} 2>&1"
+
+    rule variant_features:
+        """Perturbed readings of some training patients, and negative controls of all patients."""
+        input:
+            cases="results/{study}/images/batch-{batch}.csv",
+            assigned="results/{study}/cohort/assigned.csv",
+            script="scripts/variant_features.py",
+            package=imports("scripts/variant_features.py"),
+        output:
+            features="results/{study}/features/variants/{variant}/{batch}.parquet",
+            exclusions="results/{study}/features/variants/{variant}/excluded-{batch}.csv",
+        log:
+            "logs/{study}/variant_features/{variant}-{batch}.log",
+        benchmark:
+            "benchmarks/{study}/variant_features/{variant}-{batch}.tsv"
+        conda:
+            "../envs/imaging.yaml"
+        resources:
+            mem_mb=lambda wildcards, attempt: 2000 * attempt,
+            runtime=lambda wildcards, attempt: 60 * attempt,
+        params:
+            extraction=json.dumps(IMAGES["extraction"], sort_keys=True),
+            perturbations=json.dumps(IMAGES["perturbations"], sort_keys=True),
+            cache=STUDY["cache_dir"],
+            phases=IMAGES["phases"],
+            reader=READERS[0],
+            aggregate=IMAGES["lesion_aggregate"],
+            seed=STUDY["seed"],
+        shell:
+            "python {input.script} --cases {input.cases} --assigned {input.assigned} --variant {wildcards.variant}"
+            " --cache {params.cache:q} --extraction {params.extraction:q} --perturbations {params.perturbations:q}"
+            " --phases {params.phases} --reader {params.reader} --aggregate {params.aggregate} --seed {params.seed}"
+            " --output {output.features} --exclusions {output.exclusions} 2>&1 | tee {log} >&2"
+
+    use rule feature_table as variant_table with:
+        input:
+            batches=expand(
+                "results/{{study}}/features/variants/{{variant}}/{batch}.parquet", batch=BATCHES
+            ),
+            script="scripts/feature_table.py",
+            package=imports("scripts/feature_table.py"),
+        output:
+            table="results/{study}/features/{reader}-{variant}.parquet",
+            manifest="results/{study}/features/{reader}-{variant}.manifest.json",
+        log:
+            "logs/{study}/feature_table/{reader}-{variant}.log",
 
 elif "features" in STUDY:
 
@@ -79,7 +126,10 @@ rule analysis_set:
         endpoints="results/{study}/cohort/endpoints.csv",
         features=lambda wildcards: only(
             uses_features(wildcards.analysis),
-            *expand("results/{{study}}/features/{reader}.parquet", reader=READERS),
+            *expand(
+                "results/{{study}}/features/{table}.parquet",
+                table=studies.reading_tables(STUDY, wildcards.analysis),
+            ),
         ),
         script="scripts/analysis_set.py",
         package=imports("scripts/analysis_set.py"),
@@ -89,6 +139,7 @@ rule analysis_set:
         train_repeats="results/{study}/features/{analysis}/train_repeats.parquet",
         heldout_cohort="results/{study}/cohort/{analysis}/heldout.csv",
         heldout_features="results/{study}/features/{analysis}/heldout.parquet",
+        excluded="results/{study}/cohort/{analysis}/excluded.csv",
     log:
         "logs/{study}/analysis_set/{analysis}.log",
     conda:
@@ -103,4 +154,4 @@ rule analysis_set:
         " --endpoints {input.endpoints} --features {input.features}"
         " --train-cohort {output.train_cohort} --train-features {output.train_features}"
         " --train-repeats {output.train_repeats} --heldout-cohort {output.heldout_cohort}"
-        " --heldout-features {output.heldout_features} > {log} 2>&1"
+        " --heldout-features {output.heldout_features} --excluded {output.excluded} > {log} 2>&1"

@@ -37,6 +37,7 @@ if IMAGES:
             package=imports("scripts/cases.py"),
         output:
             cases="results/{study}/images/batch-{batch}.csv",
+            regions="results/{study}/images/regions/batch-{batch}.csv",
             pictures=directory("results/{study}/images/qc/batch-{batch}"),
         log:
             "logs/{study}/cases/{batch}.log",
@@ -53,5 +54,5 @@ if IMAGES:
             synthetic="--synthetic" if STUDY["synthetic"] else "",
         shell:
             "python {input.script} --inventory {input.inventory} --regions {params.regions:q}"
-            " --cache {params.cache:q} --output {output.cases} --qc {output.pictures} {params.synthetic}"
+            " --cache {params.cache:q} --output {output.cases} --regions-table {output.regions} --qc {output.pictures} {params.synthetic}"
             " 2>&1 | tee {log} >&2"

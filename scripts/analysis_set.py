@@ -2,10 +2,11 @@
 
 import argparse
 import json
+from pathlib import Path
 
 import pandas as pd
 
-from recur.analysis_set import make_analysis_set, select_features, split_sets
+from recur.analysis_set import make_analysis_set, select_features, split_sets, without_regions
 from recur.cli import reported
 from recur.tables import read_made, write_table
 
@@ -25,16 +26,19 @@ def main() -> None:
     parser.add_argument("--train-repeats", required=True)
     parser.add_argument("--heldout-cohort", required=True)
     parser.add_argument("--heldout-features", required=True)
+    parser.add_argument("--excluded", required=True, help="patients without a region that this analysis uses")
     args = parser.parse_args()
     assigned, clinical, endpoints = map(read_made, (args.assigned, args.clinical, args.endpoints))
     own = f"cohort_{args.analysis}"
     cohort = assigned.set_index("patient_id")[own if own in assigned.columns else "cohort"]
+    excluded = pd.DataFrame(columns=["patient_id", "reason"])
     features, again = None, pd.DataFrame(columns=["patient_id", "reader"])
     if args.features:
-        first, *others = (pd.read_parquet(path) for path in args.features)
+        # a reading goes by its table's name: perturbed readings share their reader
+        first, *others = (pd.read_parquet(path).assign(reader=Path(path).stem) for path in args.features)
         names = [name for name in first.columns if name not in ("patient_id", "reader")]
         names = select_features(names, args.subset.get("phases"), args.subset.get("regions"))
-        features = first[["patient_id", *names]]
+        features, excluded = without_regions(first[["patient_id", *names]])
         again = pd.concat([part[["patient_id", "reader", *names]] for part in others] or [first.iloc[:0]])
     sets = split_sets(*make_analysis_set(cohort, clinical, endpoints, args.endpoint, features, args.competing))
     train_ids = sets["train"][0]["patient_id"]
@@ -42,6 +46,7 @@ def main() -> None:
     write_table(sets["train"][1], args.train_features)
     again = again[again["patient_id"].isin(train_ids)]
     write_table(again.sort_values(["patient_id", "reader"], ignore_index=True), args.train_repeats)
+    write_table(excluded, args.excluded)
     write_table(sets["heldout"][0], args.heldout_cohort)
     write_table(sets["heldout"][1], args.heldout_features)
 

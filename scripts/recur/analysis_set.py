@@ -62,6 +62,21 @@ def select_features(names: list[str], phases: list[str] | None, regions: list[st
     return kept
 
 
+def without_regions(features: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Patients that have every phase and region, and the others with the reason (patient_id, reason).
+
+    features: patient_id and the chosen columns `<phase>_<region>_...`. A patient lacks a region if all its values are
+    missing: a further rim of which clipping left too little, or that could not be extracted.
+    """
+    columns = [name for name in features.columns if name != "patient_id"]
+    parts = pd.Series(["_".join(name.split("_")[:2]) for name in columns], index=columns)
+    empty = pd.DataFrame({part: features[names.index].isna().all(axis=1) for part, names in parts.groupby(parts)})
+    lacks = empty.apply(lambda row: ", ".join(row.index[row]), axis=1) if len(empty) else pd.Series(dtype=str)
+    gone = lacks.ne("").to_numpy()
+    excluded = pd.DataFrame({"patient_id": features["patient_id"][gone], "reason": "no features of " + lacks[gone]})
+    return features[~gone], excluded
+
+
 def make_analysis_set(
     assigned: pd.Series,
     clinical: pd.DataFrame,

@@ -51,6 +51,8 @@ def resolve(path: str | Path) -> dict[str, Any]:
     for name, analysis in study["analyses"].items():
         preset = yaml.safe_load((ROOT / "presets" / f"{analysis['preset']}.yaml").read_text())
         study["analyses"][name] = overlay(preset, analysis)
+        one_reader = "images" in study and not has_repeats(study)
+        study["analyses"][name]["stability"].setdefault("source", "perturbations" if one_reader else "readers")
     problems = [f"{path}: {text}" for text in contradictions(study)]
     missing: list[str] = []
     locate(study, path.resolve().parent, missing)
@@ -173,6 +175,7 @@ def contradictions(study: dict[str, Any]) -> list[str]:
         for phase in analysis.get("phases", []):
             if phases and phase not in phases:
                 found.append(f"analyses.{name}.phases: {phase!r} is not among images.phases ({', '.join(phases)})")
+        found += image_contradictions(study, name, analysis)
     extraction = study.get("images", {}).get("extraction")
     if extraction:
         if (extraction["bin_width"] is None) == (extraction["bin_count"] is None):
@@ -181,6 +184,7 @@ def contradictions(study: dict[str, Any]) -> list[str]:
             found.append("images.extraction.resegment: the first number must be below the second")
         if extraction["outlier_sd"] is not None and extraction["mode"] != "ibsi":
             found.append("images.extraction.outlier_sd: known in mode ibsi only")
+    found += scale_contradictions(study.get("images"))
     if "null_study" in study and not study["synthetic"]:
         found.append("null_study: outcomes are redrawn for synthetic studies only")
     if "demo" in study and "images" not in study:
@@ -188,6 +192,47 @@ def contradictions(study: dict[str, Any]) -> list[str]:
     if "images" in study and "features" in study:
         found.append("images and features: give one of the two, not both")
     return found
+
+
+def image_contradictions(study: dict[str, Any], name: str, analysis: dict[str, Any]) -> list[str]:
+    """Regions, controls and readings of an analysis that the study's images do not give."""
+    found, images = [], study.get("images")
+    known = region_names(images) if images else []
+    for region in analysis.get("regions", []) if images else []:
+        if region not in known:
+            found.append(f"analyses.{name}.regions: {region!r} is no region of images.regions ({', '.join(known)})")
+    for key, wanted in (
+        ("control", "control" in analysis),
+        ("stability.source", analysis["stability"]["source"] != "readers"),
+    ):
+        if wanted and not images:
+            found.append(f"analyses.{name}.{key}: needs images, this study has none")
+    return found
+
+
+def scale_contradictions(images: dict[str, Any] | None) -> list[str]:
+    """Rims without width, and grey values that mean nothing from one scan to the next."""
+    if not images:
+        return []
+    found = [
+        f"images.regions.more_rims.{name}: the outer width must be above the inner ({inner:g} and {outer:g} mm)"
+        for name, (inner, outer) in images["regions"]["more_rims"].items()
+        if outer <= inner
+    ]
+    if images["modality"] == "MR" and images["normalise"] == "none" and images["extraction"].get("bin_width"):
+        found.append(
+            "images.normalise: MR has no scale of its own, so a fixed bin width means nothing; "
+            "set normalise (zscore or liver), or extraction.bin_count"
+        )
+    if images["n4"] and images["modality"] == "CT":
+        found.append("images.n4: bias fields are corrected in MR only; set modality: MR or n4: false")
+    return found
+
+
+def region_names(images: dict[str, Any]) -> list[str]:
+    """The regions whose features a study extracts."""
+    regions = images["regions"]
+    return ["tumour", *(["rim"] if regions["rim_mm"] else []), *regions["more_rims"]]
 
 
 def locate(study: dict[str, Any], folder: Path, missing: list[str]) -> None:
@@ -235,6 +280,34 @@ def uses_features(study: dict[str, Any], analysis: str) -> bool:
 def has_repeats(study: dict[str, Any]) -> bool:
     """Whether the study has a second reading to judge stability by."""
     return len(study.get("images", {}).get("readers", [])) > 1 or bool(study.get("features", {}).get("repeat"))
+
+
+def variants(study: dict[str, Any]) -> list[str]:
+    """Perturbed readings (p1, p2, ...) and negative controls that some analysis of the study needs."""
+    if "images" not in study:
+        return []
+    used = [a for name, a in study["analyses"].items() if uses_features(study, name)]
+    perturbed = any(is_perturbed(analysis) for analysis in used)
+    readings = [f"p{k + 1}" for k in range(study["images"]["perturbations"]["count"])] if perturbed else []
+    return readings + sorted({analysis["control"] for analysis in used if "control" in analysis})
+
+
+def is_perturbed(analysis: dict[str, Any]) -> bool:
+    """Whether perturbed readings feed the stability filter; a control's own are not made, its filter is then off."""
+    stability = analysis["stability"]
+    return stability["source"] == "perturbations" and stability["rule"] != "none" and "control" not in analysis
+
+
+def reading_tables(study: dict[str, Any], analysis: str) -> list[str]:
+    """Names of the feature tables of an analysis: the one that is analysed, then its further readings."""
+    chosen = study["analyses"][analysis]
+    if "images" not in study:
+        return ["reader1", "reader2"]
+    first, *others = study["images"]["readers"]
+    if is_perturbed(chosen):
+        return [first, *(f"{first}-{variant}" for variant in variants(study) if re.fullmatch(r"p\d+", variant))]
+    others = others if chosen["stability"]["source"] == "readers" else []
+    return [f"{name}-{chosen['control']}" if "control" in chosen else name for name in (first, *others)]
 
 
 def model_names(study: dict[str, Any], analysis: str) -> list[str]:

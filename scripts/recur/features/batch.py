@@ -1,0 +1,92 @@
+"""The features of a batch of cases, from the cache where they are there, and who could not be extracted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from recur.cli import progress
+from recur.features.cache import Features, cached_features, feature_key
+from recur.features.extract import check_extraction, extract_with_reasons, load_case
+from recur.features.lesions import aggregated
+from recur.features.resample import Case
+
+Found = dict[tuple[str, str], dict[str, dict[str, float]]]  # (patient, reader) -> phase -> features
+Missing = list[tuple[str, str, str, dict[str, str]]]  # patient, reader, phase, reason by feature or region
+
+
+class Variant(NamedTuple):
+    """A change of every case before extraction: `key` is all it depends on (JSON-ready), `change` does it.
+
+    change: (case, facts of the case, generator seeded from key and case) -> case.
+    """
+
+    key: dict[str, Any]
+    change: Callable[[Case, dict[str, Any], np.random.Generator], Case]
+
+
+def extract_cases(
+    cases: pd.DataFrame,
+    cache: Path,
+    extraction: dict[str, Any],
+    what: str = "features",
+    aggregate: str = "volume_weighted_mean",
+    variant: Variant | None = None,
+) -> tuple[Found, list[dict[str, str]], Missing]:
+    """Features of every usable case, the exclusions of those that fail, and why single values are missing.
+
+    cases: the case table; rows of several lesions of one patient, phase and reader are aggregated.
+    """
+    check_extraction(extraction)
+    usable = cases[cases["status"] == "ok"]
+    rims = bool((pd.to_numeric(usable["rim_voxels"]) > 0).any())
+    lesions: dict[tuple[str, str, str], list[tuple[float, dict[str, float]]]] = {}
+    excluded, failed, missing = [], set(), []
+    for row in progress(usable.itertuples(), len(usable), what):
+        try:
+            features, reasons = case_features(cache, row.case, extraction, variant)
+            if rims and not any(name.startswith("rim_") for name in features):
+                raise ValueError("rim: no voxels, while other patients have a rim; check the masks")
+            lesions.setdefault((row.patient_id, row.reader, row.phase), []).append((float(row.tumour_ml), features))
+            if reasons:
+                missing.append((row.patient_id, row.reader, row.phase, reasons))
+        except ValueError as error:
+            lesion = f" lesion {row.lesion}" if str(getattr(row, "lesions", 1)) != "1" else ""
+            reason = f"{row.phase} {row.reader}{lesion}: {error}"
+            excluded.append({"patient_id": row.patient_id, "floor": "features", "reason": reason})
+            failed.add((row.patient_id, row.reader, row.phase))
+    found: Found = {}
+    for (patient, reader, phase), parts in lesions.items():
+        if (patient, reader, phase) not in failed:  # the others of a patient's lesions do not stand for all
+            volumes, values = zip(*parts, strict=True)
+            found.setdefault((patient, reader), {})[phase] = aggregated(list(values), list(volumes), aggregate)
+    return found, excluded, missing
+
+
+def case_features(cache: Path, name: str, extraction: dict[str, Any], variant: Variant | None) -> Features:
+    """Features of one stored case, or of its variant, and the reasons of those that are missing."""
+    path, key = cache / name, name
+    if variant:
+        digest = hashlib.sha256(json.dumps([name, variant.key], sort_keys=True).encode()).hexdigest()
+        key = f"{digest}.npz"
+
+    def extract() -> Features:
+        case = load_case(path)
+        if variant:
+            rng = np.random.default_rng(int(digest[:16], 16))
+            case = variant.change(case, case_facts(path), rng)
+        return extract_with_reasons(case, extraction)
+
+    return cached_features(cache / "features" / f"{feature_key(key, extraction)}.npz", extract)
+
+
+def case_facts(path: Path) -> dict[str, Any]:
+    """What floor 2 wrote down of a case."""
+    with np.load(path, allow_pickle=False) as stored:
+        return json.loads(stored["facts"].tobytes())
