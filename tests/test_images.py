@@ -255,27 +255,25 @@ def test_series_that_are_not_one_regular_stack_are_refused(tmp_path):
     two = write_series(hu, tmp_path / "two")
     write_series(hu[:7], two, series="1.2.3.2", first=101)
     message = refused(read_image, two)
-    assert "2 series in one folder: 18 slices (IM" in message and "7 slices (IM" in message and "1.2.3" not in message
-    assert "slice spacing is not uniform: 5.000 mm after slice 5 of 17" in refused(
+    assert "must choose one of 2 volumes: 1 '' (18 slices); 1 '' (7 slices)" in message
+    assert "1.2.3" not in message
+    assert "1 slices missing: 5.000 mm after slice 5 of 17, 2.500 mm elsewhere; complete the series" in refused(
         read_image, write_series(hu, tmp_path / "gap", skip=[5])
     )
     along = [np.array([0, 0, 2.5 * k]) for k in range(18)]
     twice = write_series(hu, tmp_path / "twice", positions=along[:9] * 2)
     assert "9 slices share a position" in refused(read_image, twice)
-    tilted = [p + [0, 0.2 * k, 0] for k, p in enumerate(along)]
     cosines = [1, 0, 0, 0, 1, 0]
-    folder = write_series(hu, tmp_path / "tilted", positions=tilted, cosines=cosines)
-    assert "shifted against each other" in refused(read_image, folder)
     assert "one slice only" in refused(read_image, write_series(hu[:1], tmp_path / "one"))
     mixed = write_series(hu, tmp_path / "mixed")
-    write_series(hu[:1], mixed, first=200, cosines=cosines, positions=[[0, 0, 99]])
-    assert "different orientation" in refused(read_image, mixed)
+    write_series(hu[:2], mixed, first=200, cosines=cosines, positions=[[0, 0, 99], [0, 0, 101]])
+    assert "2 volumes: 1 '' part 1 (18 slices); 1 '' part 2 (2 slices)" in refused(read_image, mixed)
     hurt = write_series(hu, tmp_path / "hurt")
     end = max(hurt.iterdir())
     data = end.read_bytes()
     for length in (0, 300, 700, len(data) // 2):  # no preamble, before and after the class, within the pixels
         end.write_bytes(data[:length])
-        assert "is damaged" in (message := refused(read_image, hurt)) or "cannot be read" in message
+        assert "file 18 of 18 in name order is damaged" in refused(read_image, hurt)
     one_file = next((tmp_path / "one").iterdir()).rename(tmp_path / "one" / "slice")
     assert "give the folder" in refused(read_image, one_file)
 
@@ -400,10 +398,9 @@ def test_rtstruct_with_hole_island_and_key_hole(study, tmp_path):
     expected[6, 26:31, 26:31] = True
     image = read_image(folder / "ct")
     found = read_mask(path, "Tumour", image)
-    assert np.array_equal(found.voxels, expected) and found.flags == ()
+    assert np.array_equal(found.voxels, expected)
+    assert found.flags == ("1 slices without a contour inside the ROI",)
     assert "ROI is not stated and there are 2: 1 Tumour, 2 Other" in refused(read_mask, path, "", image)
-    between = write_rtstruct({"T": [to_points(square(5, 9, 6.4))]}, tmp_path / "between.dcm", series="1.2.8")
-    assert "does not lie on the image's grid (0.40 slices off" in refused(read_mask, between, "T", image)
     outside = write_rtstruct({"T": [to_points(square(5, 90, 6))]}, tmp_path / "outside.dcm")
     assert "outside the image" in refused(read_mask, outside, "T", image)
     other = write_rtstruct({"T": [to_points(square(5, 9, 6))]}, tmp_path / "other.dcm", series="1.2.8")
@@ -467,7 +464,7 @@ def test_bad_rims_are_refused(study, tmp_path):
     tight = np.zeros(SHAPE, np.uint8)
     tight[z.min() : z.max(), y.min() : y.max(), x.min() : x.max()] = 1
     row = manifest_row(folder, liver_mask=write(tight, tmp_path / "tight.nii.gz"))
-    assert "% of the 6 mm shell is left after clipping, at least 50 % is needed" in refused(
+    assert "% of the 6 mm shell is left after clipping (lost to liver 84 %), at least 50 % is needed" in refused(
         cases.make_case, row, REGIONS
     )
     air = np.where(tumour, hu, -900).astype(np.int16)

@@ -16,6 +16,7 @@ import pydicom
 import scipy
 import SimpleITK as sitk
 
+from recur.images.dicom import files_of
 from recur.images.normalise import normalised, without_bias
 from recur.images.read import Grid, Volume, read_image, read_mask
 from recur.images.regions import Rim, bounding_box, lesions, maximum_diameter, rims, widen
@@ -26,7 +27,7 @@ BITS = {"tumour": TUMOUR, "rim": RIM, "liver": LIVER}
 FURTHER = (8, 16, 32, 64)  # of the further rims, in the order of the study file
 CLIP = 128  # where a rim may lie: what perturbed masks need to make their rims again; no region of its own
 # files of this package that no case depends on
-NOT_OF_CASES = ("__init__.py", "acquisition.py", "controls.py", "inventory.py", "montage.py", "perturb.py", "qc.py")
+NOT_OF_CASES = ("__init__.py", "align.py", "controls.py", "inventory.py", "montage.py", "perturb.py", "qc.py")
 MASKS = ("mask", "liver_mask", "vessel_mask", "lesions_mask")
 
 # The crop must hold the box that pyradiomics resamples (regions + padDistance, rounded outwards on the new grid) and 20
@@ -74,14 +75,16 @@ def make_cases(row: Mapping[str, str | None], regions: Mapping[str, Any]) -> lis
     One case, but one a lesion, largest first, for `lesions: each`.
     Raises StudyError with the cause in one line; the caller adds patient, phase and reader.
     """
-    image = _named("image", read_image, row["image"])
-    masks, flags = _masks(row, image)
+    image = _named("image", read_image, row["image"], row.get("series"), regions.get("nonuniform") or "refuse")
+    masks, flags, mask_offset = _masks(row, image, regions.get("mask_grid") or "same")
+    read = image.facts | {"mask_offset_mm": mask_offset}
     spacing = image.grid.spacing
     if max(spacing) > THICK_SLICE_RATIO * min(spacing):
         flags.append(f"slice/in-plane ratio {max(spacing) / min(spacing):.1f}")
     if regions.get("modality", "CT") == "CT" and image.voxels.min() >= 0:
         flags.append(f"no value below 0 HU (lowest {image.voxels.min():g}): is the rescale intercept applied?")
     image, facts = _on_scale(image, masks, regions)
+    facts = read | facts
     how = regions.get("lesions", "together")
     found = lesions(masks["mask"], spacing)
     pieces = [masks["mask"]] if how == "together" else found if how == "each" else found[:1]
@@ -95,22 +98,25 @@ def make_cases(row: Mapping[str, str | None], regions: Mapping[str, Any]) -> lis
     return made
 
 
-def _masks(row: Mapping[str, str | None], image: Volume) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Every mask of the row by its column (bool, whole image), and the remarks on them."""
-    masks, flags = {}, []
+def _masks(
+    row: Mapping[str, str | None], image: Volume, mask_grid: str
+) -> tuple[dict[str, np.ndarray], list[str], float]:
+    """Every mask of the row by its column (bool, whole image), remarks on image and masks, offset of the tumour's."""
+    masks, flags, offset = {}, list(image.flags), 0.0
     for column in MASKS:
         if not row.get(column):
             continue
         what, label = column.replace("_", " "), row.get(_label_column(column))
         try:
-            mask = _named(what, read_mask, row[column], label, image)
+            mask = _named(what, read_mask, row[column], label, image, mask_grid)
         except StudyError as error:
             if column in ("vessel_mask", "lesions_mask") and "mask is empty" in str(error):
                 continue  # no vessel and no other lesion is a finding, not an error
             raise
         masks[column] = mask.voxels
+        offset = mask.offset_mm if column == "mask" else offset
         flags += [flag if column == "mask" else f"{what.removesuffix(' mask')} {flag}" for flag in mask.flags]
-    return masks, flags
+    return masks, flags, offset
 
 
 def _label_column(mask: str) -> str:
@@ -362,13 +368,13 @@ def case_key(row: Mapping[str, str | None], regions: Mapping[str, Any]) -> str:
 
 
 def content_hash(path: str | Path) -> str:
-    """SHA-256 of a file, or of a folder's files in name order (their names do not count); "" if missing."""
+    """SHA-256 of a file, or of all files in a folder in name order (their names do not count); "" if missing."""
     path = Path(path)
     if not path.exists():
         return ""
     digest = hashlib.sha256()
     try:
-        for file in sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]:
+        for file in files_of(path):
             with file.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
     except OSError as error:

@@ -31,13 +31,14 @@ def inventory(manifest: pd.DataFrame, folder: Path, assigned: pd.DataFrame, batc
 
 
 def fingerprint(paths: list[str]) -> str:
-    """SHA-256 over name, size and modification time (ns) of every file, folders file by file; or "missing"."""
+    """SHA-256 over name, size and modification time (ns) of every file, folders with all their levels; or "missing"."""
     digest = hashlib.sha256()
     for path in map(Path, paths):
         if not path.exists():
             return "missing"
-        for file in sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]:
+        found = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        for file in found:
             status = file.stat()
-            digest.update(f"{file.name} {status.st_size} {status.st_mtime_ns}\n".encode())
+            digest.update(f"{file.relative_to(path.parent)} {status.st_size} {status.st_mtime_ns}\n".encode())
         digest.update(b"\n")
     return digest.hexdigest()

@@ -1,0 +1,733 @@
+"""One volume out of a DICOM folder: which series was meant, which slices belong to it, on which grid they lie.
+
+Classic slices and the frames of enhanced multi-frame objects are the same here: a `Slice` with its own position and
+rescaling. Nothing of a file is believed but that: not its name, not its number, not SliceThickness. Files inside a
+folder are told by their place in name order, never by name: exports name files after patients.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import tempfile
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pydicom
+import SimpleITK as sitk
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.encaps import encapsulate, get_frame
+from pydicom.errors import InvalidDicomError
+from pydicom.pixels import iter_pixels
+from pydicom.uid import JPEGLossless, JPEGLosslessSV1, SecondaryCaptureImageStorage
+
+from recur.images.acquisition import (
+    acquisition,
+    acquisition_time,
+    clean_text,
+    identifying_words,
+    number,
+    seconds,
+    series_hash,
+)
+from recur.images.grid import DIRECTION_TOLERANCE, LATTICE_TOLERANCE, Grid, Volume
+from recur.tables import StudyError
+
+IMAGE_STORAGE = {
+    "1.2.840.10008.5.1.4.1.1.2",  # CT
+    "1.2.840.10008.5.1.4.1.1.2.1",  # enhanced CT
+    "1.2.840.10008.5.1.4.1.1.2.2",  # legacy converted enhanced CT
+    "1.2.840.10008.5.1.4.1.1.4",  # MR
+    "1.2.840.10008.5.1.4.1.1.4.1",  # enhanced MR
+    "1.2.840.10008.5.1.4.1.1.4.4",  # legacy converted enhanced MR
+}
+# what pydicom and its users raise on absent, empty or garbled elements
+DICOM_ERRORS = (AttributeError, IndexError, KeyError, TypeError, ValueError, EOFError, NotImplementedError)
+SCAN_TAGS = [
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "SeriesInstanceUID",
+    "FrameOfReferenceUID",
+    "SeriesDescription",
+    "SeriesNumber",
+    "InstanceNumber",
+    "ImageType",
+    "StudyDate",
+    "SeriesDate",
+    "SeriesTime",
+    "ContentDate",
+    "ContentTime",
+    "AcquisitionDate",
+    "AcquisitionTime",
+    "AcquisitionDateTime",
+    "ImagesInAcquisition",
+    "TemporalPositionIdentifier",
+    "AcquisitionNumber",
+    "EchoNumbers",
+    "EchoTime",
+    "DiffusionBValue",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "Rows",
+    "Columns",
+    "NumberOfFrames",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+]
+CODED_TAGS = [  # what a coded frame needs besides itself
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "PhotometricInterpretation",
+]
+SPLIT_BY = ("temporal position", "acquisition number", "echo", "b-value", "image type", "stack", "time")
+PHASE_WORDS = (  # a word of one line finds a series whose description has any word of that line
+    {"native", "nativ", "plain", "unenhanced", "noncontrast", "nc", "ncct", "pre", "precontrast", "without"},
+    {"arterial", "arteriel", "arterielle", "arteriell", "art", "ap", "hap"},
+    {"portal", "portalvenous", "portovenous", "venous", "ven", "venoes", "pv", "pvp", "hvp", "porto"},
+    {"delayed", "delay", "delayphase", "equilibrium", "ep", "dp", "tardive", "tardif"},
+    {"hepatobiliary", "hbp"},
+)
+CHOOSERS = ("uid", "description", "number", "phase", "time")
+LISTED = 12  # series named in one message
+
+
+class Slice(NamedTuple):
+    """One plane: where its pixels are, where it lies (mm, LPS), what its numbers mean, what it may be told apart by."""
+
+    path: Path
+    where: str  # which file that is, for messages
+    frame: int | None  # of a multi-frame file
+    position: tuple[float, ...]
+    cosines: tuple[float, ...]
+    pixel: tuple[float, ...]  # between rows, between columns
+    size: tuple[int, int]  # columns, rows
+    slope: float
+    intercept: float
+    time: float | None
+    marks: tuple[str, ...]  # in the order of SPLIT_BY
+
+
+class Series(NamedTuple):
+    """The slices of a SeriesInstanceUID; `damaged` tells its first file that is no whole slice."""
+
+    uid: str
+    description: str
+    number: str
+    frame: str | None
+    slices: list[Slice]
+    localizers: int
+    damaged: str | None
+    announced: int | None  # slices of the acquisition as the scanner counted them
+
+
+def read_series(folder: Path, choice: str | None = None, nonuniform: str = "refuse") -> Volume:
+    """Read one volume of a DICOM folder (all levels) or of one multi-frame file.
+
+    `choice` as in the manifest's column series: terms `uid:`, `description:` (regular expression), `number:`,
+    `phase:` (a word or a synonym), `time:` (1 for the earliest left), joined by `;`, each narrowing down; empty for
+    the only one.
+    `nonuniform`: "resample" puts slices at uneven distances on even ones by linear interpolation; default "refuse".
+    A gantry tilt is taken out by shearing. Raises StudyError, listing what is there where the choice is ambiguous.
+    """
+    terms = parse_choice(choice, folder.name)
+    with quiet():
+        try:
+            found = _scan(folder, _state(folder))
+            series, slices, flags = _choose(found, terms, folder.name)
+            return _build(series, slices, flags, found, folder.name, nonuniform)
+        except DICOM_ERRORS as error:
+            cause = f"damaged or incomplete DICOM headers ({type(error).__name__})"
+            raise StudyError(f"{folder.name}: {cause}; copy the series again") from None
+        except OSError as error:
+            raise StudyError(f"{folder.name}: cannot be opened ({error.strerror})") from None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without pydicom's warnings: they quote header values, and what matters is checked here."""
+    logger = logging.getLogger("pydicom")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(before)
+
+
+def parse_choice(choice: str | None, name: str) -> list[tuple[str, str]]:
+    """[(chooser, value), ...] of the manifest's column series; raises StudyError."""
+    terms = []
+    for text in filter(None, (part.strip() for part in (choice or "").split(";"))):
+        kind, colon, value = text.partition(":")
+        kind, value = kind.strip().lower(), value.strip()
+        if kind not in CHOOSERS or not colon or not value:
+            known = ", ".join(f"{k}:..." for k in CHOOSERS)
+            raise StudyError(f"{name}: series {text!r} is not understood; use {known}")
+        if kind == "time" and not (value.isdigit() and int(value)):
+            raise StudyError(f"{name}: series {text!r}: the number of the acquisition in time, from 1, is needed")
+        if kind == "description":
+            try:
+                re.compile(value)
+            except re.error as error:
+                raise StudyError(f"{name}: series {text!r} is not a regular expression ({error})") from None
+        terms.append((kind, value))
+    return terms
+
+
+# ---------------------------------------------------------------- what is there
+
+
+def files_of(path: Path) -> list[Path]:
+    """All files of a folder and its folders in name order, or the file itself."""
+    if path.is_file():
+        return [path]
+    return sorted(Path(base, name) for base, _, names in os.walk(path) for name in names if not name.startswith("."))
+
+
+def open_dicom(path: Path, tags: list[str] | None = None, pixels: bool = False) -> Dataset | None:
+    """A DICOM file, also one without the preamble that old exports leave out, or None if it is something else."""
+    with path.open("rb") as stream:
+        start = stream.read(132)
+    bare = start[128:] != b"DICM" and start[:2] in (b"\x08\x00", b"\x02\x00")
+    try:
+        return pydicom.dcmread(path, stop_before_pixels=not pixels, specific_tags=tags, force=bare)
+    except InvalidDicomError:
+        return None
+
+
+def _state(path: Path) -> tuple[Any, ...]:
+    """Changes when a file does."""
+    return tuple((p.stat().st_size, p.stat().st_mtime_ns) for p in files_of(path))
+
+
+@lru_cache(maxsize=2)  # the phases of a patient often lie in one folder
+def _scan(folder: Path, state: tuple[Any, ...]) -> list[Series]:
+    files = files_of(folder)
+    kept: dict[str, list[tuple[str, Dataset, Path]]] = {}
+    for place, path in enumerate(files, 1):
+        where = f"file {place} of {len(files)} in name order"
+        header = open_dicom(path, SCAN_TAGS)
+        if header is None:
+            if path.suffix.lower() == ".dcm":
+                raise StudyError(f"{folder.name}: {where} is damaged; copy the series again")
+            continue
+        kind, meta = header.get("SOPClassUID"), getattr(header, "file_meta", {})
+        if kind is None and (path.name == "DICOMDIR" or "MediaStorageDirectory" in str(meta.get("MediaStorageSOP"))):
+            continue
+        if kind is None or (kind in IMAGE_STORAGE and not header.get("SeriesInstanceUID")):
+            # nobody would notice a lost end slice
+            raise StudyError(f"{folder.name}: {where} is damaged; copy the series again")
+        if kind in IMAGE_STORAGE:
+            kept.setdefault(str(header.SeriesInstanceUID), []).append((where, header, path))
+    if not kept:
+        raise StudyError(f"{folder.name}: no DICOM slices in this folder")
+    return [_series(uid, items) for uid, items in kept.items()]
+
+
+def _series(uid: str, items: list[tuple[str, Dataset, Path]]) -> Series:
+    slices, localizers, damaged = [], 0, None
+    for where, header, path in items:
+        if "LOCALIZER" in _texts(header.get("ImageType")):
+            localizers += 1
+            continue
+        try:
+            slices += _slices(header, path, where)
+        except DICOM_ERRORS:
+            damaged = damaged or where
+    first = items[0][1]
+    announced = number(first.get("ImagesInAcquisition"))
+    return Series(
+        uid,
+        " ".join(_texts(first.get("SeriesDescription"))),
+        str(first.get("SeriesNumber") or ""),
+        str(first.get("FrameOfReferenceUID") or "") or None,
+        slices,
+        localizers,
+        damaged,
+        int(announced) if announced else None,
+    )
+
+
+def _slices(header: Dataset, path: Path, where: str) -> list[Slice]:
+    """The planes of a file; raises one of DICOM_ERRORS if an element that is needed is not there."""
+    size = int(header.Columns), int(header.Rows)
+    if "PerFrameFunctionalGroupsSequence" in header:
+        shared = (header.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
+        frames = header.PerFrameFunctionalGroupsSequence
+        if len(frames) != int(header.NumberOfFrames):
+            raise ValueError
+        return [_frame(header, shared, frame, (path, where, i), size) for i, frame in enumerate(frames)]
+    if int(header.get("NumberOfFrames") or 1) > 1:
+        raise ValueError
+    slope, intercept = header.get("RescaleSlope"), header.get("RescaleIntercept")
+    time = acquisition_time(header)
+    marks = [
+        header.get("TemporalPositionIdentifier"),
+        header.get("AcquisitionNumber"),
+        header.get("EchoNumbers") or header.get("EchoTime"),
+        header.get("DiffusionBValue"),
+        header.get("ImageType"),
+        None,
+        time,
+    ]
+    return [_plane((path, where, None), header, header, header, size, slope, intercept, time, marks)]
+
+
+def _frame(
+    header: Dataset, shared: Dataset, frame: Dataset, source: tuple[Path, str, int | None], size: tuple[int, int]
+) -> Slice:
+    def group(keyword: str) -> Dataset:
+        return ((frame if keyword in frame else shared).get(keyword) or [Dataset()])[0]
+
+    content, value = group("FrameContentSequence"), group("PixelValueTransformationSequence")
+    moment = content.get("FrameAcquisitionDateTime") or content.get("FrameReferenceDateTime")
+    time = seconds(moment, None) if moment else acquisition_time(header)
+    kind = group("MRImageFrameTypeSequence").get("FrameType") or group("CTImageFrameTypeSequence").get("FrameType")
+    marks = [
+        content.get("TemporalPositionIndex"),
+        content.get("FrameAcquisitionNumber"),
+        group("MREchoSequence").get("EffectiveEchoTime"),
+        group("MRDiffusionSequence").get("DiffusionBValue"),
+        kind,
+        content.get("StackID"),
+        time,
+    ]
+    return _plane(
+        source,
+        group("PlanePositionSequence"),
+        group("PlaneOrientationSequence"),
+        group("PixelMeasuresSequence"),
+        size,
+        value.get("RescaleSlope"),
+        value.get("RescaleIntercept"),
+        time,
+        marks,
+    )
+
+
+def _plane(
+    source: tuple[Path, str, int | None],
+    position: Dataset,
+    orientation: Dataset,
+    measures: Dataset,
+    size: tuple[int, int],
+    slope: Any,
+    intercept: Any,
+    time: float | None,
+    marks: list[Any],
+) -> Slice:
+    def numbers(values: Any, count: int) -> tuple[float, ...]:
+        found = tuple(float(v) for v in values)
+        if len(found) != count or not np.isfinite(found).all():
+            raise ValueError
+        return found
+
+    cosines = numbers(orientation.ImageOrientationPatient, 6)
+    lengths = np.linalg.norm(np.reshape(cosines, (2, 3)), axis=1)
+    if np.abs(lengths - 1).max() > 0.01 or abs(np.dot(cosines[:3], cosines[3:])) > 0.01:
+        raise ValueError
+    pixel = numbers(measures.PixelSpacing, 2)
+    if min(pixel) <= 0 or min(size) < 1:
+        raise ValueError
+    rescale = numbers((1 if slope is None else slope, 0 if intercept is None else intercept), 2)
+    texts = tuple(" ".join(_texts(mark)) for mark in marks)
+    return Slice(*source, numbers(position.ImagePositionPatient, 3), cosines, pixel, size, *rescale, time, texts)
+
+
+def _texts(value: Any) -> list[str]:
+    if value is None:
+        return []
+    several = not isinstance(value, (str, bytes)) and hasattr(value, "__iter__")
+    return [str(v) for v in value] if several else [str(value)]
+
+
+# ---------------------------------------------------------------- which was meant
+
+
+def _choose(found: list[Series], terms: list[tuple[str, str]], name: str) -> tuple[Series, list[Slice], list[str]]:
+    """The series and the slices of the one volume meant, and remarks."""
+    left = [s for s in found if s.slices or s.damaged]
+    said = "; ".join(f"{kind}:{value}" for kind, value in terms)
+    if not left:
+        raise StudyError(f"{name}: only localizers in this folder")
+    for kind, value in terms:
+        if kind != "time":
+            left = [s for s in left if _fits(s, kind, value)]
+    if not left:
+        raise StudyError(f"{name}: no series is {said}; there are: {_listing(found)}")
+    nth = next((int(value) for kind, value in terms if kind == "time"), None)
+    volumes, lone, notes = [], {}, {}
+    for series in left:
+        parts, notes[series.uid] = _parts(series.slices, name)
+        lone[series.uid] = sum(len(p) == 1 for p in parts)
+        volumes += [(series, part) for part in parts if len(part) > 1]
+    if not volumes:
+        _check_whole(left, name)
+        raise StudyError(f"{name}: one slice only, a volume is needed")
+    if nth:
+        times = sorted({_start(part) for _, part in volumes} - {None})
+        if nth > len(times):
+            raise StudyError(f"{name}: series {said}: {len(times)} acquisitions with a time there: {_listing(left)}")
+        volumes = [v for v in volumes if _start(v[1]) == times[nth - 1]]
+    if len(volumes) > 1:
+        hint = f"series {said!r} fits" if said else "the image manifest's column series must choose one of"
+        raise StudyError(f"{name}: {hint} {len(volumes)} volumes: {_listing(found, volumes)}")
+    series, slices = volumes[0]
+    _check_whole([series], name)
+    flags = list(notes[series.uid])
+    dropped = series.localizers + lone[series.uid]
+    if dropped:
+        flags.append(f"{dropped} localizer slices left out")
+    if series.announced and len(slices) < series.announced and not dropped and len(slices) == len(series.slices):
+        flags.append(f"{len(slices)} of the acquisition's {series.announced} slices are here")
+    return series, slices, flags
+
+
+def _check_whole(series: list[Series], name: str) -> None:
+    for one in series:
+        if one.damaged:
+            raise StudyError(f"{name}: {one.damaged} is damaged or has no position; copy the series again")
+
+
+def _fits(series: Series, kind: str, value: str) -> bool:
+    if kind == "uid":
+        return series.uid == value
+    if kind == "number":
+        return series.number == value
+    if kind == "description":
+        return re.search(value, series.description, re.IGNORECASE) is not None
+    words = set(re.findall(r"[^\W\d_]+", series.description.lower()))
+    return bool(words & next((line for line in PHASE_WORDS if value.lower() in line), {value.lower()}))
+
+
+def _start(slices: Sequence[Slice]) -> float | None:
+    """Whole seconds of the first slice, so that the reconstructions of one scan share it."""
+    times = [s.time for s in slices if s.time is not None]
+    return float(np.floor(min(times))) if times else None
+
+
+def _listing(found: list[Series], volumes: list[tuple[Series, list[Slice]]] | None = None) -> str:
+    """The series (or volumes) for a message: number, description, slices, seconds after the first."""
+    shown = volumes or [(s, s.slices) for s in found]
+    starts = [_start(s.slices) for s in found]
+    zero = min((t for t in starts if t is not None), default=None)
+    texts = []
+    for series, slices in shown[:LISTED]:
+        same = [v for v in shown if v[0].uid == series.uid]
+        part = f" part {same.index((series, slices)) + 1}" if len(same) > 1 else ""
+        start = _start(slices)
+        when = "" if start is None or zero is None else f", +{start - zero:.0f} s"
+        title = _title(series)
+        texts.append(f"{series.number or '-'} {title!r}{part} ({len(slices)} slices{when})")
+    more = f"; and {len(shown) - LISTED} more" if len(shown) > LISTED else ""
+    return "; ".join(texts) + more
+
+
+def _title(series: Series) -> str:
+    """The series' description without words that identify the patient."""
+    if not series.slices:
+        return ""
+    header = open_dicom(series.slices[0].path)
+    return clean_text(series.description, identifying_words(header))
+
+
+def _parts(slices: list[Slice], name: str) -> tuple[list[list[Slice]], list[str]]:
+    """The slices of a series as volumes: by orientation and size, then by what tells apart slices at one position."""
+    flat: list[tuple[np.ndarray, list[Slice]]] = []
+    for one in slices:
+        shape = np.array([*one.cosines, *one.pixel, *one.size])
+        for known, members in flat:
+            if np.abs(known - shape).max() <= DIRECTION_TOLERANCE * 10:
+                members.append(one)
+                break
+        else:
+            flat.append((shape, [one]))
+    parts, notes = [], []
+    for _, members in flat:
+        unique, twice = _without_copies(members, name)
+        if twice:
+            notes.append(f"{twice} identical duplicate slices left out")
+        parts += _split(unique)
+    return parts, notes
+
+
+def _along(slices: Sequence[Slice]) -> np.ndarray:
+    """Position of each slice along the normal of the first (mm)."""
+    row, column = np.reshape(slices[0].cosines, (2, 3))
+    return np.array([s.position for s in slices]) @ np.cross(row, column)
+
+
+def _places(slices: Sequence[Slice]) -> dict[int, list[Slice]]:
+    """Slices by position; two within a hundredth of a mm are at one."""
+    groups: dict[int, list[Slice]] = {}
+    along = _along(slices)
+    order = np.argsort(along, kind="stable")
+    place = np.concatenate([[0], np.cumsum(np.diff(along[order]) > 0.01)])
+    for at, i in zip(place, order, strict=True):
+        groups.setdefault(int(at), []).append(slices[i])
+    return groups
+
+
+def _without_copies(slices: list[Slice], name: str) -> tuple[list[Slice], int]:
+    """The slices without those whose position, rescaling and pixels another one has already."""
+    kept, dropped = [], 0
+    for group in _places(slices).values():
+        seen: set[tuple[Any, ...]] = set()
+        for one in group:
+            key = (one.slope, one.intercept, next(pixels([one], name)).tobytes()) if len(group) > 1 else ()
+            if key in seen:
+                dropped += 1
+            else:
+                seen.add(key)
+                kept.append(one)
+    return kept, dropped
+
+
+def _split(slices: list[Slice]) -> list[list[Slice]]:
+    """Volumes of slices that share positions, by the first mark that gives each position once; else all as they are."""
+    if all(len(group) == 1 for group in _places(slices).values()):
+        return [slices]
+    for mark in range(len(SPLIT_BY)):
+        groups: dict[str, list[Slice]] = {}
+        for one in slices:
+            groups.setdefault(one.marks[mark], []).append(one)
+        if len(groups) > 1 and all(len(g) == 1 for part in groups.values() for g in _places(part).values()):
+            return [groups[key] for key in sorted(groups, key=lambda k: (number(k) or 0, k))]
+    return [slices]
+
+
+# ---------------------------------------------------------------- pixels
+
+
+def pixels(slices: Iterable[Slice], name: str) -> Iterator[np.ndarray]:
+    """Stored values (rows, columns) of each slice; frames of one file in a row are read together."""
+    opened: tuple[Path | None, Any] = None, None
+    for one in slices:
+        if one.path != opened[0]:
+            data = open_dicom(one.path, pixels=True)
+            opened = one.path, data
+        data = opened[1]
+        if data.get("SamplesPerPixel", 1) != 1 or "PixelData" not in data:
+            raise StudyError(f"{name}: {one.where} has no grey-level pixels")
+        if "ModalityLUTSequence" in data:
+            raise StudyError(
+                f"{name}: {one.where} has a modality lookup table, no slope and intercept; convert it first"
+            )
+        try:
+            plane = _decode(data, one.frame or 0)
+        except (*DICOM_ERRORS, RuntimeError, OSError) as error:
+            syntax = data.file_meta.get("TransferSyntaxUID") if hasattr(data, "file_meta") else None
+            how = getattr(syntax, "name", "unknown")
+            raise StudyError(
+                f"{name}: {one.where} is damaged or cannot be decoded ({how}, {type(error).__name__})"
+            ) from None
+        if plane.shape != one.size[::-1]:
+            raise StudyError(f"{name}: {one.where} has other pixels than its header says; copy the series again")
+        yield plane
+
+
+def _decode(data: Dataset, frame: int) -> np.ndarray:
+    syntax = getattr(getattr(data, "file_meta", None), "TransferSyntaxUID", None)
+    if syntax in (JPEGLossless, JPEGLosslessSV1):
+        return _decode_by_itk(data, frame)
+    if syntax is None or not syntax.is_encapsulated:
+        return _native(data, frame)
+    return next(iter_pixels(data, indices=[frame], raw=True))
+
+
+def _native(data: Dataset, frame: int) -> np.ndarray:
+    """Uncompressed pixels; bits above BitsStored (overlays of old scanners) do not count."""
+    allocated, stored = int(data.BitsAllocated), int(data.BitsStored)
+    if allocated not in (8, 16, 32):
+        raise ValueError
+    syntax = getattr(getattr(data, "file_meta", None), "TransferSyntaxUID", None)
+    order = ">" if syntax is not None and not syntax.is_little_endian else "<"
+    kind = np.dtype(f"{order}{'i' if data.PixelRepresentation else 'u'}{allocated // 8}")
+    shape, one = (int(data.Rows), int(data.Columns)), int(data.Rows) * int(data.Columns)
+    values = np.frombuffer(data.PixelData, kind, one, frame * one * kind.itemsize).reshape(shape)
+    if stored < allocated and int(data.HighBit) == stored - 1:
+        values = values.astype(kind.newbyteorder("=")) << (allocated - stored) >> (allocated - stored)
+    return values
+
+
+def _decode_by_itk(data: Dataset, frame: int) -> np.ndarray:
+    """Lossless JPEG, for which pydicom has no decoder of its own: ITK's, on a file of this frame without rescaling."""
+    one = Dataset()
+    one.file_meta = FileMetaDataset()
+    one.file_meta.TransferSyntaxUID = data.file_meta.TransferSyntaxUID
+    one.SOPClassUID = one.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    for keyword in CODED_TAGS:
+        setattr(one, keyword, data[keyword].value)
+    one.SamplesPerPixel = 1
+    coded = get_frame(data.PixelData, frame, number_of_frames=int(data.get("NumberOfFrames") or 1))
+    one.PixelData = encapsulate([coded])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "frame.dcm")
+        one.save_as(path, enforce_file_format=True)
+        return sitk.GetArrayFromImage(sitk.ReadImage(str(path), imageIO="GDCMImageIO")).reshape(one.Rows, one.Columns)
+
+
+# ---------------------------------------------------------------- from slices to a volume
+
+
+def _build(
+    series: Series, slices: list[Slice], flags: list[str], found: list[Series], name: str, nonuniform: str
+) -> Volume:
+    slices, grid, shear, even, notes = _stack(slices, name, nonuniform)
+    voxels = np.empty(grid.size[::-1], dtype=np.float32)
+    order = sorted(range(len(slices)), key=lambda k: (str(slices[k].path), slices[k].frame or 0))  # file by file
+    for k, plane in zip(order, pixels((slices[k] for k in order), name), strict=True):
+        voxels[k] = plane * slices[k].slope + slices[k].intercept
+    if not even:
+        voxels = _even_out(voxels, _along(slices))
+    if shear is not None:
+        voxels, grid = _unshear(voxels, grid, shear)
+    starts = [t for t in (_start(s.slices) for s in found) if t is not None]
+    start = _start(slices)
+    header = open_dicom(slices[len(slices) // 2].path)
+    made = acquisition(header)
+    measured = (*grid.size, *grid.spacing)
+    made |= dict(
+        zip(
+            ("columns", "rows", "slices", "pixel_x_mm", "pixel_y_mm", "slice_spacing_mm"),
+            measured,
+            strict=True,
+        )
+    )
+    if made["lossy_compression"] == "yes":
+        notes.append("lossy compressed")
+    facts = {
+        "series_number": series.number or None,
+        "series_description": clean_text(series.description, identifying_words(header)) or None,
+        "series_time_s": start - min(starts) if start is not None else None,
+        "series_hash": series_hash(series.uid),
+        "acquisition": made,
+    }
+    return Volume(voxels, grid, "dicom", series.uid, series.frame, (*flags, *notes), facts, sheared=shear is not None)
+
+
+def _stack(
+    slices: list[Slice], name: str, nonuniform: str
+) -> tuple[list[Slice], Grid, np.ndarray | None, bool, list[str]]:
+    """Slices in order along their normal, their grid, sideways mm per slice if tilted, whether even, remarks."""
+    row, column = np.reshape(slices[0].cosines, (2, 3))
+    normal = np.cross(row, column)
+    along = _along(slices)
+    order = np.argsort(along, kind="stable")
+    slices, along = [slices[i] for i in order], along[order]
+    gaps = np.diff(along)
+    if gaps.min() <= 0.01:
+        twice = int((gaps <= 0.01).sum())
+        where = int(np.argmin(gaps)) + 1
+        raise StudyError(
+            f"{name}: {twice} slices share a position with another slice of other content (first at slice {where}) and "
+            "nothing in the headers tells them apart; keep one volume"
+        )
+    step = (along[-1] - along[0]) / (len(slices) - 1)
+    flags: list[str] = []
+    even = _check_gaps(along, gaps, step, name, nonuniform)
+    if not even:
+        flags.append(f"uneven slice distances ({gaps.min():.3g} to {gaps.max():.3g} mm) resampled to {step:.3g} mm")
+    positions = np.array([s.position for s in slices])
+    first = positions[0]
+    sideways = positions - (first + np.outer(along - along[0], normal))
+    per_mm = np.linalg.lstsq((along - along[0])[:, None], sideways, rcond=None)[0][0]
+    shear, tolerance = None, LATTICE_TOLERANCE * min(slices[0].pixel)
+    if np.abs(sideways).max() > tolerance:
+        uneven = np.abs(sideways - np.outer(along - along[0], per_mm)).max()
+        if uneven > 5 * tolerance:
+            raise StudyError(
+                f"{name}: slices are shifted against each other by {np.abs(sideways).max():.1f} mm and not as by a "
+                "gantry tilt; resample the series first"
+            )
+        shear = np.array([per_mm @ row, per_mm @ column]) * step
+        angle = np.degrees(np.arctan(np.linalg.norm(per_mm)))
+        flags.append(f"gantry tilt of {angle:.1f} degrees taken out by shearing")
+    row = row / np.linalg.norm(row)
+    column = column - (column @ row) * row
+    column /= np.linalg.norm(column)
+    direction = tuple(np.column_stack([row, column, np.cross(row, column)]).ravel().tolist())
+    between_rows, between_columns = slices[0].pixel
+    size, spacing = (*slices[0].size, len(slices)), (between_columns, between_rows, float(step))
+    return slices, Grid(size, spacing, tuple(first.tolist()), direction), shear, even, flags
+
+
+def _check_gaps(along: np.ndarray, gaps: np.ndarray, step: float, name: str, nonuniform: str) -> bool:
+    """Whether slices are evenly spaced; raises StudyError, saying where not.
+
+    Evenly: each slice within a tenth of a step, or 2 % and the twentieth of a mm to which headers round, of its place.
+    A slice is missing where few gaps are whole multiples of all the others; that is never resampled.
+    """
+    off = np.abs(along - along[0] - step * np.arange(len(along)))
+    if off.max() <= min(LATTICE_TOLERANCE * step, 0.02 * step + 0.05):
+        return True
+    usual = float(np.median(gaps))
+    times = gaps / usual
+    wide = np.flatnonzero(times > 1.5)
+    whole = np.abs(times - np.maximum(np.round(times), 1)).max() < 0.1
+    at = int(np.argmax(np.abs(gaps - usual)))
+    place = f"{gaps[at]:.3f} mm after slice {at + 1} of {len(along)}, {usual:.3f} mm elsewhere"
+    if whole and len(wide) and len(wide) <= max(3, len(gaps) // 10):
+        missing = int(np.round(times[wide]).sum() - len(wide))
+        raise StudyError(f"{name}: {missing} slices missing: {place}; complete the series")
+    if nonuniform == "resample":
+        return False
+    raise StudyError(
+        f"{name}: slice spacing is not uniform: {place}; complete the series, or images.nonuniform: resample"
+    )
+
+
+def _even_out(voxels: np.ndarray, along: np.ndarray) -> np.ndarray:
+    """As many slices at even distances between the same ends, linear between the two nearest."""
+    wanted = np.linspace(along[0], along[-1], len(along))
+    below = np.clip(np.searchsorted(along, wanted, side="right") - 1, 0, len(along) - 2)
+    part = (wanted - along[below]) / (along[below + 1] - along[below])
+    made = np.empty_like(voxels)
+    for k, (low, share) in enumerate(zip(below, part, strict=True)):
+        made[k] = (1 - share) * voxels[low] + share * voxels[low + 1]
+    return made
+
+
+def _unshear(voxels: np.ndarray, grid: Grid, shear: np.ndarray) -> tuple[np.ndarray, Grid]:
+    """Move each slice to where it lies (linear interpolation), on a grid wide enough for all; air where none was.
+
+    `shear`: mm per slice along rows' and columns' direction (x, y). The tilt of a CT gantry leaves the slices' planes
+    where they are and moves them sideways (dcm2niix corrects it in the same way).
+    """
+    depth, height, width = voxels.shape
+    moves = np.outer(np.arange(depth), shear / np.array(grid.spacing[:2]))  # voxels, x and y
+    low, high = np.floor(moves.min(axis=0)).astype(int), np.ceil(moves.max(axis=0)).astype(int)
+    made = np.full((depth, *(np.array([height, width]) + (high - low)[::-1])), voxels.min(), dtype=np.float32)
+    for plane, target, (x, y) in zip(voxels, made, moves - low, strict=True):
+        for axis, move in ((0, y), (1, x)):
+            plane = _move(plane, move, axis, voxels.min())
+        plane = plane[: target.shape[0], : target.shape[1]]  # a whole move leaves one empty pixel at the end
+        target[: plane.shape[0], : plane.shape[1]] = plane
+    origin = grid.to_points(np.array([*low, 0.0]))[0]
+    return made, grid._replace(size=made.shape[::-1], origin=tuple(origin.tolist()))
+
+
+def _move(plane: np.ndarray, move: float, axis: int, outside: float) -> np.ndarray:
+    """The plane moved by so many pixels (>= 0) along an axis, that much longer."""
+    whole, part = int(np.floor(move)), move - np.floor(move)
+    near, far = [(0, 0), (0, 0)], [(0, 0), (0, 0)]
+    near[axis], far[axis] = (whole, 1), (whole + 1, 0)
+    moved = np.pad(plane, near, constant_values=outside)
+    return moved if part == 0 else (1 - part) * moved + part * np.pad(plane, far, constant_values=outside)

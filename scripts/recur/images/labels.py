@@ -1,0 +1,46 @@
+"""What the manifest's mask_label and liver_label mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from recur.tables import StudyError
+
+PATTERN = "pattern:"
+
+
+def choose(label: str, names: Mapping[int, str], file: str, what: str) -> list[int]:
+    """The numbers that a label stands for: blank for the only one there is, a name, a number, or several.
+
+    Several are joined by `;` (or numbers by `,`), or found by `pattern:` and a regular expression for the whole name.
+    A name wins over a number. Raises StudyError, listing what is there.
+    """
+    present = ", ".join(f"{n} {name}".strip() for n, name in names.items()) or "none"
+    if not label:
+        if len(names) == 1:
+            return list(names)
+        raise StudyError(f"{file}: the {what} is not stated and there are {len(names)}: {present}; state it")
+    if label.startswith(PATTERN):
+        try:
+            pattern = re.compile(label.removeprefix(PATTERN).strip(), re.IGNORECASE)
+        except re.error as error:
+            raise StudyError(f"{file}: {what} {label!r} is not a regular expression ({error})") from None
+        found = [n for n, name in names.items() if pattern.fullmatch(name)]
+        if not found:
+            raise StudyError(f"{file}: {what} {label!r} fits nothing there; present: {present}")
+        return found
+    if label in names.values() or not re.search("[;,]", label):
+        return [_one(label, names, file, what, present)]
+    terms = [term.strip() for term in label.split(";" if ";" in label else ",")]
+    return [_one(term, names, file, what, present) for term in terms if term]
+
+
+def _one(term: str, names: Mapping[int, str], file: str, what: str, present: str) -> int:
+    named = [n for n, name in names.items() if name and name == term]
+    if len(named) == 1:
+        return named[0]
+    if not named and term.isdigit() and int(term) in names:
+        return int(term)
+    problem = f"{len(named)} times" if named else "not"
+    raise StudyError(f"{file}: {what} {term!r} is {problem} there; present: {present}")
