@@ -41,13 +41,13 @@ def make_variant(name: str, perturbations: dict[str, Any], seed: int) -> Any:
     sources = [Path(m.__file__).read_bytes() for m in (module, recur.images.regions)]
     key = {"variant": name, "seed": seed, "code": [hashlib.sha256(source).hexdigest() for source in sources]}
 
-    def control(case: Any, facts: dict[str, Any], rng: np.random.Generator) -> Any:
-        image = recur.images.controls.controlled(case.image, case.labels, facts["regions"], name, rng)
+    def control(case: Any, rng: np.random.Generator) -> Any:
+        image = recur.images.controls.controlled(case.image, case.labels, case.facts["regions"], name, rng)
         return case._replace(image=image)
 
-    def reading(case: Any, facts: dict[str, Any], rng: np.random.Generator) -> Any:
+    def reading(case: Any, rng: np.random.Generator) -> Any:
         kinds = perturbations["kinds"]
-        image, labels = recur.images.perturb.perturbed(case.image, case.labels, case.spacing, facts, kinds, rng)
+        image, labels = recur.images.perturb.perturbed(case.image, case.labels, case.spacing, case.facts, kinds, rng)
         # turned regions may come near the crop's border: the crop is now the whole image
         axes = case.direction.reshape(3, 3) * case.spacing
         size, corner = np.array(image.shape[::-1]), case.origin + axes @ case.offset
@@ -62,9 +62,8 @@ def main() -> None:
     parser.add_argument("--assigned", type=Path, required=True, help="cohort/assigned.csv")
     parser.add_argument("--variant", required=True, help="p1, p2, ... or a negative control")
     parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--extraction", type=json.loads, required=True, help="settings of the extraction, JSON")
+    parser.add_argument("--settings", type=json.loads, required=True, help="JSON: see recur.features.table.manifest")
     parser.add_argument("--perturbations", type=json.loads, required=True, help="their settings, JSON")
-    parser.add_argument("--phases", nargs="+", required=True)
     parser.add_argument("--reader", required=True, help="the reader whose masks are perturbed")
     parser.add_argument("--aggregate", required=True, help="how a patient's lesions become one row")
     parser.add_argument("--seed", type=int, required=True)
@@ -74,7 +73,7 @@ def main() -> None:
     with reported():
         compile_kernels(args.cache / "numba")
         from recur.features.batch import extract_cases
-        from recur.features.table import patient_rows
+        from recur.features.table import manifest, patient_rows, signed
 
         cases = read_table(args.cases)
         if args.variant.startswith("p"):
@@ -82,8 +81,10 @@ def main() -> None:
             cases = cases[cases["patient_id"].isin(chosen) & (cases["reader"] == args.reader)]
         variant = make_variant(args.variant, args.perturbations, args.seed)
         what = f"{args.variant}, {args.cases.stem}"
-        found, excluded, _ = extract_cases(cases, args.cache, args.extraction, what, args.aggregate, variant)
-        write_table(patient_rows(found, args.phases, args.extraction), args.output)
+        extraction = args.settings["extraction"]
+        found, excluded, reasons = extract_cases(cases, args.cache, extraction, what, args.aggregate, variant)
+        table, _ = patient_rows(found, reasons, args.settings)
+        write_table(signed(table, manifest(args.settings)["manifest_sha256"]), args.output)
         write_table(pd.DataFrame(excluded, columns=["patient_id", "floor", "reason"]), args.exclusions)
 
 

@@ -24,11 +24,11 @@ Missing = list[tuple[str, str, str, dict[str, str]]]  # patient, reader, phase, 
 class Variant(NamedTuple):
     """A change of every case before extraction: `key` is all it depends on (JSON-ready), `change` does it.
 
-    change: (case, facts of the case, generator seeded from key and case) -> case.
+    change: (case, generator seeded from key and case) -> case.
     """
 
     key: dict[str, Any]
-    change: Callable[[Case, dict[str, Any], np.random.Generator], Case]
+    change: Callable[[Case, np.random.Generator], Case]
 
 
 def extract_cases(
@@ -80,13 +80,7 @@ def case_features(cache: Path, name: str, extraction: dict[str, Any], variant: V
         case = load_case(path)
         if variant:
             rng = np.random.default_rng(int(digest[:16], 16))
-            case = variant.change(case, case_facts(path), rng)
+            case = variant.change(case, rng)
         return extract_with_reasons(case, extraction)
 
     return cached_features(cache / "features" / f"{feature_key(key, extraction)}.npz", extract)
-
-
-def case_facts(path: Path) -> dict[str, Any]:
-    """What floor 2 wrote down of a case."""
-    with np.load(path, allow_pickle=False) as stored:
-        return json.loads(stored["facts"].tobytes())
