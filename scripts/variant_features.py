@@ -50,8 +50,8 @@ def make_variant(name: str, perturbations: dict[str, Any], seed: int) -> Any:
         image, labels = recur.images.perturb.perturbed(case.image, case.labels, case.spacing, case.facts, kinds, rng)
         # turned regions may come near the crop's border: the crop is now the whole image
         axes = case.direction.reshape(3, 3) * case.spacing
-        size, corner = np.array(image.shape[::-1]), case.origin + axes @ case.offset
-        return case._replace(image=image, labels=labels, full_size=size, offset=0 * size, origin=corner)
+        size, corner = np.array(image.shape[::-1]), case.full_origin + axes @ case.offset
+        return case._replace(image=image, labels=labels, full_size=size, offset=0 * size, full_origin=corner)
 
     return Variant(key | {"kinds": perturbations["kinds"]}, reading) if perturbed else Variant(key, control)
 

@@ -1,43 +1,138 @@
-"""The one place where pyradiomics is changed: replacements of its inner work, in force inside `accelerated()` only.
+"""The one place where pyradiomics is changed: its feature classes, given what was counted in place of an image.
 
-Its feature classes and definitions stay in charge; each replacement returns what the replaced function returns, to
-rounding (tests/test_features.py holds every feature to the unmodified extractor within 1e-9).
+The classes and their formulas stay in charge of every feature. While `grid_features` runs, what they do before (read
+arrays, discretise, count matrices: six times an image) is replaced by `texture.Counts`, made once; each replacement
+gives what the replaced function gives, to rounding (tests/test_features.py holds every feature to plain pyradiomics
+within 1e-9).
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import types
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
-from radiomics import base, cMatrices, cShape, firstorder, glcm, glrlm
+import SimpleITK as sitk
+from radiomics import base, cShape, firstorder, glcm, gldm, glrlm, glszm, ngtdm, shape
 
-from recur.features.bins import bin_edges
+from recur.features.filters import filtered
 from recur.features.shape import mesh_coefficients
-from recur.features.texture import matrix_functions
+from recur.features.texture import Counts, Voxels
 
-# Names are looked up by pyradiomics for each image and class, by inspecting the class every time.
-_NAMES: dict[type, dict[str, bool]] = {}
-_get_feature_names = base.RadiomicsFeaturesBase.getFeatureNames.__func__
+CLASSES = {
+    "firstorder": firstorder.RadiomicsFirstOrder,
+    "glcm": glcm.RadiomicsGLCM,
+    "glrlm": glrlm.RadiomicsGLRLM,
+    "glszm": glszm.RadiomicsGLSZM,
+    "gldm": gldm.RadiomicsGLDM,
+    "ngtdm": ngtdm.RadiomicsNGTDM,
+}
+MASKS_KEPT = 8  # regions of a patient, whose phases share their shape
+EXACT_MCC = 24  # gray levels up to which the general solver is the faster one
+
+_names: dict[type, dict[str, bool]] = {}
+_shapes: dict[str, dict[str, float]] = {}
+
+
+def grid_features(
+    image: np.ndarray,
+    region: np.ndarray,
+    spacing: np.ndarray,
+    image_types: list[str],
+    sigmas: list[float],
+    bins: dict[str, Any],
+    original_bins: dict[str, Any] | None = None,
+    shape_region: np.ndarray | None = None,
+) -> dict[str, float]:
+    """All features `<image type>_<class>_<feature>` of one region on its grid.
+
+    image: float32 or float64 (z, y, x), the region's padded box, finite. region: bool, same shape, two voxels or more
+    in every axis. spacing: mm, (x, y, z). bins: settings of bins.bin_edges, to which original_bins are added for the
+    unfiltered image. shape_region: the region for shape, where it is another one. Images that pyradiomics would not
+    make (LoG of a small box) have no values.
+    """
+    part = tuple(
+        slice(int(hit[0]), int(hit[-1]) + 1)
+        for axis in range(3)
+        for hit in [np.flatnonzero(region.any(axis=tuple(k for k in range(3) if k != axis)))]
+    )
+    tight = np.ascontiguousarray(region[part])
+    with _replaced():
+        features = dict(_shape_features(region if shape_region is None else shape_region, spacing))
+        voxels = Voxels(tight)
+        for name, values in filtered(image, part, spacing, image_types, sigmas):
+            settings = bins | (original_bins or {}) if name == "original" else bins
+            counts = voxels.count(values, settings)
+            seen = _Seen(counts, spacing)
+            for kind, feature_class in CLASSES.items():
+                found = feature_class(seen, seen, **settings).execute()
+                features.update({f"{name}_{kind}_{feature}": float(value) for feature, value in found.items()})
+    return features
+
+
+def _shape_features(region: np.ndarray, spacing: np.ndarray) -> dict[str, float]:
+    """pyradiomics' shape features; kept for the next phase of the same mask, which is usual."""
+    where = np.argwhere(region)
+    low, high = where.min(0), where.max(0) + 1
+    tight = np.ascontiguousarray(region[tuple(slice(a, b) for a, b in zip(low, high, strict=True))], np.uint8)
+    key = hashlib.blake2b(np.packbits(tight).tobytes() + repr((tight.shape, list(spacing))).encode()).hexdigest()
+    if key not in _shapes:
+        mask = sitk.GetImageFromArray(tight)
+        mask.SetSpacing(np.asarray(spacing, float).tolist())
+        found = shape.RadiomicsShape(mask, mask).execute()
+        while len(_shapes) >= MASKS_KEPT:
+            del _shapes[next(iter(_shapes))]
+        _shapes[key] = {f"original_shape_{name}": float(value) for name, value in found.items()}
+    return _shapes[key]
+
+
+class _Seen:
+    """Stands for an image and its mask in the feature classes: its counts and spacing."""
+
+    def __init__(self, counts: Counts, spacing: np.ndarray) -> None:
+        self.counts = counts
+        self.spacing = tuple(float(step) for step in spacing)
+
+    def GetSpacing(self):
+        return self.spacing
+
+    def copy(self):
+        return self
+
+    def __eq__(self, label):
+        return self
+
+    __hash__ = None
 
 
 @contextlib.contextmanager
-def accelerated() -> Iterator[None]:
-    """Run pyradiomics with the replacements below; only for regions of more than one intensity (see extract.py)."""
+def _replaced() -> Iterator[None]:
     features, first, co = base.RadiomicsFeaturesBase, firstorder.RadiomicsFirstOrder, glcm.RadiomicsGLCM
-    apply_binning, first_counts = _shared_binning()
     replacements = [
+        (base, "sitk", types.SimpleNamespace(GetArrayFromImage=_array)),
         (features, "getFeatureNames", classmethod(_feature_names)),  # inspected once per class, not once per image
-        (features, "_applyBinning", apply_binning),  # discretised once per image for six classes, numpy min and max
-        (first, "_initCalculation", first_counts),  # histogram counts come from that same discretisation
-        (firstorder, "numpy", _first_order_numpy()),  # the voxels hold no NaN: no NaN handling, percentiles in one pass
+        (features, "_applyBinning", _apply_binning),
+        (first, "_initCalculation", _first_order_counts),
+        (first, "_moment", staticmethod(_moment)),
+        (first, "getEnergyFeatureValue", lambda self: np.array([self.imageArray.counts.sums[4]])),
+        (first, "getRootMeanSquaredFeatureValue", _root_mean_square),
+        (first, "getMeanAbsoluteDeviationFeatureValue", _mean_absolute_deviation),
+        (first, "getRobustMeanAbsoluteDeviationFeatureValue", _robust_mean_absolute_deviation),
+        (firstorder, "numpy", _FIRST_ORDER_NUMPY),
+        (co, "_calculateMatrix", _glcm),
+        (co, "_calculateCoefficients", _glcm_coefficients),  # sums over i + j and abs(i - j) in one pass each
+        (co, "getMCCFeatureValue", _glcm_mcc),
         (glcm, "numpy", _numpy(nanmean=_nanmean)),  # nanmean of 13 angles: its NaN handling only where there is a NaN
         (glrlm, "numpy", _numpy(nanmean=_nanmean)),  # as for glcm
-        (co, "_calculateCoefficients", _glcm_coefficients),  # sums over i + j and abs(i - j) in one pass each
-        (co, "getMCCFeatureValue", _glcm_mcc),  # Q as a matrix product
+        (glrlm.RadiomicsGLRLM, "_calculateMatrix", _glrlm),
+        (glszm.RadiomicsGLSZM, "_calculateMatrix", lambda self, _: self.imageArray.counts.glszm),
+        (glszm.RadiomicsGLSZM, "_calculateCoefficients", _glszm_coefficients),
+        (gldm.RadiomicsGLDM, "_calculateMatrix", _gldm),
+        (ngtdm.RadiomicsNGTDM, "_calculateMatrix", lambda self, _: self.imageArray.counts.ngtdm),
         (cShape, "calculate_coefficients", mesh_coefficients),  # not all pairs of vertices
-        *((cMatrices, name, f) for name, f in matrix_functions().items()),  # one compiled pass for four matrices
     ]
     saved = [(owner, name, vars(owner)[name]) for owner, name, _ in replacements]
     try:
@@ -49,36 +144,23 @@ def accelerated() -> Iterator[None]:
             setattr(owner, name, value)
 
 
+def _array(image: Any) -> Any:
+    return image if isinstance(image, _Seen) else sitk.GetArrayFromImage(image)
+
+
 def _feature_names(cls) -> dict[str, bool]:
-    if cls not in _NAMES:
-        _NAMES[cls] = _get_feature_names(cls)
-    return dict(_NAMES[cls])
+    if cls not in _names:
+        _names[cls] = _get_feature_names(cls)
+    return dict(_names[cls])
 
 
-def _shared_binning():
-    """Replacements of _applyBinning and of first order's _initCalculation that keep the last image's result."""
-    last: dict = {}
+_get_feature_names = base.RadiomicsFeaturesBase.getFeatureNames.__func__
 
-    def apply_binning(self, matrix):
-        if last.get("image") is not self.inputImage or last.get("mask") is not self.inputMask:
-            inside = self.imageArray[self.maskArray]
-            level = np.digitize(inside, bin_edges(inside, self.settings))
-            levels = np.zeros(matrix.shape, np.int32)
-            levels[self.maskArray] = level
-            counts = np.bincount(level)
-            present = np.flatnonzero(counts)
-            last.update(
-                image=self.inputImage, mask=self.inputMask, levels=levels, present=present, counts=counts[present]
-            )
-        self.coefficients["grayLevels"] = last["present"]
-        self.coefficients["Ng"] = int(last["present"][-1])
-        return last["levels"]
 
-    def first_counts(self, voxelCoordinates=None):
-        self.targetVoxelArray = self.imageArray[self.maskArray].astype("float").reshape((1, -1))
-        self.coefficients["p_i"] = last["counts"].reshape((1, -1)) / float(last["counts"].sum())
-
-    return apply_binning, first_counts
+def _apply_binning(self, seen: _Seen) -> _Seen:
+    self.coefficients["grayLevels"] = seen.counts.levels
+    self.coefficients["Ng"] = int(seen.counts.levels[-1])
+    return seen
 
 
 def _numpy(**changed) -> types.SimpleNamespace:
@@ -90,28 +172,62 @@ def _nanmean(a, axis, keepdims=False):
     return (np.nanmean if np.isnan(a).any() else np.mean)(a, axis, keepdims=keepdims)
 
 
-def _first_order_numpy() -> types.SimpleNamespace:
-    asked: dict = {}
+# ---- first order: no voxel is NaN, and sums and percentiles were made with the counts
 
-    def nanpercentile(a, q, axis=None):
-        if asked.get("array") is not a:
-            quantiles = (10, 25, 50, 75, 90)
-            asked.update(array=a, values=dict(zip(quantiles, np.percentile(a, quantiles, axis=1), strict=True)))
-        return asked["values"][q]
 
-    def power(a, n):
-        return {2: lambda: a * a, 3: lambda: a * a * a, 4: lambda: (a * a) * (a * a)}[n]()
+class _Values(np.ndarray):
+    """The intensities (1, voxels), with the counts they belong to."""
 
-    return _numpy(
-        nanpercentile=nanpercentile,
-        nanmedian=lambda a, axis: nanpercentile(a, 50, axis),
-        nanmean=_nanmean,  # robust mean absolute deviation marks voxels by NaN
-        nansum=np.sum,
-        nanmin=np.min,
-        nanmax=np.max,
-        nanstd=np.std,
-        power=power,
-    )
+    counts: Counts
+
+
+def _first_order_counts(self, voxelCoordinates=None) -> None:
+    counts = self.imageArray.counts
+    self.targetVoxelArray = counts.values.view(_Values)
+    self.targetVoxelArray.counts = counts
+    self.coefficients["p_i"] = counts.histogram.reshape((1, -1)) / float(counts.histogram.sum())
+
+
+_FIRST_ORDER_NUMPY = _numpy(
+    nanpercentile=lambda a, q, axis=None: np.array([a.counts.percentiles[q]]),
+    nanmedian=lambda a, axis: np.array([a.counts.percentiles[50]]),
+    nanmean=lambda a, axis: np.array([a.counts.mean]),
+    nanstd=lambda a, axis: np.array([np.sqrt(a.counts.sums[1] / a.size)]),
+    nanmin=lambda a, axis: np.array([a.counts.low]),
+    nanmax=lambda a, axis: np.array([a.counts.high]),
+    nansum=np.sum,
+)
+
+
+def _moment(values: _Values, moment: int = 1) -> np.ndarray:
+    return np.array([values.counts.sums[moment - 1] / values.size])
+
+
+def _root_mean_square(self) -> np.ndarray:
+    return np.array([np.sqrt(self.imageArray.counts.sums[4] / self.targetVoxelArray.size)])
+
+
+def _mean_absolute_deviation(self) -> np.ndarray:
+    return np.array([self.imageArray.counts.sums[0] / self.targetVoxelArray.size])
+
+
+def _robust_mean_absolute_deviation(self) -> np.ndarray:
+    counts = self.imageArray.counts
+    values = counts.values[0]
+    values = values[(values >= counts.percentiles[10]) & (values <= counts.percentiles[90])]
+    return np.array([np.mean(np.abs(values - np.mean(values)))])
+
+
+# ---- textures
+
+
+def _glcm(self, voxelCoordinates=None) -> np.ndarray:
+    p = self.imageArray.counts.glcm
+    p = p + p.transpose(0, 2, 1, 3)
+    total = p.sum((1, 2))
+    if not total.all():  # angles without a pair are left out
+        p, total = (p[..., total[0] > 0], total[:, total[0] > 0]) if total.any() else (p, np.full_like(total, np.nan))
+    return p / total[:, None, None, :]
 
 
 def _glcm_coefficients(self) -> None:
@@ -152,3 +268,39 @@ def _glcm_mcc(self) -> float:
     eigenvalues = np.linalg.eigvals(q)
     eigenvalues.sort()
     return np.nanmean(np.sqrt(eigenvalues[:, -2])).real
+
+
+def _glrlm(self, voxelCoordinates=None) -> np.ndarray:
+    p = self.imageArray.counts.glrlm
+    runs = p.sum((1, 2))
+    if not runs.all():
+        p, runs = (p[..., runs[0] > 0], runs[:, runs[0] > 0]) if runs.any() else (p, np.full_like(runs, np.nan))
+    self.coefficients["Nr"] = runs
+    return p
+
+
+def _glszm_coefficients(self) -> None:
+    p, sizes = self.P_glszm, self.imageArray.counts.zone_sizes
+    ps = p.sum(1)
+    self.coefficients.update(
+        Np=ps @ sizes,
+        Nz=p.sum((1, 2)),
+        ps=ps,
+        pg=p.sum(2),
+        ivector=self.coefficients["grayLevels"].astype(float),
+        jvector=sizes,
+    )
+
+
+def _gldm(self, voxelCoordinates=None) -> np.ndarray:
+    p = self.imageArray.counts.gldm
+    pd = p.sum(1)
+    sizes = np.flatnonzero(pd[0])
+    self.coefficients.update(
+        Nz=pd.sum(1),
+        pd=pd[:, sizes],
+        pg=p.sum(2),
+        ivector=self.coefficients["grayLevels"].astype(float),
+        jvector=sizes + 1.0,
+    )
+    return p[:, :, sizes]

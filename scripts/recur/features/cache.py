@@ -33,21 +33,26 @@ def feature_key(case: str, extraction: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def cached_features(path: Path, extract: Callable[[], dict[str, float]]) -> dict[str, float]:
-    """The features stored at `path`; where there are none, or they cannot be read, made by `extract` and stored."""
+Features = tuple[dict[str, float], dict[str, str]]  # values by name; reasons of what is missing
+
+
+def cached_features(path: Path, extract: Callable[[], Features]) -> Features:
+    """Features and reasons stored at `path`; where there are none, or they cannot be read, made by `extract`."""
     stored = _read(path)
     if stored is None:
-        stored = extract()
+        stored = values, reasons = extract()
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.stem}.{os.getpid()}.part.npz")
-        np.savez(partial, names=np.array(list(stored)), values=np.array(list(stored.values()), float))
+        arrays = {"names": np.array(list(values)), "values": np.array(list(values.values()), float)}
+        np.savez(partial, **arrays, reasons=np.array(json.dumps(reasons)))
         partial.replace(path)
     return stored
 
 
-def _read(path: Path) -> dict[str, float] | None:
+def _read(path: Path) -> Features | None:
     try:
         with np.load(path, allow_pickle=False) as stored:
-            return dict(zip(stored["names"].tolist(), stored["values"].tolist(), strict=True))
+            values = dict(zip(stored["names"].tolist(), stored["values"].tolist(), strict=True))
+            return values, json.loads(stored["reasons"].item())
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 import zipfile
 import zlib
@@ -11,9 +12,9 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from recur.features.accelerate import accelerated
+from recur.features.accelerate import grid_features
 from recur.features.ibsi import ibsi_features
-from recur.features.plain import extractor, plain_features
+from recur.features.plain import bin_settings, plain_features
 from recur.features.resample import (
     Case,
     bounds,
@@ -22,13 +23,21 @@ from recur.features.resample import (
     resampled_region,
     spline_coefficients,
 )
-from recur.features.sets import REGIONS, feature_names
+from recur.features.sets import feature_names
 from recur.tables import StudyError
 
-FLAGS = {"tumour": 1, "rim": 2}
-WAVELET_REACH = 6  # voxels
 SETTINGS = ("spacing_mm", "image_types", "feature_set", "interpolator", "pad_distance")
-OPTIONAL = {"mode": "pyradiomics", "bin_width": None, "bin_count": None, "resegment": None, "outlier_sd": None}
+OPTIONAL = {
+    "engine": "fast",
+    "mode": "pyradiomics",
+    "bin_width": None,
+    "bin_count": None,
+    "resegment": None,
+    "outlier_sd": None,
+    "log_sigma_mm": (),
+}
+ENGINES = ("fast", "plain")
+NOT_DEFINED = "pyradiomics gives no number for this region"
 MODES = ("pyradiomics", "ibsi")
 
 sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # jobs run side by side, and sums keep one order
@@ -46,7 +55,9 @@ def check_extraction(extraction: dict[str, Any]) -> dict[str, Any]:
     if problems:
         raise StudyError(problems)
     extraction = OPTIONAL | extraction
-    feature_names(extraction["feature_set"], extraction["image_types"])
+    feature_names(extraction["feature_set"], extraction["image_types"], extraction["log_sigma_mm"])
+    if extraction["engine"] not in ENGINES:
+        raise StudyError(f"extraction engine {extraction['engine']!r} is unknown; use one of {', '.join(ENGINES)}")
     if extraction["mode"] not in MODES:
         raise StudyError(f"extraction mode {extraction['mode']!r} is unknown; use one of {', '.join(MODES)}")
     if len(extraction["spacing_mm"]) != 3 or min(extraction["spacing_mm"]) < 0:
@@ -78,10 +89,11 @@ def load_case(path: str | Path) -> Case:
                 image=np.ascontiguousarray(stored["image"], np.float32),
                 labels=stored["labels"],
                 spacing=stored["spacing"].astype(float),
-                origin=stored["full_origin"].astype(float),
                 direction=stored["direction"].astype(float),
                 full_size=stored["full_size"].astype(int),
                 offset=stored["offset"].astype(int),
+                full_origin=stored["full_origin"].astype(float),
+                facts=json.loads(stored["facts"].tobytes()),
             )
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{Path(path).name}: not a readable case ({type(error).__name__}); run cases again") from None
@@ -90,27 +102,43 @@ def load_case(path: str | Path) -> Case:
 def extract_case(case: Case, extraction: dict[str, Any]) -> dict[str, float]:
     """Features `<region>_<image type>_<class>_<feature>` of a case, regions and names in the order of sets.py.
 
-    Values are those that plain pyradiomics gives on the whole image (within 1e-9); a case without rim has the
-    tumour's only. Raises StudyError for bad settings and ValueError, one line, for a case that cannot be extracted.
+    In mode pyradiomics values are those that plain pyradiomics gives on the whole image (within 1e-9). What cannot be
+    computed is NaN (extract_with_reasons says why); a region without a voxel has no names here, its NaN come with the
+    table. Raises StudyError for bad settings and ValueError, one line, for a case whose tumour cannot be extracted.
     """
+    return extract_with_reasons(case, extraction)[0]
+
+
+def extract_with_reasons(case: Case, extraction: dict[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
+    """The features as extract_case, and reasons by the name of every feature, or region as a whole, that is missing."""
     extraction = check_extraction(extraction)
-    names = feature_names(extraction["feature_set"], extraction["image_types"])
-    masks = {region: (case.labels & FLAGS[region]) > 0 for region in REGIONS}
+    names = feature_names(extraction["feature_set"], extraction["image_types"], extraction["log_sigma_mm"])
+    bits = {region: bit for region, bit in case.facts["regions"].items() if region != "liver"}
+    masks = {region: (case.labels & bit) > 0 for region, bit in bits.items()}
     if not masks["tumour"].any():
         raise ValueError("tumour: no voxels")
     coefficients: list[np.ndarray] = []
-    features = {}
+    features: dict[str, float] = {}
+    reasons: dict[str, str] = {}
     for region, mask in masks.items():
         if not mask.any():
+            reasons[region] = _why_absent(case, region)
             continue
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # pyradiomics' NaN of empty angles and the like; NaN stays in the table
                 values = _region_features(case, mask, extraction, coefficients)
-            features.update({f"{region}_{name}": float(values[name]) for name in names})
         except Exception as error:  # any failure of the library is this case's, not the batch's
-            raise ValueError(f"{region}: {_one_line(error)}") from error
-    return features
+            if region == "tumour":
+                raise ValueError(f"{region}: {_one_line(error)}") from error
+            reasons[region] = _one_line(error)
+            values = {}
+        for name in names:
+            value = float(values.get(name, np.nan))
+            features[f"{region}_{name}"] = value if np.isfinite(value) else np.nan
+            if values and not np.isfinite(value):
+                reasons[f"{region}_{name}"] = NOT_DEFINED
+    return features, reasons
 
 
 def _region_features(case: Case, mask: np.ndarray, extraction: dict, coefficients: list[np.ndarray]) -> dict[str, Any]:
@@ -119,41 +147,35 @@ def _region_features(case: Case, mask: np.ndarray, extraction: dict, coefficient
         raise ValueError("image has values that are not finite")
     if extraction["mode"] == "ibsi":
         return ibsi_features(case, mask, extraction)
-    if extraction["interpolator"] != "sitkBSpline" or _flat(mask):  # pyradiomics leaves a one-slice axis unresampled
+    # pyradiomics leaves a one-slice axis unresampled
+    if extraction["engine"] == "plain" or extraction["interpolator"] != "sitkBSpline" or _flat(mask):
         return plain_features(case, mask, extraction)
     box = region_box(case, mask, extraction["spacing_mm"], int(extraction["pad_distance"]))
-    region = resampled_region(case, mask, box)
-    if not region.any() or _flat(region > 0):
+    whole = resampled_region(case, mask, box) > 0
+    if _flat(whole):
         return plain_features(case, mask, extraction)
     if not coefficients:
         coefficients.append(spline_coefficients(case.image))
-    needed = _wavelet_reach(region)
-    image, region = resampled_image(case, coefficients[0], box)[needed], region[needed]
-    if np.ptp(image[region > 0]) == 0:
+    image = resampled_image(case, coefficients[0], box)
+    region = whole
+    if extraction["resegment"] is not None:
+        low, high = extraction["resegment"]
+        region = whole & (image >= low) & (image <= high)
+    if _flat(region) or np.ptp(image[region]) == 0:
         return plain_features(case, mask, extraction)
-    on_grid = [sitk.GetImageFromArray(array) for array in (image, region)]
-    for grid in on_grid:
-        grid.SetSpacing(box.spacing.tolist())
-    with accelerated():
-        return extractor(extraction, resample=False).execute(*on_grid)
-
-
-def _wavelet_reach(region: np.ndarray) -> tuple[slice, ...]:
-    """The part of pyradiomics' box that its coif1 wavelet (6 taps) reads for the region's voxels, (z, y, x).
-
-    An axis with less room than that on either side stays whole: the filter then wraps round the box.
-    """
-    low, high = (index[::-1] for index in bounds(region > 0))
-    enough = (low >= WAVELET_REACH) & (high + WAVELET_REACH < region.shape)
-    return tuple(
-        slice(k - WAVELET_REACH, m + WAVELET_REACH + 1) if cut else slice(None)
-        for k, m, cut in zip(low, high, enough, strict=True)
-    )
+    images = extraction["image_types"], extraction["log_sigma_mm"]
+    return grid_features(image, region, box.spacing, *images, bin_settings(extraction), shape_region=whole)
 
 
 def _flat(mask: np.ndarray) -> bool:
-    low, high = bounds(mask)
-    return bool((low == high).any())
+    """Whether a region (z, y, x) has no voxel or is one voxel thin along an axis."""
+    return not mask.any() or bool(np.equal(*bounds(mask)).any())
+
+
+def _why_absent(case: Case, region: str) -> str:
+    """Floor 2's reason for a region without voxels (most of its shell was clipped), where it gave one."""
+    lines = (line for line in case.facts.get("region_table", []) if line["region"] == region)
+    return next((line["reason"] for line in lines if line.get("reason")), "no voxels")
 
 
 def _one_line(error: Exception) -> str:

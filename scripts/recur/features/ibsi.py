@@ -17,9 +17,9 @@ import SimpleITK as sitk
 from radiomics import imageoperations
 from scipy import ndimage
 
-from recur.features.accelerate import accelerated
+from recur.features.accelerate import grid_features
 from recur.features.bins import bin_edges
-from recur.features.plain import extractor
+from recur.features.plain import bin_settings, extractor
 from recur.features.resample import MARGIN_VOXELS, Case, bounds
 
 ORDERS = {"sitkLinear": 1, "sitkBSpline": 3}
@@ -50,9 +50,9 @@ def centred_grid(size: np.ndarray, spacing: np.ndarray, wanted: np.ndarray) -> t
 def prepare(case: Case, mask: np.ndarray, extraction: dict[str, Any]) -> Prepared:
     """One region of a case interpolated, rounded and re-segmented, with `pad_distance` voxels around it.
 
-    mask: bool (z, y, x) in the crop. A spacing of 0 keeps that axis (configuration B keeps the slices). Intensities are
-    rounded where the case holds whole numbers, as HU are. Raises ValueError when nothing of the region is left or the
-    stored crop is too small.
+    mask: bool (z, y, x) in the crop. A spacing of 0 keeps that axis (configuration B keeps the slices). HU are rounded;
+    intensities of MR and normalised ones are not (section 2.4 of the manual). Raises ValueError when nothing of the
+    region is left or the stored crop is too small.
     """
     spacing = np.where(np.asarray(extraction["spacing_mm"], float) == 0, case.spacing, extraction["spacing_mm"])
     ratio = spacing / case.spacing
@@ -78,12 +78,17 @@ def prepare(case: Case, mask: np.ndarray, extraction: dict[str, Any]) -> Prepare
         return np.round(values, DECIMALS)
 
     image, region = interpolated(case.image, order), interpolated(mask, 1) >= 0.5
-    if (case.image == np.rint(case.image)).all():
+    if _in_hounsfield(case):
         image = np.rint(image)
     intensity = resegmented(image, region, extraction["resegment"], extraction["outlier_sd"])
     if not intensity.any():
         raise ValueError("no voxel is left after interpolation and re-segmentation")
     return Prepared(image, region, intensity, spacing, first, full)
+
+
+def _in_hounsfield(case: Case) -> bool:
+    facts = case.facts
+    return facts.get("modality", "CT") == "CT" and facts.get("normalise", "none") == "none" and not facts.get("n4")
 
 
 def _check_room(case: Case, at: np.ndarray, until: np.ndarray, margin: np.ndarray, pad: int) -> None:
@@ -128,28 +133,45 @@ def ibsi_features(case: Case, mask: np.ndarray, extraction: dict[str, Any]) -> d
     return prepared_features(prepare(case, mask, extraction), extraction)
 
 
-def prepared_features(region: Prepared, extraction: dict[str, Any], **aggregation: Any) -> dict[str, Any]:
-    """Shape from the morphological mask, every other class from the intensity mask.
-
-    aggregation: pyradiomics' `force2D` and `weightingNorm` where they are not its own (3-D, averaged over directions).
-    """
-    shape, others = extractor(extraction, resample=False), extractor(extraction, resample=False)
-    classes = shape.enabledFeatures
-    shape.enabledFeatures, shape.enabledImagetypes = {"shape": classes["shape"]}, {}
-    others.enabledFeatures = {name: features for name, features in classes.items() if name != "shape"}
-    others.settings.update(aggregation)
-    if extraction["resegment"] is not None:
-        # the range is the scan's; bins of filtered images start at the region's minimum
-        others.enabledImagetypes["Original"] = {"binOrigin": extraction["resegment"][0]}
-    image, morphological, intensity = (
-        sitk.GetImageFromArray(array)
-        for array in (region.image, region.morphological.astype(np.uint8), region.intensity.astype(np.uint8))
+def prepared_features(region: Prepared, extraction: dict[str, Any]) -> dict[str, Any]:
+    """Shape from the morphological mask, every other class from the intensity mask; 3-D, averaged over directions."""
+    flat = _flat(region.intensity) or np.ptp(region.image[region.intensity]) == 0
+    if not (flat or extraction["engine"] == "plain"):
+        images = extraction["image_types"], extraction["log_sigma_mm"], bin_settings(extraction), _origin(extraction)
+        return grid_features(region.image, region.intensity, region.spacing, *images, region.morphological)
+    classes = class_features(extraction["feature_set"])
+    shape = {"shape": classes.pop("shape")}
+    return _executed(region, region.morphological, extraction | {"image_types": []}, shape) | _executed(
+        region, region.intensity, extraction, classes
     )
-    for grid in (image, morphological, intensity):
+
+
+def aggregated_features(region: Prepared, extraction: dict[str, Any], **aggregation: Any) -> dict[str, Any]:
+    """Textures under pyradiomics' `force2D` (by slice, merged) or `weightingNorm` "no_weighting" (one merged matrix)."""
+    classes = class_features(extraction["feature_set"])
+    textures = {name: classes[name] for name in TEXTURES}
+    return _executed(region, region.intensity, extraction, textures, **aggregation)
+
+
+def _executed(
+    region: Prepared, mask: np.ndarray, extraction: dict[str, Any], classes: dict[str, list[str]], **aggregation: Any
+) -> dict[str, Any]:
+    """Features of these classes by unaccelerated pyradiomics."""
+    made = extractor(extraction, resample=False)
+    made.enabledFeatures = classes
+    made.settings.update(aggregation)
+    if "Original" in made.enabledImagetypes:
+        made.enabledImagetypes["Original"] = _origin(extraction)
+    grids = [sitk.GetImageFromArray(array) for array in (region.image, mask.astype(np.uint8))]
+    for grid in grids:
         grid.SetSpacing(region.spacing.tolist())
-    plain = _flat(region.intensity) or np.ptp(region.image[region.intensity]) == 0
-    with ibsi_bins() if plain else accelerated():
-        return {**shape.execute(image, morphological), **others.execute(image, intensity)}
+    with ibsi_bins():
+        return dict(made.execute(*grids))
+
+
+def _origin(extraction: dict[str, Any]) -> dict[str, Any]:
+    """Where fixed-width bins of the unfiltered image start; the range is the scan's and says nothing of filtered ones."""
+    return {} if extraction["resegment"] is None else {"binOrigin": extraction["resegment"][0]}
 
 
 def _flat(mask: np.ndarray) -> bool:

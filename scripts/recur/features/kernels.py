@@ -1,4 +1,4 @@
-"""Compiled loops: neighbour counts, zones, cubic B-spline, farthest points. Called by texture, resample and shape.
+"""Compiled loops of the fast path: resampling, filters, counts of a discretised region, farthest points.
 
 Every function has one fixed signature and is compiled (or read from NUMBA_CACHE_DIR) when this module is imported,
 so that a process pays once and before its first case. Without NUMBA_CACHE_DIR nothing is kept: numba's own default
@@ -15,89 +15,228 @@ import numpy as np
 CACHE = "NUMBA_CACHE_DIR" in os.environ
 POLE = np.sqrt(3.0) - 2.0  # of the cubic B-spline filter
 HORIZON = int(np.ceil(np.log(1e-10) / np.log(-POLE)))  # ITK's tolerance for the start of the recursion
+ANGLES = 13  # half of a voxel's 26 neighbours
 
 
 @numba.njit(
-    "void(int32[::1], int64[::1], int64[::1], int32[:,:,::1], int32[:,:,:,::1], int32[:,::1], float64[::1],"
-    " int64[::1], int16[:,::1])",
+    "void(uint16[::1], int64[:,::1], int64[::1], int32[:,:,::1], int32[:,:,::1], int32[:,::1], float64[::1],"
+    " uint16[:,::1])",
     cache=CACHE,
 )
-def count_neighbours(levels, voxels, offsets, glcm, glrlm, gldm, difference, count, run):
+def count_neighbours(levels, spans, offsets, glcm, runs, gldm, difference, length):
     """One pass over the region for GLCM, GLRLM, GLDM and NGTDM (13 angles, distance 1, alpha 0).
 
-    levels: flat image of gray levels, 0 outside the region and in a border of one voxel. voxels: flat indices of the
-    region, rising. offsets: the 13 angles as flat steps, all positive. Filled in place: glcm (level, neighbour's level,
-    angle), its column 0 being neighbours outside; glrlm (level, length - 1, angle, 0), the last axis' 1 collecting
-    steps that end no run; gldm (level, equal neighbours); difference and count, NGTDM's s_i and n_i.
-    run (voxel, angle): length - 1 of the run so far. Adding to a dummy cell is faster than a branch per neighbour.
+    levels: flat image of gray levels, 0 outside the region and in a border of one voxel. spans (row, 2): first and last
+    + 1 voxel of each row that meets the region. offsets: the 13 angles as flat steps, all positive. Filled in place:
+    glcm (level, neighbour's level, angle), its column 0 being neighbours outside; runs (level, length - 1, angle), for
+    lengths of three or more only (the others follow from the GLCM); gldm (level, equal neighbours); difference, NGTDM's
+    s_i. length (angle, voxel): length - 1 of the run so far, zeros outside the region.
+    Loops along a row are free of branches and so done in vectors.
+    """
+    widest = 0
+    for k in range(spans.shape[0]):
+        widest = max(widest, spans[k, 1] - spans[k, 0])
+    total = np.empty(widest, np.uint32)
+    inside = np.empty(widest, np.uint16)
+    equal = np.empty(widest, np.uint16)
+    ended = np.empty(widest, np.uint16)
+    one = np.uint16(1)
+    for k in range(spans.shape[0]):
+        first = spans[k, 0]
+        n = spans[k, 1] - first
+        here = levels[first : first + n]
+        for i in range(n):
+            total[i] = 0
+            inside[i] = 0
+            equal[i] = 0
+        for a in range(ANGLES):
+            step = offsets[a]
+            ahead = levels[first + step : first + step + n]
+            behind = levels[first - step : first - step + n]
+            for i in range(n):
+                total[i] += np.uint32(ahead[i]) + np.uint32(behind[i])
+                inside[i] += np.uint16(ahead[i] > 0) + np.uint16(behind[i] > 0)
+                equal[i] += np.uint16(ahead[i] == here[i]) + np.uint16(behind[i] == here[i])
+            now = length[a, first : first + n]
+            if step == 1:
+                run = 0
+                for i in range(n):
+                    run = (run + 1) * (behind[i] == here[i])
+                    now[i] = run
+            else:
+                before = length[a, first - step : first - step + n]
+                for i in range(n):
+                    now[i] = (before[i] + one) * np.uint16(behind[i] == here[i])
+            for i in range(n):
+                ended[i] = now[i] * np.uint16(ahead[i] != here[i])
+            for i in range(n):
+                if ended[i] > 1 and here[i] > 0:
+                    runs[np.int64(here[i]) - 1, np.int64(ended[i]), a] += 1
+        for i in range(n):
+            level = np.int64(here[i])
+            if level > 0:
+                gldm[level - 1, equal[i]] += 1
+                if inside[i] > 0:  # a voxel without neighbours counts with difference 0
+                    difference[level - 1] += abs(float(level) - total[i] / inside[i])
+                for a in range(ANGLES):
+                    glcm[level - 1, np.int64(levels[first + i + offsets[a]]), a] += 1
+
+
+@numba.njit("int64(int32[::1], int64)", cache=CACHE)
+def _root(parent, v):
+    while parent[v] != v:
+        parent[v] = parent[parent[v]]
+        v = parent[v]
+    return v
+
+
+@numba.njit("int64(int32[::1], int64, int64)", cache=CACHE)
+def _joined(parent, root, v):
+    other = _root(parent, v)
+    if other < root:
+        parent[root] = other
+        return other
+    parent[other] = root
+    return root
+
+
+@numba.njit("int64(uint16[::1], int64[::1], int64, int64, int32[::1], int32[::1], int64[:,::1])", cache=CACHE)
+def count_zones(levels, voxels, row, plane, parent, size, zones):
+    """Level and size of every 26-connected zone of equal level into the rows of `zones`; returns their number.
+
+    Union-find over the 13 neighbours already seen; of two that touch each other one is enough. levels: as in
+    count_neighbours; voxels: the region's flat indices, rising; row, plane: flat steps; parent, size: scratch.
     """
     for k in range(voxels.size):
         v = voxels[k]
         level = levels[v]
-        row = level - 1
-        equal = 0
-        inside = 0
-        total = 0
-        for a in range(offsets.size):
-            step = offsets[a]
-            ahead = levels[v + step]
-            behind = levels[v - step]
-            glcm[row, ahead, a] += 1
-            inside += (ahead > 0) + (behind > 0)
-            total += ahead + behind
-            continues = behind == level
-            equal += (ahead == level) + continues
-            length = (run[v - step, a] + 1) * continues
-            run[v, a] = length
-            glrlm[row, length * (ahead != level), a, 1 * (ahead == level)] += 1
-        gldm[row, equal] += 1
-        count[row] += 1
-        if inside > 0:  # a voxel without neighbours counts with difference 0
-            difference[row] += abs(float(level) - total / inside)
-
-
-@numba.njit("int64(int32[::1], int64[::1], int32[::1], int32[::1])", cache=CACHE)
-def zone_sizes(levels, offsets, parent, size):
-    """Size of each 26-connected zone of equal level, at the zone's first voxel of `size`; returns the largest.
-
-    Union-find over the 13 neighbours already seen. levels, offsets: as in count_neighbours; parent, size: zeros.
-    """
-    for v in range(levels.size):
-        if levels[v] == 0:
+        size[v] = 0
+        if levels[v - plane] == level:  # touches all the other twelve
+            parent[v] = _root(parent, v - plane)
             continue
         root = v
         parent[v] = v
-        for a in range(offsets.size):
-            u = v - offsets[a]
-            if levels[u] != levels[v]:
-                continue
-            while parent[u] != u:
-                parent[u] = parent[parent[u]]
-                u = parent[u]
-            if u < root:
-                parent[root] = u
-                root = u
-            elif u > root:
-                parent[u] = root
-    largest = 0
-    for v in range(levels.size):
-        if levels[v] == 0:
-            continue
-        u = v
-        while parent[u] != u:
-            u = parent[u]
-        parent[v] = u
-        size[u] += 1
-        largest = max(largest, size[u])
-    return largest
-
-
-@numba.njit("void(int32[::1], int32[::1], float64[:,::1])", cache=CACHE)
-def count_zones(levels, size, glszm):
-    """Fill glszm (level, size - 1) from the sizes of zone_sizes."""
-    for v in range(levels.size):
+        below = v - plane
+        if levels[v - row] == level:  # touches all but the three of the row beyond in the plane before
+            root = _joined(parent, root, v - row)
+        else:
+            if levels[v - 1] == level:  # touches all but those one column ahead
+                root = _joined(parent, root, v - 1)
+            else:
+                if levels[v - row - 1] == level:
+                    root = _joined(parent, root, v - row - 1)
+                if levels[below - 1] == level:
+                    root = _joined(parent, root, below - 1)
+                if levels[below - row - 1] == level:
+                    root = _joined(parent, root, below - row - 1)
+                if levels[below - row] == level:
+                    root = _joined(parent, root, below - row)
+            if levels[v - row + 1] == level:
+                root = _joined(parent, root, v - row + 1)
+            if levels[below + 1] == level:
+                root = _joined(parent, root, below + 1)
+            if levels[below - row + 1] == level:
+                root = _joined(parent, root, below - row + 1)
+        if levels[below + row] == level:
+            root = _joined(parent, root, below + row)
+        else:
+            if levels[below + row - 1] == level:
+                root = _joined(parent, root, below + row - 1)
+            if levels[below + row + 1] == level:
+                root = _joined(parent, root, below + row + 1)
+    for k in range(voxels.size):
+        size[_root(parent, voxels[k])] += 1
+    n = 0
+    for k in range(voxels.size):
+        v = voxels[k]
         if size[v] > 0:
-            glszm[levels[v] - 1, size[v] - 1] += 1.0
+            zones[n, 0] = levels[v]
+            zones[n, 1] = size[v]
+            n += 1
+    return n
+
+
+@numba.njit("void(float64[::1], float64[::1], int64[::1], uint16[::1], int64[::1])", cache=CACHE)
+def discretise(values, edges, voxels, levels, counts):
+    """Level of each value (the number of edges not above it) into `levels` at its voxel, and how many have each level.
+
+    edges: rising, about equally wide, the first not above the least value.
+    """
+    last = edges.size - 1
+    scale = last / (edges[last] - edges[0])
+    for k in range(values.size):
+        x = values[k]
+        i = min(max(int((x - edges[0]) * scale), 0), last)
+        while i < last and x >= edges[i + 1]:
+            i += 1
+        while x < edges[i]:
+            i -= 1
+        levels[voxels[k]] = i + 1
+        counts[i + 1] += 1
+
+
+@numba.njit("void(float64[::1], float64, float64[::1])", cache=CACHE)
+def central_sums(values, mean, out):
+    """Sums of |d|, d^2, d^3, d^4 (d = value - mean) and of value^2 into `out`, in blocks for the last digits' sake."""
+    out[:] = 0.0
+    for start in range(0, values.size, 256):
+        block = values[start : start + 256]
+        s0 = s1 = s2 = s3 = s4 = 0.0
+        for i in range(block.size):
+            d = block[i] - mean
+            q = d * d
+            s0 += abs(d)
+            s1 += q
+            s2 += q * d
+            s3 += q * q
+            s4 += block[i] * block[i]
+        out[0] += s0
+        out[1] += s1
+        out[2] += s2
+        out[3] += s3
+        out[4] += s4
+
+
+@numba.njit("void(float64[::1], float64, float64, int64[::1], float64[::1])", cache=CACHE)
+def order_statistics(values, low, high, ranks, out):
+    """The values of the given ranks (0 = least) of `values`, which lie in low .. high, low < high.
+
+    A histogram finds the few values around each rank; only those are sorted.
+    """
+    n = 4096
+    scale = n / (high - low)
+    counts = np.zeros(n + 1, np.int64)
+    for k in range(values.size):
+        counts[int((values[k] - low) * scale)] += 1
+    wanted = np.zeros(n + 1, np.bool_)
+    before = np.zeros(ranks.size, np.int64)  # values in bins that are not kept, below each rank's bin
+    kept = 0
+    for r in range(ranks.size):
+        seen = 0
+        for b in range(n + 1):
+            if seen + counts[b] > ranks[r]:
+                if not wanted[b]:
+                    kept += counts[b]
+                wanted[b] = True
+                break
+            seen += counts[b]
+    for r in range(ranks.size):
+        seen = 0
+        for b in range(n + 1):
+            if seen + counts[b] > ranks[r]:
+                break
+            seen += counts[b]
+            if not wanted[b]:
+                before[r] += counts[b]
+    few = np.empty(kept)
+    m = 0
+    for k in range(values.size):
+        if wanted[int((values[k] - low) * scale)]:
+            few[m] = values[k]
+            m += 1
+    few.sort()
+    for r in range(ranks.size):
+        out[r] = few[ranks[r] - before[r]]
 
 
 @numba.njit("float64(float64[:,::1], int64[::1])", cache=CACHE)
@@ -112,6 +251,79 @@ def farthest(points, starts):
                 d2 = points[i, 2] - points[j, 2]
                 best = max(best, d0 * d0 + d1 * d1 + d2 * d2)
     return best
+
+
+@numba.njit("void(float32[:,::1], int64, float32[::1], float32[:,::1])", cache=CACHE)
+def six_taps(source, step, taps, out):
+    """out[p, i] = sum over t = 0 .. 5 of taps[t] * source[p, i + (5 - t) step], float32, summed in that order.
+
+    One axis of a six-tap filter: rows p are what lies before the axis, `step` is the length of what lies behind it.
+    """
+    n = out.shape[1]
+    for p in range(out.shape[0]):
+        s0 = source[p, 5 * step : 5 * step + n]
+        s1 = source[p, 4 * step : 4 * step + n]
+        s2 = source[p, 3 * step : 3 * step + n]
+        s3 = source[p, 2 * step : 2 * step + n]
+        s4 = source[p, step : step + n]
+        s5 = source[p, 0:n]
+        made = out[p]
+        for i in range(n):
+            value = taps[0] * s0[i] + taps[1] * s1[i]
+            value = value + taps[2] * s2[i]
+            value = value + taps[3] * s3[i]
+            value = value + taps[4] * s4[i]
+            made[i] = value + taps[5] * s5[i]
+
+
+@numba.njit("void(float32[:,::1], float64[::1], float64[:,::1], float64[:,::1], float32[:,::1])", cache=CACHE)
+def recursive_gaussian(lines, c, forth, back, out):
+    """ITK's recursive Gaussian (or its second derivative) along axis 0 of (n, m), n >= 4, its m lines side by side.
+
+    c: N0-3, D1-4, M1-4, BN1-4, BM1-4 of itk::RecursiveSeparableImageFilter (Deriche 1993); forth, back: scratch (n, m).
+    The border value goes on for ever beyond the border. Same order of operations as ITK, for the same last bit.
+    """
+    n, m = lines.shape
+    n0, n1, n2, n3 = c[0], c[1], c[2], c[3]
+    d1, d2, d3, d4 = c[4], c[5], c[6], c[7]
+    m1, m2, m3, m4 = c[8], c[9], c[10], c[11]
+    for j in range(m):
+        v = float(lines[0, j])
+        x1, x2, x3 = float(lines[1, j]), float(lines[2, j]), float(lines[3, j])
+        y0 = v * n0 + v * n1 + v * n2 + v * n3
+        y1 = x1 * n0 + v * n1 + v * n2 + v * n3
+        y2 = x2 * n0 + x1 * n1 + v * n2 + v * n3
+        y3 = x3 * n0 + x2 * n1 + x1 * n2 + v * n3
+        y0 -= v * c[12] + v * c[13] + v * c[14] + v * c[15]
+        y1 -= y0 * d1 + v * c[13] + v * c[14] + v * c[15]
+        y2 -= y1 * d1 + y0 * d2 + v * c[14] + v * c[15]
+        y3 -= y2 * d1 + y1 * d2 + y0 * d3 + v * c[15]
+        forth[0, j], forth[1, j], forth[2, j], forth[3, j] = y0, y1, y2, y3
+    for i in range(4, n):
+        for j in range(m):
+            value = lines[i, j] * n0 + lines[i - 1, j] * n1 + lines[i - 2, j] * n2 + lines[i - 3, j] * n3
+            forth[i, j] = value - (
+                forth[i - 1, j] * d1 + forth[i - 2, j] * d2 + forth[i - 3, j] * d3 + forth[i - 4, j] * d4
+            )
+    for j in range(m):
+        v = float(lines[n - 1, j])
+        x1, x2 = float(lines[n - 2, j]), float(lines[n - 3, j])
+        y0 = v * m1 + v * m2 + v * m3 + v * m4
+        y1 = v * m1 + v * m2 + v * m3 + v * m4
+        y2 = x1 * m1 + v * m2 + v * m3 + v * m4
+        y3 = x2 * m1 + x1 * m2 + v * m3 + v * m4
+        y0 -= v * c[16] + v * c[17] + v * c[18] + v * c[19]
+        y1 -= y0 * d1 + v * c[17] + v * c[18] + v * c[19]
+        y2 -= y1 * d1 + y0 * d2 + v * c[18] + v * c[19]
+        y3 -= y2 * d1 + y1 * d2 + y0 * d3 + v * c[19]
+        back[n - 1, j], back[n - 2, j], back[n - 3, j], back[n - 4, j] = y0, y1, y2, y3
+    for i in range(n - 4, 0, -1):
+        for j in range(m):
+            value = lines[i, j] * m1 + lines[i + 1, j] * m2 + lines[i + 2, j] * m3 + lines[i + 3, j] * m4
+            back[i - 1, j] = value - (back[i, j] * d1 + back[i + 1, j] * d2 + back[i + 2, j] * d3 + back[i + 3, j] * d4)
+    for i in range(n):
+        for j in range(m):
+            out[i, j] = forth[i, j] + back[i, j]
 
 
 @numba.njit("void(float64[:,::1])", cache=CACHE)

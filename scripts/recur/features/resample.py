@@ -7,7 +7,8 @@ box of voxels is the box that pyradiomics cuts from the whole resampled image.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
@@ -19,15 +20,19 @@ MARGIN_VOXELS = 16
 
 
 class Case(NamedTuple):
-    """One stored case. Arrays are (z, y, x); the geometry's tuples are (x, y, z), mm, as SimpleITK's."""
+    """What features need of recur.images.case.Case, which may stand for it.
+
+    Arrays are (z, y, x); the geometry's tuples are (x, y, z), mm, as SimpleITK's.
+    """
 
     image: np.ndarray  # float32 crop, HU
-    labels: np.ndarray  # uint8 bit flags: 1 tumour, 2 rim, 4 liver
+    labels: np.ndarray  # uint8 bit flags, named in facts["regions"]
     spacing: np.ndarray
-    origin: np.ndarray  # of the whole image
     direction: np.ndarray
     full_size: np.ndarray  # voxels of the whole image
     offset: np.ndarray  # index of the crop's first voxel in the whole image
+    full_origin: np.ndarray  # of the whole image
+    facts: Mapping[str, Any] = {"regions": {"tumour": 1, "rim": 2}}  # of floor 2: regions, modality, normalise
 
 
 class Box(NamedTuple):
@@ -84,7 +89,7 @@ def resampled_region(case: Case, mask: np.ndarray, box: Box) -> np.ndarray:
     canvas[tuple(slice(k, None) for k in case.offset[::-1])] = mask
     resample = sitk.ResampleImageFilter()
     resample.SetInterpolator(sitk.sitkNearestNeighbor)
-    return sitk.GetArrayFromImage(_on_box(resample, placed(canvas, case, case.origin), case, box))
+    return sitk.GetArrayFromImage(_on_box(resample, placed(canvas, case, case.full_origin), case, box))
 
 
 def spline_coefficients(image: np.ndarray) -> np.ndarray:

@@ -10,10 +10,10 @@ from radiomics import getFeatureClasses
 
 from recur.tables import StudyError
 
-REGIONS = ("tumour", "rim")
 TEXTURES = ("glcm", "glrlm", "glszm", "gldm", "ngtdm")
 SUBBANDS = tuple("".join(band) for band in itertools.product("HL", repeat=3))
 IMAGES = {"Original": ("original",), "Wavelet": tuple(f"wavelet-{band}" for band in SUBBANDS)}
+IMAGE_TYPES = (*IMAGES, "LoG")
 
 # Nine shape features chosen by hand: 9 + 9 x 93 is the only split of 846 that pyradiomics 2.1 or later allows.
 # The paper names none of them; this is a reading, not a fact.
@@ -45,25 +45,31 @@ def class_features(feature_set: str) -> dict[str, list[str]]:
     return named
 
 
-def feature_names(feature_set: str, image_types: Iterable[str]) -> list[str]:
+def feature_names(feature_set: str, image_types: Iterable[str], log_sigma_mm: Iterable[float] = ()) -> list[str]:
     """Names `<image type>_<class>_<feature>` of one region and phase, shape first (once), then image by image.
 
-    851 (`full851`) or 846 (`ji846`) names for Original and Wavelet. Raises StudyError for anything else.
+    851 (`full851`) or 846 (`ji846`) names for Original and Wavelet, 93 more for every LoG sigma (mm, counted only if
+    image_types has LoG). Raises StudyError for anything else.
     """
-    image_types = list(image_types)
-    unknown = [kind for kind in image_types if kind not in IMAGES]
+    image_types, sigmas = list(image_types), [float(sigma) for sigma in log_sigma_mm]
+    unknown = [kind for kind in image_types if kind not in IMAGE_TYPES]
     if unknown:
-        raise StudyError(
-            f"image type {unknown[0]!r} is not offered (its values depend on the padded box of each region); "
-            f"use {', '.join(IMAGES)}"
-        )
+        raise StudyError(f"image type {unknown[0]!r} is not offered; use {', '.join(IMAGE_TYPES)}")
     if "Original" not in image_types:
         raise StudyError("image_types must contain Original")
+    if "LoG" in image_types and (not sigmas or min(sigmas) <= 0 or len(set(sigmas)) < len(sigmas)):
+        raise StudyError("image type LoG needs log_sigma_mm: different widths above 0, in mm")
+    images = {**IMAGES, "LoG": tuple(log_name(sigma) for sigma in sigmas)}
     classes = class_features(feature_set)
     names = [f"original_shape_{feature}" for feature in classes.pop("shape")]
-    for image in (image for kind in IMAGES if kind in image_types for image in IMAGES[kind]):
+    for image in (image for kind in IMAGE_TYPES if kind in image_types for image in images[kind]):
         names += [f"{image}_{name}_{feature}" for name, features in classes.items() for feature in features]
     return names
+
+
+def log_name(sigma: float) -> str:
+    """pyradiomics' name of the LoG image of a sigma in mm."""
+    return f"log-sigma-{str(float(sigma)).replace('.', '-')}-mm-3D"
 
 
 def column_names(phases: Iterable[str], regions: Iterable[str], names: list[str]) -> list[str]:

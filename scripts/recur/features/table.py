@@ -1,85 +1,153 @@
-"""From the features of single cases to tables: a row per patient and reader, columns in their one order."""
+"""From the features of single cases to tables: a row per patient and reader, the same columns for every patient."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from recur.features.cache import versions
-from recur.features.sets import REGIONS, column_names, count_by_class, feature_names
-from recur.tables import StudyError
+from recur.features.extract import check_extraction
+from recur.features.sets import column_names, count_by_class, feature_names
+from recur.tables import MANIFEST, StudyError
 
 IDENTITY = ["patient_id", "reader"]
+MISSING = ["patient_id", "reader", "phase", "region", "n", "features", "reason"]
+
+
+def table_columns(settings: dict[str, Any]) -> list[str]:
+    """Every feature column of a study, in order: phase (sorted), region, image type, class, feature."""
+    return column_names(sorted(settings["phases"]), settings["regions"], _names(settings))
+
+
+def _names(settings: dict[str, Any]) -> list[str]:
+    extraction = check_extraction(settings["extraction"])
+    return feature_names(extraction["feature_set"], extraction["image_types"], extraction["log_sigma_mm"])
 
 
 def patient_rows(
-    phases: dict[tuple[str, str], dict[str, dict[str, float]]], wanted: Iterable[str], extraction: dict[str, Any]
-) -> pd.DataFrame:
-    """Rows of the (patient, reader) pairs that have every wanted phase, sorted.
+    found: Mapping[tuple[str, str], Mapping[str, Mapping[str, float]]],
+    missing: Iterable[tuple[str, str, str, Mapping[str, str]]],
+    settings: dict[str, Any],
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of the (patient, reader) pairs that have every phase, with all columns of the study, and what is missing.
 
-    phases: (patient_id, reader) -> phase -> `<region>_<image type>_<class>_<feature>` -> value.
+    found: (patient_id, reader) -> phase -> features `<region>_<image type>_<class>_<feature>`; missing: patient_id,
+    reader, phase and reasons by feature or region. A value that a case does not have is NaN; the second table (columns
+    MISSING) has a row for each reason. Raises StudyError for a value that is no column of the study.
     """
-    wanted = sorted(wanted)
-    rows = []
-    for (patient, reader), cases in sorted(phases.items()):
-        if all(phase in cases for phase in wanted):
-            values = {f"{phase}_{name}": value for phase in wanted for name, value in cases[phase].items()}
-            rows.append({"patient_id": patient, "reader": reader} | values)
-    table = pd.DataFrame(rows, columns=None if rows else IDENTITY)
-    return table[IDENTITY + _ordered(table.columns, extraction)]
+    phases, columns, names = sorted(settings["phases"]), table_columns(settings), _names(settings)
+    known = set(columns)
+    reasons: dict[tuple[str, str, str], dict[str, str]] = {}
+    for patient, reader, phase, of_case in missing:
+        reasons.setdefault((patient, reader, phase), {}).update(of_case)
+    rows, lines = [], []
+    for (patient, reader), cases in sorted(found.items()):
+        if any(phase not in cases for phase in phases):
+            continue
+        row: dict[str, Any] = {"patient_id": patient, "reader": reader}
+        for phase in phases:
+            values = {f"{phase}_{name}": value for name, value in cases[phase].items()}
+            strange = next((name for name in values if name not in known), None)
+            if strange:
+                raise StudyError(f"column {strange!r} is no feature of these settings; run floor 3 again")
+            row |= values
+            case = {"patient_id": patient, "reader": reader, "phase": phase}
+            of_case = reasons.get((patient, reader, phase), {})
+            for region in settings["regions"]:
+                lines += [case | line for line in _missing_lines(cases[phase], of_case, region, names)]
+        rows.append(row)
+    table = pd.DataFrame(rows, columns=IDENTITY + columns)
+    return table.astype(dict.fromkeys(columns, float)), pd.DataFrame(lines, columns=MISSING)
 
 
-def merge_batches(batches: Iterable[pd.DataFrame], reader: str, extraction: dict[str, Any]) -> pd.DataFrame:
+def _missing_lines(
+    values: Mapping[str, float], reasons: Mapping[str, str], region: str, names: list[str]
+) -> list[dict[str, Any]]:
+    """Lines of the missing table for one region of a case: n features by reason, "all" for the whole region."""
+    absent = [name for name in names if np.isnan(values.get(f"{region}_{name}", np.nan))]
+    by_reason: dict[str, list[str]] = {}
+    for name in absent:
+        reason = reasons.get(f"{region}_{name}") or reasons.get(region, "no voxels")
+        by_reason.setdefault(reason, []).append(name)
+    return [
+        {
+            "region": region,
+            "n": len(found),
+            "features": "all" if len(found) == len(names) else ";".join(found),
+            "reason": reason,
+        }
+        for reason, found in by_reason.items()
+    ]
+
+
+def merge_batches(batches: Iterable[pd.DataFrame], reader: str, settings: dict[str, Any]) -> pd.DataFrame:
     """One reader's rows of all batches, sorted by patient.
 
-    Raises StudyError when no batch has a feature, a patient stands in two batches, or patients lack columns of others.
+    Raises StudyError when no batch has a row, a patient stands in two batches, or a batch has other columns or was made
+    with other settings or versions (manifest hash) than this run's.
     """
-    batches = [batch for batch in batches if len(batch)]
-    if not batches:
+    sha256, columns = manifest(settings)["manifest_sha256"], table_columns(settings)
+    filled = [batch for batch in batches if len(batch)]
+    if not filled:
         raise StudyError("no case of any batch has features; the reasons are in the exclusions of images and features")
-    table = pd.concat(batches, ignore_index=True)
-    names = _ordered(table.columns, extraction)
     problems = [
-        f"patient {patient}: no {'_'.join(name.split('_')[:2])} features, which others have; leave the patient out "
-        "or check the masks"
-        for batch in batches
-        for name in [name for name in names if name not in batch.columns][:1]
-        for patient in batch["patient_id"]
+        f"the batch of patient {batch['patient_id'].iloc[0]} was made with other settings, features or library "
+        f"versions (manifest {str(batch.attrs.get(MANIFEST))[:12]}, this run {sha256[:12]}); run floor 3 again"
+        for batch in filled
+        if batch.attrs.get(MANIFEST) != sha256 or list(batch.columns) != IDENTITY + columns
     ]
-    table = table[table["reader"] == reader]
-    repeated = table.loc[table["patient_id"].duplicated(), "patient_id"]
-    problems += [f"patient {patient}: in two batches; remove old batch tables" for patient in sorted(set(repeated))]
     if problems:
         raise StudyError(problems)
-    return table.sort_values("patient_id", ignore_index=True)[IDENTITY + names]
+    table = pd.concat(filled, ignore_index=True)
+    table = table[table["reader"] == reader]
+    repeated = sorted(set(table.loc[table["patient_id"].duplicated(), "patient_id"]))
+    if repeated:
+        raise StudyError(f"patient {patient}: in two batches; remove old batch tables" for patient in repeated)
+    return signed(table.sort_values("patient_id", ignore_index=True), sha256)
 
 
-def manifest(table: pd.DataFrame, extraction: dict[str, Any]) -> dict[str, Any]:
-    """What a table holds and what made it: counts, settings, versions, SHA-256 of its column list."""
-    columns = [name for name in table.columns if name not in IDENTITY]
-    names = feature_names(extraction["feature_set"], extraction["image_types"])
+def signed(table: pd.DataFrame, sha256: str) -> pd.DataFrame:
+    """The table with the manifest hash in its attributes, which Parquet keeps."""
+    table.attrs[MANIFEST] = sha256
+    return table
+
+
+def manifest(settings: dict[str, Any]) -> dict[str, Any]:
+    """What the columns are and what makes their values, and the SHA-256 of that: equal hashes, comparable tables.
+
+    settings: extraction, phases, regions; images, the settings of the images floor that change values (modality,
+    normalisation, lesions, widths of the rims); pinned, the hash that the study demands, or None. The engine is left
+    out of the hash, since both give the same values. Raises StudyError when the study pins another hash.
+    """
+    columns, names, extraction = table_columns(settings), _names(settings), check_extraction(settings["extraction"])
+    parts = {
+        "columns": columns,
+        "extraction": {key: value for key, value in extraction.items() if key != "engine"},
+        "images": settings["images"],
+        "versions": versions(),
+    }
+    # 25 and 25.0 are one setting
+    text = json.dumps(json.loads(json.dumps(parts), parse_int=float), sort_keys=True)
+    sha256, pinned = hashlib.sha256(text.encode()).hexdigest(), settings["pinned"]
+    if pinned and pinned != sha256:
+        used = ", ".join(f"{name} {number}" for name, number in parts["versions"].items())
+        raise StudyError(
+            f"images.extraction_manifest: the study pins {pinned}, this run would make {sha256} "
+            f"({len(columns)} columns; {used}); restore settings and versions, or pin the new hash and fit again"
+        )
     return {
-        "patients": len(table),
+        "manifest_sha256": sha256,
         "columns": len(columns),
         "columns_sha256": hashlib.sha256("\n".join(columns).encode()).hexdigest(),
         "phases_and_regions": list(dict.fromkeys("_".join(name.split("_")[:2]) for name in columns)),
         "features_per_region_and_phase": len(names),
         "features_by_image_type_and_class": count_by_class(names),
         "extraction": extraction,
-        "versions": versions(),
+        "images": settings["images"],
+        "versions": parts["versions"],
     }
-
-
-def _ordered(columns: Iterable[str], extraction: dict[str, Any]) -> list[str]:
-    """Feature columns in canonical order: phase, region, image type, class, feature."""
-    present = set(columns) - set(IDENTITY)
-    phases = sorted({name.split("_")[0] for name in present})
-    names = feature_names(extraction["feature_set"], extraction["image_types"])
-    ordered = [name for name in column_names(phases, REGIONS, names) if name in present]
-    if len(ordered) != len(present):
-        other = min(present - set(ordered))
-        raise StudyError(f"column {other!r} is no feature of these extraction settings; run floor 3 again")
-    return ordered
