@@ -13,6 +13,9 @@ PIP := .venv/bin/python -m pip install --quiet --quiet --disable-pip-version-che
 COMPILE := uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	--no-annotate --custom-compile-command "make lock"
 
+BROWSER := chromium chromium-driver
+ROOT := $(shell [ "$$(id -u)" = 0 ] && echo env || echo sudo -n)
+
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONPATH PYTHONHOME
 # Snakemake runs the jobs side by side: one thread each, also for the same last digit everywhere.
@@ -21,7 +24,7 @@ export OPENBLAS_NUM_THREADS := 1
 export NUMBA_NUM_THREADS := 1
 export ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS := 1
 
-.PHONY: demo null test environment lock clean
+.PHONY: demo null test environment browser lock clean
 .DELETE_ON_ERROR:
 
 demo: environment
@@ -33,7 +36,7 @@ null: environment
 	@echo "== null study"
 	@snakemake --config study=studies/null.yaml
 
-test: environment
+test: environment browser
 	@echo "== style: ruff, snakefmt"
 	@ruff check --quiet
 	@ruff format --check --quiet
@@ -58,6 +61,14 @@ $(STAMP):
 	@$(PIP) --no-build-isolation --no-deps -r envs/pyradiomics.txt || \
 		{ echo "pyradiomics was not built: are gcc and the Python headers (python3-dev) installed?" >&2; exit 1; }
 	@touch $@
+
+# Pages are tested in Debian's chromium; where it cannot be installed these tests are skipped and say so.
+browser:
+	@command -v chromium > /dev/null && command -v chromedriver > /dev/null || \
+		{ command -v apt-get > /dev/null && $(ROOT) true 2> /dev/null && echo "== browser for the tests: chromium, chromedriver (once)" && \
+		$(ROOT) apt-get update -qq && \
+		$(ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(BROWSER) > /dev/null; } || \
+		echo "browser tests will be skipped; to run them: apt-get install $(BROWSER)"
 
 lock:
 	@$(COMPILE) envs/requirements.in --output-file envs/requirements.txt
