@@ -91,6 +91,16 @@ def imports(*files):
 SECTIONS = {
     "cohort": ("clinical", "endpoints", "split", "splits", "seed", "on_error"),
     "clinical": ("clinical",),
+    "guards": (
+        "analyses",
+        "candidates",
+        "clinical",
+        "endpoints",
+        "features",
+        "images",
+        "primary",
+        "split",
+    ),
     "comparators": ("clinical", "comparators", "images"),
 }
 ANALYSIS_SETTINGS = {
@@ -145,6 +155,27 @@ def only(condition, *values):
 def resample_chunks(analysis):
     count = STUDY["analyses"][analysis]["internal_validation"]["resamples"]
     return range(-(-count // RESAMPLE_CHUNK))
+
+
+def guard_tables(analysis):
+    """name -> path of the tables that the guards of an analysis look at."""
+    features, split = uses_features(analysis), studies.split_of(STUDY, analysis)
+    paths = {
+        "performance": f"validation/{analysis}/performance.csv",
+        "risks": f"validation/{analysis}/risks.csv",
+        "net_benefit": f"validation/{analysis}/net_benefit.csv",
+        "rates": f"survival/{analysis}/rates.csv",
+        "diagnostics": f"models/{analysis}/diagnostics.csv",
+        "frequencies": f"signature/{analysis}/selection_frequency.csv",
+    }
+    if features:
+        paths["univariable"] = f"signature/{analysis}/univariable.csv"
+        paths["weights"] = f"signature/{analysis}/weights.csv"
+    if IMAGES:
+        paths["acquisition"] = "images/acquisition.csv"
+    if split["kind"] == "random" and STUDY["analyses"][analysis]["internal_validation"]["splits"]:
+        paths["splits"] = f"validation/{analysis}/splits.csv"
+    return {name: f"{RESULTS}/{path}" for name, path in paths.items()}
 
 
 def case_settings():
@@ -288,6 +319,7 @@ def result_tables():
         f"{RESULTS}/models/coefficients.csv",
         f"{RESULTS}/validation/performance.csv",
         f"{RESULTS}/validation/comparisons.csv",
+        f"{RESULTS}/validation/guards.csv",
         f"{RESULTS}/survival/km.csv",
         f"{RESULTS}/survival/logrank.csv",
         f"{RESULTS}/survival/rates.csv",

@@ -33,11 +33,14 @@ rule apply_models:
             ["--out-of-fold", *input.out_of_fold] if input.out_of_fold else []
         ),
         labels=labels,
+        # kept across runs, so no output: a second look at the held-out patients must not be silent
+        evaluations=lambda wildcards: f"{RESULTS}/validation/{wildcards.analysis}/evaluations.jsonl",
     shell:
         "python {input.script} --models {input.models} {params.signature} {params.out_of_fold}"
         " --cohorts {input.train_cohort} {input.heldout_cohort}"
         " --features {input.train_features} {input.heldout_features}"
-        " --labels {params.labels:q} --risks {output.risks} --scores {output.scores} > {log} 2>&1"
+        " --labels {params.labels:q} --risks {output.risks} --scores {output.scores}"
+        " --log {params.evaluations} > {log} 2>&1"
 
 
 rule performance:
@@ -153,8 +156,74 @@ rule internal_validation:
         " --frequencies {output.frequencies} > {log} 2>&1"
 
 
+rule split_distribution:
+    input:
+        cohort="results/{study}/cohort/{analysis}/train.csv",
+        features="results/{study}/features/{analysis}/train.parquet",
+        repeats="results/{study}/features/{analysis}/train_repeats.parquet",
+        heldout_cohort="results/{study}/cohort/{analysis}/heldout.csv",
+        heldout_features="results/{study}/features/{analysis}/heldout.parquet",
+        settings="results/{study}/settings/{analysis}/fit.json",
+        script="scripts/split_distribution.py",
+        package=imports("scripts/split_distribution.py"),
+    output:
+        "results/{study}/validation/{analysis}/splits.csv",
+    log:
+        "logs/{study}/split_distribution/{analysis}.log",
+    benchmark:
+        "benchmarks/{study}/split_distribution/{analysis}.tsv"
+    conda:
+        "../envs/modelling.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        seed=STUDY["seed"],
+        split=lambda wildcards: json.dumps(studies.split_of(STUDY, wildcards.analysis)),
+        labels=labels,
+    shell:
+        "python {input.script} --cohort {input.cohort} --features {input.features} --repeats {input.repeats}"
+        " --heldout-cohort {input.heldout_cohort} --heldout-features {input.heldout_features}"
+        " --settings {input.settings} --split {params.split:q} --seed {params.seed} --labels {params.labels:q}"
+        " --output {output} 2>&1 | tee {log} >&2"
+
+
+rule guards:
+    input:
+        study="results/{study}/settings/guards.json",
+        train="results/{study}/cohort/{analysis}/train.csv",
+        models="results/{study}/models/{analysis}/frozen",
+        signature=lambda wildcards: only(
+            uses_features(wildcards.analysis),
+            f"{RESULTS}/signature/{wildcards.analysis}/signature.json",
+        ),
+        tables=lambda wildcards: list(guard_tables(wildcards.analysis).values()),
+        script="scripts/guards.py",
+        package=imports("scripts/guards.py"),
+    output:
+        "results/{study}/validation/{analysis}/guards.csv",
+    log:
+        "logs/{study}/guards/{analysis}.log",
+    conda:
+        "../envs/modelling.yaml"
+    params:
+        signature=lambda wildcards, input: (
+            ["--signature", *input.signature] if input.signature else []
+        ),
+        tables=lambda wildcards: [
+            f"{name}={path}" for name, path in guard_tables(wildcards.analysis).items()
+        ],
+        evaluations=lambda wildcards: f"{RESULTS}/validation/{wildcards.analysis}/evaluations.jsonl",
+        labels=labels,
+    shell:
+        "python {input.script} --study {input.study} --analysis {wildcards.analysis} --train {input.train}"
+        " --models {input.models} {params.signature} --evaluations {params.evaluations}"
+        " --tables {params.tables} --labels {params.labels:q} --output {output} > {log} 2>&1"
+
+
 localrules:
     collect,
+    guards,
     tables_checksum,
 
 
@@ -175,7 +244,7 @@ rule collect:
         "logs/{study}/collect/{floor}_{table}.log",
     wildcard_constraints:
         floor="models|validation|survival",
-        table="coefficients|performance|comparisons|km|logrank|rates",
+        table="coefficients|performance|comparisons|guards|km|logrank|rates",
     conda:
         "../envs/modelling.yaml"
     shell:

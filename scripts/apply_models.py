@@ -8,6 +8,7 @@ import pandas as pd
 
 from recur.analysis_set import read_rows
 from recur.cli import reported
+from recur.evaluations import log_evaluation
 from recur.signature import signature_scores
 from recur.tables import labelled, read_json, write_table
 from recur.training import TRAIN
@@ -24,7 +25,9 @@ def main() -> None:
     parser.add_argument("--labels", type=json.loads, required=True, help="analysis and endpoint, as JSON")
     parser.add_argument("--risks", required=True)
     parser.add_argument("--scores", required=True)
+    parser.add_argument("--log", type=Path, required=True, help="what the held-out patients were shown, appended to")
     args = parser.parse_args()
+    log_evaluation(args.log, args.models, Path(args.signature) if args.signature else None, Path(args.cohorts[1]))
     models = {path.stem: read_json(path) for path in sorted(args.models.glob("*.json"))}
     signature = read_json(args.signature) if args.signature else None
     risks, scores = [], []

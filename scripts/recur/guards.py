@@ -1,59 +1,368 @@
-"""Flags of methods.md section 8 that an analysis earns; printed beside its results, never hidden."""
+"""The guards of methods.md section 8: what a radiomics study must not do, or must say loudly that it did.
+
+Each has a mode: B blocked by construction, E the run stops, F flagged in the report while the run goes on. `evaluate`
+gives one row a guard; the functions below are the F guards, each named and numbered by its decorator.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from recur.study import split_of, uses_features
 
+COLUMNS = ["guard", "mode", "status", "title", "text"]
+FEW_AT_RISK = 10
+FEW_EVENTS = 10
+THICK_SLICE_MM = 3.0
+TIED_SHARE = 0.2
+CENTRE_AUC = 0.7
+VOLUME_RHO = 0.8
+WIDE_THRESHOLDS = (0.05, 0.8)
 
-def flags(study: dict[str, Any], analysis: str, tables: dict[str, pd.DataFrame]) -> list[tuple[int, str]]:
-    """(number, text) of each flag that fires. tables: performance, rates and risks of the analysis, and
-    lp_range (training range of the linear predictor by model) and empty_signature.
 
-    The first of the forty guards; the leakage guards (1 to 4, 30, 32) are not flags but hold by construction.
+class Guard(NamedTuple):
+    """An error of methods.md section 8. `check` gives the text of a flag, "" when all is well, None when it does not
+    apply; None for a check means that something earlier blocks the error or stops the run, told by `held_by`.
     """
-    chosen = study["analyses"][analysis]
-    endpoint = study["endpoints"][chosen["endpoint"]]
-    found: list[tuple[int, str]] = []
-    performance = tables["performance"]
-    train = performance[performance["cohort"] == "train-apparent"]
-    events, n = (int(train[name].iloc[0]) for name in ("events", "n"))
-    if split_of(study, analysis)["kind"] == "random":
-        found.append((5, "The split is random: the test set is internal validation, not external."))
-    if split_of(study, analysis)["kind"] == "none":
-        found.append((5, "No held-out patients: judge by nested cross-validation or out-of-bag rows only."))
-    if chosen["second_stage"]["selection"] != "none" or chosen["second_stage"]["screen_p"] is not None:
-        found.append(
-            (9, "Terms were selected by their p-values or AIC: hazard ratios and intervals are post-selection.")
+
+    number: int
+    mode: str
+    title: str
+    held_by: str
+    check: Callable[[dict[str, Any]], str | None] | None
+
+
+BLOCKED = [
+    (1, "B", "Fitted before the split or outside the folds",
+     "rules that fit read training files only; all fitted steps are one function, called whole by resamples and folds"),
+    (2, "B", "Stability filter on held-out patients",
+     "repeat readings of held-out patients are dropped before floor 4, which reads training files only"),
+    (3, "B/E", "Harmonisation fitted on held-out patients or with the outcome",
+     "ComBat is part of the fit and its design holds no outcome; an unseen centre stops the run unless declared"),
+    (4, "E", "One patient in two sets", "ids are unique and images are compared by content; the run stops"),
+    (16, "B", "C-indices compared as independent or one-sided",
+     "comparisons are paired and two-sided; the published convention stands under its own name"),
+    (24, "E", "Rim in air",
+     "the rim is clipped to the liver, and a median below the declared HU floor excludes the case"),
+    (27, "E", "Units mixed up", "plausible ranges and medians are checked per column; nothing is converted silently"),
+    (28, "E", "Comparator mis-coded", "every score in scores/ reproduces its test patients before the run starts"),
+    (29, "B", "Comparator not recalibrated",
+     "calibration and net benefit of a score use a baseline and slope recalibrated on training patients"),
+    (30, "B", "Postoperative variable in a preoperative model",
+     "every variable declares its timing; a study file that mixes them is refused"),
+    (32, "B", "Tuning on the test set", "no rule that fits or tunes can read held-out files"),
+    (35, "E", "Events after the cut-off, future dates",
+     "dates are checked against each other and against the cut-off before any job"),
+    (36, "B", "Results that change from run to run",
+     "one seed, one thread a job, byte-identical tables whatever the number of cores"),
+    (37, "E", "Changed software defaults",
+     "the lock pins every package, and a changed feature manifest stops the run"),
+]  # fmt: skip
+CHECKS: dict[int, Guard] = {}
+
+
+def guard(number: int, mode: str, title: str) -> Callable:
+    """Register a check under its number."""
+
+    def register(check: Callable[[dict[str, Any]], str | None]) -> Callable:
+        CHECKS[number] = Guard(number, mode, title, "", check)
+        return check
+
+    return register
+
+
+def evaluate(facts: dict[str, Any]) -> pd.DataFrame:
+    """Every guard of an analysis (COLUMNS): status `fired`, `clear`, `blocked` or `not applicable`.
+
+    facts: study, analysis, models (name -> JSON), signature (JSON or None), evaluations (hashes of the frozen models
+    that the held-out patients were shown to), and the tables performance, rates, risks, comparisons, coefficients,
+    diagnostics, univariable, frequencies, weights, acquisition, splits, missing, net_benefit (empty if there is none).
+    """
+    rows = []
+    for number, mode, title, held_by in BLOCKED:
+        rows.append((number, mode, "blocked", title, held_by))
+    for number, known in CHECKS.items():
+        text = known.check(facts)
+        status = "not applicable" if text is None else "fired" if text else "clear"
+        rows.append((number, known.mode, status, known.title, text or ""))
+    return pd.DataFrame(sorted(rows), columns=COLUMNS)
+
+
+def chosen(facts: dict[str, Any]) -> dict[str, Any]:
+    return facts["study"]["analyses"][facts["analysis"]]
+
+
+def has_signature(facts: dict[str, Any]) -> bool:
+    return uses_features(facts["study"], facts["analysis"])
+
+
+def diagnostics(facts: dict[str, Any], number: int, measure: str) -> pd.DataFrame:
+    table = facts["diagnostics"]
+    return table if table.empty else table[(table["guard"] == number) & (table["measure"] == measure)]
+
+
+def held_out(table: pd.DataFrame) -> pd.DataFrame:
+    return table[~table["cohort"].str.startswith("train")] if len(table) else table
+
+
+def listed(names: Any, most: int = 5) -> str:
+    """Names in a sentence; the rest as a count."""
+    names = [str(name) for name in dict.fromkeys(names)]
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+@guard(5, "F", "Random split sold as external")
+def random_split(facts):
+    kind = split_of(facts["study"], facts["analysis"])["kind"]
+    if kind == "none":
+        return "No held-out patients: judge by nested cross-validation or out-of-bag rows only."
+    return "The split is random: the test set is internal validation, not external." if kind == "random" else ""
+
+
+@guard(6, "F", "Lucky split")
+def lucky_split(facts):
+    if split_of(facts["study"], facts["analysis"])["kind"] != "random":
+        return None
+    splits = facts["splits"]
+    if splits.empty:
+        return "The split was fixed by the seed, but other splits were not tried: how lucky it is stays unknown."
+    texts = []
+    for model, part in splits.groupby("model", sort=False):
+        others = part.loc[~part["used"].astype(bool), "c_test"].dropna()
+        own = part.loc[part["used"].astype(bool), "c_test"].dropna()
+        if len(others) and len(own):
+            centile = 100 * float((others < own.iloc[0]).mean())
+            if not 10 <= centile <= 90:
+                texts.append(
+                    f"{model}: C {own.iloc[0]:.3f} at centile {centile:.0f} of {len(others)} other splits, "
+                    f"median {others.median():.3f}"
+                )
+    return f"The split used is an unusual one. {'; '.join(texts)}." if texts else ""
+
+
+@guard(7, "B/F", "Cut-point optimised")
+def optimised_cutpoint(facts):
+    cuts = {name: model["cutpoint"] for name, model in facts["models"].items() if model.get("cutpoint")}
+    if not cuts:
+        return None
+    texts = []
+    spread = diagnostics(facts, 7, "cutpoint_lp_lower").merge(
+        diagnostics(facts, 7, "cutpoint_lp_upper"), on="model", suffixes=("_low", "_high")
+    )
+    for name, cut in cuts.items():
+        p = cut["p_corrected"]
+        if p is not None and p >= 0.05:
+            own = spread[spread["model"] == name]
+            where = f", bootstrap {own['value_low'].iloc[0]:.2f} to {own['value_high'].iloc[0]:.2f}" if len(own) else ""
+            texts.append(f"{name} {cut['lp']:.2f} (corrected p {p:.2f}{where})")
+    return f"Cut-points of training rows that the search alone explains: {'; '.join(texts)}." if texts else ""
+
+
+@guard(8, "F", "Many features, few events")
+def multiplicity(facts):
+    if not has_signature(facts):
+        return None
+    table, signature = facts["univariable"], facts["signature"]
+    events = signature["events"] if signature else 0
+    texts = [f"{len(table)} features for {events} events"]
+    if len(table):
+        texts.append(
+            f"{int((table['p'] < 0.05).sum())} have p < 0.05 alone, "
+            f"{int((table['q'] < 0.05).sum())} after Benjamini-Hochberg"
         )
-    validation = chosen["internal_validation"]
-    if not validation["resamples"] and not validation["nested_repeats"]:
-        found.append((10, "Optimism is not corrected: results on the training rows are apparent."))
-    terms = len(study["candidates"]["pre"]) + len(study["candidates"]["post"]) + uses_features(study, analysis)
-    if terms and events / terms < 10:
-        found.append((11, f"{events} events for {terms} candidate terms ({events / terms:.1f} per term; below 10)."))
+    real, shadow = (diagnostics(facts, 8, f"{kind}_features_kept") for kind in ("real", "shadow"))
+    if len(shadow):
+        texts.append(
+            f"with as many shuffled twins offered, {real['value'].iloc[0]:.1f} features "
+            f"and {shadow['value'].iloc[0]:.1f} twins are kept"
+        )
+    if signature and not signature["features"]:
+        texts.append("the signature is empty: no feature was kept, and the models hold clinical terms only")
+    if chosen(facts)["ranking"]["kind"] != "none":
+        texts.append("features were ranked one by one, and such ranks are unstable")
+    return "; ".join(texts) + "." if len(table) > events else ""
+
+
+@guard(9, "F", "Screen or stepwise selection, then naive intervals")
+def post_selection(facts):
+    stage = chosen(facts)["second_stage"]
+    if stage["selection"] == "none" and stage["screen_p"] is None:
+        return ""
+    return "Terms were selected by their p-values or AIC: hazard ratios and intervals are post-selection."
+
+
+@guard(10, "B/F", "Optimism not corrected")
+def optimism(facts):
+    plan = chosen(facts)["internal_validation"]
+    if plan["nested_repeats"]:
+        return ""
+    if plan["resamples"]:
+        return "No nested cross-validation: the bootstrap corrects too little when features outnumber patients."
+    return "Optimism is not corrected: results on the training rows are apparent."
+
+
+@guard(11, "F/E", "Too few events per variable")
+def events_per_term(facts):
+    texts = []
+    for timing, terms, events in candidate_terms(facts["study"], facts["analysis"], facts["models"]):
+        if terms and events / terms < FEW_EVENTS:
+            texts.append(
+                f"{timing}operative model: {events} events for {terms} candidate columns ({events / terms:.1f} each)"
+            )
+    return f"Fewer than {FEW_EVENTS} events per candidate. {'; '.join(texts)}." if texts else ""
+
+
+def candidate_terms(study: dict[str, Any], analysis: str, models: dict[str, Any]) -> list[tuple[str, int, int]]:
+    """(pre or post, candidate columns, events): a level of a category counts one each, a signature one."""
+    variables, rows = study["clinical"]["variables"], []
+    events = next(iter(models.values()))["events"] if models else 0
+    for timing, terms in (
+        ("pre", study["candidates"]["pre"]),
+        ("post", study["candidates"]["pre"] + study["candidates"]["post"]),
+    ):
+        if timing == "post" and not study["candidates"]["post"]:
+            continue
+        count = sum(len(variables[t]["levels"]) - 1 if variables[t]["kind"] == "categorical" else 1 for t in terms)
+        rows.append((timing, count + uses_features(study, analysis), events))
+    return rows
+
+
+@guard(12, "F", "Proportional hazards violated")
+def proportional_hazards(facts):
+    table = diagnostics(facts, 12, "proportional_hazards_chi2")
+    if table.empty:
+        return None
+    broken = table[table["p"] < 0.05]
+    texts = [f"{row.model} {row.term} p {row.p:.3f}" for row in broken.itertuples()]
+    return (
+        f"Hazards are not proportional for {listed(texts)}: "
+        "read the early and late hazard ratios and the restricted mean in diagnostics.csv."
+        if texts
+        else ""
+    )
+
+
+@guard(13, "F", "Non-linearity ignored")
+def nonlinearity(facts):
+    table = diagnostics(facts, 13, "spline_lr_chi2")
+    if table.empty:
+        return None
+    bent = table[table["p"] < 0.05]
+    texts = [f"{row.model} {row.term} (p {row.p:.3f})" for row in bent.itertuples()]
+    return f"A spline fits better than a straight line for {listed(texts)}." if len(bent) else ""
+
+
+@guard(14, "F", "Conventions of the C-index")
+def c_conventions(facts):
+    performance = facts["performance"]
+    c = {
+        m: performance[performance["metric"] == m].set_index(["model", "cohort"])["estimate"]
+        for m in ("c_harrell", "c_gamma", "c_uno")
+    }
+    gap = (c["c_gamma"] - c["c_harrell"]).abs().dropna()
+    other = (c["c_uno"] - c["c_harrell"]).abs().dropna()
+    texts = [f"dropping tied risks changes C by {v:.3f} ({m}, {k})" for (m, k), v in gap.items() if v > 0.02]
+    texts += [f"Uno's C differs from Harrell's by {v:.3f} ({m}, {k})" for (m, k), v in other.items() if v > 0.05]
+    return f"C depends on its convention here: {listed(texts, 3)}." if texts else ""
+
+
+@guard(15, "F", "C-index used for risks at a time")
+def horizon_claims(facts):
+    performance = facts["performance"]
+    at = performance[performance["metric"].isin(["auc", "brier"]) & performance["estimate"].isna()]
+    where = listed(f"{r.model} in {r.cohort} at {r.horizon_months:g} months" for r in at.itertuples())
+    return (
+        f"AUC or Brier score could not be estimated for {where}: the C-index says nothing about risks at that time."
+        if len(at)
+        else ""
+    )
+
+
+@guard(17, "F", "Calibration missing or by crude proportions")
+def crude_rates(facts):
+    rates, risks = facts["rates"], facts["risks"]
+    texts = []
+    held = held_out(facts["performance"])
+    slope = held[held["metric"] == "calibration_slope"]
+    if len(held) and slope["estimate"].isna().all():
+        texts.append("no calibration slope could be estimated in a held-out cohort")
+    whole = rates[(rates["model"] == "all")] if len(rates) else rates
+    first = risks.drop_duplicates("patient_id") if len(risks) else risks
+    for row in whole.itertuples():
+        part = first[first["cohort"] == row.cohort]
+        before = ((part["time"] < row.horizon_months) & (part["event"] == 0)).sum()
+        crude = 1 - ((part["time"] <= row.horizon_months) & (part["event"] == 1)).mean()
+        if before and abs(crude - row.survival) < 1e-9:
+            texts.append(
+                f"the rate of {row.cohort} at {row.horizon_months:g} months is k/n, "
+                f"although {before} were censored before"
+            )
+    return "; ".join(texts) + "." if texts else ""
+
+
+@guard(18, "F", "Death censored in time to recurrence")
+def censored_death(facts):
+    endpoint = facts["study"]["endpoints"][chosen(facts)["endpoint"]]
     if endpoint["kind"] == "time_to_recurrence" or (endpoint["kind"] == "recorded" and not endpoint["counts_death"]):
-        found.append((18, "Death without recurrence is censored: absolute risks of recurrence are overestimated."))
-    outside = share_outside(tables["risks"], tables["lp_range"])
-    for cohort, share in outside.items():
-        if share > 0.1:
-            text = f"{100 * share:.0f} % of {cohort} lie outside the training range of the linear predictor"
-            found.append((22, f"{text}: risks are extrapolated there (features or case mix differ, or wild values)."))
-    if tables["empty_signature"]:
-        found.append((8, "The signature is empty: no feature was kept, and the models hold clinical terms only."))
-    small = tables["rates"][(tables["rates"]["n_risk"] < 10) & (tables["rates"]["model"] != "all")]
-    if len(small):
-        found.append((40, f"{len(small)} survival rates of risk groups rest on fewer than 10 patients at risk."))
-    if uses_features(study, analysis) and chosen["second_stage"]["scores"] == "in_sample":
-        found.append(
-            (41, "The second-stage Cox model was fitted on the signature's own training scores, which inflates it.")
+        return "Death without recurrence is censored: absolute risks of recurrence are overestimated."
+    return ""
+
+
+@guard(19, "E/F", "Conditioning on the future")
+def future_conditioning(facts):
+    months = chosen(facts).get("min_follow_up_months")
+    if months:
+        return (
+            f"Patients without the event and followed for less than {months:g} months were left out, as published: "
+            "that conditions on the future."
         )
-    if uses_features(study, analysis) and chosen["ranking"]["kind"] != "none":
-        found.append((8, f"Features were ranked one by one on {events} events of {n} patients: ranks are unstable."))
-    return sorted(found)
+    return ""
+
+
+@guard(20, "F", "Decision curve on training data or over wide thresholds")
+def decision_curve(facts):
+    table = facts["net_benefit"]
+    if table.empty:
+        return None
+    texts = []
+    if not len(held_out(table)):
+        texts.append("the decision curve rests on training rows only")
+    low, high = table["threshold"].min(), table["threshold"].max()
+    if low < WIDE_THRESHOLDS[0] or high > WIDE_THRESHOLDS[1]:
+        texts.append(f"thresholds run from {low:.2f} to {high:.2f}: read only those at which one would act")
+    return "; ".join(texts) + "." if texts else ""
+
+
+@guard(21, "F", "Signature is tumour volume in disguise")
+def volume_in_disguise(facts):
+    weights = facts["weights"]
+    if not has_signature(facts) or "volume_rho" not in weights or not len(weights):
+        return None
+    high = weights[weights["volume_rho"].abs() > VOLUME_RHO]
+    return (
+        f"{len(high)} of {len(weights)} features of the signature follow tumour volume (|rho| > {VOLUME_RHO}): "
+        f"{listed(high['feature'])}."
+        if len(high)
+        else ""
+    )
+
+
+@guard(22, "F", "Scanner or centre learnt")
+def centre_signal(facts):
+    texts = []
+    found = diagnostics(facts, 22, "centre_auc")
+    if len(found) and found["value"].iloc[0] > CENTRE_AUC:
+        texts.append(f"the features tell the training centres apart (AUC {found['value'].iloc[0]:.2f})")
+    for cohort, share in share_outside(facts["risks"], {n: m["lp_range"] for n, m in facts["models"].items()}).items():
+        if share > 0.1:
+            texts.append(
+                f"{100 * share:.0f} % of {cohort} lie outside the training range of the linear predictor, "
+                "where risks are extrapolated"
+            )
+    return "; ".join(texts) + "." if texts else ""
 
 
 def share_outside(risks: pd.DataFrame, lp_range: dict[str, list[float]]) -> dict[str, float]:
@@ -62,4 +371,166 @@ def share_outside(risks: pd.DataFrame, lp_range: dict[str, list[float]]) -> dict
     low = held["model"].map(lambda name: lp_range[name][0])
     high = held["model"].map(lambda name: lp_range[name][1])
     outside = ((held["lp"] < low) | (held["lp"] > high)).groupby([held["cohort"], held["model"]]).mean()
-    return outside.groupby("cohort").max().to_dict()
+    return outside.groupby("cohort").max().to_dict() if len(held) else {}
+
+
+@guard(23, "F", "Slice thickness, kernel, contrast timing ignored")
+def acquisition(facts):
+    if "images" not in facts["study"]:
+        return None
+    table = facts["acquisition"]
+    known = table.dropna(axis=1, how="all") if len(table) else table
+    if "slice_thickness_mm" not in known and "kernel" not in known:
+        return (
+            "Acquisition parameters are unknown: images without DICOM headers say nothing of slice thickness, kernel "
+            "or contrast timing."
+        )
+    texts = []
+    if "slice_thickness_mm" in known:
+        thick = known.loc[known["slice_thickness_mm"] > THICK_SLICE_MM, "patient_id"].nunique()
+        if thick:
+            texts.append(f"{thick} patients have slices above {THICK_SLICE_MM:g} mm")
+    for column, name in (
+        ("kernel", "kernels"),
+        ("slice_thickness_mm", "slice thicknesses"),
+        ("manufacturer", "vendors"),
+    ):
+        if column in known and known[column].nunique() > 1:
+            texts.append(f"{known[column].nunique()} {name}")
+    return f"Acquisition varies: {', '.join(texts)}; see images/acquisition.csv." if texts else ""
+
+
+@guard(25, "F", "Reader not blinded")
+def blinding(facts):
+    images = facts["study"].get("images")
+    if images is None:
+        return None
+    blinded = images.get("readers_blinded")
+    if blinded:
+        return ""
+    return (
+        "Masks were drawn with knowledge of the outcome."
+        if blinded is False
+        else "The study does not say whether the masks were drawn blind to the outcome (images.readers_blinded)."
+    )
+
+
+@guard(26, "F", "Missing data dropped silently")
+def missing_data(facts):
+    imputed = {
+        column["term"]
+        for model in facts["models"].values()
+        for column in model["terms"]
+        if column["kind"] != "signature"
+    }
+    table = facts["missing"]
+    part = table[table["variable"].isin(imputed) & (table["missing"] > 0)] if len(table) else table
+    if part.empty:
+        return ""
+    texts = [f"{row.variable} {row.missing} of {row.n}" for row in part.itertuples()]
+    return (
+        f"Missing cells were imputed by a model learnt on training predictors: {listed(texts)}; "
+        "complete cases stand beside it in coefficients.csv."
+    )
+
+
+@guard(31, "F", "Gain of a nested model")
+def nested_gain(facts):
+    table = diagnostics(facts, 31, "added_lr_chi2")
+    if table.empty:
+        return (
+            None
+            if not has_signature(facts)
+            else "Clinical and combined models are not nested (their terms were selected apart): "
+            "judge the gain by the difference in C alone."
+        )
+    weak = table[table["p"] >= 0.05]
+    texts = [f"{row.model}: likelihood-ratio p {row.p:.2f}" for row in weak.itertuples()]
+    return f"The signature adds nothing significant to the clinical terms ({listed(texts)})." if len(weak) else ""
+
+
+@guard(33, "F", "Held-out patients looked at repeatedly")
+def pristine(facts):
+    if split_of(facts["study"], facts["analysis"])["kind"] == "none":
+        return None
+    count = len(dict.fromkeys(facts["evaluations"]))
+    return (
+        f"Not pristine: the held-out patients have been shown {count} different sets of frozen models of this "
+        "analysis (evaluations.jsonl)."
+        if count > 1
+        else ""
+    )
+
+
+@guard(34, "F", "Horizon beyond the support")
+def unsupported_horizon(facts):
+    blank = facts["performance"]
+    blank = blank[blank["estimate"].isna() & blank["horizon_months"].notna()]
+    where = listed(
+        f"{cohort} at {months:g} months"
+        for cohort, months in blank[["cohort", "horizon_months"]].drop_duplicates().itertuples(index=False)
+    )
+    return f"Left blank, too few at risk: {where}." if len(blank) else ""
+
+
+@guard(38, "F", "Zero weights read as irrelevance")
+def zero_weights(facts):
+    if not has_signature(facts) or facts["frequencies"].empty or not facts["signature"]:
+        return None
+    frequency = facts["frequencies"].set_index("feature")["frequency"]
+    kept = [f["name"] for f in facts["signature"]["features"]]
+    weak = [name for name in kept if frequency.get(name, 0.0) < 0.5]
+    often = frequency[(frequency >= 0.5) & ~frequency.index.isin(kept)]
+    texts = [f"{len(weak)} of {len(kept)} kept features are chosen in fewer than half of the resamples"] if weak else []
+    texts += [f"{len(often)} features chosen in half or more are not in the signature"] if len(often) else []
+    return "; ".join(texts) + ": a zero weight does not mean irrelevant." if texts else ""
+
+
+@guard(39, "F", "Only the favourable endpoint or horizon reported")
+def primary_declared(facts):
+    study = facts["study"]
+    if study.get("primary"):
+        return ""
+    several = len(study["analyses"]) > 1
+    return "No primary analysis is declared (key `primary`): all analyses are secondary." if several else ""
+
+
+@guard(40, "F", "Certainty from a handful of patients")
+def few_at_risk(facts):
+    rates = facts["rates"]
+    small = rates[(rates["n_risk"] < FEW_AT_RISK) & (rates["model"] != "all")]
+    return (
+        f"{len(small)} survival rates of risk groups rest on fewer than {FEW_AT_RISK} patients at risk."
+        if len(small)
+        else ""
+    )
+
+
+@guard(41, "F", "Second stage on in-sample signature scores")
+def in_sample_scores(facts):
+    if not has_signature(facts):
+        return None
+    if chosen(facts)["second_stage"]["scores"] != "in_sample":
+        return ""
+    return "The second-stage Cox model was fitted on the signature's own training scores, which inflates it."
+
+
+def flags(guards: pd.DataFrame) -> list[tuple[int, str]]:
+    """(number, text) of the guards that fired."""
+    fired = guards[guards["status"] == "fired"]
+    return list(zip(fired["guard"].astype(int), fired["text"], strict=True))
+
+
+def too_few_events(study: dict[str, Any], analysis: str, events: int, least: int = 5) -> list[str]:
+    """Guard 11 as an error: under `recommended` fewer than 5 events per candidate column of a model stop the run."""
+    settings = study["analyses"][analysis]
+    if settings["preset"] != "recommended" or analysis.endswith("_replicate"):
+        return []
+    found = []
+    for timing, terms, _ in candidate_terms(study, analysis, {}):
+        if terms and events / terms < least:
+            found.append(
+                f"analysis {analysis}: {events} training events for {terms} candidate columns of the {timing}operative "
+                f"model, fewer than {least} each; name fewer candidates"
+            )
+    return found
