@@ -21,6 +21,7 @@ def main() -> None:
     parser.add_argument("--repeats", required=True)
     parser.add_argument("--scores", help="training scores of the signature; absent for clinical models only")
     parser.add_argument("--settings", type=read_json, required=True)
+    parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--labels", type=json.loads, required=True, help="analysis and endpoint, as JSON")
     parser.add_argument("--models", required=True, help="folder of the frozen models")
     parser.add_argument("--coefficients", required=True)
@@ -34,12 +35,14 @@ def main() -> None:
             raise StudyError(f"{args.scores}: does not list the patients of {args.cohort}")
         score = scores["second_stage"].to_numpy()
     try:
-        models = fit_models(train, score, args.settings)
+        models = fit_models(train, score, args.settings, args.seed)
     except NotEstimable as error:
         raise StudyError(f"{args.labels['analysis']}: a Cox model cannot be estimated: {error}") from error
     for name, model in models.items():
         write_json(args.labels | model, Path(args.models) / f"{name}.json")
-    write_table(labelled(coefficient_table(train, score, models, args.settings), args.labels), args.coefficients)
+    write_table(
+        labelled(coefficient_table(train, score, models, args.settings, args.seed), args.labels), args.coefficients
+    )
     write_table(labelled(nomogram_tables(models), args.labels), args.nomogram)
 
 

@@ -73,7 +73,7 @@ def test_the_rules_pieces_give_the_bytes_of_fit(preset):
     whole = fit(train, chosen, seed=1)
     icc = stability(train, chosen["stability"])
     signature, _ = build_signature(train, icc, chosen, 1)
-    models = fit_models(train, second_stage_scores(train, signature, chosen, 1), chosen)
+    models = fit_models(train, second_stage_scores(train, signature, chosen, 1), chosen, 1)
     assert as_bytes(signature) == as_bytes(whole.signature)
     assert as_bytes(models) == as_bytes(whole.models)
 

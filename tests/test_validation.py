@@ -26,6 +26,8 @@ MODEL = {
     "horizons_months": [24, 60],
     "cutpoint": {"lp": 0.2},
     "lp_range": [-3.0, 3.0],
+    "imputer": {"predictors": [], "terms": []},
+    "follow_up_months": 110.0,
 }  # fmt: skip
 EMPTY = MODEL | {"terms": [], "cutpoint": None}
 SIGNATURE = {"winsorise_sd": None, "features": [{"name": "f", "weight": 1.0, "mean": 10.0, "sd": 2.0}]}

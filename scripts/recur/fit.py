@@ -30,7 +30,7 @@ def fit(train: Training, settings: dict[str, Any], seed: int) -> Frozen:
         icc = stability(train, settings["stability"])
         signature, _ = build_signature(train, icc, settings, seed)
         score = second_stage_scores(train, signature, settings, seed)
-    return Frozen(signature, fit_models(train, score, settings))
+    return Frozen(signature, fit_models(train, score, settings, seed))
 
 
 def second_stage_scores(train: Training, signature: dict[str, Any], settings: dict[str, Any], seed: int) -> np.ndarray:

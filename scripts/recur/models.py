@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from recur.cox import NotEstimable, backward_aic, baseline_survival, fit_cox, survival_at, univariable_cox
+from recur.competing import cause_specific_incidence
+from recur.cox import NotEstimable, backward_aic, baseline_survival, fit_cox, survival_at, wald_test
 from recur.cutpoint import best_cutpoint
-from recur.encoding import encode, learn_columns
+from recur.encoding import learn_columns
+from recur.imputation import complete, imputations, pool
 from recur.training import Training
 
 SIGNATURE_COLUMN = {
@@ -22,13 +24,24 @@ SIGNATURE_COLUMN = {
     "transform": "none",
     "level": None,
 }
+MIN_COMPETING_EVENTS = 5  # a column, for the competing event to have covariates
 COEFFICIENT_COLUMNS = ["model", "stage", "term", "label", "coef", "se", "hr", "lower", "upper", "p", "n", "events"]
 
 
-def fit_models(train: Training, score: np.ndarray | None, settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
+# Models of the tumour's size or volume alone stand beside the others wherever it is known (methods.md 8, guard 21).
+BURDEN = {
+    "size_only": ("tumour_size", "Tumour size"),
+    "volume_only": ("tumour_volume", "Tumour volume"),
+}
+
+
+def fit_models(
+    train: Training, score: np.ndarray | None, settings: dict[str, Any], seed: int
+) -> dict[str, dict[str, Any]]:
     """Fit every model of an analysis on training rows; score (n,) is the second-stage signature, None without one.
 
-    settings: second_stage, candidates, variables, horizons_months, models (names, see recur.study.model_names).
+    settings: second_stage, missing, candidates, variables, horizons_months, models (names, see
+    recur.study.model_names). `size_only` and `volume_only` are added where training knows the tumour's size or volume.
     """
     candidates = settings["candidates"]
     models = {}
@@ -36,61 +49,149 @@ def fit_models(train: Training, score: np.ndarray | None, settings: dict[str, An
         timing = "post" if name.endswith("_post") else "pre"
         terms = [] if name == "signature" else candidates["pre"] + (candidates["post"] if timing == "post" else [])
         with_score = score is not None and not name.startswith("clinical")
-        models[name] = fit_model(train, terms, score if with_score else None, settings)
+        models[name] = fit_model(train, terms, score if with_score else None, settings, seed)
         models[name] |= {"model": name, "timing": timing}
+    plain = {"second_stage": settings["second_stage"] | {"screen_p": None, "selection": "none"}}
+    for name, (term, label) in BURDEN.items():
+        if term in train.clinical and train.clinical[term].notna().any():
+            variable = {"kind": "numeric", "transform": "ln", "label": label, "unit": "", "timing": "pre"}
+            models[name] = fit_model(train, [term], None, settings | plain | {"variables": {term: variable}}, seed)
+            models[name] |= {"model": name, "timing": "pre"}
     return models
 
 
-def design_of(
-    train: Training, terms: list[str], score: np.ndarray | None, variables: dict[str, Any]
-) -> tuple[np.ndarray, list[dict[str, Any]]]:
-    """Training design (n, p) of the terms that vary, and the description of its columns."""
-    columns = learn_columns(train.clinical, terms, variables)
-    x = encode(train.clinical, columns)
-    if score is not None:
-        span = {"impute": float(np.mean(score)), "low": float(np.min(score)), "high": float(np.max(score))}
-        columns, x = [*columns, SIGNATURE_COLUMN | span], np.column_stack([x, score])
-    varies = x.std(axis=0) > 1e-12
-    return x[:, varies], [column for column, keep in zip(columns, varies, strict=True) if keep]
-
-
-def fit_model(train: Training, terms: list[str], score: np.ndarray | None, settings: dict[str, Any]) -> dict[str, Any]:
-    """One Cox model (Efron ties) as a JSON-ready dictionary: columns, covariance, baseline, frozen cut-point.
-
-    A model without any varying term is legal: everyone has the baseline risk.
+def designs_of(
+    train: Training, terms: list[str], score: np.ndarray | None, settings: dict[str, Any], seed: int
+) -> tuple[list[np.ndarray], np.ndarray, list[dict[str, Any]], dict[str, Any]]:
+    """What a model is fitted on: training designs (n, p), one an imputation, the design that the frozen imputer gives,
+    the description of the columns (those that vary), and the imputer.
     """
-    stage = settings["second_stage"]
-    x, columns = design_of(train, terms, score, settings["variables"])
-    if stage["screen_p"] is not None and len(columns):
-        table = univariable_cox(x, train.time, train.event)
-        passed = {c["term"] for c, p in zip(columns, table["p"], strict=True) if p < stage["screen_p"]} | {"signature"}
-        keep = [j for j, column in enumerate(columns) if column["term"] in passed]
-        x, columns = x[:, keep], [columns[j] for j in keep]
-    if stage["selection"] == "backward_aic" and columns:
-        names = list(dict.fromkeys(column["term"] for column in columns))
-        groups = [[j for j, column in enumerate(columns) if column["term"] == name] for name in names]
-        kept, _ = backward_aic(x, names, train.time, train.event, terms=groups)
-        keep = [j for j, column in enumerate(columns) if column["term"] in kept]
-        x, columns = x[:, keep], [columns[j] for j in keep]
-    mean = x.mean(axis=0)
-    result = fit_cox(x - mean, train.time, train.event)
-    times, survival = baseline_survival(x - mean, train.time, train.event, result["coef"])
-    lp = (x - mean) @ result["coef"]
+    variables, missing = settings["variables"], settings["missing"]
+    count = missing["imputations"] if missing["fit"] == "stochastic" else 0
+    imputer, completed = imputations(train.clinical, terms, variables, count, seed)
+    columns = learn_columns(train.clinical, terms, variables)
+    names = [column["name"] for column in columns]
+    designs = [design[names].to_numpy() for design in [*completed, complete(train.clinical, imputer)]]
+    if score is not None:
+        columns = [*columns, SIGNATURE_COLUMN | {"low": float(np.min(score)), "high": float(np.max(score))}]
+        designs = [np.column_stack([design, score]) for design in designs]
+    varies = np.min([design.std(axis=0) for design in designs], axis=0) > 1e-12 if columns else np.zeros(0, bool)
+    *drawn, applied = [design[:, varies] for design in designs]
+    return drawn, applied, [column for column, keep in zip(columns, varies, strict=True) if keep], imputer
+
+
+def pooled_cox(designs: list[np.ndarray], train: Training) -> dict[str, Any]:
+    """Cox model of every imputation pooled by Rubin's rules: coef, se, covariance, loglik (mean)."""
+    fits = [fit_cox(x, train.time, train.event) for x in designs]
+    coef, covariance = pool(*(np.array([fitted[key] for fitted in fits]) for key in ("coef", "covariance")))
+    loglik = float(np.mean([fitted["loglik"] for fitted in fits]))
+    return {"coef": coef, "se": np.sqrt(np.diag(covariance)), "covariance": covariance, "loglik": loglik}
+
+
+def term_groups(columns: list[dict[str, Any]]) -> dict[str, list[int]]:
+    """Columns of each term: the levels of a category are tested, kept and dropped together."""
+    groups: dict[str, list[int]] = {}
+    for j, column in enumerate(columns):
+        groups.setdefault(column["term"], []).append(j)
+    return groups
+
+
+def selected_columns(
+    designs: list[np.ndarray], columns: list[dict[str, Any]], train: Training, stage: dict[str, Any]
+) -> list[int]:
+    """Columns left by the univariable screen (joint test of a term; the signature always passes) and by backward AIC.
+
+    Over m imputations both use the stacked rows with weight 1/m (Wood, White & Royston 2008; methods.md 0.2 item 8).
+    """
+    copies = len(designs)
+    x, time, event = np.vstack(designs), np.tile(train.time, copies), np.tile(train.event, copies)
+    groups = term_groups(columns)
+    if stage["screen_p"] is not None:
+        p = {term: joint_p(x[:, at], time, event, copies) for term, at in groups.items()}
+        groups = {term: at for term, at in groups.items() if term == "signature" or p[term] < stage["screen_p"]}
+    if stage["selection"] == "backward_aic" and groups:
+        kept, _ = backward_aic(x, list(groups), time, event, terms=list(groups.values()), copies=copies)
+        groups = {term: groups[term] for term in kept}
+    return sorted(j for at in groups.values() for j in at)
+
+
+def joint_p(x: np.ndarray, time: np.ndarray, event: np.ndarray, copies: int) -> float:
+    """Wald p-value of all columns of one term together; 1 where it cannot be estimated."""
+    try:
+        fitted = fit_cox(x, time, event)
+    except NotEstimable:
+        return 1.0
+    return wald_test(fitted["coef"], fitted["covariance"] * copies)["p"]
+
+
+def fit_model(
+    train: Training, terms: list[str], score: np.ndarray | None, settings: dict[str, Any], seed: int
+) -> dict[str, Any]:
+    """One Cox model (Efron ties) as a JSON-ready dictionary: columns, covariance, baseline, imputer, frozen cut-point.
+
+    Missing cells hold the conditional means that a new patient would get. Imputation without the outcome must be
+    deterministic: stochastic draws bias coefficients towards 0 (D'Agostino McGowan et al. 2024, Stat Methods Med Res
+    33:1399; on the tests' cohort 0.83 becomes 0.45 at 30 % missing, 0.77 with conditional means). Under `fit:
+    stochastic` it is nevertheless fitted on every imputation and pooled by Rubin's rules, with the mean baseline
+    hazard. A model without any varying term is legal: everyone has the baseline risk.
+    """
+    designs, applied, columns, imputer = designs_of(train, terms, score, settings, seed)
+    keep = selected_columns(designs, columns, train, settings["second_stage"])
+    designs, columns = [x[:, keep] for x in designs], [columns[j] for j in keep]
+    applied = applied[:, keep]
+    mean = applied.mean(axis=0)
+    result = pooled_cox([x - mean for x in designs], train)
+    steps = [baseline_survival(x - mean, train.time, train.event, result["coef"]) for x in designs]
+    times, survival = steps[0][0], np.exp(np.mean([np.log(survival) for _, survival in steps], axis=0))
+    lp = (applied - mean) @ result["coef"]
     described = [
         column | {"mean": float(mean[j]), "coef": float(result["coef"][j]), "se": float(result["se"][j])}
         for j, column in enumerate(columns)
     ]
-    return {
+    death = {} if train.competing is None else {"competing": competing_model(designs, described, train)}
+    return death | {
         "terms": described,
         "covariance": np.asarray(result["covariance"]).tolist(),
-        "loglik": float(result["loglik"]),
+        "loglik": result["loglik"],
         "baseline": {"time": times.tolist(), "survival": survival.tolist()},
+        "follow_up_months": float(train.time.max()),
+        "imputer": imputer,
+        "imputations": len(designs) if len(designs) > 1 else 0,
         "horizons_months": settings["horizons_months"],
         "cutpoint": freeze_cutpoint(lp, train.time, train.event),
         "lp_range": [float(lp.min()), float(lp.max())],
         "n": len(train.time),
         "events": int(train.event.sum()),
     }
+
+
+def competing_model(designs: list[np.ndarray], columns: list[dict[str, Any]], train: Training) -> dict[str, Any]:
+    """Cause-specific Cox model of the competing event on the columns of the main one: terms, baseline, n, events.
+
+    Absolute risks need it (methods.md 0.2, item 4). Without covariates, with the reason, where fewer than
+    MIN_COMPETING_EVENTS events a column or infinite coefficients forbid them.
+    """
+    deaths = train._replace(event=np.asarray(train.competing))
+    mean, events, reason = np.array([column["mean"] for column in columns]), int(train.competing.sum()), ""
+    if events < MIN_COMPETING_EVENTS * len(columns):
+        reason = f"no covariates: {events} competing events for {len(columns)} columns"
+    try:
+        result = pooled_cox([x - mean for x in designs], deaths) if not reason else {}
+    except NotEstimable as error:
+        result, reason = {}, f"no covariates: {error}"
+    if not result:
+        columns, mean, designs = [], mean[:0], [x[:, :0] for x in designs]
+        result = {"coef": np.zeros(0), "se": np.zeros(0)}
+    times, survival = np.zeros(0), np.zeros(0)
+    if events:
+        steps = [baseline_survival(x - mean, train.time, deaths.event, result["coef"]) for x in designs]
+        times, survival = steps[0][0], np.exp(np.mean([np.log(part) for _, part in steps], axis=0))
+    terms = [
+        column | {"coef": float(coef), "se": float(se)}
+        for column, coef, se in zip(columns, result["coef"], result["se"], strict=True)
+    ]
+    baseline = {"time": times.tolist(), "survival": survival.tolist()}
+    return {"terms": terms, "baseline": baseline, "events": events, "reason": reason}
 
 
 def freeze_cutpoint(lp: np.ndarray, time: np.ndarray, event: np.ndarray) -> dict[str, Any] | None:
@@ -110,20 +211,39 @@ def freeze_cutpoint(lp: np.ndarray, time: np.ndarray, event: np.ndarray) -> dict
     }
 
 
-def linear_predictor(model: dict[str, Any], clinical: pd.DataFrame, score: np.ndarray | None) -> np.ndarray:
-    """Linear predictor (n,) of a frozen model; 0 is the mean training patient. score is the signature's, if used."""
-    columns = model["terms"]
-    clinical_columns = [column for column in columns if column["kind"] != "signature"]
-    x = dict(zip([c["name"] for c in clinical_columns], encode(clinical, clinical_columns).T, strict=True))
+def linear_predictor(
+    model: dict[str, Any],
+    clinical: pd.DataFrame,
+    score: np.ndarray | None,
+    rng: np.random.Generator | None = None,
+) -> np.ndarray:
+    """Linear predictor (n,) of a frozen model; 0 is the mean training patient. score is the signature's, if used.
+
+    Missing cells get the frozen conditional means; with rng, one stochastic imputation.
+    """
+    filled = complete(clinical, model["imputer"], rng)
     lp = np.zeros(len(clinical))
-    for column in columns:
-        values = score if column["kind"] == "signature" else x[column["name"]]
+    for column in model["terms"]:
+        values = score if column["kind"] == "signature" else filled[column["name"]].to_numpy()
         lp += column["coef"] * (values - column["mean"])
     return lp
 
 
-def risk_at(model: dict[str, Any], lp: np.ndarray, months: float) -> np.ndarray:
-    """Predicted probability (n,) of the event by a time, 1 - S0(t)^exp(lp)."""
+def risk_at(model: dict[str, Any], lp: np.ndarray, months: float, lp_competing: np.ndarray | None = None) -> np.ndarray:
+    """Predicted probability (n,) of the event by a time, 1 - S0(t)^exp(lp).
+
+    A model with a competing event gives the cumulative incidence, for which it needs the predictor (n,) of that event.
+    NaN beyond the training follow-up: the baseline is not extrapolated.
+    """
+    if months > model["follow_up_months"]:
+        return np.full(len(lp), np.nan)
+    if "competing" in model:
+        if lp_competing is None:
+            raise ValueError("a model with a competing event needs the linear predictor of that event")
+        hazards = [
+            (part["time"], -np.log(part["survival"])) for part in (model["baseline"], model["competing"]["baseline"])
+        ]
+        return cause_specific_incidence(*hazards, lp, lp_competing, [months])[:, 0]
     baseline = survival_at(model["baseline"]["time"], model["baseline"]["survival"], months)
     return 1 - baseline ** np.exp(lp)
 
@@ -135,24 +255,94 @@ def risk_group(model: dict[str, Any], lp: np.ndarray) -> np.ndarray:
     return np.where(lp > model["cutpoint"]["lp"], "high", "low").astype(object)
 
 
-def coefficient_table(train: Training, score: np.ndarray | None, models: dict[str, Any], settings: dict[str, Any]):
-    """Univariable models of every candidate and the multivariable models, one row a column (COEFFICIENT_COLUMNS)."""
-    rows = []
+def coefficient_table(
+    train: Training, score: np.ndarray | None, models: dict[str, Any], settings: dict[str, Any], seed: int
+) -> pd.DataFrame:
+    """Univariable models of every candidate and the multivariable models, one row a column (COEFFICIENT_COLUMNS); where
+    cells are missing, also the same multivariable models over outcome-informed imputations and on complete cases.
+    """
+    rows: list[tuple] = []
+    size = len(train.time), int(train.event.sum())
     terms = settings["candidates"]["pre"] + settings["candidates"]["post"]
-    x, columns = design_of(train, terms, score, settings["variables"])
+    designs, _, columns, _ = designs_of(train, terms, score, settings, seed)
     for j, column in enumerate(columns):
-        try:
-            single = fit_cox(x[:, [j]], train.time, train.event)
-            rows.append(("", "univariable", column, single["coef"][0], single["se"][0]))
-        except NotEstimable:
-            rows.append(("", "univariable", column, np.nan, np.nan))
+        single = pooled_or_blank([x[:, [j]] for x in designs], train)
+        rows.append(("", "univariable", column, single["coef"][0], single["se"][0], *size))
     for name, model in models.items():
-        rows += [(name, "multivariable", column, column["coef"], column["se"]) for column in model["terms"]]
-    table = pd.DataFrame(
-        [(m, stage, c["name"], c["label"], coef, se) for m, stage, c, coef, se in rows], columns=COEFFICIENT_COLUMNS[:6]
-    )
+        fitted = [(column["coef"], column["se"]) for column in model["terms"]]
+        rows += [
+            (name, "multivariable", column, *values, *size)
+            for column, values in zip(model["terms"], fitted, strict=True)
+        ]
+    for name, model in models.items():
+        rows += missing_data_rows(name, model, train, score, settings, seed)
+    names = [*COEFFICIENT_COLUMNS[:6], "n", "events"]
+    table = pd.DataFrame([(m, stage, c["name"], c["label"], *rest) for m, stage, c, *rest in rows], columns=names)
     half = norm.ppf(0.975) * table["se"]
     table["hr"], table["lower"] = np.exp(table["coef"]), np.exp(table["coef"] - half)
     table["upper"], table["p"] = np.exp(table["coef"] + half), 2 * norm.sf(np.abs(table["coef"] / table["se"]))
-    table["n"], table["events"] = len(train.time), int(train.event.sum())
     return table[COEFFICIENT_COLUMNS]
+
+
+def pooled_or_blank(designs: list[np.ndarray], train: Training) -> dict[str, Any]:
+    """pooled_cox, or NaN coefficients where the model cannot be estimated."""
+    try:
+        return pooled_cox(designs, train)
+    except NotEstimable:
+        nothing = np.full(designs[0].shape[1], np.nan)
+        return {"coef": nothing, "se": nothing}
+
+
+def complete_cases(model: dict[str, Any], clinical: pd.DataFrame) -> np.ndarray:
+    """(n,) whether a row has every clinical value that the model uses."""
+    terms = {column["term"] for column in model["terms"] if column["kind"] != "signature"}
+    return clinical.reindex(columns=sorted(terms)).notna().all(axis=1).to_numpy()
+
+
+def missing_data_rows(
+    name: str,
+    model: dict[str, Any],
+    train: Training,
+    score: np.ndarray | None,
+    settings: dict[str, Any],
+    seed: int,
+) -> list[tuple]:
+    """Coefficient rows of the model's own terms, refitted in two other ways where cells are missing: pooled by Rubin's
+    rules over imputations that know the outcome (White & Royston 2009: event and Nelson-Aalen hazard among the
+    predictors; for reported hazard ratios only, never in a frozen model), and on complete cases.
+    """
+    known, columns = complete_cases(model, train.clinical), model["terms"]
+    if known.all() or not columns:
+        return []
+    knowing = train.clinical.assign(event_=train.event, hazard_=nelson_aalen(train.time, train.event))
+    number = {"kind": "numeric", "transform": "none"}
+    variables = settings["variables"] | {"event_": number, "hazard_": number, "score_": number}
+    own = [name for name in dict.fromkeys(c["term"] for c in columns) if name != "signature"]
+    if score is not None:
+        knowing["score_"] = score
+    terms = [*own, "event_", "hazard_", *(["score_"] if score is not None else [])]
+    _, completed = imputations(knowing, terms, variables, settings["missing"]["imputations"], seed)
+
+    def design(filled: pd.DataFrame) -> np.ndarray:
+        return np.column_stack([score if c["kind"] == "signature" else filled[c["name"]] for c in columns])
+
+    part = train.rows(np.flatnonzero(known))
+    fits = {
+        "multivariable_imputed": (train, pooled_or_blank([design(filled) for filled in completed], train)),
+        "multivariable_complete_cases": (
+            part,
+            pooled_or_blank([design(complete(train.clinical, model["imputer"]))[known]], part),
+        ),
+    }
+    return [
+        (name, stage, column, fitted["coef"][j], fitted["se"][j], len(rows.time), int(rows.event.sum()))
+        for stage, (rows, fitted) in fits.items()
+        for j, column in enumerate(columns)
+    ]
+
+
+def nelson_aalen(time: np.ndarray, event: np.ndarray) -> np.ndarray:
+    """Cumulative hazard (n,) at each row's own time."""
+    times, place = np.unique(time, return_inverse=True)
+    at_risk = len(time) - np.searchsorted(np.sort(time), times)
+    return np.cumsum(np.bincount(place, weights=event) / at_risk)[place]

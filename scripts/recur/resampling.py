@@ -43,9 +43,10 @@ def resample_rows(train: Training, seed: int, number: int) -> np.ndarray:
 def resample_settings(train: Training, settings: dict[str, Any]) -> dict[str, Any]:
     """The settings of a resample: its point ICC is held against the threshold that the full data's limit amounts to.
 
-    Patients drawn twice make confidence limits of an ICC too narrow, so a `lower95` rule becomes a `point` rule.
+    Patients drawn twice make confidence limits of an ICC too narrow, so a `lower95` rule becomes a `point` rule. If the
+    fit is on stochastic imputations, a resample needs one: resamples carry its uncertainty (methods.md 0.2, item 8).
     """
-    settings = decided(train, settings)
+    settings = imputed_once(decided(train, settings))
     rule = settings["stability"]
     if rule["rule"] != "lower95":
         return settings
@@ -53,6 +54,11 @@ def resample_settings(train: Training, settings: dict[str, Any]) -> dict[str, An
     kept = icc.loc[icc["stable"].astype(bool), "icc"]
     threshold = float(kept.min()) if len(kept) else 2.0  # no ICC exceeds 1: nothing passes, as in the full data
     return settings | {"stability": rule | {"rule": "point", "threshold": threshold}}
+
+
+def imputed_once(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings with at most one stochastic imputation a fit."""
+    return settings | {"missing": settings["missing"] | {"imputations": 1}}
 
 
 def bootstrap_fit(train: Training, settings: dict[str, Any], seed: int, number: int) -> list[dict[str, Any]]:
@@ -88,7 +94,7 @@ def nested_predictions(train: Training, settings: dict[str, Any], seed: int, rep
 
     A fold whose fit is not estimable is left out, with a line on stderr.
     """
-    settings = decided(train, settings)
+    settings = imputed_once(decided(train, settings))
     fold = grouped_folds(train.patient_id, train.event, folds, np.random.default_rng([seed, 4, repeat]))
     parts = []
     for number in range(folds):

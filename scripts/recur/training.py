@@ -20,8 +20,8 @@ class Training(NamedTuple):
     features: np.ndarray  # (n, p); p = 0 for clinical models
     repeats: np.ndarray  # (n, readers - 1, p) further readings, NaN where a patient was read once
     names: list[str]  # p feature names
-    centre: np.ndarray | None = None  # (n,) names; only harmonisation looks at them
     competing: np.ndarray | None = None  # (n,) 0/1 death without recurrence; None when the endpoint has none
+    centre: np.ndarray | None = None  # (n,) names; only harmonisation looks at them
 
     def rows(self, index: np.ndarray) -> Training:
         """The training set of the given rows (repeats allowed); further readings follow their patients."""
