@@ -1,0 +1,318 @@
+"""Every guard of methods.md section 8: a sound analysis fires none, and each one fires on what it is there for."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_fit import cohort, settings
+
+from recur.evaluations import log_evaluation, read_evaluations
+from recur.guards import BLOCKED, CHECKS, evaluate, flags, share_outside, too_few_events
+from recur.splits import joined, split_distribution
+from recur.tables import StudyError, write_json, write_table
+
+MODEL = {
+    "terms": [{"term": "afp", "name": "afp", "kind": "numeric"}],
+    "cutpoint": {"lp": 0.5, "p_corrected": 0.001},
+    "lp_range": [-3.0, 3.0],
+    "events": 90,
+    "n": 160,
+}
+DIAGNOSTICS = pd.DataFrame(
+    [
+        (7, "combined_pre", "", "cutpoint_lp_lower", 0.2, np.nan, np.nan),
+        (7, "combined_pre", "", "cutpoint_lp_upper", 0.9, np.nan, np.nan),
+        (8, "signature", "", "real_features_kept", 4.0, np.nan, np.nan),
+        (8, "signature", "", "shadow_features_kept", 1.0, np.nan, np.nan),
+        (12, "combined_pre", "afp", "proportional_hazards_chi2", 0.1, 1, 0.75),
+        (13, "combined_pre", "afp", "spline_lr_chi2", 0.1, 1, 0.75),
+        (22, "features", "", "centre_auc", 0.55, np.nan, np.nan),
+        (31, "combined_pre", "signature", "added_lr_chi2", 20.0, 1, 1e-5),
+    ],
+    columns=["guard", "model", "term", "measure", "value", "df", "p"],
+)
+
+
+def sound():
+    """What the guards see of an analysis that does everything right."""
+    performance = pd.DataFrame(
+        [
+            ("combined_pre", cohort_, metric, months, 0.7)
+            for cohort_ in ("train-apparent", "external-B")
+            for metric, months in [
+                ("c_harrell", np.nan),
+                ("c_gamma", np.nan),
+                ("c_uno", 60),
+                ("calibration_slope", np.nan),
+                ("auc", 24),
+                ("brier", 24),
+            ]
+        ],
+        columns=["model", "cohort", "metric", "horizon_months", "estimate"],
+    )
+    risks = pd.DataFrame(
+        {
+            "model": "combined_pre",
+            "patient_id": ["a", "b", "c", "d"],
+            "cohort": ["train", "train", "external-B", "external-B"],
+            "time": [10.0, 30.0, 12.0, 40.0],
+            "event": [1, 0, 0, 1],
+            "lp": [0.1, -0.2, 0.3, -0.4],
+        }
+    )
+    study = {
+        "primary": "a",
+        "analyses": {
+            "a": {
+                "preset": "recommended",
+                "endpoint": "E",
+                "use_features": True,
+                "second_stage": {"scores": "out_of_fold", "selection": "none", "screen_p": None},
+                "internal_validation": {"resamples": 200, "nested_repeats": 4},
+                "ranking": {"kind": "none"},
+            }
+        },
+        "endpoints": {"E": {"kind": "overall_survival"}},
+        "candidates": {"pre": ["afp"], "post": []},
+        "clinical": {"variables": {"afp": {"kind": "numeric"}}},
+        "images": {"readers_blinded": True},
+        "split": {"kind": "centre"},
+    }
+    return {
+        "study": study,
+        "analysis": "a",
+        "models": {"combined_pre": MODEL},
+        "signature": {"features": [{"name": "f1"}], "events": 90},
+        "evaluations": ["one"],
+        "performance": performance,
+        "risks": risks,
+        "rates": pd.DataFrame(
+            {"model": "all", "cohort": "external-B", "horizon_months": [24.0], "survival": [0.6], "n_risk": [50]}
+        ),
+        "net_benefit": pd.DataFrame({"cohort": ["external-B"] * 2, "threshold": [0.05, 0.6]}),
+        "diagnostics": DIAGNOSTICS,
+        "univariable": pd.DataFrame({"feature": ["f1", "f2"], "p": [0.001, 0.5], "q": [0.002, 0.5]}),
+        "frequencies": pd.DataFrame({"feature": ["f1", "f2"], "frequency": [0.9, 0.2]}),
+        "weights": pd.DataFrame({"feature": ["f1"], "volume_rho": [0.3]}),
+        "acquisition": pd.DataFrame({"patient_id": ["a", "b"], "slice_thickness_mm": [1.0, 1.0], "kernel": ["k", "k"]}),
+        "splits": pd.DataFrame(),
+        "missing": pd.DataFrame({"variable": ["afp"], "missing": [0], "n": [160]}),
+    }
+
+
+def fired(facts):
+    return {number for number, _ in flags(evaluate(facts))}
+
+
+def analysis(**changes):
+    def change(facts):
+        facts["study"]["analyses"]["a"] |= changes
+
+    return change
+
+
+def measured(measure, **changes):
+    def change(facts):
+        table = facts["diagnostics"].copy()
+        for column, value in changes.items():
+            table.loc[table["measure"] == measure, column] = value
+        facts["diagnostics"] = table
+
+    return change
+
+
+def column(table, **changes):
+    def change(facts):
+        facts[table] = facts[table].assign(**changes)
+
+    return change
+
+
+def in_study(path, value):
+    def change(facts):
+        *where, last = path.split(".")
+        place = facts["study"]
+        for key in where:
+            place = place[key]
+        place[last] = value
+
+    return change
+
+
+def blank(metric):
+    def change(facts):
+        table = facts["performance"].copy()
+        table.loc[table["metric"] == metric, "estimate"] = np.nan
+        facts["performance"] = table
+
+    return change
+
+
+def shifted(metric, by):
+    def change(facts):
+        table = facts["performance"].copy()
+        table.loc[table["metric"] == metric, "estimate"] += by
+        facts["performance"] = table
+
+    return change
+
+
+def other_splits(facts):
+    facts["study"]["split"] = {"kind": "random"}
+    rows = [("combined_pre", i, int(i == 0), 0.8, 0.9 if i == 0 else 0.6) for i in range(20)]
+    facts["splits"] = pd.DataFrame(rows, columns=["model", "split", "used", "c_train", "c_test"])
+
+
+def many_features(facts):
+    n = 500
+    facts["univariable"] = pd.DataFrame({"feature": [f"f{i}" for i in range(n)], "p": 0.2, "q": 0.9})
+
+
+def uncorrected_cut(facts):
+    facts["models"] = {"combined_pre": MODEL | {"cutpoint": {"lp": 0.5, "p_corrected": 0.2}}}
+
+
+def few_events(facts):
+    facts["models"] = {"combined_pre": MODEL | {"events": 15}}
+
+
+def crude(facts):
+    facts["rates"] = facts["rates"].assign(
+        survival=1.0, horizon_months=24.0
+    )  # 0 of 2 by 24 months, one censored before
+
+
+def missing_cells(facts):
+    facts["missing"] = facts["missing"].assign(missing=7)
+
+
+def shown_twice(facts):
+    facts["evaluations"] = ["one", "two"]
+
+
+def two_analyses(facts):
+    facts["study"]["analyses"]["b"] = dict(facts["study"]["analyses"]["a"])
+    del facts["study"]["primary"]
+
+
+FIRE = {
+    5: in_study("split", {"kind": "random"}),
+    6: other_splits,
+    7: uncorrected_cut,
+    8: many_features,
+    9: analysis(second_stage={"scores": "out_of_fold", "selection": "backward_aic", "screen_p": 0.05}),
+    10: analysis(internal_validation={"resamples": 0, "nested_repeats": 0}),
+    11: few_events,
+    12: measured("proportional_hazards_chi2", p=0.001),
+    13: measured("spline_lr_chi2", p=0.001),
+    14: shifted("c_gamma", 0.05),
+    15: blank("brier"),
+    17: crude,
+    18: in_study("endpoints.E.kind", "time_to_recurrence"),
+    19: analysis(min_follow_up_months=24),
+    20: column("net_benefit", cohort="train"),
+    21: column("weights", volume_rho=-0.95),
+    22: measured("centre_auc", value=0.9),
+    23: column("acquisition", slice_thickness_mm=[1.0, 5.0]),
+    25: in_study("images.readers_blinded", None),
+    26: missing_cells,
+    31: measured("added_lr_chi2", p=0.4),
+    33: shown_twice,
+    34: blank("auc"),
+    38: column("frequencies", frequency=[0.2, 0.9]),
+    39: two_analyses,
+    40: column("rates", model="combined_pre", n_risk=4),
+    41: analysis(second_stage={"scores": "in_sample", "selection": "none", "screen_p": None}),
+}
+
+
+def test_every_guard_exists_once_with_its_mode():
+    numbers = [number for number, *_ in BLOCKED] + list(CHECKS)
+    assert sorted(numbers) == list(range(1, 42))
+    assert set(FIRE) == set(CHECKS)
+
+
+def test_a_sound_analysis_fires_none():
+    table = evaluate(sound())
+    assert fired(sound()) == set()
+    assert list(table["guard"]) == list(range(1, 42))
+    assert set(table["status"]) <= {"clear", "blocked", "not applicable"}
+
+
+@pytest.mark.parametrize("number", sorted(FIRE))
+def test_the_guard_fires_on_its_error(number):
+    facts = sound()
+    FIRE[number](facts)
+    found = dict(flags(evaluate(facts)))
+    assert number in found and found[number].endswith((".", ")"))
+
+
+def test_a_study_without_images_or_features_needs_no_guard_of_theirs():
+    facts = sound() | {"signature": None, "weights": pd.DataFrame(), "univariable": pd.DataFrame()}
+    del facts["study"]["images"]
+    status = evaluate(facts).set_index("guard")["status"]
+    assert (status[[8, 21, 23, 25, 38, 41]] == "not applicable").all()
+
+
+def test_fewer_than_five_events_per_candidate_stop_the_recommended_analysis_only():
+    study = sound()["study"]
+    study["candidates"] = {"pre": ["afp"], "post": []}
+    assert too_few_events(study, "a", 10) == []
+    assert "9 training events for 2 candidate columns" in too_few_events(study, "a", 9)[0]
+    study["analyses"]["a"]["preset"] = "ji2020"
+    assert too_few_events(study, "a", 9) == []
+
+
+def test_each_level_of_a_category_counts_as_a_candidate():
+    study = sound()["study"]
+    study["clinical"]["variables"]["afp"] = {"kind": "categorical", "levels": ["a", "b", "c", "d"]}
+    assert "for 4 candidate columns" in too_few_events(study, "a", 19)[0]
+
+
+def test_patients_beyond_the_training_range_are_counted():
+    risks = sound()["risks"]
+    assert share_outside(risks, {"combined_pre": [-0.3, 1.0]}) == {"external-B": 0.5}
+
+
+class TestEvaluations:
+    def files(self, tmp_path, weight):
+        write_json({"coef": weight}, tmp_path / "frozen" / "m.json")
+        write_table(pd.DataFrame({"patient_id": ["a"]}), tmp_path / "heldout.csv")
+        return tmp_path / "log.jsonl", tmp_path / "frozen", None, tmp_path / "heldout.csv"
+
+    def test_the_same_models_are_logged_once_and_others_again(self, tmp_path):
+        for weight in (1.0, 1.0, 2.0, 2.0):
+            log_evaluation(*self.files(tmp_path, weight))
+        assert len(set(read_evaluations(tmp_path / "log.jsonl"))) == 2
+
+    def test_a_line_changed_by_hand_is_found(self, tmp_path):
+        for weight in (1.0, 2.0, 3.0):
+            log_evaluation(*self.files(tmp_path, weight))
+        log = tmp_path / "log.jsonl"
+        lines = log.read_text().splitlines()
+        log.write_text("\n".join([lines[0], lines[2]]) + "\n")
+        with pytest.raises(StudyError, match="line 2 was changed by hand"):
+            read_evaluations(log)
+
+    def test_a_log_without_lines_is_no_evaluation(self, tmp_path):
+        assert read_evaluations(tmp_path / "none.jsonl") == []
+
+
+def test_other_splits_refit_everything_and_the_used_one_is_marked():
+    train = cohort()
+    rows = np.arange(80, 120)
+    frame = train.clinical.iloc[rows].assign(
+        patient_id=train.patient_id[rows], time=train.time[rows], event=train.event[rows], centre="A"
+    )
+    everyone = joined(train.rows(np.arange(80)), frame.reset_index(drop=True), train.features[rows])
+    assert list(everyone.patient_id) == list(train.patient_id)
+    chosen = settings() | {"models": ["signature", "clinical_pre"]}
+    split = {"kind": "random", "train_fraction": 2 / 3}
+    table = split_distribution(everyone, np.arange(120) < 80, split, chosen, 1, 2)
+    assert table.groupby("model").size().to_dict() == {"clinical_pre": 3, "signature": 3}
+    assert table.groupby("split")["used"].max().tolist() == [1, 0, 0]
+    assert table["c_test"].between(0, 1).all() and table.groupby("model")["c_test"].nunique().min() > 1
+    again = split_distribution(everyone, np.arange(120) < 80, split, chosen, 1, 2)
+    pd.testing.assert_frame_equal(table, again)
+    assert json.loads(table.to_json())
