@@ -18,7 +18,7 @@ th,td{padding:.2rem .6rem;text-align:left;vertical-align:top}
 tr{border-bottom:1px solid #ddd}figure{margin:1.2rem 0}figcaption{font-size:13px;color:#444}
 .box{border:2px solid #0072B2;border-radius:6px;padding:.6rem 1rem;margin:1rem 0}.flags{color:#a33a00;font-size:13px}
 .synthetic{background:#a33a00;color:#fff;padding:.4rem 1rem;font-weight:bold;border-radius:4px}
-.pictures figure{display:inline-block;width:31%;margin:.5%;vertical-align:top}
+.pictures figure{display:inline-block;width:48%;margin:.5%;vertical-align:top}
 """
 
 
