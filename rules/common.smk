@@ -332,7 +332,7 @@ def final_outputs():
     """What `snakemake` makes: tables, models, figures and the report (features and pictures, without an analysis)."""
     if FROM_TABLES:
         return figure_files()
-    pictures = only(IMAGES, *(f"{RESULTS}/images/qc/batch-{batch}" for batch in BATCHES))
+    pictures = only(IMAGES, f"{RESULTS}/images/qc/index.html")
     null = only("null_study" in STUDY, f"{RESULTS}/validation/null.csv")
     page = f"{RESULTS}/report/report.html"
     return [page, *feature_tables(), *pictures, *result_tables(), *figure_files(), *null]
@@ -341,6 +341,7 @@ def final_outputs():
 def where_results_are():
     places = {
         "report": "report/report.html",
+        "images": "images/qc/index.html",
         "figures": "figures",
         "models": "models",
         "tables": "results/README.md",

@@ -4,6 +4,7 @@ if IMAGES:
 
     localrules:
         inventory,
+        qc_page,
 
     rule inventory:
         input:
@@ -56,3 +57,24 @@ if IMAGES:
             "python {input.script} --inventory {input.inventory} --regions {params.regions:q}"
             " --cache {params.cache:q} --output {output.cases} --regions-table {output.regions} --qc {output.pictures} {params.synthetic}"
             " 2>&1 | tee {log} >&2"
+
+    rule qc_page:
+        input:
+            cases=expand("results/{{study}}/images/batch-{batch}.csv", batch=BATCHES),
+            regions=expand("results/{{study}}/images/regions/batch-{batch}.csv", batch=BATCHES),
+            pictures=expand("results/{{study}}/images/qc/batch-{batch}", batch=BATCHES),
+            assigned="results/{study}/cohort/assigned.csv",
+            page=["scripts/recur/images/qc.html", "scripts/recur/images/qc.js"],
+            script="scripts/qc_page.py",
+            package=imports("scripts/qc_page.py"),
+        output:
+            "results/{study}/images/qc/index.html",
+        log:
+            "logs/{study}/qc_page.log",
+        conda:
+            "../envs/imaging.yaml"
+        params:
+            synthetic="--synthetic" if STUDY["synthetic"] else "",
+        shell:
+            "python {input.script} --study {wildcards.study} --cases {input.cases} --regions {input.regions}"
+            " --assigned {input.assigned} {params.synthetic} --output {output} > {log} 2>&1"
