@@ -67,17 +67,16 @@ if IMAGES:
             mem_mb=lambda wildcards, attempt: 2000 * attempt,
             runtime=lambda wildcards, attempt: 60 * attempt,
         params:
-            extraction=json.dumps(IMAGES["extraction"], sort_keys=True),
+            settings=feature_settings(),
             perturbations=json.dumps(IMAGES["perturbations"], sort_keys=True),
             cache=STUDY["cache_dir"],
-            phases=IMAGES["phases"],
             reader=READERS[0],
             aggregate=IMAGES["lesion_aggregate"],
             seed=STUDY["seed"],
         shell:
             "python {input.script} --cases {input.cases} --assigned {input.assigned} --variant {wildcards.variant}"
-            " --cache {params.cache:q} --extraction {params.extraction:q} --perturbations {params.perturbations:q}"
-            " --phases {params.phases} --reader {params.reader} --aggregate {params.aggregate} --seed {params.seed}"
+            " --cache {params.cache:q} --settings {params.settings:q} --perturbations {params.perturbations:q}"
+            " --reader {params.reader} --aggregate {params.aggregate} --seed {params.seed}"
             " --output {output.features} --exclusions {output.exclusions} 2>&1 | tee {log} >&2"
 
     use rule feature_table as variant_table with:

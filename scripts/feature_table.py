@@ -17,14 +17,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batches", type=Path, nargs="+", required=True)
     parser.add_argument("--reader", required=True)
-    parser.add_argument("--extraction", type=json.loads, required=True, help="settings of the extraction, JSON")
+    parser.add_argument("--settings", type=json.loads, required=True, help="JSON: see recur.features.table.manifest")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--manifest", type=Path, required=True)
     args = parser.parse_args()
     with reported():
-        table = merge_batches((pd.read_parquet(path) for path in args.batches), args.reader, args.extraction)
+        table = merge_batches((pd.read_parquet(path) for path in args.batches), args.reader, args.settings)
         write_table(table, args.output)
-        write_json(manifest(table, args.extraction), args.manifest)
+        write_json(manifest(args.settings) | {"patients": len(table)}, args.manifest)
 
 
 if __name__ == "__main__":

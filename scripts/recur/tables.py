@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 SIGNIFICANT_DIGITS = 10
+MANIFEST = "manifest"  # attribute of a feature table: the hash of its features, settings and versions
 PATIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -77,6 +78,26 @@ def write_json(value: Any, path: str | Path) -> None:
 
 def read_json(path: str | Path) -> Any:
     return json.loads(Path(path).read_text())
+
+
+def one_manifest(tables: dict[str, pd.DataFrame | str | None]) -> str | None:
+    """The manifest hash that all feature tables (or hashes) share, by what they are; None where they have none.
+
+    Raises StudyError, naming both sides, when two of them differ: their features are not comparable.
+    """
+    hashes = {
+        what: table.attrs.get(MANIFEST) if isinstance(table, pd.DataFrame) else table for what, table in tables.items()
+    }
+    first = next(iter(hashes), None)
+    problems = [
+        f"{what} has features of another manifest ({str(value)[:12]}) than {first} ({str(hashes[first])[:12]}): other "
+        "settings, feature set or library versions; extract all of them with one, or fit again"
+        for what, value in hashes.items()
+        if value != hashes[first]
+    ]
+    if problems:
+        raise StudyError(problems)
+    return hashes[first] if hashes else None
 
 
 def labelled(table: pd.DataFrame, labels: dict[str, str]) -> pd.DataFrame:
