@@ -19,6 +19,7 @@ def study(tmp_path, rows, on_error="exclude", cutoff=None, variables=VARIABLES):
     path = tmp_path / "clinical.csv"
     pd.DataFrame(rows).to_csv(path, index=False)
     kinds = {"TTR": "time_to_recurrence", "RFS": "recurrence_free_survival", "OS": "overall_survival"}
+    kinds |= {"CR": "recurrence_competing"}
     return {
         "clinical": {
             "table": str(path),
@@ -53,6 +54,32 @@ def test_time_to_recurrence_is_censored_at_death_and_at_the_last_negative_imagin
     assert (days(row.TTR_time), row.TTR_event) == (151, 0)
     row = endpoints(tmp_path, scan="2016-01-01")
     assert (days(row.TTR_time), row.TTR_event) == (365, 0)
+
+
+def test_competing_death_is_an_event_of_its_own_unless_recurrence_came_first(tmp_path):
+    row = endpoints(tmp_path, dead="2015-06-01", seen="2015-06-01", scan="2015-03-01")
+    assert (days(row.CR_time), row.CR_event) == (151, 2)
+    row = endpoints(tmp_path, rec="2015-03-01", dead="2015-06-01", seen="2015-06-01")
+    assert (days(row.CR_time), row.CR_event) == (59, 1)
+    row = endpoints(tmp_path, scan="2016-01-01")
+    assert (days(row.CR_time), row.CR_event) == (365, 0)
+    row = endpoints(tmp_path, dead="2016-06-01", seen="2016-06-01", cutoff="2016-01-01")
+    assert (days(row.CR_time), row.CR_event) == (365, 0)
+
+
+def test_recorded_competing_codes_in_one_column_or_in_two(tmp_path):
+    path = tmp_path / "clinical.csv"
+    rows = [
+        ROW | {"id": f"p{code}{died}", "code": code, "died": died, "months": "7"} for code in "012" for died in "01"
+    ]
+    pd.DataFrame(rows).to_csv(path, index=False)
+    plain = {"kind": "recorded", "time": "months", "event": "code", "unit": "months"}
+    plain |= {"event_value": "1", "censored_value": "0", "competing_value": "2"}
+    chosen = study(tmp_path, rows) | {"endpoints": {"A": plain}}
+    assert read_cohort(chosen).endpoints["A_event"].to_list() == [0, 0, 1, 1, 2, 2]
+    two = plain | {"competing": "died", "competing_value": "1"}
+    chosen = study(tmp_path, rows[:4]) | {"endpoints": {"A": two}}
+    assert read_cohort(chosen).endpoints["A_event"].to_list() == [0, 2, 1, 1]
 
 
 def test_recurrence_free_survival_counts_death(tmp_path):

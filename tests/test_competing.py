@@ -2,12 +2,19 @@
 
 import numpy as np
 import oracle
+import pandas as pd
 import pytest
+import yaml
 
 from recur import calibration, competing, cox
+from recur.analysis_set import make_analysis_set
 from recur.discrimination import auc_at, harrell_c, uno_c
+from recur.models import fit_models, risk_at
 from recur.net_benefit import net_benefit
 from recur.prediction_error import brier_at, brier_null, ibs, ipa
+from recur.study import ROOT
+from recur.training import Training
+from recur.validation import apply_models, comparisons, performance, survival_tables, time_curves
 
 TERMS = ["age", "male", "hgb", "mspike"]
 # pec::cindex(list(risk of CSC), Hist(etime, event) ~ 1, cens.model = "marginal", eval.times, cause = 1) on mgus2
@@ -209,3 +216,68 @@ def test_everybody_gone_and_no_events_are_legal():
         competing.fit_fine_gray([1.0, 2.0], [1, 2], [0, 0], [1, 0])
     with pytest.raises(ValueError, match="both"):
         competing.incidence_at([1], [1], [1], 2)
+
+
+VARIABLE = {"kind": "numeric", "timing": "pre", "unit": "", "transform": "none", "label": "z"}
+
+
+@pytest.fixture(scope="module")
+def frozen():
+    time, event, other, z, risk = sample(600, seed=4)
+    ids = [f"p{i:03d}" for i in range(600)]
+    clinical = pd.DataFrame({"patient_id": ids, "centre": "A", "z": z})
+    codes = {"patient_id": ids, "R_time": 20 * time, "R_event": event + 2 * other}
+    assigned = pd.Series(np.where(np.arange(600) < 400, "train", "external-B"), index=ids)
+    frame, _ = make_analysis_set(assigned, clinical, pd.DataFrame(codes), "R", None, competing=True)
+    train = frame[frame["cohort"] == "train"].reset_index(drop=True)
+    columns = (train[name].to_numpy() for name in ("patient_id", "time", "event"))
+    none = np.zeros((400, 0)), np.zeros((400, 0, 0)), []
+    training = Training(*columns, train[["z"]], *none, competing=train["competing"].to_numpy())
+    preset = yaml.safe_load((ROOT / "presets/recommended.yaml").read_text())
+    rest = {"variables": {"z": VARIABLE}, "candidates": {"pre": ["z"], "post": []}, "horizons_months": [20]}
+    models = fit_models(training, None, preset | rest | {"models": ["clinical_pre"]}, 1)
+    return frame, training, models, apply_models(models, None, frame, np.zeros((600, 0)), []), risk
+
+
+class TestAStudyWithCompetingDeath:
+    """From event codes to frozen models and their tables, on clinical variables."""
+
+    def test_codes_become_two_columns(self, frozen):
+        frame = frozen[0]
+        assert set(frame["event"]) == {0, 1} and set(frame["competing"]) == {0, 1}
+        assert not (frame["event"] & frame["competing"]).any()
+
+    def test_the_model_holds_both_hazards_and_predicts_the_true_incidence(self, frozen):
+        _, training, models, table, risk = frozen
+        model = models["clinical_pre"]
+        alone = cox.fit_cox(training.clinical[["z"]], training.time, training.event)
+        assert model["terms"][0]["coef"] == pytest.approx(alone["coef"][0])
+        assert abs(model["competing"]["terms"][0]["coef"]) < 0.25 and model["competing"]["reason"] == ""
+        assert np.abs(table["risk_20"] - risk).mean() < 0.03
+        with pytest.raises(ValueError, match="competing"):
+            risk_at(model, np.zeros(3), 20)
+
+    def test_with_few_deaths_their_hazard_has_no_covariates(self, frozen):
+        _, training, _, _, _ = frozen
+        few = training._replace(competing=training.competing * (np.cumsum(training.competing) <= 3))
+        preset = yaml.safe_load((ROOT / "presets/recommended.yaml").read_text())
+        rest = {"variables": {"z": VARIABLE}, "candidates": {"pre": ["z"], "post": []}, "horizons_months": [20]}
+        death = fit_models(few, None, preset | rest | {"models": ["clinical_pre"]}, 1)["clinical_pre"]["competing"]
+        assert death["terms"] == [] and death["events"] == 3 and "no covariates" in death["reason"]
+
+    def test_tables_judge_incidence(self, frozen):
+        _, _, models, table, _ = frozen
+        result = performance(table, models)
+        own = result[result["cohort"] == "external-B"].set_index("metric")
+        assert "c_uno" not in own.index and 0.6 < own.loc["c_competing", "estimate"] < 0.9
+        assert own.loc["oe_ratio", "lower"] < 1 < own.loc["oe_ratio", "upper"]
+        assert own.loc["calibration_slope", "lower"] < 1 < own.loc["calibration_slope", "upper"]
+        assert own.loc["oe_ratio", "method"].startswith("Aalen-Johansen") and own.loc["ici", "estimate"] < 0.1
+        tables = survival_tables(table, [20])
+        assert set(tables["km"]["curve"]) == {"aalen-johansen"}
+        whole = tables["rates"].query("model == 'all' and cohort == 'external-B'").iloc[0]
+        part = table[table["cohort"] == "external-B"]
+        expected = 1 - competing.incidence_at(part["time"], part["event"], part["competing"], 20)
+        assert whole["survival"] == pytest.approx(expected)
+        assert time_curves(table, models)["estimate"].notna().any()
+        assert comparisons(table).empty

@@ -1,4 +1,4 @@
-"""Kaplan-Meier curves of the risk groups of the main model, per cohort."""
+"""Kaplan-Meier curves of the risk groups of the main model, per cohort; cumulative incidence with competing death."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from recur import style
 INPUTS = {"km": "survival/{analysis}/km.csv", "logrank": "survival/{analysis}/logrank.csv"}
 CAPTION = (
     "Kaplan-Meier curves ({endpoint}) of the risk groups of the main model with 95 % confidence bands, log-rank "
-    "tests and numbers at risk. Ticks are censored patients; pale where fewer than 10 are at risk."
+    "tests and numbers at risk. Ticks are censored patients; pale where fewer than 10 are at risk. With death as a "
+    "competing event: cumulative incidence (Aalen-Johansen) and the log-rank test of the cause-specific hazard."
 )
 CATEGORY = "Survival"
 NEEDS = None
@@ -27,10 +28,16 @@ def at_risk(curve: pd.DataFrame, times: np.ndarray) -> np.ndarray:
     return left[place]
 
 
+def is_incidence(curve: pd.DataFrame) -> bool:
+    return "curve" in curve and (curve["curve"] == "aalen-johansen").any()
+
+
 def draw_curve(ax, curve: pd.DataFrame, group: str) -> None:
     colour, line = style.group_style(group)
     time = np.append(0.0, curve["time"])
     steps = {k: np.append(1.0, curve[k]) for k in ("survival", "lower", "upper")}
+    if is_incidence(curve):
+        steps = {k: 1 - values for k, values in steps.items()}
     enough = np.append(True, curve["n_risk"].to_numpy() >= FEW)
     until = max(int(enough.sum()), 1)
     for part, strength in ((slice(0, until), 1.0), (slice(until - 1, None), 0.4)):
@@ -47,6 +54,8 @@ def draw_curve(ax, curve: pd.DataFrame, group: str) -> None:
             linewidth=0,
         )
     censored = curve[curve["n_censor"] > 0]
+    if is_incidence(curve):
+        return  # who left may have died: no ticks
     ax.plot(censored["time"], censored["survival"], "|", color=colour, markersize=3, markeredgewidth=0.5, zorder=4)
 
 
@@ -95,7 +104,8 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         below.set_yticklabels([style.shorten(g, 10).capitalize() if column == 0 else "" for g in groups])
         for label, group in zip(below.get_yticklabels(), groups, strict=True):
             label.set(color=style.group_style(group)[0], va="center")
-        style.left_only(ax, f"{style.endpoint_free(context['endpoint'])} (%)")
+        free = style.endpoint_free(context["endpoint"])
+        style.left_only(ax, "Cumulative incidence (%)" if is_incidence(km) else f"{free} (%)")
     looks = {
         g: {"color": style.group_style(g)[0], "linestyle": style.group_style(g)[1], "label": style.group_label(g)}
         for g in groups

@@ -105,9 +105,11 @@ def nomogram_tables(models: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
         if not any(column["coef"] for column in columns):
             continue
         center = sum(column["coef"] * column["mean"] for column in columns)
+        # a risk with a competing event is no function of this linear predictor alone: it has no axis
+        months_with_axis = [] if "competing" in model else model["horizons_months"]
         baseline = {
             f"risk_{months:g}": float(survival_at(model["baseline"]["time"], model["baseline"]["survival"], months))
-            for months in model["horizons_months"]
+            for months in months_with_axis
         }
         parts.append(nomogram_points([_axis(column) for column in columns], baseline, center).assign(model=name))
     return pd.concat(parts[1:] or parts)[["model", "axis", "value", "points"]].reset_index(drop=True)

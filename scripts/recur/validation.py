@@ -7,10 +7,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
-from recur.calibration import calibration_curve, calibration_groups, calibration_slope, observed_expected
+from recur.calibration import (
+    calibration_curve,
+    calibration_groups,
+    calibration_slope,
+    competing_slope,
+    observed_expected,
+)
+from recur.competing import c_competing, c_competing_difference, cumulative_incidence, incidence_rates
 from recur.cox import NotEstimable
-from recur.discrimination import auc_at, c_difference, gamma_c, harrell_c, roc_at, uno_c
+from recur.discrimination import auc_at, c_difference, gamma_c, harrell_c, roc_at, royston_d, uno_c
 from recur.models import linear_predictor, risk_at, risk_group
 from recur.net_benefit import net_benefit
 from recur.prediction_error import brier_at, brier_null, ibs, ipa
@@ -25,6 +33,10 @@ PAIRS = [
     ("combined_post", "clinical_post"),
     ("combined_pre", "signature"),
     ("combined_post", "combined_pre"),
+    ("signature", "size_only"),
+    ("signature", "volume_only"),
+    ("combined_pre", "size_only"),
+    ("combined_pre", "volume_only"),
 ]
 PERFORMANCE_COLUMNS = [
     "model", "cohort", "metric", "horizon_months", "estimate", "lower", "upper", "n", "events", "method"
@@ -38,18 +50,37 @@ def apply_models(
     features: np.ndarray,
     names: list[str],
 ) -> pd.DataFrame:
-    """Every frozen model on every row: model, patient_id, cohort, time, event, lp, group, risk_<months>."""
+    """Every frozen model on every row: model, patient_id, cohort, time, event, lp, group, risk_<months>.
+
+    Where the endpoint has a competing event also competing (0/1) and lp_competing, the predictor of its hazard; the
+    risks are then cumulative incidences.
+    """
     score = signature_scores(signature, features, names) if signature is not None else None
+    known = ["patient_id", "cohort", "time", "event", *(["competing"] if "competing" in frame else [])]
     parts = []
     for name, model in models.items():
-        part = frame[["patient_id", "cohort", "time", "event"]].copy()
+        part = frame[known].copy()
         part.insert(0, "model", name)
         part["lp"] = linear_predictor(model, frame, score)
         part["group"] = risk_group(model, part["lp"].to_numpy())
+        if "competing" in model:
+            part["lp_competing"] = linear_predictor(model | {"terms": model["competing"]["terms"]}, frame, score)
         for months in model["horizons_months"]:
-            part[f"risk_{months:g}"] = risk_at(model, part["lp"].to_numpy(), months)
+            part[f"risk_{months:g}"] = predicted_risks(model, part, months)[:, 0]
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
+
+
+def predicted_risks(model: dict[str, Any], part: pd.DataFrame, times: ArrayLike) -> np.ndarray:
+    """Predicted risks (n, J) of the rows of a risks table at several times."""
+    own, other = part["lp"].to_numpy(), part["lp_competing"].to_numpy() if "competing" in model else None
+    return np.column_stack([risk_at(model, own, months, other) for months in np.atleast_1d(times)])
+
+
+def outcome_of(part: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Time, event, and the competing event (None where the endpoint has none)."""
+    other = part["competing"].to_numpy() if "competing" in part else None
+    return part["time"].to_numpy(), part["event"].to_numpy(), other
 
 
 def apparent(cohort: str) -> str:
@@ -71,68 +102,121 @@ def performance(risks: pd.DataFrame, models: dict[str, dict[str, Any]]) -> pd.Da
     """
     rows: list[dict[str, Any]] = []
     for name, cohort, part in by_model_and_cohort(risks):
-        model = models[name]
-        time, event, lp = (part[column].to_numpy() for column in ("time", "event", "lp"))
-        horizons = model["horizons_months"]
-        last = max(horizons)
-        found = [
-            ("c_harrell", None, "ties in risk one half; infinitesimal jackknife", harrell_c(time, event, lp)),
-            ("c_gamma", None, "ties in risk dropped; Noether", gamma_c(time, event, lp)),
-            ("c_uno", last, "IPCW, truncated at the horizon", uno_c(time, event, lp, last)),
-            (
-                "calibration_slope",
-                None,
-                "Cox model on the linear predictor",
-                or_reason(calibration_slope, time, event, lp),
-            ),
-            ("ibs", last, "step-function integral / horizon", ibs(time, event, partial(risks_at, model, lp), last)),
-        ]
-        for months in horizons:
-            risk = part[f"risk_{months:g}"].to_numpy()
-            curve = or_reason(calibration_curve, time, event, risk, months)
-            found += [
-                ("auc", months, "cumulative/dynamic, IPCW", auc_at(time, event, lp, months)),
-                ("brier", months, "IPCW", brier_at(time, event, risk, months)),
-                ("ipa", months, "1 - Brier / Brier of Kaplan-Meier", ipa(time, event, risk, months)),
-                ("oe_ratio", months, "(1 - Kaplan-Meier) / mean risk", observed_expected(time, event, risk, months)),
-            ]
-            for metric in ("ici", "e50", "e90"):
-                value = {"estimate": curve.get(metric, np.nan), "reason": curve.get("reason", "")}
-                found.append((metric, months, "Cox model with a spline of cloglog risk", value))
+        found = ranking_metrics(part, models[name])
+        for months in models[name]["horizons_months"]:
+            found += risk_metrics(part, models[name], months)
         for metric, months, method, value in found:
             reason = value.get("reason")
             rows.append(
                 {"model": name, "cohort": apparent(cohort), "metric": metric, "horizon_months": months}
                 | {key: value.get(key, np.nan) for key in ("estimate", "lower", "upper")}
-                | {"n": len(part), "events": int(event.sum())}
+                | {"n": len(part), "events": int(part["event"].sum())}
                 | {"method": f"not estimated: {reason}" if reason else method}
             )
     return pd.DataFrame(rows, columns=PERFORMANCE_COLUMNS)
 
 
-def or_reason(function, *arguments) -> dict[str, Any]:
+def ranking_metrics(part: pd.DataFrame, model: dict[str, Any]) -> list[tuple[str, float | None, str, dict[str, Any]]]:
+    """(metric, horizon, method, estimate) of what has no horizon or the last one."""
+    time, event, other = outcome_of(part)
+    lp, last = part["lp"].to_numpy(), max(model["horizons_months"])
+    specific = "" if other is None else "; cause-specific, death censored"
+    found = [
+        ("c_harrell", None, f"ties in risk one half; infinitesimal jackknife{specific}", harrell_c(time, event, lp)),
+        ("c_gamma", None, f"ties in risk dropped; Noether{specific}", gamma_c(time, event, lp)),
+        ("d_royston", None, f"log hazard ratio between normal scores{specific}", royston_d(time, event, lp)),
+    ]
+    risk = part[f"risk_{last:g}"].to_numpy()
+    if other is None:
+        found += [
+            ("c_uno", last, "IPCW, truncated at the horizon", uno_c(time, event, lp, last)),
+            ("calibration_slope", None, "Cox model on the linear predictor", calibration_slope(time, event, lp)),
+        ]
+    else:
+        found += [
+            (
+                "c_competing",
+                last,
+                "Wolbers, IPCW, truncated at the horizon",
+                with_risk(c_at, time, event, risk, last, other),
+            ),
+            (
+                "calibration_slope",
+                None,
+                f"Fine-Gray model on cloglog of the risk at {last:g} months",
+                with_risk(slope_at, time, event, risk, last, other),
+            ),
+        ]
+    ended = beyond_follow_up(model, last)
+    integral = ended or ibs(time, event, partial(predicted_risks, model, part), last, other)
+    return [*found, ("ibs", last, "step-function integral / horizon", integral)]
+
+
+def risk_metrics(
+    part: pd.DataFrame, model: dict[str, Any], months: float
+) -> list[tuple[str, float, str, dict[str, Any]]]:
+    """(metric, horizon, method, estimate) of the predicted risks at a horizon."""
+    time, event, other = outcome_of(part)
+    lp, risk = part["lp"].to_numpy(), part[f"risk_{months:g}"].to_numpy()
+    observed = "Kaplan-Meier" if other is None else "Aalen-Johansen"
+    deaths = "" if other is None else "; deaths are free of the event"
+    spline = ("Cox" if other is None else "Fine-Gray") + " model with a spline of cloglog risk"
+    auc = auc_at(time, event, lp, months) if other is None else with_risk(auc_at, time, event, risk, months, other)
+    found = [
+        ("auc", months, f"cumulative/dynamic, IPCW{deaths}", auc),
+        ("brier", months, f"IPCW{deaths}", with_risk(brier_at, time, event, risk, months, other)),
+        ("ipa", months, f"1 - Brier / Brier of {observed}", with_risk(ipa, time, event, risk, months, other)),
+        ("oe_ratio", months, f"{observed} / mean risk", with_risk(observed_expected, time, event, risk, months, other)),
+    ]
+    curve = with_risk(calibration_curve, time, event, risk, months, competing=other)
+    for metric in ("ici", "e50", "e90"):
+        found.append(
+            (metric, months, spline, {"estimate": curve.get(metric, np.nan), "reason": curve.get("reason", "")})
+        )
+    return found
+
+
+def c_at(time, event, risk, months, other) -> dict[str, Any]:
+    return c_competing(time, event, other, risk, months)[0]
+
+
+def slope_at(time, event, risk, months, other) -> dict[str, Any]:
+    return competing_slope(time, event, other, risk)
+
+
+def with_risk(function, time, event, risk, *arguments, **named) -> dict[str, Any]:
+    """The function's estimate, or why there is none: no risk beyond the training follow-up, or not estimable."""
+    if np.isnan(risk).any():
+        return {"reason": "the training follow-up ends before the horizon"}
+    return or_reason(function, time, event, risk, *arguments, **named)
+
+
+def beyond_follow_up(model: dict[str, Any], months: float) -> dict[str, Any]:
+    """The reason why a model has no risk at a time, as an estimate; empty when it has one."""
+    end = model.get("follow_up_months", np.inf)
+    return {"reason": f"the training follow-up ends at {end:g}"} if months > end else {}
+
+
+def or_reason(function, *arguments, **named) -> dict[str, Any]:
     """The estimate, or why there is none."""
     try:
-        return function(*arguments)
+        return function(*arguments, **named)
     except NotEstimable as error:
         return {"reason": str(error)}
-
-
-def risks_at(model: dict[str, Any], lp: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Predicted risks (n, J) at several times."""
-    return np.column_stack([risk_at(model, lp, months) for months in np.atleast_1d(times)])
 
 
 def time_curves(risks: pd.DataFrame, models: dict[str, dict[str, Any]]) -> pd.DataFrame:
     """AUC, Brier score and that of the null model over time, from 6 months to the last horizon."""
     rows = []
     for name, cohort, part in by_model_and_cohort(risks):
-        time, event, lp = (part[column].to_numpy() for column in ("time", "event", "lp"))
+        time, event, other = outcome_of(part)
         for months in np.arange(6, max(models[name]["horizons_months"]) + 0.1, CURVE_STEP_MONTHS):
+            risk = predicted_risks(models[name], part, months)[:, 0]
+            rank = risk if other is not None else part["lp"].to_numpy()
             found = {
-                "auc": auc_at(time, event, lp, months),
-                "brier": brier_at(time, event, risk_at(models[name], lp, months), months),
-                "brier_null": brier_null(time, event, months),
+                "auc": with_risk(auc_at, time, event, rank, months, other),
+                "brier": with_risk(brier_at, time, event, risk, months, other),
+                "brier_null": brier_null(time, event, months, other),
             }
             for metric, value in found.items():
                 estimates = [value.get(key, np.nan) for key in ("estimate", "lower", "upper")]
@@ -144,24 +228,29 @@ def roc_curves(risks: pd.DataFrame, models: dict[str, dict[str, Any]]) -> pd.Dat
     """Time-dependent ROC curves at every horizon."""
     parts = []
     for name, cohort, part in by_model_and_cohort(risks):
+        time, event, other = outcome_of(part)
         for months in models[name]["horizons_months"]:
-            curve = roc_at(part["time"], part["event"], part["lp"], months)
+            score = part["lp"] if other is None else part[f"risk_{months:g}"]
+            if score.isna().any():
+                continue
+            curve = roc_at(time, event, score, months, other)
             parts.append(curve.assign(model=name, cohort=cohort, horizon_months=months))
-    return pd.concat(parts)[["model", "cohort", "horizon_months", "fpr", "tpr", "threshold"]]
+    columns = ["model", "cohort", "horizon_months", "fpr", "tpr", "threshold"]
+    return pd.concat([pd.DataFrame(columns=columns), *parts])[columns]
 
 
 def calibration_tables(risks: pd.DataFrame, models: dict[str, dict[str, Any]]) -> pd.DataFrame:
     """Smooth and grouped calibration at every horizon: kind `curve` or `group`."""
     parts = []
     for name, cohort, part in by_model_and_cohort(risks):
-        time, event = part["time"].to_numpy(), part["event"].to_numpy()
+        time, event, other = outcome_of(part)
         for months in models[name]["horizons_months"]:
             risk = part[f"risk_{months:g}"].to_numpy()
             base = {"model": name, "cohort": cohort, "horizon_months": months}
-            curve = or_reason(calibration_curve, time, event, risk, months).get("curve")
+            curve = with_risk(calibration_curve, time, event, risk, months, competing=other).get("curve")
             if curve is not None:
                 parts.append(curve.assign(**base, kind="curve"))
-            groups = or_reason(calibration_groups, time, event, risk, months)
+            groups = with_risk(calibration_groups, time, event, risk, months, competing=other)
             if isinstance(groups, pd.DataFrame):
                 parts.append(groups.assign(**base, kind="group"))
     columns = ["model", "cohort", "horizon_months", "kind", "predicted", "observed", "lower", "upper", "n"]
@@ -172,9 +261,12 @@ def net_benefit_table(risks: pd.DataFrame, models: dict[str, dict[str, Any]]) ->
     """Net benefit over thresholds at every horizon, with `treat_all` and `treat_none` per cohort."""
     parts, seen = [], set()
     for name, cohort, part in by_model_and_cohort(risks):
-        time, event = part["time"].to_numpy(), part["event"].to_numpy()
+        time, event, other = outcome_of(part)
         for months in models[name]["horizons_months"]:
-            table = net_benefit(time, event, part[f"risk_{months:g}"].to_numpy(), months, THRESHOLDS)
+            risk = part[f"risk_{months:g}"].to_numpy()
+            if np.isnan(risk).any():
+                continue
+            table = net_benefit(time, event, risk, months, THRESHOLDS, other)
             curves = {name: table["net_benefit"]}
             if (cohort, months) not in seen:
                 seen.add((cohort, months))
@@ -182,24 +274,36 @@ def net_benefit_table(risks: pd.DataFrame, models: dict[str, dict[str, Any]]) ->
             for model, values in curves.items():
                 columns = {"model": model, "cohort": cohort, "horizon_months": months, "threshold": THRESHOLDS}
                 parts.append(pd.DataFrame(columns | {"net_benefit": np.asarray(values)}))
-    return pd.concat(parts, ignore_index=True)
+    columns = ["model", "cohort", "horizon_months", "threshold", "net_benefit"]
+    return pd.concat([pd.DataFrame(columns=columns), *parts], ignore_index=True)
 
 
 def comparisons(risks: pd.DataFrame) -> pd.DataFrame:
-    """Paired two-sided differences of Harrell's C between models on the same patients; no p-value on training rows."""
+    """Paired two-sided differences of Harrell's C between models on the same patients; no p-value on training rows.
+
+    With a competing event also of Wolbers' C, at the last horizon.
+    """
     rows = []
+    last = max((float(name[5:]) for name in risks if name.startswith("risk_")), default=np.nan)
     for cohort, part in risks.groupby("cohort", sort=False):
         lp = part.pivot(index="patient_id", columns="model", values="lp")
         first = part.drop_duplicates("patient_id").set_index("patient_id").loc[lp.index]
-        time, event = first["time"].to_numpy(), first["event"].to_numpy()
+        time, event, other = outcome_of(first)
         for a, b in PAIRS:
-            if a in lp and b in lp:
-                value = c_difference(time, event, lp[a].to_numpy(), lp[b].to_numpy())
+            if a not in lp or b not in lp:
+                continue
+            found = [("c_harrell", np.nan, c_difference(time, event, lp[a].to_numpy(), lp[b].to_numpy()))]
+            if other is not None:
+                risk = part.pivot(index="patient_id", columns="model", values=f"risk_{last:g}").loc[lp.index]
+                both = risk[a].to_numpy(), risk[b].to_numpy()
+                if not np.isnan(both).any():
+                    found.append(("c_competing", last, c_competing_difference(time, event, other, *both, last)))
+            for metric, months, value in found:
                 estimates = [value.get(key, np.nan) for key in ("estimate", "lower", "upper", "p")]
                 if cohort == TRAIN:
                     estimates[-1] = np.nan  # no test on the rows that were fitted
                 method = "infinitesimal jackknife, paired, two-sided"
-                rows.append((apparent(cohort), a, b, "c_harrell", np.nan, *estimates, method))
+                rows.append((apparent(cohort), a, b, metric, months, *estimates, method))
     columns = [
         "cohort",
         "model_a",
@@ -216,15 +320,26 @@ def comparisons(risks: pd.DataFrame) -> pd.DataFrame:
 
 
 def survival_tables(risks: pd.DataFrame, horizons: list[float]) -> dict[str, pd.DataFrame]:
-    """km, logrank and rates of the frozen risk groups per model and cohort, and of each cohort as a whole."""
+    """km, logrank and rates of the frozen risk groups per model and cohort, and of each cohort as a whole.
+
+    With a competing event, survival is 1 - the Aalen-Johansen incidence (`curve` says which), and the log-rank test
+    is that of the cause-specific hazard.
+    """
     km, tests, rates = [], [], []
     whole = risks.drop_duplicates("patient_id").assign(model="all", group="all")
     for model, cohort, part in by_model_and_cohort(pd.concat([whole, risks])):
         base = {"model": model, "cohort": cohort}
         for group, rows in part.groupby("group"):
-            time, event = rows["time"].to_numpy(), rows["event"].to_numpy()
-            km.append(kaplan_meier(time, event).assign(**base, group=group))
-            rates.append(survival_rates(time, event, horizons).assign(**base, group=group, n=len(rows)))
+            time, event, other = outcome_of(rows)
+            if other is None:
+                curve, rate = (
+                    kaplan_meier(time, event).assign(curve="kaplan-meier"),
+                    survival_rates(time, event, horizons),
+                )
+            else:
+                curve, rate = free_of_event(time, event, other), incidence_rates(time, event, other, horizons)
+            km.append(curve.assign(**base, group=group))
+            rates.append(rate.assign(**base, group=group, n=len(rows)))
         if part["group"].nunique() > 1:
             test = logrank(part["time"], part["event"], part["group"])
             tests.append(
@@ -233,7 +348,14 @@ def survival_tables(risks: pd.DataFrame, horizons: list[float]) -> dict[str, pd.
     rates = [part.rename(columns={"horizon": "horizon_months"}) for part in rates]
     keys = ["model", "cohort", "group"]
     return {
-        "km": pd.concat(km)[[*keys, "time", "survival", "lower", "upper", "n_risk", "n_event", "n_censor"]],
+        "km": pd.concat(km)[[*keys, "time", "survival", "lower", "upper", "n_risk", "n_event", "n_censor", "curve"]],
         "logrank": pd.DataFrame(tests, columns=["model", "cohort", "chi2", "df", "p", "n", "events"]),
         "rates": pd.concat(rates)[[*keys, "horizon_months", "survival", "lower", "upper", "n_risk", "n", "events"]],
     }
+
+
+def free_of_event(time: np.ndarray, event: np.ndarray, competing: np.ndarray) -> pd.DataFrame:
+    """1 - Aalen-Johansen incidence as a survival table; those with the competing event leave as the censored do."""
+    table = cumulative_incidence(time, event, competing)
+    limits = {"survival": 1 - table["incidence"], "lower": 1 - table["upper"], "upper": 1 - table["lower"]}
+    return table.assign(**limits, n_censor=table["n_censor"] + table["n_competing"], curve="aalen-johansen")
