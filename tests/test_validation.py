@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from recur.discrimination import c_difference, harrell_c
-from recur.guards import flags, share_outside
 from recur.validation import (
     apply_models,
     calibration_tables,
@@ -119,51 +118,3 @@ def test_survival_tables_have_groups_and_whole_cohorts(risks):
     assert groups[("all", "external-B")] == {"all"}
     assert list(result["logrank"]["model"].unique()) == ["combined_pre"]
     assert set(result["rates"]["horizon_months"]) == {24, 60}
-
-
-def test_patients_beyond_the_training_range_are_counted(risks):
-    table, _ = risks
-    ranges = {"combined_pre": [-9.0, 0.0], "clinical_pre": [-1.0, 1.0]}
-    share = share_outside(table, ranges)
-    own = table[(table["model"] == "combined_pre") & (table["cohort"] == "external-B")]
-    assert share == {"external-B": pytest.approx((own["lp"] > 0).mean())}
-
-
-class TestFlags:
-    def fired(self, risks, **changes):
-        table, models = risks
-        chosen = {
-            "endpoint": "E",
-            "use_features": True,
-            "second_stage": {"scores": "out_of_fold", "selection": "none", "screen_p": None},
-            "internal_validation": {"resamples": 200, "nested_repeats": 4},
-            "ranking": {"kind": "none"},
-            "split": {"kind": "centre"},
-        } | changes
-        study = {
-            "analyses": {"a": chosen},
-            "endpoints": {"E": {"kind": "overall_survival"}},
-            "candidates": {"pre": ["age"], "post": []},
-            "features": {},
-            "split": {"kind": "none"},
-        }
-        tables = {
-            "performance": performance(table, models),
-            "rates": survival_tables(table, [24])["rates"],
-            "risks": table,
-            "empty_signature": False,
-            "lp_range": {name: [-9, 9] for name in models},
-        }
-        return {number for number, _ in flags(study, "a", tables)}
-
-    def test_a_sound_analysis_earns_none(self, risks):
-        assert self.fired(risks) == set()
-
-    def test_the_published_way_earns_its_flags(self, risks):
-        published = {
-            "split": {"kind": "random"},
-            "second_stage": {"scores": "in_sample", "selection": "backward_aic", "screen_p": 0.05},
-            "internal_validation": {"resamples": 0, "nested_repeats": 0},
-            "ranking": {"kind": "mrmr_and_forest"},
-        }
-        assert self.fired(risks, **published) == {5, 8, 9, 10, 41}

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from recur.study import split_of
-from recur.tables import read_json, read_made
+from recur.tables import read_made
 
 VALIDATION = {
     "none": "internal only (cross-validation)",
@@ -26,17 +26,9 @@ def read(results: Path, name: str) -> pd.DataFrame:
     return read_made(path) if path.exists() else pd.DataFrame()
 
 
-def guard_tables(results: Path, analysis: str) -> dict[str, Any]:
-    """What recur.guards looks at."""
-    signature = results / "signature" / analysis / "signature.json"
-    frozen = sorted((results / "models" / analysis / "frozen").glob("*.json"))
-    return {
-        "performance": read(results, f"validation/{analysis}/performance.csv"),
-        "rates": read(results, f"survival/{analysis}/rates.csv"),
-        "risks": read(results, f"validation/{analysis}/risks.csv"),
-        "empty_signature": signature.exists() and not read_json(signature)["features"],
-        "lp_range": {path.stem: read_json(path)["lp_range"] for path in frozen},
-    }
+def guards_of(results: Path, analysis: str) -> pd.DataFrame:
+    """The guards of an analysis, a row each (recur.guards)."""
+    return read(results, f"validation/{analysis}/guards.csv").drop(columns=["analysis", "endpoint"])
 
 
 def table(frame: pd.DataFrame, digits: int = 3) -> str:
