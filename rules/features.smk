@@ -147,9 +147,13 @@ rule analysis_set:
         endpoint=lambda wildcards: STUDY["analyses"][wildcards.analysis]["endpoint"],
         competing=lambda wildcards: "--competing" if competing_death(wildcards.analysis) else "",
         subset=lambda wildcards: feature_subset(wildcards.analysis),
+        tumour=json.dumps(
+            {key: STUDY["clinical"][f"tumour_{key}"] for key in ("size", "volume")}
+            | {"phases": IMAGES["phases"] if IMAGES else []}
+        ),
     shell:
         "python {input.script} --analysis {wildcards.analysis} --endpoint {params.endpoint} {params.competing}"
-        " --subset {params.subset:q} --assigned {input.assigned} --clinical {input.clinical}"
+        " --subset {params.subset:q} --tumour {params.tumour:q} --assigned {input.assigned} --clinical {input.clinical}"
         " --endpoints {input.endpoints} --features {input.features}"
         " --train-cohort {output.train_cohort} --train-features {output.train_features}"
         " --train-repeats {output.train_repeats} --heldout-cohort {output.heldout_cohort}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from recur.analysis_set import make_analysis_set, select_features, split_sets, without_regions
+from recur.analysis_set import make_analysis_set, select_features, split_sets, tumour_burden, without_regions
 from recur.cli import reported
 from recur.tables import read_made, write_table
 
@@ -17,6 +17,7 @@ def main() -> None:
     parser.add_argument("--endpoint", required=True)
     parser.add_argument("--competing", action="store_true", help="the endpoint has a competing event")
     parser.add_argument("--subset", type=json.loads, required=True, help='JSON: {"phases": [...], "regions": [...]}')
+    parser.add_argument("--tumour", type=json.loads, required=True, help="JSON: size, volume (variables), phases")
     parser.add_argument("--assigned", required=True)
     parser.add_argument("--clinical", required=True)
     parser.add_argument("--endpoints", required=True)
@@ -32,7 +33,7 @@ def main() -> None:
     own = f"cohort_{args.analysis}"
     cohort = assigned.set_index("patient_id")[own if own in assigned.columns else "cohort"]
     excluded = pd.DataFrame(columns=["patient_id", "reason"])
-    features, again = None, pd.DataFrame(columns=["patient_id", "reader"])
+    features, again, first = None, pd.DataFrame(columns=["patient_id", "reader"]), None
     if args.features:
         # a reading goes by its table's name: perturbed readings share their reader
         first, *others = (pd.read_parquet(path).assign(reader=Path(path).stem) for path in args.features)
@@ -40,6 +41,8 @@ def main() -> None:
         names = select_features(names, args.subset.get("phases"), args.subset.get("regions"))
         features, excluded = without_regions(first[["patient_id", *names]])
         again = pd.concat([part[["patient_id", "reader", *names]] for part in others] or [first.iloc[:0]])
+    burden = tumour_burden(first, clinical, args.tumour, args.tumour["phases"])
+    clinical = clinical.merge(burden, on="patient_id", how="left")
     sets = split_sets(*make_analysis_set(cohort, clinical, endpoints, args.endpoint, features, args.competing))
     train_ids = sets["train"][0]["patient_id"]
     write_table(sets["train"][0], args.train_cohort)

@@ -109,6 +109,31 @@ def make_analysis_set(
     return frame[[*NOT_VARIABLES, *outcome, *variables]], values
 
 
+def tumour_burden(
+    features: pd.DataFrame | None, clinical: pd.DataFrame, declared: dict[str, str | None], phases: list[str]
+) -> pd.DataFrame:
+    """patient_id with tumour_size and tumour_volume, whichever is known, for the models of size or volume alone.
+
+    A declared clinical variable goes first; else the largest 3-D diameter (mm) and the mesh volume (mm3) of the
+    tumour in the first phase of the feature table. Values that are not positive count as unknown: the models use ln.
+    """
+    result = clinical[["patient_id"]].copy()
+    names = [] if features is None else [name for name in features.columns if "original_shape_" in name]
+    # a table of one region has no region in its names
+    names = [n for n in names if "_tumour_" in n] or [n for n in names if not re.search(r"_(rim|liver)", n)]
+    names.sort(key=lambda n: phases.index(n.split("_")[0]) if n.split("_")[0] in phases else len(phases))
+    for target, measure in (("size", "Maximum3DDiameter"), ("volume", "MeshVolume")):
+        found = [name for name in names if name.endswith(measure)]
+        if declared.get(target):
+            values = clinical[declared[target]]
+        elif found:
+            values = clinical["patient_id"].map(features.set_index("patient_id")[found[0]])
+        else:
+            continue
+        result[f"tumour_{target}"] = values.where(values > 0)
+    return result
+
+
 def split_sets(frame: pd.DataFrame, values: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
     """`train` and `heldout`: rows of the cohort table and of the features."""
     train = frame["cohort"].eq(TRAIN).to_numpy()

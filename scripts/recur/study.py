@@ -120,6 +120,11 @@ def contradictions(study: dict[str, Any]) -> list[str]:
         for key in ("range", "median", "floor"):
             if key in variable and variable["kind"] != "numeric":
                 found.append(f"clinical.variables.{name}: {key} is for numeric variables only")
+    for key in ("tumour_size", "tumour_volume"):
+        if clinical[key] and variables.get(clinical[key], {}).get("kind") != "numeric":
+            found.append(f"clinical.{key}: {clinical[key]!r} is no numeric clinical variable")
+        if key in variables:
+            found.append(f"clinical.variables: the name {key!r} is the workflow's own; choose another")
     for timing in ("pre", "post"):
         for term in study["candidates"][timing]:
             if term not in variables:

@@ -49,6 +49,8 @@ MODELS = {
     "clinical_pre": "Clinical, pre-op",
     "clinical_post": "Clinical, post-op",
     "signature": "Radiomics signature",
+    "volume_only": "Tumour volume alone",
+    "size_only": "Tumour size alone",
 }
 COHORTS = {
     "train": "Training",
