@@ -20,7 +20,8 @@ from recur.images.regions import bounding_box, rims, widen
 ROTATION_DEGREES = 6.0  # the largest, either way, about the axis of the slices
 VOLUME_SHARE = 0.15  # the largest growth or shrinkage of the tumour's volume
 SUPERVOXEL_MM3 = 64.0
-COMPACTNESS = 10.0  # SLIC's weight of distance against grey values scaled to 0..100
+COMPACTNESS = 40.0  # SLIC's weight of distance against grey values scaled to 0..100
+SMOOTH_MM = 1.5  # hands draw smooth contours: without it spurs of single voxels widen every rim
 SURELY, NEVER = 0.9, 0.2  # share of a supervoxel inside the contour: always taken, never taken; between, by chance
 REACH_MM = 10.0  # supervoxels are made this far around the tumour
 TUMOUR, LIVER, CLIP = 1, 4, 128  # bits, as in case.py
@@ -123,7 +124,9 @@ def redrawn(image: np.ndarray, mask: np.ndarray, spacing: np.ndarray, rng: np.ra
     share = np.bincount(numbers.ravel(), part.ravel()) / np.maximum(np.bincount(numbers.ravel()), 1)
     share[share >= SURELY], share[share < NEVER] = 1, 0
     taken = rng.random(len(share)) < share
-    drawn = ndimage.binary_closing(np.pad(taken[numbers], 1))[1:-1, 1:-1, 1:-1]
+    closed = ndimage.binary_closing(np.pad(taken[numbers], 1))[1:-1, 1:-1, 1:-1]
+    smooth = ndimage.gaussian_filter(closed.astype(np.float32), [SMOOTH_MM / step for step in tuple(spacing)[::-1]])
+    drawn = smooth >= 0.5
     if not drawn.any():
         return mask
     result = np.zeros_like(mask)
