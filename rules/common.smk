@@ -106,7 +106,15 @@ SECTIONS = {
 ANALYSIS_SETTINGS = {
     "stability": ("stability",),
     "signature": ("stability", "redundancy", "ranking", "signature", "second_stage"),
-    "models": ("second_stage", "missing", "candidates", "variables", "horizons_months", "models"),
+    "models": (
+        "preset",
+        "second_stage",
+        "missing",
+        "candidates",
+        "variables",
+        "horizons_months",
+        "models",
+    ),
     "fit": (),  # everything
 }
 if workflow.is_main_process:

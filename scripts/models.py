@@ -9,6 +9,7 @@ import pandas as pd
 from recur.analysis_set import read_training
 from recur.cli import reported
 from recur.cox import NotEstimable
+from recur.guards import too_few_events
 from recur.models import coefficient_table, fit_models
 from recur.nomogram import nomogram_tables
 from recur.tables import StudyError, labelled, read_json, write_json, write_table
@@ -34,6 +35,9 @@ def main() -> None:
         if list(scores["patient_id"]) != list(train.patient_id):
             raise StudyError(f"{args.scores}: does not list the patients of {args.cohort}")
         score = scores["second_stage"].to_numpy()
+    problems = too_few_events(args.settings, args.labels["analysis"], int(train.event.sum()), score is not None)
+    if problems:
+        raise StudyError(problems)
     try:
         models = fit_models(train, score, args.settings, args.seed)
     except NotEstimable as error:

@@ -16,8 +16,9 @@ def small_project(folder: Path) -> Path:
     """Copy the project to `folder`, its config.yaml cut down to a study that takes a minute or two."""
     shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*NOT_COPIED))
     study = yaml.safe_load((folder / "config.yaml").read_text())
-    study |= {"batches": 2, "demo": {"seed": 1, "patients_per_centre": [30, 15]}}
+    study |= {"batches": 2, "demo": {"seed": 1, "patients_per_centre": [45, 15]}}
     study["images"]["extraction"]["image_types"] = ["Original"]
+    study["candidates"] = {"pre": ["ln_afp"], "post": ["mvi"]}  # at least 5 events per candidate
     quick = {"resamples": 2, "nested_folds": 3, "nested_repeats": 1}
     study["analyses"] = {"recommended": study["analyses"]["recommended"] | {"internal_validation": quick}}
     (folder / "config.yaml").write_text(yaml.safe_dump(study, sort_keys=False))

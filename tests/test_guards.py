@@ -256,18 +256,18 @@ def test_a_study_without_images_or_features_needs_no_guard_of_theirs():
 
 
 def test_fewer_than_five_events_per_candidate_stop_the_recommended_analysis_only():
-    study = sound()["study"]
-    study["candidates"] = {"pre": ["afp"], "post": []}
-    assert too_few_events(study, "a", 10) == []
-    assert "9 training events for 2 candidate columns" in too_few_events(study, "a", 9)[0]
-    study["analyses"]["a"]["preset"] = "ji2020"
-    assert too_few_events(study, "a", 9) == []
+    declared = settings() | {"preset": "recommended", "candidates": {"pre": ["afp"], "post": []}}
+    assert too_few_events(declared, "a", 10, True) == []
+    assert "9 training events for 2 candidate columns" in too_few_events(declared, "a", 9, True)[0]
+    assert too_few_events(declared, "a", 9, False) == []
+    assert too_few_events(declared, "trial_replicate", 9, True) == []
+    assert too_few_events(declared | {"preset": "ji2020"}, "a", 9, True) == []
 
 
 def test_each_level_of_a_category_counts_as_a_candidate():
-    study = sound()["study"]
-    study["clinical"]["variables"]["afp"] = {"kind": "categorical", "levels": ["a", "b", "c", "d"]}
-    assert "for 4 candidate columns" in too_few_events(study, "a", 19)[0]
+    grade = {"kind": "categorical", "levels": ["a", "b", "c", "d"]}
+    declared = {"preset": "recommended", "candidates": {"pre": ["grade"], "post": []}, "variables": {"grade": grade}}
+    assert "for 4 candidate columns" in too_few_events(declared, "a", 19, True)[0]
 
 
 def test_patients_beyond_the_training_range_are_counted():

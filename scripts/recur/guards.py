@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from recur.imputation import columns_of
 from recur.study import split_of, uses_features
 
 COLUMNS = ["guard", "mode", "status", "title", "text"]
 FEW_AT_RISK = 10
-FEW_EVENTS = 10
+FEW_EVENTS, TOO_FEW_EVENTS = 10, 5  # per candidate column
 THICK_SLICE_MM = 3.0
 TIED_SHARE = 0.2
 CENTRE_AUC = 0.7
@@ -206,28 +207,27 @@ def optimism(facts):
 
 @guard(11, "F/E", "Too few events per variable")
 def events_per_term(facts):
-    texts = []
-    for timing, terms, events in candidate_terms(facts["study"], facts["analysis"], facts["models"]):
-        if terms and events / terms < FEW_EVENTS:
-            texts.append(
-                f"{timing}operative model: {events} events for {terms} candidate columns ({events / terms:.1f} each)"
-            )
+    study = facts["study"]
+    settings = {"candidates": study["candidates"], "variables": study["clinical"]["variables"]}
+    events = next(iter(facts["models"].values()))["events"]
+    texts = [
+        f"{timing}operative model: {events} events for {terms} candidate columns ({events / terms:.1f} each)"
+        for timing, terms in candidate_terms(settings, has_signature(facts))
+        if terms and events / terms < FEW_EVENTS
+    ]
     return f"Fewer than {FEW_EVENTS} events per candidate. {'; '.join(texts)}." if texts else ""
 
 
-def candidate_terms(study: dict[str, Any], analysis: str, models: dict[str, Any]) -> list[tuple[str, int, int]]:
-    """(pre or post, candidate columns, events): a level of a category counts one each, a signature one."""
-    variables, rows = study["clinical"]["variables"], []
-    events = next(iter(models.values()))["events"] if models else 0
-    for timing, terms in (
-        ("pre", study["candidates"]["pre"]),
-        ("post", study["candidates"]["pre"] + study["candidates"]["post"]),
-    ):
-        if timing == "post" and not study["candidates"]["post"]:
-            continue
-        count = sum(len(variables[t]["levels"]) - 1 if variables[t]["kind"] == "categorical" else 1 for t in terms)
-        rows.append((timing, count + uses_features(study, analysis), events))
-    return rows
+def candidate_terms(settings: dict[str, Any], with_signature: bool) -> list[tuple[str, int]]:
+    """(pre or post, candidate columns): each level of a category but the first counts one, a signature one."""
+    candidates, variables = settings["candidates"], settings["variables"]
+    models = [("pre", candidates["pre"])]
+    if candidates["post"]:
+        models.append(("post", candidates["pre"] + candidates["post"]))
+    return [
+        (timing, sum(len(columns_of(term, variables[term])) for term in terms) + with_signature)
+        for timing, terms in models
+    ]
 
 
 @guard(12, "F", "Proportional hazards violated")
@@ -521,16 +521,16 @@ def flags(guards: pd.DataFrame) -> list[tuple[int, str]]:
     return list(zip(fired["guard"].astype(int), fired["text"], strict=True))
 
 
-def too_few_events(study: dict[str, Any], analysis: str, events: int, least: int = 5) -> list[str]:
-    """Guard 11 as an error: under `recommended` fewer than 5 events per candidate column of a model stop the run."""
-    settings = study["analyses"][analysis]
+def too_few_events(settings: dict[str, Any], analysis: str, events: int, with_signature: bool) -> list[str]:
+    """Guard 11 as an error: under `recommended` fewer than 5 events per candidate column of a model stop the run.
+
+    settings: preset, candidates, variables. A declared `*_replicate` is flagged only.
+    """
     if settings["preset"] != "recommended" or analysis.endswith("_replicate"):
         return []
-    found = []
-    for timing, terms, _ in candidate_terms(study, analysis, {}):
-        if terms and events / terms < least:
-            found.append(
-                f"analysis {analysis}: {events} training events for {terms} candidate columns of the {timing}operative "
-                f"model, fewer than {least} each; name fewer candidates"
-            )
-    return found
+    return [
+        f"analysis {analysis}: {events} training events for {terms} candidate columns of the {timing}operative model, "
+        f"fewer than {TOO_FEW_EVENTS} each; name fewer candidates"
+        for timing, terms in candidate_terms(settings, with_signature)
+        if terms and events / terms < TOO_FEW_EVENTS
+    ]
