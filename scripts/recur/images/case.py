@@ -75,7 +75,8 @@ def make_cases(row: Mapping[str, str | None], regions: Mapping[str, Any]) -> lis
     One case, but one a lesion, largest first, for `lesions: each`.
     Raises StudyError with the cause in one line; the caller adds patient, phase and reader.
     """
-    image = _named("image", read_image, row["image"], row.get("series"), regions.get("nonuniform") or "refuse")
+    nonuniform = regions.get("nonuniform") or "refuse"
+    image = _named("image", read_image, row["image"], row.get("series"), nonuniform, as_stored=True)
     masks, flags, mask_offset = _masks(row, image, regions.get("mask_grid") or "same")
     read = image.facts | {"mask_offset_mm": mask_offset}
     spacing = image.grid.spacing
@@ -126,6 +127,8 @@ def _label_column(mask: str) -> str:
 def _on_scale(image: Volume, masks: Mapping[str, np.ndarray], regions: Mapping[str, Any]) -> tuple[Volume, dict]:
     """The image after N4 and normalisation, and the columns that say so."""
     how, n4 = regions.get("normalise", "none"), bool(regions.get("n4"))
+    if n4 or how != "none":
+        image = image._replace(voxels=image.voxels.astype(np.float32, copy=False))
     facts = {"modality": regions.get("modality", "CT"), "normalise": how, "n4": n4}
     facts |= {"normalise_mean": None, "normalise_sd": None}
     if n4:
@@ -242,7 +245,7 @@ def _region_row(name: str, mask: np.ndarray, image: np.ndarray, spacing: tuple[f
 def _crop(image: np.ndarray, labels: np.ndarray, grid: Grid, offset: np.ndarray, facts: dict[str, Any]) -> Case:
     affine = np.reshape(grid.direction, (3, 3)) * np.asarray(grid.spacing)
     return Case(
-        image=np.ascontiguousarray(image),
+        image=np.ascontiguousarray(image, np.float32),  # whole numbers would be truncated when resampled
         labels=np.ascontiguousarray(labels),
         spacing=np.array(grid.spacing),
         origin=np.array(grid.origin) + affine @ offset,
@@ -272,9 +275,9 @@ def _rim_problem(
     return None
 
 
-def _named(what: str, read: Any, *arguments: Any) -> Any:
+def _named(what: str, read: Any, *arguments: Any, **options: Any) -> Any:
     try:
-        return read(*arguments)
+        return read(*arguments, **options)
     except StudyError as error:
         raise StudyError(f"{what} {error}") from None
 

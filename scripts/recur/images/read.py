@@ -29,6 +29,9 @@ FORMATS = {".nii": "nifti", ".nii.gz": "nifti", ".nrrd": "nrrd", ".nhdr": "nrrd"
 READERS = {"nifti": "NiftiImageIO", "nrrd": "NrrdImageIO", "mha": "MetaImageIO"}  # asking each costs time
 SEG_STORAGE = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")  # segmentation, label map
 RTSTRUCT_STORAGE = "1.2.840.10008.5.1.4.1.1.481.3"
+# NIfTI data types that are whole numbers and exact in float32, and (slope, intercept) that change nothing
+NIFTI_WHOLE = {2: np.uint8, 4: np.int16, 256: np.int8, 512: np.uint16}
+UNSCALED = ((0.0, 0.0), (1.0, 0.0))
 ORTHONORMAL = 1e-3  # NIfTI stores rotations as float32 quaternions
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)  # ITK's warnings quote headers; what matters is checked here
@@ -54,9 +57,12 @@ def _one_line(read: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @_one_line
-def read_image(path: str | Path, series: str | None = None, nonuniform: str = "refuse") -> Volume:
+def read_image(
+    path: str | Path, series: str | None = None, nonuniform: str = "refuse", as_stored: bool = False
+) -> Volume:
     """Read a 3-D image as float32 (ITK truncates when it later resamples integers): a file or a DICOM folder.
 
+    `as_stored` leaves the whole numbers of a NIfTI file as they are: half the memory, for who crops next.
     `series` chooses in a DICOM folder (`dicom.read_series`); `nonuniform`: "refuse" or "resample" uneven slices.
     Raises StudyError: missing, damaged, not three-dimensional, not finite, ambiguous, or not one regular stack.
     """
@@ -68,11 +74,12 @@ def read_image(path: str | Path, series: str | None = None, nonuniform: str = "r
     elif source := _format(path):
         if series:
             raise StudyError(f"{path.name}: the manifest chooses a series, but this is one file with one volume")
-        image = _read_file(path, sitk.sitkFloat32)
-        volume = Volume(sitk.GetArrayFromImage(image), grid_of(image), source)
+        voxels, grid, _ = _read_file(path, sitk.sitkFloat32)
+        volume = Volume(voxels if as_stored else voxels.astype(np.float32, copy=False), grid, source)
     else:
         volume = _read_multiframe(path, series, nonuniform)
-    _check_finite(volume.voxels, path)
+    if volume.voxels.dtype.kind == "f":
+        _check_finite(volume.voxels, path)
     return volume
 
 
@@ -107,8 +114,10 @@ def _format(path: Path) -> str | None:
 # ---------------------------------------------------------------- NIfTI, NRRD, MetaImage
 
 
-def _read_file(path: Path, pixel_type: int = sitk.sitkUnknown, layers: bool = False) -> sitk.Image:
-    """Read a NIfTI, NRRD or MetaImage file as one 3-D volume, scalar unless `layers`."""
+def _read_file(
+    path: Path, pixel_type: int = sitk.sitkUnknown, layers: bool = False
+) -> tuple[np.ndarray, Grid, dict[str, str]]:
+    """Voxels (z, y, x), grid and segment headers of a NIfTI, NRRD or MetaImage file; scalar unless `layers`."""
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     reader.SetImageIO(READERS[_format(path)])
@@ -124,18 +133,18 @@ def _read_file(path: Path, pixel_type: int = sitk.sitkUnknown, layers: bool = Fa
         if reader.GetNumberOfComponents() != 1 and not layers:
             raise StudyError(f"{path.name}: {reader.GetNumberOfComponents()} values per voxel, one is needed")
         _check_geometry(path, reader)
-        if _format(path) == "nifti":
-            _check_nifti(path, reader)
+        stored = _nifti_voxels(path, reader) if _format(path) == "nifti" else None
+        if stored is not None:
+            header = reader.GetSize(), reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection()
+            return stored, Grid(*header), {}
         reader.SetExtractSize([*size[:3], *(0 for _ in size[3:])])
         image = reader.Execute()
     except (EOFError, zlib.error, gzip.BadGzipFile):
         raise StudyError(f"{path.name}: truncated or damaged gzip file; copy it again") from None
     except RuntimeError as error:
         raise StudyError(f"{path.name}: cannot be read ({_itk_cause(error)})") from None
-    for key in reader.GetMetaDataKeys():
-        if key.startswith("Segment"):
-            image.SetMetaData(key, reader.GetMetaData(key))
-    return image
+    segments = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys() if key.startswith("Segment")}
+    return sitk.GetArrayFromImage(image), grid_of(image), segments
 
 
 def _check_geometry(path: Path, reader: sitk.ImageFileReader) -> None:
@@ -148,10 +157,11 @@ def _check_geometry(path: Path, reader: sitk.ImageFileReader) -> None:
         raise StudyError(f"{path.name}: its axes are not at right angles (sheared); resample it first")
 
 
-def _check_nifti(path: Path, reader: sitk.ImageFileReader) -> None:
-    """What ITK passes over in silence.
+def _nifti_voxels(path: Path, reader: sitk.ImageFileReader) -> np.ndarray | None:
+    """The voxels (z, y, x) of a file with unscaled whole numbers; None for others, which ITK reads.
 
-    gzip's checksum, missing bytes (it fills in noise), NaN (it makes them 0), a zero spacing (it makes it 1).
+    Refuses what ITK passes over in silence: gzip's checksum, missing bytes (it fills in noise), NaN (it makes them 0),
+    a zero spacing (it makes it 1).
     """
     data = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
     order = "<" if data[0] in (348 % 256, 540 % 256) else ">"  # the first number is the header's length
@@ -168,6 +178,12 @@ def _check_nifti(path: Path, reader: sitk.ImageFileReader) -> None:
     if header["datatype"] in (16, 64):  # float32, float64
         values = np.frombuffer(data, f"{order}f{header['bitpix'] // 8}", voxels, header["vox_offset"])
         _check_finite(values, path)
+    slope, intercept = (float(reader.GetMetaData(key)) for key in ("scl_slope", "scl_inter"))
+    if header["datatype"] not in NIFTI_WHOLE or reader.GetDimension() != 3 or (slope, intercept) not in UNSCALED:
+        return None
+    kind = np.dtype(NIFTI_WHOLE[header["datatype"]]).newbyteorder(order)
+    values = np.frombuffer(data, kind, voxels, header["vox_offset"]).reshape(reader.GetSize()[::-1])
+    return values.astype(kind.newbyteorder("="), copy=False)
 
 
 def _check_finite(values: np.ndarray, path: Path) -> None:
@@ -184,20 +200,18 @@ def _itk_cause(error: RuntimeError) -> str:
 
 
 def _read_label_map(path: Path, label: str, grid: Grid, mask_grid: str) -> Mask:
-    image = _read_file(path, layers=path.name.lower().endswith(".seg.nrrd"))
-    own = grid_of(image)
+    voxels, own, segments = _read_file(path, layers=path.name.lower().endswith(".seg.nrrd"))
     if mask_grid == "same":
         check_grid(own, grid, path.name)
-    mask = _labelled(sitk.GetArrayViewFromImage(image), _segments(image), label, path)
+    mask = _labelled(voxels, _segments(segments), label, path)
     return Mask(mask) if same_grid(own, grid) else resample_mask(mask, own, grid, path.name)
 
 
-def _segments(image: sitk.Image) -> list[tuple[str, int, int]]:
+def _segments(headers: dict[str, str]) -> list[tuple[str, int, int]]:
     """(name, layer, value) of the segments of 3D Slicer's .seg.nrrd; nothing for a plain label map."""
     found = []
-    while image.HasMetaDataKey(f"Segment{len(found)}_LabelValue"):
-        keys = [f"Segment{len(found)}_{what}" for what in ("Name", "Layer", "LabelValue")]
-        name, layer, value = (image.GetMetaData(key) if image.HasMetaDataKey(key) else "0" for key in keys)
+    while f"Segment{len(found)}_LabelValue" in headers:
+        name, layer, value = (headers.get(f"Segment{len(found)}_{w}", "0") for w in ("Name", "Layer", "LabelValue"))
         found.append((name, int(layer), int(value)))
     return found
 
@@ -213,12 +227,14 @@ def _labelled(voxels: np.ndarray, segments: list[tuple[str, int, int]], label: s
         return np.any([layers[..., by_number[n][1]] == by_number[n][2] for n in chosen], axis=0)
     if layers.shape[-1] != 1:
         raise StudyError(f"{path.name}: {layers.shape[-1]} values per voxel, one is needed")
-    values = np.unique(voxels[voxels != 0])
+    labelled = voxels != 0
+    values = np.unique(voxels[labelled])
     if not len(values):
         raise StudyError(f"{path.name}: the mask is empty")
     if len(values) > 255 or not (values == np.floor(values)).all():
         raise StudyError(f"{path.name}: {len(values)} different or fractional values, whole labels are needed")
-    return np.isin(voxels, choose(label, {int(v): "" for v in values}, path.name, "label"))
+    chosen = choose(label, {int(v): "" for v in values}, path.name, "label")
+    return labelled if len(set(chosen)) == len(values) else np.isin(voxels, chosen)
 
 
 # ---------------------------------------------------------------- DICOM

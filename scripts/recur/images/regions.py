@@ -84,9 +84,9 @@ def lesions(tumour: np.ndarray, spacing: tuple[float, float, float]) -> list[np.
 
 def bounding_box(mask: np.ndarray) -> Box:
     """Tight box of the true voxels (which must exist) as slices of z, y, x."""
-    box = []
-    for axis in range(3):
-        hit = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+    box: list[slice] = []
+    for axes in ((1, 2), (0, 2), (0, 1)):  # each axis looks at what the ones before have left
+        hit = np.flatnonzero(mask[tuple(box)].any(axis=axes))
         box.append(slice(int(hit[0]), int(hit[-1]) + 1))
     return tuple(box)
 
