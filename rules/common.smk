@@ -155,6 +155,12 @@ def sees_out_of_fold(analysis):
     )
 
 
+def follow_up_argument(analysis):
+    """The follow-up that a replicate asks of patients without the event."""
+    months = STUDY["analyses"][analysis]["min_follow_up_months"]
+    return f"--min-follow-up {months}" if months else ""
+
+
 def only(condition, *values):
     """The values, or nothing: inputs that exist for some studies only."""
     return list(values) if condition else []
@@ -190,13 +196,15 @@ def case_settings():
     """Settings of the regions; pad_mm is how far around them the features floor will resample."""
     extraction = IMAGES["extraction"]
     pad_mm = (extraction["pad_distance"] + 1.5) * max(extraction["spacing_mm"])
-    scan = {key: IMAGES[key] for key in ("modality", "normalise", "n4", "lesions")}
+    keys = ("modality", "normalise", "n4", "lesions", "nonuniform", "mask_grid")
+    scan = {key: IMAGES[key] for key in keys}
     return IMAGES["regions"] | scan | {"on_error": STUDY["on_error"], "pad_mm": pad_mm}
 
 
 def feature_settings():
     """What feature tables are made with, as JSON: extraction, phases, regions, and how images became cases."""
-    keys = ("modality", "normalise", "n4", "lesions", "lesion_aggregate", "regions")
+    keys = ("modality", "normalise", "n4", "nonuniform", "mask_grid", "lesions")
+    keys += ("lesion_aggregate", "regions")
     settings = {
         "extraction": IMAGES["extraction"],
         "images": {key: IMAGES[key] for key in keys},
@@ -340,7 +348,7 @@ def final_outputs():
     """What `snakemake` makes: tables, models, figures and the report (features and pictures, without an analysis)."""
     if FROM_TABLES:
         return figure_files()
-    pictures = only(IMAGES, f"{RESULTS}/images/qc/index.html")
+    pictures = only(IMAGES, f"{RESULTS}/images/qc/index.html", f"{RESULTS}/images/acquisition.csv")
     null = only("null_study" in STUDY, f"{RESULTS}/validation/null.csv")
     page = f"{RESULTS}/report/report.html"
     return [page, *feature_tables(), *pictures, *result_tables(), *figure_files(), *null]

@@ -5,6 +5,7 @@ if IMAGES:
     localrules:
         inventory,
         qc_page,
+        acquisition,
 
     rule inventory:
         input:
@@ -39,6 +40,7 @@ if IMAGES:
         output:
             cases="results/{study}/images/batch-{batch}.csv",
             regions="results/{study}/images/regions/batch-{batch}.csv",
+            acquisition="results/{study}/images/acquisition/batch-{batch}.csv",
             pictures=directory("results/{study}/images/qc/batch-{batch}"),
         log:
             "logs/{study}/cases/{batch}.log",
@@ -55,7 +57,8 @@ if IMAGES:
             synthetic="--synthetic" if STUDY["synthetic"] else "",
         shell:
             "python {input.script} --inventory {input.inventory} --regions {params.regions:q}"
-            " --cache {params.cache:q} --output {output.cases} --regions-table {output.regions} --qc {output.pictures} {params.synthetic}"
+            " --cache {params.cache:q} --output {output.cases} --regions-table {output.regions}"
+            " --acquisition {output.acquisition} --qc {output.pictures} {params.synthetic}"
             " 2>&1 | tee {log} >&2"
 
     rule qc_page:
@@ -78,3 +81,19 @@ if IMAGES:
         shell:
             "python {input.script} --study {wildcards.study} --cases {input.cases} --regions {input.regions}"
             " --assigned {input.assigned} {params.synthetic} --output {output} > {log} 2>&1"
+
+    rule acquisition:
+        """Of the DICOM headers only what is listed in scripts/recur/images/acquisition.py."""
+        input:
+            batches=expand("results/{{study}}/images/acquisition/batch-{batch}.csv", batch=BATCHES),
+            assigned="results/{study}/cohort/assigned.csv",
+            script="scripts/acquisition.py",
+            package=imports("scripts/acquisition.py"),
+        output:
+            "results/{study}/images/acquisition.csv",
+        log:
+            "logs/{study}/acquisition.log",
+        conda:
+            "../envs/imaging.yaml"
+        shell:
+            "python {input.script} --batches {input.batches} --assigned {input.assigned} --output {output} > {log} 2>&1"

@@ -10,6 +10,8 @@ from typing import Any
 import pandas as pd
 
 from recur.cli import progress, reported
+from recur.images.acquisition import acquisition_rows
+from recur.images.align import shifts_under_one_mask
 from recur.images.case import Case, cached_cases, make_case
 from recur.images.montage import Reading, draw_montage, draw_thumbnail, save_picture
 from recur.tables import StudyError, read_table, write_table
@@ -18,6 +20,7 @@ IDENTITY = ["patient_id", "phase", "reader", "case", "status", "reason", "flags"
 REGIONS = ["tumour_voxels", "tumour_ml", "rim_voxels", "rim_ml", "shell_fraction", "diameter_mm"]
 GEOMETRY = ["spacing_x", "spacing_y", "spacing_z", "size_x", "size_y", "size_z", "bits"]
 SCAN = ["lesion", "lesions", "modality", "normalise", "n4", "normalise_mean", "normalise_sd"]
+SERIES = ["series_number", "series_description", "series_time_s", "series_hash", "mask_offset_mm", "phase_shift_mm"]
 LOST = ["lost_image", "lost_liver", "lost_hu", "lost_lesions", "lost_vessels"]
 REGION_TABLE = ["region", "voxels", "ml", "median", "shell_fraction", *LOST, "reason"]
 
@@ -52,6 +55,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--regions-table", type=Path, required=True, help="a row a case and region")
+    parser.add_argument("--acquisition", type=Path, required=True, help="how each phase was scanned")
     parser.add_argument("--qc", type=Path, required=True, help="directory of the pictures")
     parser.add_argument("--synthetic", action="store_true", help="the patients are generated: say so in the pictures")
     args = parser.parse_args()
@@ -60,20 +64,36 @@ def main() -> None:
         rows = table.astype(object).where(table.notna(), None).to_dict("records")
         args.qc.mkdir(parents=True, exist_ok=True)
         records: list[dict[str, Any]] = []
-        phases: dict[str, list[Reading]] = {}
+        mine: list[tuple[dict[str, Any], list[tuple[dict[str, Any], Case | None]]]] = []  # a patient's rows
         what = f"regions and pictures, {args.output.stem}"
         for i, row in enumerate(progress(rows, len(rows), what), 1):
-            found = process(row, args.regions, args.cache)
-            records += [record for record, _ in found]
-            phases.setdefault(row["phase"], []).append(reading(row, *found[0], args.regions))  # the largest lesion
+            mine.append((row, process(row, args.regions, args.cache)))
             if i == len(rows) or rows[i]["patient_id"] != row["patient_id"]:
+                say_shifts(mine)
+                phases: dict[str, list[Reading]] = {}
+                for own, found in mine:
+                    records += [record for record, _ in found]
+                    shown = reading(own, *found[0], args.regions)  # the largest lesion
+                    phases.setdefault(own["phase"], []).append(shown)
                 draw(row["patient_id"], phases, args.qc, args.synthetic)
-                phases = {}
+                mine = []
         further = [
             f"{rim}_{key}" for rim in args.regions.get("more_rims") or {} for key in ("voxels", "ml", "shell_fraction")
         ]
-        write_table(pd.DataFrame(records, columns=IDENTITY + REGIONS + GEOMETRY + SCAN + further), args.output)
+        columns = IDENTITY + REGIONS + GEOMETRY + SCAN + further + SERIES
+        write_table(pd.DataFrame(records, columns=columns), args.output)
         write_table(region_rows(records), args.regions_table)
+        write_table(acquisition_rows(records), args.acquisition)
+
+
+def say_shifts(mine: list[tuple[dict[str, Any], list[tuple[dict[str, Any], Case | None]]]]) -> None:
+    """Write into a patient's records how far the patient moved between the phases that share one mask."""
+    shifts = shifts_under_one_mask([(row, found[0][1]) for row, found in mine])
+    for (_, found), (shift_mm, flag) in zip(mine, shifts, strict=True):
+        for record, _ in found:
+            record["phase_shift_mm"] = shift_mm
+            if flag:
+                record["flags"] = ";".join(filter(None, [record["flags"], flag]))
 
 
 def reading(row: dict[str, Any], record: dict[str, Any], case: Case | None, regions: dict[str, Any]) -> Reading:

@@ -574,7 +574,7 @@ def run_cases(table, folder, regions=REGIONS, *more):
     return run(
         "cases.py", "--inventory", folder / "inventory.csv", "--regions", json.dumps(regions),
         "--cache", folder / "cache", "--output", folder / "cases.csv", "--qc", folder / "qc",
-        "--regions-table", folder / "regions.csv",
+        "--regions-table", folder / "regions.csv", "--acquisition", folder / "acquisition.csv",
         *more,
     )  # fmt: skip
 

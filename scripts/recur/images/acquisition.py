@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from pydicom import Dataset
 
 COLUMNS = {  # column: (keyword, kind); the name of the column has the unit
@@ -38,6 +39,7 @@ COLUMNS = {  # column: (keyword, kind); the name of the column has the unit
     "flip_angle_deg": ("FlipAngle", "number"),
 }
 MEASURED = ["columns", "rows", "slices", "pixel_x_mm", "pixel_y_mm", "slice_spacing_mm"]
+GEOMETRY = ["size_x", "size_y", "size_z", "spacing_x", "spacing_y", "spacing_z"]  # the same in the case table
 ACQUISITION = [*COLUMNS, *MEASURED, "contrast", "contrast_delay_s", "lossy_compression"]
 ENHANCED = {  # the same in enhanced multi-frame objects, where the name is another
     "EchoTime": "EffectiveEchoTime",
@@ -140,6 +142,18 @@ def acquisition(header: Dataset) -> dict[str, Any]:
     lossy = _find(header, "LossyImageCompression")
     row["lossy_compression"] = None if lossy is None else "yes" if str(lossy) == "01" else "no"
     return row
+
+
+def acquisition_rows(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """One row a patient and phase from the records of the case table; of files other than DICOM the geometry only."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for record in records:
+        if record["status"] != "ok":
+            continue
+        measured = dict(zip(MEASURED, (record[key] for key in GEOMETRY), strict=True))
+        own = {"patient_id": record["patient_id"], "phase": record["phase"], "source": record["bits"]}
+        rows.setdefault((record["patient_id"], record["phase"]), own | measured | (record.get("acquisition") or {}))
+    return pd.DataFrame(list(rows.values()), columns=["patient_id", "phase", "source", *ACQUISITION])
 
 
 def _contrast_delay(header: Dataset) -> float | None:

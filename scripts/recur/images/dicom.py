@@ -603,14 +603,6 @@ def _build(
     start = _start(slices)
     header = open_dicom(slices[len(slices) // 2].path)
     made = acquisition(header)
-    measured = (*grid.size, *grid.spacing)
-    made |= dict(
-        zip(
-            ("columns", "rows", "slices", "pixel_x_mm", "pixel_y_mm", "slice_spacing_mm"),
-            measured,
-            strict=True,
-        )
-    )
     if made["lossy_compression"] == "yes":
         notes.append("lossy compressed")
     facts = {
