@@ -105,7 +105,14 @@ SECTIONS = {
 }
 ANALYSIS_SETTINGS = {
     "stability": ("stability",),
-    "signature": ("stability", "redundancy", "ranking", "signature", "second_stage"),
+    "signature": (
+        "stability",
+        "harmonisation",
+        "redundancy",
+        "ranking",
+        "signature",
+        "second_stage",
+    ),
     "models": (
         "preset",
         "second_stage",

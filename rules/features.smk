@@ -146,6 +146,7 @@ rule analysis_set:
     params:
         endpoint=lambda wildcards: STUDY["analyses"][wildcards.analysis]["endpoint"],
         competing=lambda wildcards: "--competing" if competing_death(wildcards.analysis) else "",
+        follow_up=lambda wildcards: follow_up_argument(wildcards.analysis),
         subset=lambda wildcards: feature_subset(wildcards.analysis),
         tumour=json.dumps(
             {key: STUDY["clinical"][f"tumour_{key}"] for key in ("size", "volume")}
@@ -153,6 +154,7 @@ rule analysis_set:
         ),
     shell:
         "python {input.script} --analysis {wildcards.analysis} --endpoint {params.endpoint} {params.competing}"
+        " {params.follow_up}"
         " --subset {params.subset:q} --tumour {params.tumour:q} --assigned {input.assigned} --clinical {input.clinical}"
         " --endpoints {input.endpoints} --features {input.features}"
         " --train-cohort {output.train_cohort} --train-features {output.train_features}"

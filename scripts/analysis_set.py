@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from recur.analysis_set import make_analysis_set, select_features, split_sets, tumour_burden, without_regions
+from recur.analysis_set import (
+    followed_long_enough,
+    make_analysis_set,
+    select_features,
+    split_sets,
+    tumour_burden,
+    without_regions,
+)
 from recur.cli import reported
 from recur.tables import read_made, write_table
 
@@ -18,6 +25,7 @@ def main() -> None:
     parser.add_argument("--competing", action="store_true", help="the endpoint has a competing event")
     parser.add_argument("--subset", type=json.loads, required=True, help='JSON: {"phases": [...], "regions": [...]}')
     parser.add_argument("--tumour", type=json.loads, required=True, help="JSON: size, volume (variables), phases")
+    parser.add_argument("--min-follow-up", type=float, help="months; replicates only")
     parser.add_argument("--assigned", required=True)
     parser.add_argument("--clinical", required=True)
     parser.add_argument("--endpoints", required=True)
@@ -41,6 +49,9 @@ def main() -> None:
         names = select_features(names, args.subset.get("phases"), args.subset.get("regions"))
         features, excluded = without_regions(first[["patient_id", *names]])
         again = pd.concat([part[["patient_id", "reader", *names]] for part in others] or [first.iloc[:0]])
+    if args.min_follow_up:
+        endpoints, short = followed_long_enough(endpoints, args.endpoint, args.min_follow_up)
+        excluded = pd.concat([excluded, short], ignore_index=True)
     burden = tumour_burden(first, clinical, args.tumour, args.tumour["phases"])
     clinical = clinical.merge(burden, on="patient_id", how="left")
     sets = split_sets(*make_analysis_set(cohort, clinical, endpoints, args.endpoint, features, args.competing))

@@ -7,6 +7,7 @@ from recur.analysis_set import (
     cause,
     explain_absence,
     flow_table,
+    followed_long_enough,
     import_feature_table,
     merge_exclusions,
     select_features,
@@ -135,3 +136,12 @@ def test_every_table_format_reads_the_same(tmp_path, suffix):
     assert list(read["id"]) == ["007", "p2"]
     assert read["x"][0] == "1.50"
     assert pd.isna(read["x"][1])
+
+
+def test_a_replicate_leaves_out_the_event_free_with_a_short_follow_up():
+    endpoints = pd.DataFrame({"patient_id": list("abcd"), "E_time": [5.0, 5.0, 30.0, 24.0], "E_event": [1, 0, 0, 0]})
+    kept, short = followed_long_enough(endpoints, "E", 24)
+    assert list(kept["patient_id"]) == ["a", "c", "d"]
+    assert short.to_dict("records") == [
+        {"patient_id": "b", "reason": "event-free and followed for less than 24 months, left out as published"}
+    ]

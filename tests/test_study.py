@@ -68,14 +68,21 @@ def test_without_images_only_clinical_models_exist(tmp_path):
     assert model_names(study, "a") == ["clinical_pre", "clinical_post"]
 
 
-def write_clinical(tmp_path):
+def test_conditioning_on_the_future_is_refused_but_for_a_replicate(tmp_path):
+    (text,) = problems(write_clinical(tmp_path, a={"endpoint": "E", "min_follow_up_months": 24}))
+    assert "analyses.a.min_follow_up_months" in text and "conditions on the future" in text
+    trial = {"endpoint": "E", "min_follow_up_months": 24}
+    assert resolve(write_clinical(tmp_path, trial_replicate=trial, b=trial | {"preset": "ji2020"}))
+
+
+def write_clinical(tmp_path, **analyses):
     variables = {n: {"column": n, "kind": "numeric", "timing": t} for n, t in (("age", "pre"), ("mvi", "post"))}
     return write(
         tmp_path,
         clinical={"table": "c.csv", "id": "id", "variables": variables},
         candidates={"pre": ["age"], "post": ["mvi"]},
         endpoints={"E": {"kind": "recorded", "time": "t", "event": "e"}},
-        analyses={"a": {"endpoint": "E"}},
+        analyses=analyses or {"a": {"endpoint": "E"}},
     )
 
 
@@ -97,3 +104,4 @@ def test_every_object_of_the_schema_refuses_unknown_keys():
 
     walk(schema("study"), "study")
     walk(schema("images"), "images")
+    walk(schema("score")["properties"]["inputs"], "score.inputs")

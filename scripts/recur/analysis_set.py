@@ -77,6 +77,17 @@ def without_regions(features: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]
     return features[~gone], excluded
 
 
+def followed_long_enough(endpoints: pd.DataFrame, endpoint: str, months: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Endpoints of patients with an event or at least `months` of follow-up, and the others with the reason.
+
+    Conditions on the future (guard 19): for replicates of studies that did so, never for a study's own analysis.
+    """
+    time, event = endpoints[f"{endpoint}_time"], endpoints[f"{endpoint}_event"]
+    short = ((event == 0) & (time < months)).to_numpy()
+    reason = f"event-free and followed for less than {months:g} months, left out as published"
+    return endpoints[~short], pd.DataFrame({"patient_id": endpoints["patient_id"][short], "reason": reason})
+
+
 def make_analysis_set(
     assigned: pd.Series,
     clinical: pd.DataFrame,

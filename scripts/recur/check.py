@@ -10,6 +10,7 @@ from typing import Any
 from recur.cohort import assign_all, read_cohort, read_manifest
 from recur.comparators import mapping_problems
 from recur.images.inventory import inventory
+from recur.scores import vector_problems
 from recur.study import model_names
 from recur.tables import StudyError, read_table
 
@@ -22,7 +23,7 @@ def check_tables(study: dict[str, Any]) -> None:
 
     Tables that the workflow itself generates are checked by the job that first reads them.
     """
-    problems: list[str] = mapping_problems(study)
+    problems: list[str] = mapping_problems(study) + (vector_problems() if "comparators" in study else [])
     generated = "demo" in study or "null_study" in study
     for check, path in ((read_cohort, study["clinical"]["table"]), *image_check(study)):
         if generated and not Path(path).exists():

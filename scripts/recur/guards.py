@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from recur.imputation import columns_of
-from recur.study import split_of, uses_features
+from recur.study import is_replicate, split_of, uses_features
 
 COLUMNS = ["guard", "mode", "status", "title", "text"]
 FEW_AT_RISK = 10
@@ -526,7 +526,7 @@ def too_few_events(settings: dict[str, Any], analysis: str, events: int, with_si
 
     settings: preset, candidates, variables. A declared `*_replicate` is flagged only.
     """
-    if settings["preset"] != "recommended" or analysis.endswith("_replicate"):
+    if is_replicate(analysis, settings):
         return []
     return [
         f"analysis {analysis}: {events} training events for {terms} candidate columns of the {timing}operative model, "

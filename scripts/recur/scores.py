@@ -80,6 +80,29 @@ def evaluate(score_id: str, inputs: dict[str, Any], scores: dict[str, dict[str, 
     return Scored(value, group, {name: known[name] for name in score["steps"]}, assumed)
 
 
+def vector_problems(scores: dict[str, dict[str, Any]] | None = None) -> list[str]:
+    """What a score's own test patients say against its formula (guard 28); checked before every run."""
+    scores = read_scores() if scores is None else scores
+    problems = []
+    for name, score in scores.items():
+        for number, known in enumerate(score["tests"], 1):
+            inputs = {}
+            for key, value in known["inputs"].items():
+                inputs[key] = np.empty(1, dtype=object if isinstance(value, list) else float)
+                inputs[key][0] = value
+            found = evaluate(name, inputs, scores)
+            printed = {"value": (known.get("value"), found.value[0])}
+            printed |= {key: (value, found.steps[key][0]) for key, value in known.get("steps", {}).items()}
+            for key, (expected, value) in printed.items():
+                digits = len(str(expected).partition(".")[2])
+                if expected is not None and not abs(value - expected) <= 0.5001 * 10**-digits:
+                    problems.append(f"scores/{name}.yaml: test patient {number}: {key} is {value:.6g}, not {expected}")
+            if known.get("group", found.group[0]) != found.group[0]:
+                group = f"group is {found.group[0]}, not {known['group']}"
+                problems.append(f"scores/{name}.yaml: test patient {number}: {group}")
+    return problems
+
+
 def _groups(value: np.ndarray, groups: list[dict[str, Any]]) -> np.ndarray:
     names = np.full(len(value), None, dtype=object)
     for group in reversed(groups):

@@ -177,6 +177,11 @@ def contradictions(study: dict[str, Any]) -> list[str]:
                 f"analyses.{name}.endpoint: {analysis['endpoint']!r} is no endpoint of this study"
                 + (f"; did you mean {near[0]!r}?" if near else "")
             )
+        if analysis.get("min_follow_up_months") and not is_replicate(name, analysis):
+            found.append(
+                f"analyses.{name}.min_follow_up_months: leaving out patients by what happened after the operation "
+                "conditions on the future; only a replicate (preset ji2020, or a name ending in _replicate) may"
+            )
         for phase in analysis.get("phases", []):
             if phases and phase not in phases:
                 found.append(f"analyses.{name}.phases: {phase!r} is not among images.phases ({', '.join(phases)})")
@@ -238,6 +243,11 @@ def region_names(images: dict[str, Any]) -> list[str]:
     """The regions whose features a study extracts."""
     regions = images["regions"]
     return ["tumour", *(["rim"] if regions["rim_mm"] else []), *regions["more_rims"]]
+
+
+def is_replicate(name: str, analysis: dict[str, Any]) -> bool:
+    """Whether an analysis repeats a published study as it was done: flagged where others are refused."""
+    return analysis["preset"] == "ji2020" or name.endswith("_replicate")
 
 
 def locate(study: dict[str, Any], folder: Path, missing: list[str]) -> None:
