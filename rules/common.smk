@@ -54,10 +54,10 @@ wildcard_constraints:
     figure=r"[a-z_]+",
 
 
-# One thread a job: jobs run side by side, and sums keep their last digit.
+# One thread a job: jobs run side by side, and sums keep their last digit. Compiled loops are kept for the next job.
 shell.prefix(
     "set -euo pipefail; export PYTHONNOUSERSITE=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1"
-    " NUMBA_NUM_THREADS=1 ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1; "
+    " NUMBA_NUM_THREADS=1 ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1 NUMBA_CACHE_DIR=results/cache/numba; "
 )
 
 

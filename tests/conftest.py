@@ -1,10 +1,15 @@
 """Fixtures that several test files share."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from browser import start
 from selenium.webdriver.remote.webdriver import WebDriver
+
+# Compiled loops are kept from one run of the tests to the next.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "numba"))
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.stats import f
+from scipy.special import fdtri
 
 
 def icc_2_1(ratings: ArrayLike) -> pd.DataFrame:
@@ -41,7 +41,7 @@ def icc_2_1(ratings: ArrayLike) -> pd.DataFrame:
         ratio = ms_readers / ms_error
         reader_part, subject_part = k * icc * ratio, n * (1 + (k - 1) * icc) - k * icc
         df = (k - 1) * (n - 1) * (reader_part + subject_part) ** 2 / ((n - 1) * reader_part**2 + subject_part**2)
-        f_lower, f_upper = f.ppf(0.975, n - 1, df), f.ppf(0.975, df, n - 1)
+        f_lower, f_upper = fdtri(n - 1, df, 0.975), fdtri(df, n - 1, 0.975)
         between = k * ms_readers + (k * n - k - n) * ms_error
         lower = n * (ms_subjects - f_lower * ms_error) / (f_lower * between + n * ms_subjects)
         upper = n * (f_upper * ms_subjects - ms_error) / (between + n * f_upper * ms_subjects)

@@ -1,27 +1,46 @@
-"""Elastic-net Cox path and its cross-validated deviance, as glmnet's (methods.md 1.6)."""
+"""Elastic-net Cox path and its cross-validated deviance, as glmnet's (methods.md 1.6).
+
+The path is computed by recur.kernels. glmnet and scikit-survival stop coordinate descent when the deviance hardly
+changes, which with more features than patients is far from the optimum: of 160 rows and 800 correlated features,
+glmnet's default leaves Karush-Kuhn-Tucker violations of up to a tenth of the penalty. Here that violation is the
+criterion, and Newton steps reach 1e-7 of the penalty in less time (`make bench`).
+"""
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
-from sksurv.linear_model import CoxnetSurvivalAnalysis
-from sksurv.util import Surv
 
-FOLD_TOLERANCE = 1e-5  # folds only choose lambda; the final path is fitted to PATH_TOLERANCE
+from recur.compiled import model_kernels
+
+FOLD_TOLERANCE = 1e-4  # folds only choose lambda; the final path is fitted to PATH_TOLERANCE
 PATH_TOLERANCE = 1e-7
 
 
 def cox_path(
     x: np.ndarray, time: np.ndarray, event: np.ndarray, l1_ratio: float, lambdas: np.ndarray, tolerance: float
 ) -> np.ndarray:
-    """Coefficients (p, len(lambdas)) of standardised features (n, p) along decreasing penalties."""
-    model = CoxnetSurvivalAnalysis(alphas=lambdas, l1_ratio=l1_ratio, tol=tolerance, max_iter=100_000)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # "all coefficients are zero" is a legal result here
-        coef = model.fit(x, Surv.from_arrays(event.astype(bool), time)).coef_
-    # the solver ends a path that has saturated; smaller penalties then keep its last coefficients
-    return np.pad(coef, ((0, 0), (0, len(lambdas) - coef.shape[1])), mode="edge")
+    """Coefficients (p, len(lambdas)) of standardised features (n, p) along decreasing penalties, Breslow ties.
+
+    Minimises -loglik / n + lambda (l1_ratio |b|_1 + (1 - l1_ratio) / 2 |b|_2^2), 0 < l1_ratio <= 1, until no coordinate
+    violates its Karush-Kuhn-Tucker condition by more than `tolerance` * lambda * l1_ratio. Sequential strong rule of
+    Tibshirani et al. (J R Stat Soc B 2012), violators let in; proximal Newton (Lee, Sun & Saunders, SIAM J Optim
+    2014).
+    """
+    lambdas = np.array(lambdas, float)
+    coef, missed = np.empty((len(lambdas), x.shape[1])), np.empty(len(lambdas))
+    if len(lambdas) and x.shape[1]:
+        model_kernels().elastic_net_path(*_in_time_order(x, time, event), l1_ratio, lambdas, tolerance, coef, missed)
+    return coef.T
+
+
+def _in_time_order(x: np.ndarray, time: np.ndarray, event: np.ndarray) -> tuple[np.ndarray, ...]:
+    """x (p, n) by ascending time, and the risk sets: start (J,), upto (n,), deaths (J,), event (n,); see kernels."""
+    event = np.asarray(event).astype(bool)
+    order = np.lexsort((~event, time))
+    time, event = np.asarray(time, float)[order], event[order]
+    times, deaths = np.unique(time[event], return_counts=True)
+    start, upto = np.searchsorted(time, times), np.searchsorted(times, time, side="right")
+    return np.ascontiguousarray(x[order].T, dtype=float), start, upto, deaths.astype(float), event
 
 
 def lambda_grid(
