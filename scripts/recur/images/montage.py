@@ -138,7 +138,7 @@ def _row(
             )
         elif view and i > view.base and reading.case:
             text += "; not drawn: its image has another grid"
-        lines += [(line, ALARM if reading.excluded else INK) for line in textwrap.wrap(text, width // 7)]
+        lines += [(line, ALARM if reading.excluded else INK) for line in textwrap.wrap(text, int(width / 6.2))]
     top = LINE * len(lines) + 6
     part = Image.new("RGB", (width, top + (PANEL + GAP if view else 0)), PAPER)
     draw = ImageDraw.Draw(part)

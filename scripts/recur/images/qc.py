@@ -18,12 +18,13 @@ import pandas as pd
 
 HERE = Path(__file__).parent
 HU_RANGE = (-20.0, 250.0)  # medians of soft tissue, with and without contrast
-FEW, VERY_FEW = 1000, 100  # voxels of a region
+FEW, VERY_FEW = 500, 100  # voxels of a region
+CLIPPED = 0.1  # share of the rim's shell
 THICK, VERY_THICK = 3.0, 5.0  # largest over smallest spacing
 TWOFOLD = 2.0  # tumour volumes of one patient
 CONCERNS = {  # key -> (name in the filter, what its points are)
     "excluded": ("excluded", "100 points: excluded"),
-    "clipped": ("clipped rim", "10 points x the share of the rim's shell that was lost"),
+    "clipped": ("clipped rim", f"10 points x the share of the rim's shell that was lost, from {CLIPPED:g} on"),
     "few": ("few voxels", f"2 points: a region of fewer than {FEW} voxels; 5 of fewer than {VERY_FEW}"),
     "odd": ("odd HU", "5 points: the median of a region is outside {:g} to {:g} HU (CT)".format(*HU_RANGE)),
     "thick": (
@@ -72,11 +73,12 @@ def concerns(cases: pd.DataFrame, regions: pd.DataFrame) -> pd.DataFrame:
 def _judge(row: dict, times: float) -> list[tuple[str, float, str]]:
     """(kind, points, words) of everything that is worth a look in one row."""
     if row["status"] != "ok":
-        return [("excluded", 100, f"excluded: {row['reason']}")]
+        reason = str(row["reason"]).removeprefix(f"{row['phase']} {row['reader']}: ")
+        return [("excluded", 100, f"excluded: {reason}")]
     found = []
     for name in [column.removesuffix(" voxels") for column in row if column.endswith(" voxels")]:
         voxels, median, kept = row[f"{name} voxels"], row[f"{name} median"], row.get(f"{name} kept")
-        if kept is not None and kept < 0.995 and name == "rim":
+        if name == "rim" and 1 - kept >= CLIPPED:
             found.append(("clipped", 10 * (1 - kept), f"{100 * (1 - kept):.0f} % of the rim's shell lost"))
         if voxels < FEW:
             found.append(("few", 2 if voxels >= VERY_FEW else 5, f"{name} of {voxels:.0f} voxels"))
