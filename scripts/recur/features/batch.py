@@ -45,14 +45,11 @@ def extract_cases(
     """
     check_extraction(extraction)
     usable = cases[cases["status"] == "ok"]
-    rims = bool((pd.to_numeric(usable["rim_voxels"]) > 0).any())
     lesions: dict[tuple[str, str, str], list[tuple[float, dict[str, float]]]] = {}
     excluded, failed, missing = [], set(), []
     for row in progress(usable.itertuples(), len(usable), what):
         try:
             features, reasons = case_features(cache, row.case, extraction, variant)
-            if rims and not any(name.startswith("rim_") for name in features):
-                raise ValueError("rim: no voxels, while other patients have a rim; check the masks")
             lesions.setdefault((row.patient_id, row.reader, row.phase), []).append((float(row.tumour_ml), features))
             if reasons:
                 missing.append((row.patient_id, row.reader, row.phase, reasons))

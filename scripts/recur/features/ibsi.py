@@ -148,7 +148,7 @@ def prepared_features(region: Prepared, extraction: dict[str, Any]) -> dict[str,
 
 
 def aggregated_features(region: Prepared, extraction: dict[str, Any], **aggregation: Any) -> dict[str, Any]:
-    """Textures under pyradiomics' `force2D` (by slice, merged) or `weightingNorm` "no_weighting" (one merged matrix)."""
+    """Textures under pyradiomics' `force2D` (by slice) or `weightingNorm` "no_weighting" (one merged matrix)."""
     classes = class_features(extraction["feature_set"])
     textures = {name: classes[name] for name in TEXTURES}
     return _executed(region, region.intensity, extraction, textures, **aggregation)
@@ -171,7 +171,7 @@ def _executed(
 
 
 def _origin(extraction: dict[str, Any]) -> dict[str, Any]:
-    """Where fixed-width bins of the unfiltered image start; the range is the scan's and says nothing of filtered ones."""
+    """Where bins of fixed width start; a range of HU says nothing of filtered images, so only the unfiltered one's."""
     return {} if extraction["resegment"] is None else {"binOrigin": extraction["resegment"][0]}
 
 
