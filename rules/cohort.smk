@@ -24,6 +24,7 @@ rule check:
 rule assign_cohorts:
     input:
         table=STUDY["clinical"]["table"],
+        visits=only("visits" in STUDY["clinical"], STUDY["clinical"].get("visits", {}).get("table")),
         study="results/{study}/settings/cohort.json",
         script="scripts/assign_cohorts.py",
         package=imports("scripts/assign_cohorts.py"),
@@ -33,6 +34,7 @@ rule assign_cohorts:
         clinical="results/{study}/cohort/clinical.csv",
         endpoints="results/{study}/cohort/endpoints.csv",
         exclusions="results/{study}/cohort/excluded_from_table.csv",
+        surveillance="results/{study}/cohort/surveillance.csv",
     log:
         "logs/{study}/assign_cohorts.log",
     conda:
@@ -40,7 +42,7 @@ rule assign_cohorts:
     shell:
         "python {input.script} --study {input.study} --assigned {output.assigned}"
         " --clinical {output.clinical} --endpoints {output.endpoints} --exclusions {output.exclusions}"
-        " > {log} 2>&1"
+        " --surveillance {output.surveillance} > {log} 2>&1"
 
 
 rule scores:

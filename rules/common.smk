@@ -348,6 +348,7 @@ def result_tables():
         f"{RESULTS}/survival/rates.csv",
         f"{RESULTS}/tables.sha256",
         *(f"{RESULTS}/cohort/{analysis}/table1.csv" for analysis in ANALYSES),
+        *(f"{RESULTS}/validation/{analysis}/transport.csv" for analysis in ANALYSES),
     )
 
 

@@ -74,6 +74,42 @@ rule performance:
         " --survival results/{wildcards.study}/survival/{wildcards.analysis} > {log} 2>&1"
 
 
+rule transport:
+    input:
+        risks="results/{study}/validation/{analysis}/risks.csv",
+        models="results/{study}/models/{analysis}/frozen",
+        signature=lambda wildcards: only(
+            uses_features(wildcards.analysis),
+            "results/{study}/signature/{analysis}/signature.json",
+        ),
+        train_cohort="results/{study}/cohort/{analysis}/train.csv",
+        train_features="results/{study}/features/{analysis}/train.parquet",
+        heldout_cohort="results/{study}/cohort/{analysis}/heldout.csv",
+        heldout_features="results/{study}/features/{analysis}/heldout.parquet",
+        visits="results/{study}/cohort/surveillance.csv",
+        script="scripts/transport.py",
+        package=imports("scripts/transport.py"),
+    output:
+        "results/{study}/validation/{analysis}/transport.csv",
+    log:
+        "logs/{study}/transport/{analysis}.log",
+    benchmark:
+        "benchmarks/{study}/transport/{analysis}.tsv"
+    conda:
+        "../envs/modelling.yaml"
+    params:
+        signature=lambda wildcards, input: (
+            ["--signature", *input.signature] if input.signature else []
+        ),
+        seed=STUDY["seed"],
+        labels=labels,
+    shell:
+        "python {input.script} --risks {input.risks} --models {input.models} {params.signature}"
+        " --cohorts {input.train_cohort} {input.heldout_cohort}"
+        " --features {input.train_features} {input.heldout_features} --visits {input.visits}"
+        " --seed {params.seed} --labels {params.labels:q} --output {output} > {log} 2>&1"
+
+
 rule resample:
     input:
         cohort="results/{study}/cohort/{analysis}/train.csv",

@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from recur.cli import reported
-from recur.cohort import assign_all, read_cohort
+from recur.cohort import assign_all, read_cohort, visit_intervals
 from recur.tables import read_json, write_table
 
 
@@ -15,6 +15,7 @@ def main() -> None:
     parser.add_argument("--clinical", required=True)
     parser.add_argument("--endpoints", required=True)
     parser.add_argument("--exclusions", required=True)
+    parser.add_argument("--surveillance", required=True)
     args = parser.parse_args()
     cohort = read_cohort(args.study)
     for text in cohort.warnings:
@@ -28,6 +29,7 @@ def main() -> None:
     write_table(cohort.clinical, args.clinical)
     write_table(cohort.endpoints, args.endpoints)
     write_table(cohort.exclusions, args.exclusions)
+    write_table(visit_intervals(args.study, cohort.clinical["patient_id"]), args.surveillance)
 
 
 if __name__ == "__main__":

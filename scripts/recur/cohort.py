@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from recur.endpoints import endpoint_as_recorded, endpoint_from_dates, parse_dates
+from recur.endpoints import DAYS_PER_MONTH, endpoint_as_recorded, endpoint_from_dates, parse_dates
 from recur.study import schema, schema_problems, splits_of
 from recur.tables import PATIENT_ID, StudyError, read_table
 from recur.training import TRAIN
+
+VISIT_COLUMNS = ["patient_id", "visits", "interval_first_2_years", "interval_later", "longest_gap"]
 
 
 class Cohort(NamedTuple):
@@ -24,6 +26,7 @@ class Cohort(NamedTuple):
     clinical: pd.DataFrame  # patient_id, centre, one column a variable, as numbers (levels by their place)
     endpoints: pd.DataFrame  # patient_id, <endpoint>_time (months), <endpoint>_event (0/1)
     exclusions: pd.DataFrame  # patient_id, floor, reason
+    missing_endpoints: pd.DataFrame  # patient_id, endpoint, reason: patients that one endpoint's analyses leave out
     warnings: list[str]
 
 
@@ -43,13 +46,16 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
     problems = id_problems(ids)
     values, found = read_variables(table, clinical["variables"], ids)
     problems += found
-    endpoints, found, warnings = read_endpoints(table, study)
+    endpoints, found, missing, warnings = read_endpoints(table, study)
     problems += found
     warnings += limit_warnings(table, clinical["variables"])
     wrong_units = unit_problems(values, clinical["variables"])
     if wrong_units:
         raise StudyError(f"{path}: {text}" for text in wrong_units)
     lines = {row: number + 2 for number, row in enumerate(table.index)}
+    if study["on_error"] == "stop":
+        unreadable = [(row, f"endpoint {name}: {text}") for row, name, text in missing if name_is_recorded(study, name)]
+        problems += unreadable
     if problems and study["on_error"] == "stop":
         raise StudyError(f"{path}: line {lines[row]}: patient {ids[row]!r}: {text}" for row, text in problems)
     bad: dict[str, str] = {}
@@ -189,26 +195,39 @@ def unit_problems(values: pd.DataFrame, variables: dict[str, Any]) -> list[str]:
     return problems
 
 
-def read_endpoints(table: pd.DataFrame, study: dict[str, Any]) -> tuple[pd.DataFrame, list[tuple[Any, str]], list[str]]:
-    """<endpoint>_time and <endpoint>_event columns, (row, problem) pairs, and warnings."""
+def read_endpoints(
+    table: pd.DataFrame, study: dict[str, Any]
+) -> tuple[pd.DataFrame, list[tuple[Any, str]], list[tuple[Any, str, str]], list[str]]:
+    """<endpoint>_time and <endpoint>_event columns, (row, problem) of whole patients, (row, endpoint, problem) of
+    single endpoints, and warnings.
+
+    Dates that contradict each other put the whole patient in doubt; a recorded time or event that cannot be read
+    leaves out that endpoint only.
+    """
     row_of = table.assign(row_=table.index)
-    result, problems, warnings = pd.DataFrame(index=table.index), [], []
-    dates = study["clinical"].get("dates")
+    result, problems, missing, warnings = pd.DataFrame(index=table.index), [], [], []
+    dates, pattern = study["clinical"].get("dates"), None
     if dates:
-        parsed, found = parse_dates(row_of, dates, "row_")
-        problems += found
-        if dates.get("cutoff"):
-            late = (parsed[["recurrence", "death"]] > pd.Timestamp(dates["cutoff"])).any(axis=1).sum()
-            if late:
-                warnings.append(f"{late} patients have events after {dates['cutoff']}; they are censored at it")
+        parsed, problems, warnings = parse_dates(row_of, dates, "row_")
+    if "recurrence" in study["clinical"]:
+        pattern = beyond_milan(table, study["clinical"]["recurrence"])
     for name, endpoint in study["endpoints"].items():
         if endpoint["kind"] == "recorded":
             frame, found = endpoint_as_recorded(row_of, endpoint, "row_")
-            problems += found
+            missing += [(row, name, text) for row, text in found]
+            warnings += recorded_warnings(name, endpoint, table)
+            frame.loc[[row for row, _ in found], ["time", "event"]] = np.nan
         else:
-            frame = endpoint_from_dates(parsed, endpoint["kind"], dates.get("cutoff"))
+            frame = endpoint_from_dates(parsed, endpoint, dates.get("cutoff"), pattern)
+        if endpoint["kind"] == "aggressive_recurrence":
+            unknown = frame["event"].isna()
+            missing += [(row, name, "pattern of the recurrence unknown") for row in table.index[unknown]]
+        if endpoint["kind"] == "late_recurrence":
+            gone = frame["time"].isna()
+            text = f"not alive and recurrence-free at {endpoint['horizon_months']:g} months"
+            missing += [(row, name, text) for row in table.index[gone]]
         result[f"{name}_time"], result[f"{name}_event"] = frame["time"].astype(float), frame["event"]
-    return result, problems, warnings
+    return result, problems, missing, warnings
 
 
 def assign_cohorts(
@@ -279,3 +298,36 @@ def read_manifest(study: dict[str, Any]) -> pd.DataFrame:
     if problems:
         raise StudyError(problems)
     return table
+
+
+def visit_intervals(study: dict[str, Any], ids: pd.Series) -> pd.DataFrame:
+    """Months between surveillance visits by patient (VISIT_COLUMNS), empty where the study declares none.
+
+    Medians of the gaps that end within 24 months of the index treatment and later, and the longest; the first gap
+    starts at the treatment. Raises StudyError for a date that cannot be read.
+    """
+    clinical = study["clinical"]
+    if "visits" not in clinical:
+        return pd.DataFrame(columns=VISIT_COLUMNS)
+    visits, path = clinical["visits"], clinical["visits"]["table"]
+    table, treated = read_table(path).astype("string"), read_table(clinical["table"]).astype("string")
+    for name in ("id", "date"):
+        if visits[name] not in table.columns:
+            raise StudyError(f"{path}: no column {visits[name]!r} (clinical.visits.{name})")
+    day = pd.to_datetime(table[visits["date"]], format="%Y-%m-%d", errors="coerce")
+    bad = table.index[day.isna() & table[visits["date"]].notna()]
+    if len(bad):
+        cells = table[visits["date"]]
+        raise StudyError(f"{path}: line {line + 2}: {cells[line]!r} is not a date written yyyy-mm-dd" for line in bad)
+    treated = treated.drop_duplicates(clinical["id"]).set_index(clinical["id"])[clinical["dates"]["t0"]]
+    start = pd.to_datetime(treated, format="%Y-%m-%d", errors="coerce")
+    days = pd.DataFrame({"id": table[visits["id"]], "day": day}).dropna()
+    days["month"] = (days["day"] - days["id"].map(start)).dt.days / DAYS_PER_MONTH
+    rows = []
+    for patient, part in days[days["month"] > 0].groupby("id"):
+        at = np.unique(part["month"])
+        gaps = np.diff(at, prepend=0.0)
+        medians = [float(np.median(g)) if len(g) else np.nan for g in (gaps[at <= 24], gaps[at > 24])]
+        rows.append((str(patient), len(at), *medians, float(gaps.max())))
+    found = pd.DataFrame(rows, columns=VISIT_COLUMNS)
+    return found[found["patient_id"].isin(set(ids))].sort_values("patient_id", ignore_index=True)

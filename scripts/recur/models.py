@@ -221,12 +221,22 @@ def linear_predictor(
 
     Missing cells get the frozen conditional means; with rng, one stochastic imputation.
     """
-    filled = complete(clinical, model["imputer"], rng)
     lp = np.zeros(len(clinical))
-    for column in model["terms"]:
-        values = score if column["kind"] == "signature" else filled[column["name"]].to_numpy()
+    for column, values in zip(model["terms"], applied_design(model, clinical, score, rng).T, strict=True):
         lp += column["coef"] * (values - column["mean"])
     return lp
+
+
+def applied_design(
+    model: dict[str, Any],
+    clinical: pd.DataFrame,
+    score: np.ndarray | None,
+    rng: np.random.Generator | None = None,
+) -> np.ndarray:
+    """The columns (n, p) of a frozen model's terms for any rows, missing cells filled by its imputer."""
+    filled = complete(clinical, model["imputer"], rng)
+    columns = [score if c["kind"] == "signature" else filled[c["name"]].to_numpy() for c in model["terms"]]
+    return np.column_stack(columns) if columns else np.zeros((len(clinical), 0))
 
 
 def risk_at(model: dict[str, Any], lp: np.ndarray, months: float, lp_competing: np.ndarray | None = None) -> np.ndarray:

@@ -125,6 +125,8 @@ def contradictions(study: dict[str, Any]) -> list[str]:
             found.append(f"clinical.{key}: {clinical[key]!r} is no numeric clinical variable")
         if key in variables:
             found.append(f"clinical.variables: the name {key!r} is the workflow's own; choose another")
+    if "visits" in clinical and not dates:
+        found.append("clinical.visits: intervals count from the index treatment and need clinical.dates.t0")
     for timing in ("pre", "post"):
         for term in study["candidates"][timing]:
             if term not in variables:
@@ -256,6 +258,8 @@ def locate(study: dict[str, Any], folder: Path, missing: list[str]) -> None:
     Unset environment variables are added to missing.
     """
     holders = [(study["clinical"], "table", "clinical")]
+    if "visits" in study["clinical"]:
+        holders.append((study["clinical"]["visits"], "table", "clinical.visits"))
     holders += [(study[key], item, key) for key, item in PATHS if key in study and study[key].get(item)]
     for holder, item, place in holders:
         text = os.path.expandvars(holder[item])
