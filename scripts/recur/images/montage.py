@@ -151,7 +151,8 @@ def _row(
     for name in regions:
         if name in view.bits:
             region = _region(view, name)
-            shown = {key: bit for key, bit in view.bits.items() if key == name or (key == "liver" and name != "tumour")}
+            others = () if name == "tumour" else ("tumour", "liver")  # what a rim is cut by
+            shown = {key: bit for key, bit in view.bits.items() if key == name or key in others}
             panels.append(_titled(view, view.slices, region, region, shown, colours, name))
         else:
             panels.append(_blank(f"no {name}"))
