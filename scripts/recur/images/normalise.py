@@ -15,16 +15,18 @@ FEWEST = 100  # voxels that a mean and an SD may rest on
 
 
 def without_bias(voxels: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
-    """The image (z, y, x; float32) divided by its bias field: N4 of SimpleITK in the body (Otsu), its own defaults.
+    """The image (z, y, x; float32) divided by its bias field: N4 of SimpleITK in the body, its own defaults.
 
-    Tustison et al., IEEE Trans Med Imaging 2010;29:1310. Raises StudyError for values below 0, which MR does not have.
+    Tustison et al., IEEE Trans Med Imaging 2010;29:1310. Raises StudyError where the body has values at or
+    below 0, of which there is no logarithm.
     """
-    if voxels.min() < 0:
-        raise StudyError(f"N4: the image has values below 0 ({voxels.min():g}); it is for MR magnitudes only")
+    inside = in_body(voxels)
+    if not voxels[inside].min(initial=np.inf) > 0:
+        raise StudyError("N4: the body has values at or below 0; it is for MR magnitudes only")
     image = sitk.GetImageFromArray(voxels)
     image.SetSpacing([float(step) for step in spacing])
     shrink = [max(1, min(SHRINK, n // 4)) for n in image.GetSize()]
-    body = sitk.GetImageFromArray(in_body(voxels).astype(np.uint8))
+    body = sitk.GetImageFromArray(inside.astype(np.uint8))
     body.CopyInformation(image)
     correct = sitk.N4BiasFieldCorrectionImageFilter()
     correct.SetNumberOfThreads(1)  # sums keep one order
@@ -36,7 +38,7 @@ def without_bias(voxels: np.ndarray, spacing: tuple[float, float, float]) -> np.
 def normalised(voxels: np.ndarray, how: str, liver: np.ndarray | None) -> tuple[np.ndarray, dict[str, float]]:
     """The image as (value - mean) / SD x 100, float32, and that mean and SD.
 
-    zscore: mean and SD of the body (above Otsu's threshold, so that the width of the air around it does not count);
+    zscore: mean and SD of the body (in_body: the width of the air around it must not count);
     liver: of the given voxels (z, y, x; bool), the liver without lesions and vessels. Raises StudyError without them.
     """
     if how == "none":
@@ -51,5 +53,9 @@ def normalised(voxels: np.ndarray, how: str, liver: np.ndarray | None) -> tuple[
 
 
 def in_body(voxels: np.ndarray) -> np.ndarray:
-    """Voxels above Otsu's threshold of the scan, bool (z, y, x)."""
-    return sitk.GetArrayFromImage(sitk.OtsuThreshold(sitk.GetImageFromArray(voxels), 0, 1)) > 0
+    """Tissue and not air, bool (z, y, x): above Otsu's threshold of the logarithm.
+
+    Without the logarithm the threshold parts bright fat from all the rest, the liver among it.
+    """
+    logarithm = np.log1p(np.maximum(voxels, 0))
+    return sitk.GetArrayFromImage(sitk.OtsuThreshold(sitk.GetImageFromArray(logarithm), 0, 1)) > 0

@@ -46,7 +46,7 @@ def perturbed(
         image = (image + rng.normal(0, noise_sd(image[bounding_box(inside)]), image.shape)).astype(np.float32)
     tumour, liver, clip = ((labels & bit) > 0 for bit in (TUMOUR, LIVER, CLIP))
     degrees = rng.uniform(-ROTATION_DEGREES, ROTATION_DEGREES) if "rotation" in kinds else 0.0
-    shift = rng.uniform(0, 1, 3) if "translation" in kinds else np.zeros(3)
+    shift = rng.uniform(-0.5, 0.5, 3) if "translation" in kinds else np.zeros(3)
     if degrees or shift.any():
         centre = np.array(ndimage.center_of_mass(tumour))
         image = moved(image, spacing, centre, degrees, shift, order=3).astype(np.float32)
