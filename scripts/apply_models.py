@@ -10,7 +10,7 @@ from recur.analysis_set import read_rows
 from recur.cli import reported
 from recur.evaluations import log_evaluation
 from recur.signature import signature_scores
-from recur.tables import labelled, read_json, write_table
+from recur.tables import labelled, manifest_of, one_manifest, read_json, write_table
 from recur.training import TRAIN
 from recur.validation import apply_models
 
@@ -30,13 +30,17 @@ def main() -> None:
     log_evaluation(args.log, args.models, Path(args.signature) if args.signature else None, Path(args.cohorts[1]))
     models = {path.stem: read_json(path) for path in sorted(args.models.glob("*.json"))}
     signature = read_json(args.signature) if args.signature else None
+    if signature:
+        tables = {path: manifest_of(path) for path in args.features}
+        one_manifest({"the signature": signature["features_manifest"], **tables})
     risks, scores = [], []
     for cohort, features in zip(args.cohorts, args.features, strict=True):
         frame, values, names = read_rows(cohort, features)
         if frame.empty:
             continue
         risks.append(apply_models(models, signature, frame, values, names))
-        score = signature_scores(signature, values, names) if signature else float("nan")
+        centre = frame["centre"].fillna("").to_numpy(object)
+        score = signature_scores(signature, values, names, centre) if signature else float("nan")
         scores.append(frame[["patient_id", "cohort"]].assign(score=score))
     table = pd.concat(scores)
     known = pd.read_parquet(args.out_of_fold).set_index("patient_id")["second_stage"] if args.out_of_fold else {}

@@ -8,9 +8,10 @@ import pandas as pd
 
 from recur.analysis_set import read_training
 from recur.cli import reported
+from recur.cox import NotEstimable
 from recur.fit import second_stage_scores
-from recur.signature import build_signature, signature_scores
-from recur.tables import labelled, read_json, read_made, write_json, write_table
+from recur.signature import build_signature, signature_scores, volume_correlations
+from recur.tables import StudyError, labelled, manifest_of, read_json, read_made, write_json, write_table
 
 
 def main() -> None:
@@ -27,21 +28,26 @@ def main() -> None:
     parser.add_argument("--scores", required=True, help="training scores, in sample and as the second stage sees them")
     args = parser.parse_args()
     train = read_training(args.cohort, args.features, args.repeats)
-    signature, trace = build_signature(train, read_made(args.icc), args.settings, args.seed)
-    second = second_stage_scores(train, signature, args.settings, args.seed)
+    try:
+        signature, trace = build_signature(train, read_made(args.icc), args.settings, args.seed)
+        second = second_stage_scores(train, signature, args.settings, args.seed)
+    except NotEstimable as error:
+        raise StudyError(f"{args.labels['analysis']}: no signature can be built: {error}") from error
     columns = ["name", "weight", "mean", "sd"]
     trace["weights"] = pd.DataFrame(signature["features"], columns=columns).rename(columns={"name": "feature"})
+    trace["weights"] = trace["weights"].join(volume_correlations(train, signature))
     for name, table in trace.items():
         write_table(labelled(table, args.labels), Path(args.trace) / f"{name}.csv")
     scores = pd.DataFrame(
         {
             "patient_id": train.patient_id,
-            "score": signature_scores(signature, train.features, train.names),
+            "score": signature_scores(signature, train.features, train.names, train.centre),
             "second_stage": second,
         }
     )
     write_table(scores, args.scores)  # Parquet: the second stage needs every digit
-    write_json(args.labels | signature, args.signature)
+    # models are applied to features of the same manifest only
+    write_json(args.labels | signature | {"features_manifest": manifest_of(args.features)}, args.signature)
 
 
 if __name__ == "__main__":

@@ -87,7 +87,11 @@ def test_the_planted_feature_is_found_and_the_unstable_one_never():
 
 
 def test_a_wild_feature_value_counts_as_three_sd():
-    signature = {"winsorise_sd": 3, "features": [{"name": "f", "weight": 0.5, "mean": 10.0, "sd": 2.0}]}
+    signature = {
+        "winsorise_sd": 3,
+        "harmonisation": {"kind": "none"},
+        "features": [{"name": "f", "weight": 0.5, "mean": 10.0, "sd": 2.0}],
+    }
     np.testing.assert_allclose(signature_scores(signature, np.array([[12.0], [1e9], [-1e9]]), ["f"]), [0.5, 1.5, -1.5])
 
 

@@ -40,11 +40,13 @@ def second_stage_scores(train: Training, signature: dict[str, Any], settings: di
     sample (as published, flag 41) inflates the signature's coefficient.
     """
     if not signature["features"] or settings["second_stage"]["scores"] == "in_sample":
-        return signature_scores(signature, train.features, train.names)
+        return signature_scores(signature, train.features, train.names, train.centre)
     return out_of_fold_scores(train, settings, seed)
 
 
-def predict(frozen: Frozen, clinical: pd.DataFrame, features: np.ndarray, names: list[str]) -> dict[str, np.ndarray]:
+def predict(
+    frozen: Frozen, clinical: pd.DataFrame, features: np.ndarray, names: list[str], centre: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
     """Linear predictor (n,) of every frozen model for any rows; nothing is fitted."""
-    score = signature_scores(frozen.signature, features, names) if frozen.signature is not None else None
+    score = signature_scores(frozen.signature, features, names, centre) if frozen.signature is not None else None
     return {name: linear_predictor(model, clinical, score) for name, model in frozen.models.items()}

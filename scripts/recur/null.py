@@ -49,7 +49,7 @@ def redrawn_performance(
     everyone = training(frame, values[names].to_numpy(float), others, names)
     is_train = (frame["cohort"] == TRAIN).to_numpy()
     train = everyone.rows(np.flatnonzero(is_train))
-    scores = predict(fit(train, settings, seed), frame, everyone.features, names)
+    scores = predict(fit(train, settings, seed), frame, everyone.features, names, everyone.centre)
     scores["leaky"] = leaky_scores(everyone, settings, seed)
     rows = []
     for name in sorted(set(frame["cohort"]) - {TRAIN}):
@@ -75,7 +75,7 @@ def leaky_scores(everyone: Training, settings: dict[str, Any], seed: int) -> np.
     )
     open_settings = settings | {"redundancy": {"spearman": None}, "ranking": {"kind": "none"}}
     signature, _ = build_signature(part, pd.DataFrame(), open_settings, seed)
-    return signature_scores(signature, part.features, part.names)
+    return signature_scores(signature, part.features, part.names, part.centre)
 
 
 def training(frame: pd.DataFrame, values: np.ndarray, others: list[pd.DataFrame], names: list[str]) -> Training:
@@ -86,7 +86,7 @@ def training(frame: pd.DataFrame, values: np.ndarray, others: list[pd.DataFrame]
         again = table[table["patient_id"].isin(row)]
         repeats[[row[patient] for patient in again["patient_id"]], k] = again[names].to_numpy(float)
     arrays = frame["patient_id"].to_numpy(object), frame["time"].to_numpy(float), frame["event"].to_numpy(int)
-    return Training(*arrays, frame, values, repeats, names)
+    return Training(*arrays, frame, values, repeats, names, centre=frame["centre"].fillna("").to_numpy(object))
 
 
 def summary(runs: pd.DataFrame) -> pd.DataFrame:

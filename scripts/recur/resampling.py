@@ -72,8 +72,8 @@ def bootstrap_fit(train: Training, settings: dict[str, Any], seed: int, number: 
     out = np.setdiff1d(np.arange(len(train.time)), rows)
     pairs = comparable_pairs(train.time, train.event.astype(bool))
     sample_pairs = comparable_pairs(sample.time, sample.event.astype(bool))
-    in_sample = predict(frozen, sample.clinical, sample.features, train.names)
-    everyone = predict(frozen, train.clinical, train.features, train.names)
+    in_sample = predict(frozen, sample.clinical, sample.features, train.names, sample.centre)
+    everyone = predict(frozen, train.clinical, train.features, train.names, train.centre)
     kept = ";".join(f["name"] for f in frozen.signature["features"]) if frozen.signature else ""
     return [
         {
@@ -104,7 +104,8 @@ def nested_predictions(train: Training, settings: dict[str, Any], seed: int, rep
         except NotEstimable as error:
             print(f"repeat {repeat}, fold {number} left out: {error}", file=sys.stderr)
             continue
-        predictions = predict(frozen, train.clinical.iloc[held], train.features[held], train.names)
+        part = train.rows(held)
+        predictions = predict(frozen, part.clinical, part.features, part.names, part.centre)
         for model, lp in predictions.items():
             rows = {"repeat": repeat, "fold": number, "model": model, "patient_id": train.patient_id[held], "lp": lp}
             parts.append(pd.DataFrame(rows | {"time": train.time[held], "event": train.event[held]}))

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 
+from recur.harmonisation import apply_combat, frozen_combat, learn_combat, usable_in_every_centre
 from recur.icc import icc_2_1
 from recur.lasso import PATH_TOLERANCE, choose_lambda, cox_path, cross_validate, grouped_folds, lambda_grid
 from recur.ranking import doubled_ranks, forest_importance, mrmr, somers_d, without_redundant
@@ -94,7 +96,9 @@ def build_signature(
     Trace: ranking, lasso_path, cv_deviance. An empty signature is a legal result: no feature, score 0.
     """
     options = settings["signature"]
-    columns, ranking = rank(train, usable_columns(train, icc), settings, seed)
+    usable = usable_columns(train, icc)
+    train, usable, combat = harmonised(train, usable, settings["harmonisation"])
+    columns, ranking = rank(train, usable, settings, seed)
     trace = {
         "ranking": ranking,
         "lasso_path": pd.DataFrame(columns=["lambda", "feature", "coef"]),
@@ -108,6 +112,7 @@ def build_signature(
         "l1_ratio": options["l1_ratio"],
         "winsorise_sd": options["winsorise_sd"],
         "lambda": None,
+        "harmonisation": frozen_combat(combat, np.zeros(0, int), settings["harmonisation"]),
     }
     if not len(columns):
         return signature, trace
@@ -136,21 +141,69 @@ def build_signature(
     )
     weights = path[:, chosen]
     signature["lambda"] = float(lambdas[chosen])
+    kept = sorted(np.flatnonzero(weights), key=lambda j: (-abs(weights[j]), names[j]))
     signature["features"] = [
-        {"name": str(names[j]), "weight": float(weights[j]), "mean": float(mean[j]), "sd": float(sd[j])}
-        for j in sorted(np.flatnonzero(weights), key=lambda j: (-abs(weights[j]), names[j]))
+        {"name": str(names[j]), "weight": float(weights[j]), "mean": float(mean[j]), "sd": float(sd[j])} for j in kept
     ]
+    own = np.searchsorted(usable, columns[np.array(kept, int)])
+    signature["harmonisation"] = frozen_combat(combat, own, settings["harmonisation"])
     return signature, trace
 
 
-def signature_scores(signature: dict[str, Any], features: np.ndarray, names: list[str]) -> np.ndarray:
-    """Score (n,) of each row of features (n, p): the weighted sum of z-scored features, 0 for an empty signature."""
+def harmonised(
+    train: Training, usable: np.ndarray, settings: dict[str, Any]
+) -> tuple[Training, np.ndarray, dict[str, Any]]:
+    """The training rows with their usable columns harmonised, the columns that could be, and the ComBat parameters."""
+    if settings["kind"] != "none" and len(usable):
+        usable = usable[usable_in_every_centre(train.features[:, usable], train.centre)]
+    combat = learn_combat(train.features[:, usable], train.centre, settings)
+    if combat["kind"] != "none":
+        features = train.features.copy()
+        features[:, usable] = apply_combat(combat, train.features[:, usable], train.centre)
+        train = train._replace(features=features)
+    return train, usable, combat
+
+
+def signature_scores(
+    signature: dict[str, Any], features: np.ndarray, names: list[str], centre: np.ndarray | None = None
+) -> np.ndarray:
+    """Score (n,) of each row of features (n, p): the weighted sum of z-scored features, 0 for an empty signature.
+
+    centre (n,) is needed by a harmonised signature only.
+    """
     place = {name: j for j, name in enumerate(names)}
+    x = features[:, [place[feature["name"]] for feature in signature["features"]]]
+    x = apply_combat(signature["harmonisation"], x, centre)
     score = np.zeros(len(features))
-    for feature in signature["features"]:
-        z = (features[:, place[feature["name"]]] - feature["mean"]) / feature["sd"]
+    for j, feature in enumerate(signature["features"]):
+        z = (x[:, j] - feature["mean"]) / feature["sd"]
         score += feature["weight"] * winsorised(z, signature["winsorise_sd"])
     return score
+
+
+def volume_correlations(train: Training, signature: dict[str, Any]) -> pd.DataFrame:
+    """volume_rho (Spearman) and volume_partial_rho (given the signature's other features) of each of its features with
+    the tumour's volume in training; NaN where the volume is unknown or too few patients are left (flag 21).
+    """
+    names = [feature["name"] for feature in signature["features"]]
+    result = pd.DataFrame({"volume_rho": np.nan, "volume_partial_rho": np.nan}, index=range(len(names)))
+    if "tumour_volume" not in train.clinical:
+        return result
+    volume = train.clinical["tumour_volume"].to_numpy(float)
+    known = np.isfinite(volume)
+    if known.sum() < 10:
+        return result
+    x = train.features[np.ix_(known, [train.names.index(name) for name in names])]
+    ranks = np.column_stack([rankdata(column) for column in [volume[known], *x.T]])
+    ranks -= ranks.mean(axis=0)
+    for j in range(len(names)):
+        feature, others = ranks[:, j + 1], np.delete(ranks, [0, j + 1], axis=1)
+        result.loc[j, "volume_rho"] = np.corrcoef(feature, ranks[:, 0])[0, 1]
+        if len(ranks) - others.shape[1] > 3:
+            both = np.column_stack([feature, ranks[:, 0]])
+            left = both - others @ np.linalg.lstsq(others, both, rcond=None)[0]
+            result.loc[j, "volume_partial_rho"] = np.corrcoef(left.T)[0, 1]
+    return result
 
 
 def out_of_fold_scores(train: Training, settings: dict[str, Any], seed: int) -> np.ndarray:
@@ -162,5 +215,10 @@ def out_of_fold_scores(train: Training, settings: dict[str, Any], seed: int) -> 
         part = train.rows(np.flatnonzero(fold != number))
         signature, _ = build_signature(part, stability(part, settings["stability"]), settings, seed)
         held = fold == number
-        score[held] = signature_scores(signature, train.features[held], train.names)
+        score[held] = signature_scores(signature, train.features[held], train.names, centre_of(train, held))
     return score
+
+
+def centre_of(train: Training, rows: np.ndarray) -> np.ndarray | None:
+    """Centres of the rows, where they are known."""
+    return None if train.centre is None else train.centre[rows]

@@ -65,7 +65,7 @@ def split_distribution(
         except NotEstimable:
             rows.append(("", number, int(number == 0), np.nan, np.nan))
             continue
-        scores = [predict(frozen, part.clinical, part.features, part.names) for part in parts]
+        scores = [predict(frozen, part.clinical, part.features, part.names, part.centre) for part in parts]
         pairs = [comparable_pairs(part.time, part.event.astype(bool)) for part in parts]
         for model in frozen.models:
             c = [concordance(score[model], pair) for score, pair in zip(scores, pairs, strict=True)]

@@ -27,8 +27,9 @@ class Training(NamedTuple):
         """The training set of the given rows (repeats allowed); further readings follow their patients."""
         clinical = self.clinical.iloc[index].reset_index(drop=True)
         arrays = [array[index] for array in (self.patient_id, self.time, self.event)]
-        other = None if self.competing is None else self.competing[index]
-        return Training(*arrays, clinical, self.features[index], self.repeats[index], self.names, competing=other)
+        known = {"competing": self.competing, "centre": self.centre}
+        optional = {name: None if array is None else array[index] for name, array in known.items()}
+        return Training(*arrays, clinical, self.features[index], self.repeats[index], self.names, **optional)
 
     @property
     def read_twice(self) -> np.ndarray:
