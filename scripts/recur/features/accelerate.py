@@ -259,15 +259,44 @@ def _glcm_coefficients(self) -> None:
 
 
 def _glcm_mcc(self) -> float:
-    p = self.P_glcm[0].transpose(2, 0, 1)  # angle, i, j
+    """Root of the second largest eigenvalue of Q = P (px py + eps)^-1 P', averaged over the angles.
+
+    Without eps Q is similar to the square of S = P / sqrt(px py), which is symmetric: its eigenvalues are cheap and
+    nearly those of Q, and inverse iteration on Q itself settles the difference. Where that is not sure to find the
+    second one, as others are close, the general solver of pyradiomics takes over.
+    """
+    p = np.ascontiguousarray(self.P_glcm[0].transpose(2, 0, 1))  # angle, i, j
     px = self.coefficients["px"][0, :, 0, :].T
-    py = self.coefficients["py"][0, 0, :, :].T
-    if p.shape[1] < 2:  # flat region, as pyradiomics
+    n = p.shape[1]
+    if n < 2:  # flat region, as pyradiomics
         return 1
-    q = (p / (px[:, :, None] * py[:, None, :] + self.coefficients["eps"])) @ p.transpose(0, 2, 1)
-    eigenvalues = np.linalg.eigvals(q)
-    eigenvalues.sort()
-    return np.nanmean(np.sqrt(eigenvalues[:, -2])).real
+    q = (p / (px[:, :, None] * px[:, None, :] + self.coefficients["eps"])) @ p
+    found = np.full(len(q), np.nan, complex)
+    if n > EXACT_MCC and (px > 0).all():
+        root = np.sqrt(px)
+        likely = np.sort(np.linalg.eigvalsh(p / (root[:, :, None] * root[:, None, :])) ** 2, axis=1)
+        apart = np.diff(likely[:, -3:], axis=1).min(1) > 1e-4
+        found[apart] = _eigenvalues_near(q[apart], likely[apart, -2])
+    unsure = np.isnan(found)
+    if unsure.any():
+        eigenvalues = np.linalg.eigvals(q[unsure])
+        eigenvalues.sort()
+        found[unsure] = eigenvalues[:, -2]
+    return np.nanmean(np.sqrt(found)).real
+
+
+def _eigenvalues_near(matrices: np.ndarray, guesses: np.ndarray) -> np.ndarray:
+    """The eigenvalue of each matrix (k, n, n) nearest to its guess by inverse iteration; NaN where it does not settle."""
+    n = matrices.shape[1]
+    shifted = matrices - (guesses * (1 + 1e-11))[:, None, None] * np.eye(n)
+    vectors = np.cos(np.arange(n) * 1.7)[None, :, None].repeat(len(matrices), 0)  # no symmetry an eigenvector may have
+    for _ in range(3):
+        vectors = np.linalg.solve(shifted, vectors)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    applied = matrices @ vectors
+    values = (vectors * applied).sum((1, 2))
+    settled = np.linalg.norm(applied - values[:, None, None] * vectors, axis=1)[:, 0] < 1e-13
+    return np.where(settled & (np.abs(values - guesses) < 1e-5), values, np.nan)
 
 
 def _glrlm(self, voxelCoordinates=None) -> np.ndarray:

@@ -49,7 +49,7 @@ def filtered(
         if single and min(image.shape) >= 4:
             for sigma in sigmas:
                 if all(n >= np.ceil(sigma / step) + 1 for n, step in zip(image.shape[::-1], spacing, strict=True)):
-                    yield log_name(sigma), _laplacian(image, float(sigma), spacing)[part]
+                    yield log_name(sigma), _laplacian(image, part, float(sigma), spacing)
         else:
             yield from _by_pyradiomics(imageoperations.getLoGImage, image, part, spacing, [float(s) for s in sigmas])
 
@@ -101,32 +101,34 @@ def _along(values: np.ndarray, axis: int, taps: np.ndarray) -> np.ndarray:
     return out
 
 
-def _laplacian(image: np.ndarray, sigma: float, spacing: np.ndarray) -> np.ndarray:
+def _laplacian(image: np.ndarray, part: Part, sigma: float, spacing: np.ndarray) -> np.ndarray:
     """itk::LaplacianRecursiveGaussianImageFilter with NormalizeAcrossScale: float32 (z, y, x), sigma and spacing in mm.
 
     Per axis the second derivative along it, then the two smoothings (x before y before z), float32 between passes.
+    A pass needs the whole axis, but hands on only `part` of it.
     """
-    total = np.zeros_like(image)
+    total = np.zeros([s.stop - s.start for s in part], np.float32)
     for dim in range(3):
         values = image
         for d in [dim, *(k for k in range(3) if k != dim)]:
-            values = _recursion(values, 2 - d, _coefficients(sigma, float(spacing[d]), second=d == dim))
+            axis = 2 - d
+            values = _recursion(values, axis, part[axis], _coefficients(sigma, float(spacing[d]), second=d == dim))
         total = (total + values.astype(float) * (1 / float(spacing[dim]) ** 2)).astype(np.float32)
     return total
 
 
-def _recursion(values: np.ndarray, axis: int, coefficients: np.ndarray) -> np.ndarray:
-    if axis == 2:  # lines side by side: planes of (x, y)
-        return np.ascontiguousarray(_recursion(values.transpose(0, 2, 1), 1, coefficients).transpose(0, 2, 1))
-    out = np.empty(values.shape, np.float32)
-    planes = values if axis == 1 else values.transpose(1, 0, 2)
-    made = out if axis == 1 else out.transpose(1, 0, 2)
-    n, m = planes.shape[1:]
-    forth, back, result = np.empty((n, m)), np.empty((n, m)), np.empty((n, m), np.float32)
-    for k in range(len(planes)):
-        kernels.recursive_gaussian(np.ascontiguousarray(planes[k]), coefficients, forth, back, result)
-        made[k] = result
-    return out
+def _recursion(values: np.ndarray, axis: int, kept: slice, coefficients: np.ndarray) -> np.ndarray:
+    """The recursion along an axis of (z, y, x), the `kept` part of it as float32 with the same order of axes."""
+    # planes whose rows are the filtered axis, so that its lines lie side by side
+    order = {0: (1, 0, 2), 1: (0, 1, 2), 2: (0, 2, 1)}[axis]
+    planes = values.transpose(order)
+    count, n, m = planes.shape
+    out = np.empty((count, kept.stop - kept.start, m), np.float32)
+    forth, back, made = np.empty((n, m)), np.empty((n, m)), np.empty((n, m), np.float32)
+    for k in range(count):
+        kernels.recursive_gaussian(np.ascontiguousarray(planes[k]), coefficients, forth, back, made)
+        out[k] = made[kept]
+    return out.transpose(order)
 
 
 @lru_cache(maxsize=64)
