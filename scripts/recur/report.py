@@ -87,11 +87,14 @@ def methods(study: dict[str, Any], analysis: str, icc: pd.DataFrame) -> str:
     chosen = study["analyses"][analysis]
     text = []
     if "images" in study:
-        regions, extraction = study["images"]["regions"], study["images"]["extraction"]
+        extraction = study["images"]["extraction"]
+        width = extraction["bin_width"]
+        unit = " HU" if study["images"]["modality"] == "CT" and study["images"]["normalise"] == "none" else ""
+        bins = f"bin width {width:g}{unit}" if width else f"{extraction['bin_count']} bins"
         text.append(
-            f"A rim of {regions['rim_mm']:g} mm (Euclidean distance) was clipped to the liver. Pyradiomics 3.0.1 "
+            f"{regions_text(study['images'], chosen.get('regions', ['tumour', 'rim']))} Pyradiomics 3.0.1 "
             f"computed the feature set {extraction['feature_set']} at "
-            f"{' x '.join(f'{v:g}' for v in extraction['spacing_mm'])} mm, bin width {extraction['bin_width']:g} HU, "
+            f"{' x '.join(f'{v:g}' for v in extraction['spacing_mm'])} mm, {bins}, "
             f"in the phases {', '.join(study['images']['phases'])}."
         )
     stability, ranking, stage = chosen["stability"], chosen["ranking"], chosen["second_stage"]
@@ -105,6 +108,8 @@ def methods(study: dict[str, Any], analysis: str, icc: pd.DataFrame) -> str:
             f"lambda {chosen['signature']['lambda_rule']}. "
             f"The second stage sees {stage['scores'].replace('_', ' ')} scores."
         )
+    if "control" in chosen:
+        text.insert(0, f"NEGATIVE CONTROL {chosen['control']}: {CONTROLS[chosen['control']]}.")
     if "dates" in study["clinical"]:
         text.append(f"Time counts from the date of {study['clinical']['dates']['t0_kind']}.")
     text.append(
@@ -120,10 +125,71 @@ def methods(study: dict[str, Any], analysis: str, icc: pd.DataFrame) -> str:
 def stability_text(rule: dict[str, Any], icc: pd.DataFrame) -> str:
     """What the stability filter did."""
     if icc.empty:
-        return f"off (no second reading of at least {rule['min_patients']} training patients)"
+        return f"off (no further reading of at least {rule['min_patients']} training patients)"
     kept = f"{icc['stable'].astype(bool).sum()} of {len(icc)} features kept"
     measure = "lower 95 % limit" if rule["rule"] == "lower95" else "point estimate"
-    return f"{measure} of ICC(2,1) >= {rule['threshold']:g} on {icc['n'].iloc[0]} training patients read twice; {kept}"
+    n, readings = icc["n"].iloc[0], icc["readings"].iloc[0]
+    how = f"read {readings} times"
+    if rule.get("source") == "perturbations":
+        how = f"read once, with {readings - 1} perturbed images and masks each (no second reader)"
+    return f"{measure} of ICC(2,1) >= {rule['threshold']:g} on {n} training patients {how}; {kept}"
+
+
+CONTROLS = {
+    "shuffled_inside": "the voxels of each region changed places: shape and histogram are left, texture is not",
+    "resampled_inside": "the voxels of each region were drawn anew from it: shape and about its histogram are left",
+    "shuffled_outside": "the voxels outside all regions changed places: what the regions themselves hold is left",
+}
+
+
+def regions_text(images: dict[str, Any], regions: list[str]) -> str:
+    """How scans and masks became regions, for the regions of one analysis."""
+    made = images["regions"]
+    widths = {"rim": [0, made["rim_mm"]]} | made["more_rims"]
+    shells = [f"{name} {widths[name][0]:g} to {widths[name][1]:g} mm" for name in regions if name in widths]
+    text = f"{images['modality']}"
+    if images["n4"]:
+        text += ", N4 bias field correction"
+    if images["normalise"] != "none":
+        text += f", normalised per scan ({images['normalise']}, SD 100)"
+    text += f". Regions: {', '.join(name for name in regions if name not in widths) or 'no tumour'}"
+    if shells:
+        clip = (
+            "the liver mask"
+            if made["hu_window"] is None or images["modality"] != "CT"
+            else (f"the liver mask, or without one to {made['hu_window'][0]:g} to {made['hu_window'][1]:g} HU")
+        )
+        text += (
+            f"; {', '.join(shells)} from the tumour (Euclidean distance), clipped to {clip}, without "
+            f"other lesions and vessels where masks exist; at least {100 * (made['min_shell_fraction'] or 0):.0f} % of a shell must be left"
+        )
+    lesions = {"together": "as one region", "largest": "the largest only"}.get(images["lesions"])
+    lesions = lesions or f"one by one, a patient being their {images['lesion_aggregate'].replace('_', ' ')}"
+    return f"{text}. Several lesions: {lesions}."
+
+
+def region_summary(results: Path) -> pd.DataFrame:
+    """Per region, over all cases: how many, volume, share of the shell kept, what took the rest, how many left out."""
+    parts = [read_made(path) for path in sorted(results.glob("images/regions/batch-*.csv"))]
+    table = pd.concat([part for part in parts if len(part)]) if any(map(len, parts)) else pd.DataFrame()
+    if table.empty:
+        return table
+    shares = [name for name in table if name == "shell_fraction" or name.startswith("lost_")]
+    numbers = table.assign(**{name: pd.to_numeric(table[name]) for name in shares}).groupby("region", sort=False)
+    return (
+        pd.DataFrame(
+            {
+                "cases": numbers.size(),
+                "left out": numbers["reason"].count(),
+                "median ml": numbers["ml"].median(),
+                "shell kept, median": numbers["shell_fraction"].median(),
+                "shell kept, lowest": numbers["shell_fraction"].min(),
+                **{f"{name.replace('_', ' to ')}, mean": numbers[name].mean() for name in shares[1:]},
+            }
+        )
+        .dropna(axis=1, how="all")
+        .reset_index()
+    )
 
 
 def performance_table(performance: pd.DataFrame) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from recur.lasso import PATH_TOLERANCE, choose_lambda, cox_path, cross_validate,
 from recur.ranking import doubled_ranks, forest_importance, mrmr, somers_d, without_redundant
 from recur.training import Training
 
-ICC_COLUMNS = ["feature", "n", "icc", "lower", "upper", "stable"]
+ICC_COLUMNS = ["feature", "n", "icc", "lower", "upper", "stable", "readings", "source"]
 RANKING_COLUMNS = ["feature", "mrmr_rank", "mrmr_score", "forest_rank", "forest_importance", "selected"]
 
 
@@ -27,6 +27,8 @@ def stability(train: Training, settings: dict[str, Any]) -> pd.DataFrame:
     table = icc_2_1(ratings)
     value = table["icc"] if rule == "point" else table["lower"]
     table = table.assign(feature=train.names, n=int(twice.sum()), stable=(value >= settings["threshold"]).to_numpy())
+    # perturbed images are no readers: the table says whose readings these are
+    table = table.assign(readings=ratings.shape[1], source=settings.get("source", "readers"))
     return table[ICC_COLUMNS]
 
 
