@@ -667,8 +667,7 @@ def _check_gaps(along: np.ndarray, gaps: np.ndarray, step: float, name: str, non
     Evenly: each slice within a tenth of a step, or 2 % and the twentieth of a mm to which headers round, of its place.
     A slice is missing where few gaps are whole multiples of all the others; that is never resampled.
     """
-    off = np.abs(along - along[0] - step * np.arange(len(along)))
-    if off.max() <= min(LATTICE_TOLERANCE * step, 0.02 * step + 0.05):
+    if np.ptp(along - step * np.arange(len(along))) / 2 <= min(LATTICE_TOLERANCE * step, 0.02 * step + 0.05):
         return True
     usual = float(np.median(gaps))
     times = gaps / usual

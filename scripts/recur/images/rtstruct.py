@@ -13,6 +13,7 @@ from recur.images.grid import LATTICE_TOLERANCE, Grid, Mask
 from recur.images.labels import choose
 from recur.tables import StudyError
 
+FINER = 3  # pixels of the grid on which distances are measured, per pixel of the image
 GAP = 1.5  # contour planes farther apart than this many usual distances are two parts with nothing between
 
 
@@ -35,18 +36,17 @@ def read_rtstruct(data: Dataset, label: str, grid: Grid, name: str) -> Mask:
         planes, copies = _planes(data, number, rois[number], grid, name)
         if copies:
             flags.append(f"{copies} contours drawn twice")
-        on_slices = {int(np.round(z)): contours for z, contours in planes.items()}
+        on_slices = {int(np.round(z)) for z in planes}
         off = max((abs(z - np.round(z)) for z in planes), default=0)
-        filled = {z: fill_even_odd(contours, mask.shape[1:]) for z, contours in planes.items()}
         distances = np.diff(sorted(planes))
         usual = float(np.median(distances)) if len(distances) > 1 else 1.0  # two planes may be two parts
         if off <= LATTICE_TOLERANCE and usual < 1 + LATTICE_TOLERANCE:
-            for z, plane in filled.items():
-                mask[int(np.round(z))] |= plane
+            for z, contours in planes.items():
+                mask[int(np.round(z))] |= fill_even_odd(contours, mask.shape[1:])
             skipped = max(on_slices, default=0) - min(on_slices, default=0) + 1 - len(on_slices)
             flags += [f"{skipped} slices without a contour inside the ROI"] * bool(planes and skipped)
         else:
-            mask |= _between(filled, usual, mask.shape, grid.spacing)
+            mask |= _between(planes, usual, mask.shape, grid.spacing)
             flags.append(f"contours every {usual * grid.spacing[2]:.3g} mm interpolated to the slices")
     return Mask(mask, tuple(flags))
 
@@ -89,36 +89,40 @@ def _planes(data: Dataset, number: int, roi: str, grid: Grid, name: str) -> tupl
 
 
 def _between(
-    filled: dict[float, np.ndarray], usual: float, shape: tuple[int, ...], spacing: tuple[float, ...]
+    planes: dict[float, list[np.ndarray]], usual: float, shape: tuple[int, ...], spacing: tuple[float, ...]
 ) -> np.ndarray:
-    """The slices of a mask (z, y, x) from filled planes at other z (in slices), `usual` apart."""
+    """The slices of a mask (z, y, x) from contours on planes at other z (in slices), `usual` apart."""
     mask = np.zeros(shape, dtype=bool)
-    known = sorted(filled)
-    y, x = np.nonzero(np.any(list(filled.values()), axis=0))
-    if not len(y):
-        return mask
-    box = slice(max(y.min() - 1, 0), y.max() + 2), slice(max(x.min() - 1, 0), x.max() + 2)
-    signed = {z: _signed_distance(filled[z][box], spacing) for z in known}
+    points = np.concatenate([contour for contours in planes.values() for contour in contours])
+    low = np.maximum(np.floor(points.min(axis=0)).astype(int) - 1, 0)
+    high = np.minimum(np.ceil(points.max(axis=0)).astype(int) + 2, shape[:0:-1])
+    box = slice(low[1], high[1]), slice(low[0], high[0])
+    signed = {z: _signed_distance(contours, low, high, spacing) for z, contours in planes.items()}
+    known = sorted(planes)
     for k in range(shape[0]):
         below = max((z for z in known if z <= k), default=None)
         above = min((z for z in known if z >= k), default=None)
+        nearest = min(known, key=lambda z: abs(z - k))
         if below is not None and above is not None and 0 < above - below <= GAP * usual:
             share = (k - below) / (above - below)
             mask[k][box] = (1 - share) * signed[below] + share * signed[above] > 0
-        else:
-            nearest = min(known, key=lambda z: abs(z - k))
-            if abs(nearest - k) < usual / 2 or nearest == k:
-                mask[k] = filled[nearest]
+        elif abs(nearest - k) < usual / 2:
+            mask[k] = fill_even_odd(planes[nearest], shape[1:])
     return mask
 
 
-def _signed_distance(plane: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray:
-    """Distance (mm) of each pixel to the border, positive inside."""
-    if plane.all() or not plane.any():  # there is no border in sight
-        far = max(plane.shape) * max(spacing[:2])
-        return np.full(plane.shape, far if plane.all() else -far)
-    sampling = spacing[1], spacing[0]
-    return distance_transform_edt(plane, sampling) - distance_transform_edt(~plane, sampling)
+def _signed_distance(
+    contours: list[np.ndarray], low: np.ndarray, high: np.ndarray, spacing: tuple[float, ...]
+) -> np.ndarray:
+    """Distance (mm) of each pixel centre of a box (x, y: low to high) to the contours, positive inside."""
+    columns, rows = (high - low) * FINER
+    inside = fill_even_odd([(points - low) * FINER + (FINER - 1) / 2 for points in contours], (rows, columns))
+    if inside.all() or not inside.any():  # there is no border in sight
+        far = max(spacing[0] * columns, spacing[1] * rows)
+        return np.full((rows // FINER, columns // FINER), far if inside.all() else -far)
+    sampling = spacing[1] / FINER, spacing[0] / FINER
+    distance = distance_transform_edt(inside, sampling) - distance_transform_edt(~inside, sampling)
+    return distance[FINER // 2 :: FINER, FINER // 2 :: FINER]
 
 
 def fill_even_odd(contours: Iterable[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
