@@ -5,7 +5,9 @@ rule report:
     input:
         notebook="notebooks/report.ipynb",
         tables=result_tables() + all_figure_tables() + feature_tables(),
-        regions=only(IMAGES, *expand(f"{RESULTS}/images/regions/batch-{{batch}}.csv", batch=BATCHES)),
+        regions=only(
+            IMAGES, *expand(f"{RESULTS}/images/regions/batch-{{batch}}.csv", batch=BATCHES)
+        ),
         figures=figure_files(["png"]),
         models=[f"{RESULTS}/models/{analysis}/frozen" for analysis in ANALYSES],
         pictures=only(IMAGES, *(f"{RESULTS}/images/qc/batch-{batch}" for batch in BATCHES)),

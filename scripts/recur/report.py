@@ -160,8 +160,9 @@ def regions_text(images: dict[str, Any], regions: list[str]) -> str:
             else (f"the liver mask, or without one to {made['hu_window'][0]:g} to {made['hu_window'][1]:g} HU")
         )
         text += (
-            f"; {', '.join(shells)} from the tumour (Euclidean distance), clipped to {clip}, without "
-            f"other lesions and vessels where masks exist; at least {100 * (made['min_shell_fraction'] or 0):.0f} % of a shell must be left"
+            f"; {', '.join(shells)} from the tumour (Euclidean distance), clipped to {clip}, "
+            "without other lesions and vessels where masks exist; "
+            f"at least {100 * (made['min_shell_fraction'] or 0):.0f} % of a shell must be left"
         )
     lesions = {"together": "as one region", "largest": "the largest only"}.get(images["lesions"])
     lesions = lesions or f"one by one, a patient being their {images['lesion_aggregate'].replace('_', ' ')}"
@@ -190,6 +191,43 @@ def region_summary(results: Path) -> pd.DataFrame:
         .dropna(axis=1, how="all")
         .reset_index()
     )
+
+
+TRANSPORT = {
+    "case_mix": "Case-mix",
+    "membership": "Membership model",
+    "overlap": "Range of the inputs",
+    "truncated": "Up to the common time",
+    "updating": "Updating (cross-fitted; not a validation)",
+    "sample_size": "Size that a validation needs",
+    "centres": "Between centres",
+    "surveillance": "Months between visits",
+}
+
+
+def transport_table(transport: pd.DataFrame, model: str) -> pd.DataFrame:
+    """How one model travels, as text: a row a quantity, a column a cohort."""
+    mine = transport[transport["model"].fillna("").isin([model, ""])].copy()
+    if mine.empty:
+        return pd.DataFrame()
+    for column in ("update", "method"):
+        mine[column] = mine[column].fillna("")
+    mine["value"] = [
+        "yes" if row.quantity == "closed_test_choice" else f"p = {row.p:.3f}" if pd.notna(row.p) else interval(row)
+        for row in mine.itertuples()
+    ]
+    mine["topic"] = pd.Categorical(mine["topic"].map(TRANSPORT), list(TRANSPORT.values()))
+    months = mine["horizon_months"].map(lambda value: "" if pd.isna(value) else f"{value:g} months")
+    mine = mine.assign(horizon=months)
+    keys = ["topic", "quantity", "update", "horizon"]
+    order = {key: i for i, key in enumerate(dict.fromkeys(map(tuple, mine[keys].to_numpy())))}
+    wide = mine.pivot_table(
+        index=keys, columns="cohort", values="value", aggfunc="; ".join, observed=True, fill_value="", sort=False
+    )
+    wide = wide[list(dict.fromkeys(mine["cohort"]))].reset_index()
+    places = [order[tuple(row)] for row in wide[keys].to_numpy()]
+    wide["place"] = places
+    return wide.sort_values(["topic", "place"]).drop(columns="place").rename_axis(columns=None).astype(str)
 
 
 def performance_table(performance: pd.DataFrame) -> pd.DataFrame:
