@@ -123,6 +123,7 @@ rule analysis_set:
         assigned="results/{study}/cohort/assigned.csv",
         clinical="results/{study}/cohort/clinical.csv",
         endpoints="results/{study}/cohort/endpoints.csv",
+        missing_endpoints="results/{study}/cohort/missing_endpoints.csv",
         features=lambda wildcards: only(
             uses_features(wildcards.analysis),
             *expand(
@@ -154,6 +155,7 @@ rule analysis_set:
         ),
     shell:
         "python {input.script} --analysis {wildcards.analysis} --endpoint {params.endpoint} {params.competing}"
+        " --missing-endpoints {input.missing_endpoints}"
         " {params.follow_up}"
         " --subset {params.subset:q} --tumour {params.tumour:q} --assigned {input.assigned} --clinical {input.clinical}"
         " --endpoints {input.endpoints} --features {input.features}"

@@ -12,10 +12,11 @@ from recur.analysis_set import (
     select_features,
     split_sets,
     tumour_burden,
+    without_gaps,
     without_regions,
 )
 from recur.cli import reported
-from recur.tables import read_made, write_table
+from recur.tables import one_manifest, read_made, signed, write_table
 
 
 def main() -> None:
@@ -29,6 +30,7 @@ def main() -> None:
     parser.add_argument("--assigned", required=True)
     parser.add_argument("--clinical", required=True)
     parser.add_argument("--endpoints", required=True)
+    parser.add_argument("--missing-endpoints", required=True, help="patient_id, endpoint, reason")
     parser.add_argument("--features", nargs="*", default=[], help="first reader's table, then the others'")
     parser.add_argument("--train-cohort", required=True)
     parser.add_argument("--train-features", required=True)
@@ -41,28 +43,37 @@ def main() -> None:
     own = f"cohort_{args.analysis}"
     cohort = assigned.set_index("patient_id")[own if own in assigned.columns else "cohort"]
     excluded = pd.DataFrame(columns=["patient_id", "reason"])
-    features, again, first = None, pd.DataFrame(columns=["patient_id", "reader"]), None
+    features, again, first, sha256 = None, pd.DataFrame(columns=["patient_id", "reader"]), None, None
     if args.features:
         # a reading goes by its table's name: perturbed readings share their reader
-        first, *others = (pd.read_parquet(path).assign(reader=Path(path).stem) for path in args.features)
+        tables = {Path(path).stem: pd.read_parquet(path) for path in args.features}
+        sha256 = one_manifest(tables)
+        first, *others = (table.assign(reader=name) for name, table in tables.items())
         names = [name for name in first.columns if name not in ("patient_id", "reader")]
         names = select_features(names, args.subset.get("phases"), args.subset.get("regions"))
         features, excluded = without_regions(first[["patient_id", *names]])
         again = pd.concat([part[["patient_id", "reader", *names]] for part in others] or [first.iloc[:0]])
+    unknown = read_made(args.missing_endpoints)
+    unknown = unknown.loc[unknown["endpoint"] == args.endpoint, ["patient_id", "reason"]]
+    excluded = pd.concat([excluded, unknown], ignore_index=True)
     if args.min_follow_up:
         endpoints, short = followed_long_enough(endpoints, args.endpoint, args.min_follow_up)
         excluded = pd.concat([excluded, short], ignore_index=True)
     burden = tumour_burden(first, clinical, args.tumour, args.tumour["phases"])
     clinical = clinical.merge(burden, on="patient_id", how="left")
     sets = split_sets(*make_analysis_set(cohort, clinical, endpoints, args.endpoint, features, args.competing))
+    sets, gaps, lacking = without_gaps(sets)
+    if gaps:
+        print(f"{len(gaps)} features left out, missing for a training patient: {', '.join(gaps[:5])} ...")
     train_ids = sets["train"][0]["patient_id"]
     write_table(sets["train"][0], args.train_cohort)
-    write_table(sets["train"][1], args.train_features)
-    again = again[again["patient_id"].isin(train_ids)]
-    write_table(again.sort_values(["patient_id", "reader"], ignore_index=True), args.train_repeats)
-    write_table(excluded, args.excluded)
+    write_table(signed(sets["train"][1], sha256), args.train_features)
+    again = again[again["patient_id"].isin(train_ids)].drop(columns=gaps, errors="ignore")
+    again = again.sort_values(["patient_id", "reader"], ignore_index=True)
+    write_table(signed(again, sha256), args.train_repeats)
+    write_table(pd.concat([excluded, lacking], ignore_index=True), args.excluded)
     write_table(sets["heldout"][0], args.heldout_cohort)
-    write_table(sets["heldout"][1], args.heldout_features)
+    write_table(signed(sets["heldout"][1], sha256), args.heldout_features)
 
 
 if __name__ == "__main__":

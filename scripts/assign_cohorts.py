@@ -15,6 +15,7 @@ def main() -> None:
     parser.add_argument("--clinical", required=True)
     parser.add_argument("--endpoints", required=True)
     parser.add_argument("--exclusions", required=True)
+    parser.add_argument("--missing-endpoints", required=True)
     parser.add_argument("--surveillance", required=True)
     args = parser.parse_args()
     cohort = read_cohort(args.study)
@@ -29,6 +30,7 @@ def main() -> None:
     write_table(cohort.clinical, args.clinical)
     write_table(cohort.endpoints, args.endpoints)
     write_table(cohort.exclusions, args.exclusions)
+    write_table(cohort.missing_endpoints, args.missing_endpoints)
     write_table(visit_intervals(args.study, cohort.clinical["patient_id"]), args.surveillance)
 
 

@@ -12,7 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from recur.endpoints import DAYS_PER_MONTH, endpoint_as_recorded, endpoint_from_dates, parse_dates
+from recur.dates import parse_dates
+from recur.endpoints import (
+    DAYS_PER_MONTH,
+    beyond_milan,
+    endpoint_as_recorded,
+    endpoint_from_dates,
+    recorded_warnings,
+)
 from recur.study import schema, schema_problems, splits_of
 from recur.tables import PATIENT_ID, StudyError, read_table
 from recur.training import TRAIN
@@ -54,12 +61,12 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
         raise StudyError(f"{path}: {text}" for text in wrong_units)
     lines = {row: number + 2 for number, row in enumerate(table.index)}
     if study["on_error"] == "stop":
-        unreadable = [(row, f"endpoint {name}: {text}") for row, name, text in missing if name_is_recorded(study, name)]
-        problems += unreadable
-    if problems and study["on_error"] == "stop":
-        raise StudyError(f"{path}: line {lines[row]}: patient {ids[row]!r}: {text}" for row, text in problems)
+        recorded = {name for name, endpoint in study["endpoints"].items() if endpoint["kind"] == "recorded"}
+        problems += [(row, f"endpoint {name}: {text}") for row, name, text in missing if name in recorded]
+        if problems:
+            raise StudyError(f"{path}: line {lines[row]}: patient {ids[row]!r}: {text}" for row, text in problems)
     bad: dict[str, str] = {}
-    for row, text in problems:
+    for row, text in problems + ineligible(table, clinical.get("eligibility", [])):
         bad.setdefault(str(ids[row]) if pd.notna(ids[row]) else f"(line {lines[row]})", text)
     exclusions = pd.DataFrame(
         [(patient, "cohort", reason) for patient, reason in bad.items()], columns=["patient_id", "floor", "reason"]
@@ -68,12 +75,30 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
     centre = table[clinical["centre"]].fillna("") if clinical["centre"] else pd.Series("", index=table.index)
     frame = pd.concat([ids.rename("patient_id"), centre.rename("centre"), values], axis=1)[keep]
     ends = pd.concat([ids.rename("patient_id"), endpoints], axis=1)[keep]
+    left_out = pd.DataFrame(
+        [(str(ids[row]), name, text) for row, name, text in missing if keep[row]],
+        columns=["patient_id", "endpoint", "reason"],
+    )
     return Cohort(
         frame.sort_values("patient_id", ignore_index=True),
         ends.sort_values("patient_id", ignore_index=True),
         exclusions.sort_values("patient_id", ignore_index=True),
+        left_out.drop_duplicates(["patient_id", "endpoint"]).sort_values(["endpoint", "patient_id"], ignore_index=True),
         warnings,
     )
+
+
+def ineligible(table: pd.DataFrame, rules: list[dict[str, Any]]) -> list[tuple[Any, str]]:
+    """(row, reason) of patients whose cell is none of those a rule keeps; a missing cell is not eligible either."""
+    found = []
+    for rule in rules:
+        cells = table[rule["column"]]
+        keep = cells.isin([str(value) for value in rule["keep"]])
+        found += [
+            (row, f"not eligible: {rule['column']} is {cells[row] if pd.notna(cells[row]) else 'missing'}")
+            for row in table.index[~keep.fillna(False).astype(bool)]
+        ]
+    return found
 
 
 def check_columns(table: pd.DataFrame, study: dict[str, Any], path: Path) -> None:
@@ -84,7 +109,10 @@ def check_columns(table: pd.DataFrame, study: dict[str, Any], path: Path) -> Non
         wanted.append(("clinical.centre", clinical["centre"]))
     wanted += [(f"clinical.variables.{name}", v["column"]) for name, v in clinical["variables"].items()]
     dates = clinical.get("dates", {})
-    wanted += [(f"clinical.dates.{key}", column) for key, column in dates.items() if key not in ("t0_kind", "cutoff")]
+    fixed = ("t0_kind", "cutoff", "export")
+    wanted += [(f"clinical.dates.{key}", column) for key, column in dates.items() if key not in fixed]
+    wanted += [(f"clinical.recurrence.{key}", column) for key, column in clinical.get("recurrence", {}).items()]
+    wanted += [(f"clinical.eligibility[{i}]", rule["column"]) for i, rule in enumerate(clinical.get("eligibility", []))]
     for name, endpoint in study["endpoints"].items():
         columns = ("time", "event", "competing")
         wanted += [(f"endpoints.{name}.{key}", endpoint[key]) for key in columns if key in endpoint]

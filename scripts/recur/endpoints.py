@@ -1,6 +1,7 @@
 """Endpoints as time and event, from raw dates or from recorded times (methods.md 3.2).
 
-Event codes: 0 censored, 1 the event, 2 the competing event (death without recurrence) of an endpoint that has one.
+Event codes: 0 censored, 1 the event, 2 the competing event of an endpoint that has one. Times count from t0, the date
+of the index treatment.
 """
 
 from __future__ import annotations
@@ -14,108 +15,148 @@ DAYS_PER_MONTH = 30.4375
 UNIT_IN_MONTHS = {"days": 1 / DAYS_PER_MONTH, "weeks": 7 / DAYS_PER_MONTH, "months": 1.0, "years": 12.0}
 SAME_DAY = 0.5  # days: an event on the day of treatment keeps a positive time
 CENSORED, EVENT, COMPETING = 0, 1, 2
+FAR = pd.Timestamp("2262-01-01")
+
+# Dates that each kind needs; those with a competing event have code 2.
+NEEDS = {
+    "time_to_recurrence": ("recurrence",),
+    "recurrence_competing": ("recurrence", "death"),
+    "recurrence_free_survival": ("recurrence", "death"),
+    "overall_survival": ("death",),
+    "early_recurrence": ("recurrence", "death"),
+    "aggressive_recurrence": ("recurrence", "death"),
+    "late_recurrence": ("recurrence", "death"),
+}
+WITH_COMPETING = ("recurrence_competing", "early_recurrence", "aggressive_recurrence", "late_recurrence")
+AT_RECURRENCE = ("number", "size", "vascular", "extrahepatic")
 
 
 def has_competing(endpoint: dict[str, Any]) -> bool:
-    """Whether an endpoint of the study file tells death without recurrence apart from censoring."""
-    return endpoint["kind"] == "recurrence_competing" or "competing_value" in endpoint
+    """Whether an endpoint of the study file tells a competing event apart from censoring."""
+    return endpoint["kind"] in WITH_COMPETING or "competing_value" in endpoint
 
 
-def parse_dates(
-    table: pd.DataFrame, dates: dict[str, str], id_column: str
-) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
-    """ISO dates of each patient as datetime64, and a list of (patient_id, problem).
+def endpoint_from_dates(
+    parsed: pd.DataFrame, endpoint: dict[str, Any], cutoff: str | None, beyond_milan: pd.Series | None = None
+) -> pd.DataFrame:
+    """Columns time (months from t0) and event (code, NaN where the endpoint is unknown) of one endpoint.
 
-    Columns of the result: t0, recurrence, death, last_contact, last_imaging (NaT where absent or missing).
+    Events after the cutoff are censored at it. By kind:
+
+    - time_to_recurrence censors at death, at a liver transplantation, else at the last recurrence-free imaging, else
+      at the last contact; recurrence_competing is the same with death an event of its own, of code 2;
+    - recurrence_free_survival counts death, overall_survival counts death only;
+    - early_recurrence: recurrence_competing up to the endpoint's horizon, where everybody still free is censored: a
+      patient censored earlier is never counted as free of recurrence;
+    - aggressive_recurrence: the same with code 1 for a first recurrence beyond Milan (`beyond_milan`: 1, 0, NaN) and
+      code 2 for one within Milan or death before it; unknown where the pattern of a recurrence is;
+    - late_recurrence: recurrence_competing from the horizon on, of those alive and free of recurrence there.
+
+    `detected: midpoint` puts a recurrence halfway between the last image without it and its detection.
     """
-    parsed = pd.DataFrame(index=table.index)
-    problems: list[tuple[str, str]] = []
-    for name in ("t0", "recurrence", "death", "last_contact", "last_imaging"):
-        column = dates.get(name)
-        if column is None:
-            parsed[name] = pd.Series(pd.NaT, index=table.index, dtype="datetime64[ns]")
-            continue
-        text = table[column]
-        parsed[name] = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce").astype("datetime64[ns]")
-        for row in table.index[text.notna() & parsed[name].isna()]:
-            problems.append((table.at[row, id_column], f"{column}: {text[row]!r} is not a date written yyyy-mm-dd"))
-    for row in table.index:
-        patient, t0 = table.at[row, id_column], parsed.at[row, "t0"]
-        if pd.isna(t0):
-            if pd.isna(table.at[row, dates["t0"]]):
-                problems.append((patient, f"{dates['t0']}: missing"))
-            continue
-        if dates.get("cutoff") and t0 > pd.Timestamp(dates["cutoff"]):
-            problems.append((patient, f"{dates['t0']}: {t0:%Y-%m-%d} is after the cutoff {dates['cutoff']}"))
-        for name in ("recurrence", "death", "last_contact", "last_imaging"):
-            value = parsed.at[row, name]
-            if pd.notna(value) and value < t0:
-                problems.append((patient, f"{dates[name]}: {value:%Y-%m-%d} is before {dates['t0']} {t0:%Y-%m-%d}"))
-        recurrence, death = parsed.at[row, "recurrence"], parsed.at[row, "death"]
-        contact = parsed.at[row, "last_contact"]
-        if pd.notna(recurrence) and pd.notna(death) and recurrence > death:
-            problems.append(
-                (patient, f"{dates['recurrence']}: {recurrence:%Y-%m-%d} is after {dates['death']} {death:%Y-%m-%d}")
-            )
-        if pd.notna(death) and pd.notna(contact) and contact > death:
-            problems.append(
-                (patient, f"{dates['last_contact']}: {contact:%Y-%m-%d} is after {dates['death']} {death:%Y-%m-%d}")
-            )
-        if pd.isna(contact) and pd.isna(death) and pd.isna(table.at[row, dates["last_contact"]]):
-            problems.append((patient, f"{dates['last_contact']}: missing, and no death is recorded"))
-    return parsed, problems
-
-
-def endpoint_from_dates(parsed: pd.DataFrame, kind: str, cutoff: str | None) -> pd.DataFrame:
-    """Columns time (months from t0) and event (code) of one endpoint; events after the cutoff are censored at it.
-
-    time_to_recurrence censors at death, else at the last recurrence-free imaging, else at the last contact;
-    recurrence_competing is the same with death as an event of its own, of code 2, on its date.
-    """
-    far = pd.Series(pd.Timestamp("2262-01-01"), index=parsed.index)
-    end = pd.Series(pd.Timestamp(cutoff), index=parsed.index) if cutoff else far
-    recurrence, death = parsed["recurrence"].fillna(far), parsed["death"].fillna(far)
+    kind = endpoint["kind"]
+    end = pd.Series(pd.Timestamp(cutoff) if cutoff else FAR, index=parsed.index)
+    recurrence, death = parsed["recurrence"], parsed["death"].fillna(FAR)
+    if endpoint.get("detected") == "midpoint":
+        before = parsed["last_imaging"].where(parsed["last_imaging"] < recurrence, recurrence)
+        recurrence = before + (recurrence - before) / 2
+    recurrence = recurrence.fillna(FAR)
     contact = parsed["last_contact"].fillna(parsed["death"])
-    if kind == "time_to_recurrence":
-        event_date = recurrence
-        censor_date = pd.concat([death, parsed["last_imaging"].fillna(contact)], axis=1).min(axis=1)
+    if kind == "overall_survival":
+        event_date, censor_date = death, contact
     elif kind == "recurrence_free_survival":
         event_date, censor_date = pd.concat([recurrence, death], axis=1).min(axis=1), contact
-    elif kind == "recurrence_competing":
-        event_date = pd.concat([recurrence, death], axis=1).min(axis=1)
-        censor_date = parsed["last_imaging"].fillna(contact)
-    elif kind == "overall_survival":
-        event_date, censor_date = death, contact
     else:
-        raise ValueError(kind)
-    event = (event_date < far) & (event_date <= end)
+        competing = kind in WITH_COMPETING
+        event_date = pd.concat([recurrence, death], axis=1).min(axis=1) if competing else recurrence
+        censor_date = parsed["last_imaging"].fillna(contact)
+        if not competing:
+            censor_date = pd.concat([death, censor_date], axis=1).min(axis=1)
+        transplant = parsed["transplant"].fillna(FAR)
+        if endpoint.get("transplant") == "event":
+            event_date = pd.concat([event_date, transplant], axis=1).min(axis=1)
+        else:
+            end = pd.concat([end, transplant], axis=1).min(axis=1)
+    event = (event_date < FAR) & (event_date <= end)
     stop = pd.concat([event_date.where(event, censor_date), end], axis=1).min(axis=1)
-    days = (stop - parsed["t0"]).dt.days.astype(float)
-    code = event.astype(int)
-    if kind == "recurrence_competing":
-        code = code.mask(event & (recurrence == far), COMPETING)
-    return pd.DataFrame({"time": days.clip(lower=SAME_DAY) / DAYS_PER_MONTH, "event": code})
+    days = (stop - parsed["t0"]) / pd.Timedelta(days=1)
+    code = event.astype(float)
+    if kind in WITH_COMPETING:
+        code = code.mask(event & (recurrence == FAR) & ~(event_date < death), COMPETING)
+    months = days.clip(lower=SAME_DAY) / DAYS_PER_MONTH
+    frame = pd.DataFrame({"time": months, "event": code})
+    if kind in ("early_recurrence", "aggressive_recurrence"):
+        frame = up_to(frame, endpoint["horizon_months"])
+    if kind == "aggressive_recurrence":
+        frame = by_pattern(frame, beyond_milan)
+    if kind == "late_recurrence":
+        frame = from_landmark(frame, endpoint["horizon_months"])
+    return frame
+
+
+def up_to(frame: pd.DataFrame, months: float) -> pd.DataFrame:
+    """Everybody beyond the horizon is censored at it."""
+    beyond = frame["time"] > months
+    return pd.DataFrame({"time": frame["time"].clip(upper=months), "event": frame["event"].mask(beyond, CENSORED)})
+
+
+def by_pattern(frame: pd.DataFrame, beyond_milan: pd.Series) -> pd.DataFrame:
+    """Recurrences beyond Milan keep code 1, those within become competing; an unknown pattern, unknown."""
+    recurred = frame["event"] == EVENT
+    code = frame["event"].mask(recurred & (beyond_milan == 0), COMPETING)
+    return frame.assign(event=code.mask(recurred & beyond_milan.isna(), np.nan))
+
+
+def from_landmark(frame: pd.DataFrame, months: float) -> pd.DataFrame:
+    """Time from the landmark of those still at risk there; NaN for the others."""
+    at_risk = frame["time"] > months
+    return pd.DataFrame({"time": (frame["time"] - months).where(at_risk), "event": frame["event"].where(at_risk)})
+
+
+def beyond_milan(cells: pd.DataFrame, columns: dict[str, str]) -> pd.Series:
+    """Whether the first recurrence was beyond Milan: 1, 0, or NaN where the fields do not settle it.
+
+    columns: number, size (largest, cm), vascular and extrahepatic (0/1) at first detection. Beyond: more than 3
+    tumours, a single one above 5 cm, 2 or 3 with any above 3 cm, macrovascular invasion or extrahepatic disease.
+    """
+    value = {name: pd.to_numeric(cells[columns[name]], errors="coerce").astype(float) for name in AT_RECURRENCE}
+    number, size = value["number"], value["size"]
+    beyond = (number > 3) | ((number == 1) & (size > 5)) | (number.between(2, 3) & (size > 3)) | (size > 5)
+    beyond |= (value["vascular"] == 1) | (value["extrahepatic"] == 1)
+    within = ((number == 1) & (size <= 5)) | (number.between(2, 3) & (size <= 3))
+    within &= (value["vascular"] == 0) & (value["extrahepatic"] == 0)
+    return pd.Series(np.select([beyond, within], [1.0, 0.0], np.nan), index=cells.index)
+
+
+def class_at(frame: pd.DataFrame, months: float) -> pd.Series:
+    """The state at a horizon: 1 event by then, 2 competing event by then, 0 free and followed so far, NaN censored
+    earlier or unknown. Never 0 for the censored.
+    """
+    code, time = frame["event"], frame["time"]
+    known = code.notna()
+    state = np.select([known & (code > 0) & (time <= months), known & (time >= months)], [code, 0.0], np.nan)
+    return pd.Series(state, index=frame.index)
 
 
 def endpoint_as_recorded(
     table: pd.DataFrame, endpoint: dict[str, Any], id_column: str
-) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
-    """Columns time (months) and event (code) from ready columns, and a list of (patient_id, problem).
+) -> tuple[pd.DataFrame, list[tuple[Any, str]]]:
+    """Columns time (months) and event (code) from ready columns, and a list of (patient, problem).
 
     With `competing_value`, a cell of that value in the event column, or (in a column `competing` of its own) beside a
     censored event, is the competing event.
     """
-    problems: list[tuple[str, str]] = []
-    time = pd.to_numeric(table[endpoint["time"]], errors="coerce")
+    problems: list[tuple[Any, str]] = []
+    time = pd.to_numeric(table[endpoint["time"]], errors="coerce").astype(float)
     flag = table[endpoint["event"]].astype("string").str.strip()
     codes = {str(endpoint["event_value"]): EVENT, str(endpoint["censored_value"]): CENSORED}
     own_column = endpoint.get("competing")
     if "competing_value" in endpoint and own_column is None:
         codes[str(endpoint["competing_value"])] = COMPETING
-    event = flag.map(codes)
+    event = flag.map(codes).astype(float)
     if own_column is not None:
         died = table[own_column].astype("string").str.strip() == str(endpoint["competing_value"])
-        event = event.mask((event == CENSORED) & died.fillna(False), COMPETING)
+        event = event.mask((event == CENSORED) & died.fillna(False).astype(bool), COMPETING)
     for row in table.index:
         patient = table.at[row, id_column]
         if not np.isfinite(time[row]) or time[row] < 0:
@@ -130,3 +171,24 @@ def endpoint_as_recorded(
             )
     months = time * UNIT_IN_MONTHS[endpoint["unit"]]
     return pd.DataFrame({"time": months.clip(lower=SAME_DAY / DAYS_PER_MONTH), "event": event}), problems
+
+
+def recorded_warnings(name: str, endpoint: dict[str, Any], table: pd.DataFrame) -> list[str]:
+    """Signs that a recorded time is in another unit than the one declared."""
+    time = pd.to_numeric(table[endpoint["time"]], errors="coerce").astype(float).dropna()
+    found = []
+    if len(time) and endpoint["unit"] == "months" and time.max() < 15:
+        found.append(
+            f"endpoint {name}: the longest time in {endpoint['time']} is {time.max():g} months; are they years?"
+        )
+    if len(time) and endpoint["unit"] == "years" and time.max() > 60:
+        found.append(
+            f"endpoint {name}: the longest time in {endpoint['time']} is {time.max():g} years; are they months?"
+        )
+    whole = (time % 1 == 0).mean() if len(time) else 0
+    if endpoint["unit"] == "months" and 0.2 < whole < 0.8:
+        found.append(
+            f"endpoint {name}: {100 * whole:.0f} % of {endpoint['time']} are whole numbers, the others are not: "
+            "were some entered in another unit?"
+        )
+    return found

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from recur.endpoints import has_competing
 from recur.imputation import columns_of
 from recur.study import is_replicate, split_of, uses_features
 
@@ -306,7 +307,8 @@ def crude_rates(facts):
 @guard(18, "F", "Death censored in time to recurrence")
 def censored_death(facts):
     endpoint = facts["study"]["endpoints"][chosen(facts)["endpoint"]]
-    if endpoint["kind"] == "time_to_recurrence" or (endpoint["kind"] == "recorded" and not endpoint["counts_death"]):
+    recorded = endpoint["kind"] == "recorded" and not endpoint["counts_death"] and not has_competing(endpoint)
+    if endpoint["kind"] == "time_to_recurrence" or recorded:
         return "Death without recurrence is censored: absolute risks of recurrence are overestimated."
     return ""
 

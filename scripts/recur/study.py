@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator
 
+from recur.endpoints import NEEDS
 from recur.tables import StudyError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -149,15 +150,13 @@ def contradictions(study: dict[str, Any]) -> list[str]:
             if "competing" in endpoint and "competing_value" not in endpoint:
                 found.append(f"endpoints.{name}: competing needs competing_value, the cell that means the event")
         else:
-            needed = {
-                "time_to_recurrence": ["recurrence"],
-                "recurrence_free_survival": ["recurrence", "death"],
-                "recurrence_competing": ["recurrence", "death"],
-                "overall_survival": ["death"],
-            }
-            for key in needed[endpoint["kind"]]:
+            for key in NEEDS[endpoint["kind"]]:
                 if key not in dates:
                     found.append(f"endpoints.{name}: kind {endpoint['kind']!r} needs clinical.dates.{key}")
+            if endpoint["kind"] == "aggressive_recurrence" and "recurrence" not in clinical:
+                found.append(f"endpoints.{name}: kind 'aggressive_recurrence' needs clinical.recurrence")
+            if endpoint["detected"] == "midpoint" and "last_imaging" not in dates:
+                found.append(f"endpoints.{name}: detected 'midpoint' needs clinical.dates.last_imaging")
     splits = {"split": study["split"]} | {
         f"analyses.{name}.split": analysis["split"]
         for name, analysis in study["analyses"].items()
