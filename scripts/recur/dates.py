@@ -1,0 +1,150 @@
+"""Dates of each patient, checked against each other before any endpoint is derived (methods.md 3.4)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+# Names of the columns a study may declare under clinical.dates; `after` t0 but for scan and afp.
+OUTCOMES = ("recurrence", "death", "last_contact", "last_imaging", "transplant")
+PREOPERATIVE = ("scan", "afp")
+NAMES = ("t0", *OUTCOMES, *PREOPERATIVE)
+
+PLACEHOLDERS = ("1900-01-01", "1970-01-01", "9999-12-31", "1899-12-30", "2099-12-31")
+EARLY_RECURRENCE_DAYS = 30  # earlier: residual disease?
+PERIOPERATIVE_DAYS = 90
+SCAN_DAYS = (30, 60)  # older scans are noted, then warned of
+LONG_GAP_DAYS = 8 * 30.4375  # between images around a recurrence
+PILE_UP = 0.2
+
+
+def parse_dates(
+    table: pd.DataFrame, dates: dict[str, str], id_column: str
+) -> tuple[pd.DataFrame, list[tuple[Any, str]], list[str]]:
+    """ISO dates of each patient as datetime64 (columns NAMES, NaT where absent or missing), a list of
+    (patient, problem) and warnings. A problem names column and value.
+    """
+    parsed = pd.DataFrame(index=table.index)
+    problems: list[tuple[Any, str]] = []
+    for name in NAMES:
+        column = dates.get(name)
+        if column is None:
+            parsed[name] = pd.Series(pd.NaT, index=table.index, dtype="datetime64[ns]")
+            continue
+        text = table[column]
+        parsed[name] = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce").astype("datetime64[ns]")
+        parsed.loc[text.isin(PLACEHOLDERS), name] = pd.NaT
+        for row in table.index[text.notna() & parsed[name].isna()]:
+            problems.append((table.at[row, id_column], f"{column}: {why_no_date(str(text[row]))}"))
+    for row in table.index:
+        found = contradictions(parsed.loc[row], table.loc[row], dates)
+        problems += [(table.at[row, id_column], text) for text in found]
+    return parsed, problems, date_warnings(parsed, dates)
+
+
+def why_no_date(text: str) -> str:
+    """What is wrong with a cell that is not a usable ISO date, as a person would say it."""
+    wanted = "write yyyy-mm-dd"
+    if text in PLACEHOLDERS:
+        return f"{text!r} is a placeholder, not a date; leave the cell empty"
+    if re.fullmatch(r"\d{5}(\.\d+)?", text):
+        day = pd.Timestamp("1899-12-30") + pd.Timedelta(days=int(float(text)))
+        return f"{text!r} looks like a spreadsheet's serial number ({day:%Y-%m-%d}?); {wanted}"
+    parts = re.fullmatch(r"(\d{1,2})[./-](\d{1,2})[./-](\d{2}|\d{4})", text)
+    if parts and len(parts[3]) == 2:
+        return f"{text!r} has a year of two digits; {wanted}"
+    if parts and int(parts[1]) <= 12 and int(parts[2]) <= 12 and parts[1] != parts[2]:
+        return f"{text!r} can be read day first or month first; {wanted}"
+    return f"{text!r} is not a date written yyyy-mm-dd"
+
+
+def contradictions(parsed: pd.Series, cells: pd.Series, dates: dict[str, str]) -> Iterator[str]:
+    """Every contradiction between the dates of one patient, with columns and values."""
+
+    def told(name: str) -> str:
+        return f"{dates[name]}: {parsed[name]:%Y-%m-%d}"
+
+    def after(first: str, second: str) -> bool:
+        return pd.notna(parsed[first]) and pd.notna(parsed[second]) and parsed[first] > parsed[second]
+
+    def against(name: str, relation: str, other: str) -> str:
+        return f"{told(name)} is {relation} {dates[other]} {parsed[other]:%Y-%m-%d}"
+
+    if pd.isna(parsed["t0"]):
+        if pd.isna(cells[dates["t0"]]):
+            yield f"{dates['t0']}: missing"
+        return
+    for limit in ("cutoff", "export"):
+        for name in ("t0",) if limit == "cutoff" else NAMES:
+            if dates.get(limit) and pd.notna(parsed[name]) and parsed[name] > pd.Timestamp(dates[limit]):
+                what = "the cutoff" if limit == "cutoff" else "the export of the data on"
+                yield f"{told(name)} is after {what} {dates[limit]}"
+    for name in OUTCOMES:
+        if after("t0", name):
+            yield against(name, "before", "t0")
+    for name in PREOPERATIVE:
+        if after(name, "t0"):
+            yield against(name, "after", "t0")
+    for first, second in (
+        ("recurrence", "death"),
+        ("last_contact", "death"),
+        ("last_imaging", "death"),
+        ("transplant", "death"),
+        ("last_imaging", "recurrence"),
+    ):
+        if after(first, second):
+            yield against(first, "after", second)
+    if pd.isna(parsed["last_contact"]) and pd.isna(parsed["death"]) and pd.isna(cells[dates["last_contact"]]):
+        yield f"{dates['last_contact']}: missing, and no death is recorded"
+    for name in ("recurrence", "death"):
+        flag = dates.get(f"{name}_flag")
+        if flag is None or name not in dates or pd.isna(cells[flag]):
+            continue
+        flagged = str(cells[flag]).strip().lower() in ("1", "1.0", "yes", "true", "y")
+        if flagged and pd.isna(cells[dates[name]]):
+            yield f"{flag}: {cells[flag]!r}, but {dates[name]} is empty"
+        if not flagged and pd.notna(cells[dates[name]]):
+            yield f"{flag}: {cells[flag]!r}, but {dates[name]} is {cells[dates[name]]}"
+
+
+def date_warnings(parsed: pd.DataFrame, dates: dict[str, str]) -> list[str]:
+    """What is unusual but possible, as counts; patients stay."""
+    days = {name: (parsed[name] - parsed["t0"]).dt.days for name in NAMES if name != "t0"}
+    gap = (parsed["recurrence"] - parsed["last_imaging"]).dt.days
+    counts = {
+        "events or contacts on the day of treatment, counted at half a day": sum(
+            (days[name] == 0).sum() for name in ("recurrence", "death", "last_contact")
+        ),
+        f"recurrences within {EARLY_RECURRENCE_DAYS} days (residual disease?)": (
+            days["recurrence"] < EARLY_RECURRENCE_DAYS
+        ).sum(),
+        f"deaths within {PERIOPERATIVE_DAYS} days (perioperative; kept)": (days["death"] <= PERIOPERATIVE_DAYS).sum(),
+        f"scans more than {SCAN_DAYS[1]} days before treatment": (days["scan"] < -SCAN_DAYS[1]).sum(),
+        f"scans {SCAN_DAYS[0]} to {SCAN_DAYS[1]} days before treatment": (
+            days["scan"].between(-SCAN_DAYS[1], -SCAN_DAYS[0], inclusive="left")
+        ).sum(),
+        f"AFP more than {SCAN_DAYS[0]} days before treatment": (days["afp"] < -SCAN_DAYS[0]).sum(),
+        "recurrences seen more than 8 months after the last image without (interval censoring)": (
+            gap > LONG_GAP_DAYS
+        ).sum(),
+        "recurrences after the last contact": (parsed["recurrence"] > parsed["last_contact"]).sum(),
+        "liver transplantations after treatment (time to recurrence is censored there)": parsed["transplant"]
+        .notna()
+        .sum(),
+    }
+    warnings = [f"{count} {what}" for what, count in counts.items() if count]
+    if dates.get("cutoff"):
+        end = pd.Timestamp(dates["cutoff"])
+        late = (parsed[["recurrence", "death"]] > end).any(axis=1).sum()
+        if late:
+            warnings.append(f"{late} patients have events after {dates['cutoff']}; they are censored at it")
+        share = (parsed["last_contact"] == end).mean()
+        if share > PILE_UP:
+            warnings.append(
+                f"{100 * share:.0f} % of the last contacts fall on the cutoff {dates['cutoff']}: was the status "
+                "carried forward without a visit?"
+            )
+    return warnings
