@@ -14,12 +14,13 @@ ENVS = ROOT / "envs"
 LOCK = dict(re.findall(r"^([a-z0-9._-]+)==([^ ;\\]+)", (ENVS / "requirements.txt").read_text(), re.M))
 BUILD = dict(re.findall(r"^([a-z0-9._-]+)==([^ ;\\]+)", (ENVS / "build.txt").read_text(), re.M))
 CONDA = sorted(path.stem for path in ENVS.glob("*.yaml"))
-LOCK_NAME = {"matplotlib-base": "matplotlib"}
+LOCK_NAME = {"matplotlib-base": "matplotlib", "python-isal": "isal"}
 OWN = {"recur", "figures"}
 CONDA_ONLY = {"python", "pip", "c-compiler"}
 IMPORT_NAME = {
     "matplotlib-base": "matplotlib",
     "pillow": "PIL",
+    "python-isal": "isal",
     "pyyaml": "yaml",
     "pywavelets": "pywt",
     "scikit-learn": "sklearn",

@@ -286,7 +286,7 @@ def _glcm_mcc(self) -> float:
 
 
 def _eigenvalues_near(matrices: np.ndarray, guesses: np.ndarray) -> np.ndarray:
-    """The eigenvalue of each matrix (k, n, n) nearest to its guess by inverse iteration; NaN where it does not settle."""
+    """The eigenvalue of each matrix (k, n, n) nearest to its guess, by inverse iteration; NaN where that fails."""
     n = matrices.shape[1]
     shifted = matrices - (guesses * (1 + 1e-11))[:, None, None] * np.eye(n)
     vectors = np.cos(np.arange(n) * 1.7)[None, :, None].repeat(len(matrices), 0)  # no symmetry an eigenvector may have

@@ -7,8 +7,6 @@ and the acquisition table (acquisition.py) leave this module.
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import SimpleITK as sitk
+from isal import igzip, isal_zlib
 
 from recur.images.dicom import DICOM_ERRORS, IMAGE_STORAGE, files_of, open_dicom, quiet, read_series
 from recur.images.grid import Grid, Mask, Volume, check_grid, grid_of, resample_mask, same_grid
@@ -139,7 +138,7 @@ def _read_file(
             return stored, Grid(*header), {}
         reader.SetExtractSize([*size[:3], *(0 for _ in size[3:])])
         image = reader.Execute()
-    except (EOFError, zlib.error, gzip.BadGzipFile):
+    except (EOFError, isal_zlib.error, igzip.BadGzipFile):
         raise StudyError(f"{path.name}: truncated or damaged gzip file; copy it again") from None
     except RuntimeError as error:
         raise StudyError(f"{path.name}: cannot be read ({_itk_cause(error)})") from None
@@ -163,7 +162,7 @@ def _nifti_voxels(path: Path, reader: sitk.ImageFileReader) -> np.ndarray | None
     Refuses what ITK passes over in silence: gzip's checksum, missing bytes (it fills in noise), NaN (it makes them 0),
     a zero spacing (it makes it 1).
     """
-    data = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
+    data = igzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
     order = "<" if data[0] in (348 % 256, 540 % 256) else ">"  # the first number is the header's length
     kind, at = (f"{order}f4", 80) if data[0] == 348 % 256 or data[3] == 348 % 256 else (f"{order}f8", 112)
     stored = np.abs(np.frombuffer(data, kind, 3, at))  # pixdim[1..3]
