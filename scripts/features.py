@@ -14,7 +14,7 @@ import pandas as pd
 
 from recur.cli import reported
 from recur.features.compiled import compile_kernels
-from recur.tables import read_table, write_table
+from recur.tables import read_table, signed, write_table
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
     with reported():
         compile_kernels(args.cache / "numba")
         from recur.features.batch import extract_cases
-        from recur.features.table import manifest, patient_rows, signed
+        from recur.features.table import manifest, patient_rows
 
         sha256 = manifest(args.settings)["manifest_sha256"]
         cases = read_table(args.cases)

@@ -20,7 +20,7 @@ import recur.images.perturb
 import recur.images.regions
 from recur.cli import reported
 from recur.features.compiled import compile_kernels
-from recur.tables import read_made, read_table, write_table
+from recur.tables import read_made, read_table, signed, write_table
 from recur.training import TRAIN
 
 
@@ -73,7 +73,7 @@ def main() -> None:
     with reported():
         compile_kernels(args.cache / "numba")
         from recur.features.batch import extract_cases
-        from recur.features.table import manifest, patient_rows, signed
+        from recur.features.table import manifest, patient_rows
 
         cases = read_table(args.cases)
         if args.variant.startswith("p"):

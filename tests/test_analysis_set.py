@@ -1,5 +1,11 @@
 """The end of floor 3: tables joined, exclusions explained, patients counted."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -11,9 +17,13 @@ from recur.analysis_set import (
     import_feature_table,
     merge_exclusions,
     select_features,
+    without_gaps,
 )
 from recur.encoding import encode, learn_columns
-from recur.tables import StudyError, read_made, read_table, write_table
+from recur.imputation import learn_imputer
+from recur.tables import StudyError, manifest_of, read_made, read_table, signed, write_json, write_table
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_a_feature_table_keeps_numeric_columns_and_excludes_incomplete_patients(tmp_path):
@@ -38,6 +48,72 @@ def test_features_are_chosen_by_phase_and_region():
     assert select_features(names, ["AP"], ["rim"]) == ["AP_rim_x"]
     with pytest.raises(StudyError, match="no feature is of phases"):
         select_features(names, ["DP"], None)
+
+
+def test_features_with_gaps_leave_the_analysis_by_training_rows_only():
+    cohort = pd.DataFrame({"patient_id": ["t1", "t2"]}), pd.DataFrame({"patient_id": ["h1", "h2", "h3"]})
+    train = pd.DataFrame({"patient_id": ["t1", "t2"], "a": [1.0, 2], "b": [1.0, None], "c": [0.0, 1]})
+    held = pd.DataFrame({"patient_id": ["h1", "h2", "h3"], "a": [1.0, None, 3], "b": [None, 1, 2], "c": [1.0, None, 1]})
+    sets, gaps, excluded = without_gaps({"train": (cohort[0], train), "heldout": (cohort[1], held)})
+    assert gaps == ["b"]
+    assert list(sets["train"][1].columns) == list(sets["heldout"][1].columns) == ["patient_id", "a", "c"]
+    assert list(sets["heldout"][0]["patient_id"]) == list(sets["heldout"][1]["patient_id"]) == ["h1", "h3"]
+    [line] = excluded.to_dict("records")
+    assert line["patient_id"] == "h2"
+    assert line["reason"] == "2 features missing that every training patient has, such as a"
+
+
+def run(script, arguments):
+    command = [sys.executable, ROOT / "scripts" / script]
+    command += [str(part) for key, value in arguments.items() for part in (f"--{key}", *value)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_readings_of_another_manifest_stop_the_analysis(tmp_path):
+    """Guard 37: features extracted with other settings or versions never meet in one analysis."""
+    ids = [f"p{i:02}" for i in range(30)]
+    cohort = ["train"] * 20 + ["external"] * 10
+    write_table(pd.DataFrame({"patient_id": ids, "cohort": cohort}), tmp_path / "assigned.csv")
+    write_table(pd.DataFrame({"patient_id": ids, "centre": "A"}), tmp_path / "clinical.csv")
+    write_table(pd.DataFrame({"patient_id": ids, "TTR_time": 5.0, "TTR_event": 1}), tmp_path / "endpoints.csv")
+    for reader, sha256 in (("reader1", "a" * 64), ("reader2", "a" * 64), ("reader3", "b" * 64)):
+        table = pd.DataFrame({"patient_id": ids, "reader": reader, "AP_tumour_x": range(30)})
+        write_table(signed(table.astype({"AP_tumour_x": float}), sha256), tmp_path / f"{reader}.parquet")
+    write_table(pd.DataFrame(columns=["patient_id", "endpoint", "reason"]), tmp_path / "missing-endpoints.csv")
+    names = ["train-cohort", "train-features", "train-repeats", "heldout-cohort", "heldout-features", "excluded"]
+    made = {
+        name: [tmp_path / f"{name}.{'parquet' if name.endswith(('features', 'repeats')) else 'csv'}"] for name in names
+    }
+    arguments = {
+        "analysis": ["main"],
+        "endpoint": ["TTR"],
+        "subset": ["{}"],
+        "tumour": [json.dumps({"size": None, "volume": None, "phases": ["AP"]})],
+        **{name: [tmp_path / f"{name}.csv"] for name in ("assigned", "clinical", "endpoints", "missing-endpoints")},
+        **made,
+    }
+    same = run("analysis_set.py", arguments | {"features": [tmp_path / f"reader{i}.parquet" for i in (1, 2)]})
+    assert same.returncode == 0, same.stderr
+    assert manifest_of(made["heldout-features"][0]) == manifest_of(made["train-repeats"][0]) == "a" * 64
+    other = run("analysis_set.py", arguments | {"features": [tmp_path / f"reader{i}.parquet" for i in (1, 3)]})
+    assert other.returncode != 0 and "Traceback" not in other.stderr
+    assert "reader3 has features of another manifest (bbbbbbbbbbbb) than reader1 (aaaaaaaaaaaa)" in other.stderr
+
+    # a frozen signature is not applied to features of another manifest
+    write_json({"features": [], "features_manifest": "a" * 64}, tmp_path / "signature.json")
+    write_table(signed(pd.read_parquet(made["heldout-features"][0]), "c" * 64), made["heldout-features"][0])
+    applied = {
+        "models": [tmp_path],
+        "signature": [tmp_path / "signature.json"],
+        "cohorts": [*made["train-cohort"], *made["heldout-cohort"]],
+        "features": [*made["train-features"], *made["heldout-features"]],
+        "labels": ["{}"],
+        "risks": [tmp_path / "risks.csv"],
+        "scores": [tmp_path / "scores.csv"],
+        "log": [tmp_path / "log.csv"],
+    }
+    refused = run("apply_models.py", applied)
+    assert refused.returncode != 0 and "(cccccccccccc) than the signature (aaaaaaaaaaaa)" in refused.stderr
 
 
 def test_the_uppermost_floor_gives_the_reason():
@@ -90,24 +166,30 @@ class TestEncoding:
     }
     train = pd.DataFrame({"afp": [1.0, 10, 100, None], "grade": [0, 1, 1, None], "mvi": [0, 1, 1, None]})
 
-    def test_missing_cells_get_the_training_median_and_mode(self):
-        columns = learn_columns(self.train, ["afp", "grade", "mvi"], self.variables)
-        assert [column["name"] for column in columns] == ["afp", "grade:II", "grade:III", "mvi"]
-        last = encode(self.train, columns)[3]
-        assert last == pytest.approx([2.302585092994046, 1, 0, 1])
+    def coded(self, train, rows, terms, variables):
+        return encode(rows, learn_columns(train, terms, variables), learn_imputer(train, terms, variables))
 
-    def test_held_out_rows_do_not_change_the_imputation(self):
+    def test_categories_become_dummies_in_the_declared_order(self):
+        terms = ["afp", "grade", "mvi"]
+        columns = learn_columns(self.train, terms, self.variables)
+        assert [column["name"] for column in columns] == ["afp", "grade:II", "grade:III", "mvi"]
+        known = self.coded(self.train, self.train[:3], terms, self.variables)
+        np.testing.assert_allclose(known[:, 1:], [[0, 0, 0], [1, 0, 1], [1, 0, 1]])
+
+    def test_a_lone_variable_gets_its_training_mean_whatever_is_held_out(self):
         columns = learn_columns(self.train, ["afp"], self.variables)
         held = pd.DataFrame({"afp": [None, 1e6]})
-        assert encode(held, columns)[0, 0] == pytest.approx(2.302585092994046)
+        assert self.coded(self.train, held, ["afp"], self.variables)[0, 0] == pytest.approx(2.302585092994046)
         assert (columns[0]["low"], columns[0]["high"]) == (1.0, 100.0)
 
     def test_numbers_as_levels_survive_the_files_also_with_missing_cells(self, tmp_path):
         variables = {"grade": self.variables["grade"] | {"levels": [1, 2, 3]}}
-        columns = learn_columns(pd.DataFrame({"grade": [0.0, 1, 2, 1]}), ["grade"], variables)
+        train = pd.DataFrame({"grade": [0.0, 1, 2, 1]})
         held = pd.DataFrame({"patient_id": ["a", "b"], "grade": [2.0, None]})
         write_table(held, tmp_path / "held.csv")
-        assert encode(read_made(tmp_path / "held.csv"), columns).tolist() == [[0, 1], [1, 0]]
+        coded = self.coded(train, read_made(tmp_path / "held.csv"), ["grade"], variables)
+        assert coded[0].tolist() == [0, 1]
+        assert coded[1] == pytest.approx([0.5, 0.25], abs=0.06)  # the shares of the levels, nearly
 
 
 def test_tables_keep_ids_that_look_like_numbers_or_like_nothing(tmp_path):

@@ -16,18 +16,15 @@ import pandas as pd
 import pytest
 from scipy.ndimage import distance_transform_edt
 
-# compiled once for this file and for the programs it runs; read when numba is imported
-os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp() + "/numba"
-
 from recur.features.cache import feature_key
 from recur.features.extract import extract_with_reasons, load_case
 from recur.features.sets import feature_names
-from recur.features.table import manifest, merge_batches, patient_rows, signed, table_columns
+from recur.features.table import manifest, merge_batches, patient_rows, table_columns
 from recur.images.case import Case, save_case
-from recur.tables import MANIFEST, StudyError, one_manifest, read_table
+from recur.tables import MANIFEST, StudyError, one_manifest, read_table, signed
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
-CACHE = Path(os.environ["NUMBA_CACHE_DIR"]).parent
+CACHE = Path(tempfile.mkdtemp())
 atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
 EXTRACTION = {
     "spacing_mm": [2, 2, 2],

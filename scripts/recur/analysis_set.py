@@ -153,6 +153,27 @@ def split_sets(frame: pd.DataFrame, values: pd.DataFrame) -> dict[str, tuple[pd.
     return {"train": (frame[train], values[train]), "heldout": (frame[~train], values[~train])}
 
 
+def without_gaps(
+    sets: dict[str, tuple[pd.DataFrame, pd.DataFrame]],
+) -> tuple[dict[str, tuple[pd.DataFrame, pd.DataFrame]], list[str], pd.DataFrame]:
+    """The sets without missing values, the features left out, and the held-out patients left out (patient_id, reason).
+
+    A feature that a training patient lacks is left out of the analysis, and a held-out patient who then still lacks
+    one: features are never imputed. Training rows decide, held-out ones have no say.
+    """
+    (train, values), (heldout, others) = sets["train"], sets["heldout"]
+    gaps = [name for name in values.columns if values[name].isna().any()]
+    values, others = values.drop(columns=gaps), others.drop(columns=gaps)
+    lacking = others.isna().sum(axis=1).to_numpy()
+    gone = lacking > 0
+    reasons = [
+        f"{n} features missing that every training patient has, such as {row.index[row][0]}"
+        for n, (_, row) in zip(lacking[gone], others[gone].isna().iterrows(), strict=True)
+    ]
+    excluded = pd.DataFrame({"patient_id": others["patient_id"][gone], "reason": reasons})
+    return {"train": (train, values), "heldout": (heldout[~gone], others[~gone])}, gaps, excluded
+
+
 def read_rows(cohort: str | Path, features: str | Path) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
     """Cohort rows, their features (n, p) and the feature names, from the files of one side of the split."""
     frame = read_made(cohort)
@@ -187,6 +208,7 @@ def read_training(cohort: str | Path, features: str | Path, repeats: str | Path)
         third,
         names,
         competing=frame[COMPETING].to_numpy(int) if COMPETING in frame else None,
+        centre=frame["centre"].fillna("").to_numpy(object),
     )
 
 

@@ -80,6 +80,17 @@ def read_json(path: str | Path) -> Any:
     return json.loads(Path(path).read_text())
 
 
+def signed(table: pd.DataFrame, sha256: str | None) -> pd.DataFrame:
+    """The feature table with its manifest hash as an attribute, which Parquet keeps."""
+    table.attrs[MANIFEST] = sha256
+    return table
+
+
+def manifest_of(path: str | Path) -> str | None:
+    """The manifest hash of a stored feature table; None where it has none (tables from elsewhere)."""
+    return pd.read_parquet(path, columns=["patient_id"]).attrs.get(MANIFEST)
+
+
 def one_manifest(tables: dict[str, pd.DataFrame | str | None]) -> str | None:
     """The manifest hash that all feature tables (or hashes) share, by what they are; None where they have none.
 

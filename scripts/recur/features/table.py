@@ -13,7 +13,7 @@ import pandas as pd
 from recur.features.cache import versions
 from recur.features.extract import check_extraction
 from recur.features.sets import column_names, count_by_class, feature_names
-from recur.tables import MANIFEST, StudyError
+from recur.tables import MANIFEST, StudyError, signed
 
 IDENTITY = ["patient_id", "reader"]
 MISSING = ["patient_id", "reader", "phase", "region", "n", "features", "reason"]
@@ -109,12 +109,6 @@ def merge_batches(batches: Iterable[pd.DataFrame], reader: str, settings: dict[s
     if repeated:
         raise StudyError(f"patient {patient}: in two batches; remove old batch tables" for patient in repeated)
     return signed(table.sort_values("patient_id", ignore_index=True), sha256)
-
-
-def signed(table: pd.DataFrame, sha256: str) -> pd.DataFrame:
-    """The table with the manifest hash in its attributes, which Parquet keeps."""
-    table.attrs[MANIFEST] = sha256
-    return table
 
 
 def manifest(settings: dict[str, Any]) -> dict[str, Any]:
