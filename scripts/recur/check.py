@@ -7,15 +7,21 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from recur.cohort import assign_all, read_cohort, read_manifest
 from recur.comparators import mapping_problems
-from recur.images.inventory import inventory
+from recur.images.inventory import FILES, inventory
 from recur.scores import vector_problems
 from recur.study import model_names
 from recur.tables import StudyError, read_table
 
 BYTES_PER_CASE = 4_000_000  # a cropped case, its features and its picture, measured on the demo
 BYTES_PER_ANALYSIS = 60_000_000
+NAMED_MISSING = 10  # missing files that are named one by one
+FORMATS = {
+    ".nii": "NIfTI", ".gz": "NIfTI", ".nrrd": "NRRD", ".nhdr": "NRRD", ".mha": "MHA", ".mhd": "MHA", ".dcm": "DICOM",
+}  # fmt: skip
 
 
 def check_tables(study: dict[str, Any]) -> None:
@@ -74,13 +80,14 @@ def plan(study: dict[str, Any]) -> list[str]:
     if "images" in study:
         manifest = read_manifest(study)
         cases = manifest[manifest["patient_id"].isin(cohort.clinical["patient_id"])]
-        lines.append(f"  images: {len(cases)} cases in {study['batches']} batches")
-        folder = image_root(study["images"])
-        missing = sum(not (folder / path).exists() for path in cases["image"]) + sum(
-            not (folder / path).exists() for path in cases["mask"]
+        cases = cases[cases["phase"].isin(study["images"]["phases"]) & cases["reader"].isin(study["images"]["readers"])]
+        patients = cases["patient_id"].nunique()
+        none = len(cohort.clinical) - patients
+        lines.append(
+            f"  images: {len(cases)} cases of {patients} patients in {study['batches']} batches"
+            + (f"; {none} patients have none" if none else "")
         )
-        if missing:
-            lines.append(f"  {missing} image or mask files are missing; their patients will be excluded")
+        lines += what_is_read(cases, study)
         size += BYTES_PER_CASE * len(cases)
     for name, analysis in study["analyses"].items():
         resamples = analysis["internal_validation"]["resamples"]
@@ -91,3 +98,51 @@ def plan(study: dict[str, Any]) -> list[str]:
     if size > free:
         raise StudyError(f"disk: about {size / 1e9:.1f} GB needed, only {free / 1e9:.1f} GB free")
     return lines
+
+
+def what_is_read(cases: pd.DataFrame, study: dict[str, Any]) -> list[str]:
+    """A table of the images and masks by phase and reader, and what is missing; looks at names only, reads no file."""
+    images, folder = study["images"], image_root(study["images"])
+    files = [column for column in FILES if column in cases]
+    columns = [column for column in (*files, "series") if column in cases and cases[column].notna().any()]
+    table, gone = [["phase", "reader", "cases", *(name.replace("_", " ") for name in columns), "missing files"]], []
+    for phase in images["phases"]:
+        for reader in images["readers"]:
+            rows = cases[(cases["phase"] == phase) & (cases["reader"] == reader)]
+            lost = [
+                f"patient {row['patient_id']} {phase} {reader}: {column.replace('_', ' ')} {row[column]}"
+                for row in rows.to_dict("records")
+                for column in files
+                if isinstance(row[column], str) and not (folder / row[column]).exists()
+            ]
+            gone += lost
+            kinds = [_kinds(rows[name], None if name == "series" else folder) for name in columns]
+            table.append([phase, reader, str(len(rows)), *kinds, str(len(lost))])
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = ["    " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in table]
+    lines += [f"    missing: {text}" for text in gone[:NAMED_MISSING]]
+    if len(gone) > NAMED_MISSING:
+        lines.append(f"    and {len(gone) - NAMED_MISSING} more are missing")
+    if gone:
+        stops = study["on_error"] == "stop"
+        lines.append(
+            "    the run will stop at them (on_error: stop)" if stops else "    their patients will be excluded"
+        )
+    first = cases[cases["reader"] == images["readers"][0]]
+    for phase in images["phases"]:
+        without = sorted(set(cases["patient_id"]) - set(first.loc[first["phase"] == phase, "patient_id"]))
+        if without:
+            names = ", ".join(without[:NAMED_MISSING]) + (", ..." if len(without) > NAMED_MISSING else "")
+            lines.append(f"    without {phase} of {images['readers'][0]}: {len(without)} of them ({names})")
+    return lines
+
+
+def _kinds(cells: pd.Series, folder: Path | None) -> str:
+    """`230 NIfTI, 20 DICOM folder` of a column of paths; just how many cells are filled without a folder."""
+    cells = cells.dropna()
+    if folder is None or cells.empty:
+        return str(len(cells))
+    counts = cells.map(
+        lambda path: "DICOM folder" if (folder / path).is_dir() else FORMATS.get(Path(path).suffix.lower(), "other")
+    ).value_counts()
+    return ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items()))
