@@ -146,8 +146,10 @@ def concordance_balance(risk, after, size):
     """Concordant less discordant pairs of the first `size` risks; after[i]: first partner of row i (size if none)."""
     balance = 0
     for i in range(size):
-        for j in range(after[i], size):
-            balance += (risk[i] > risk[j]) * 1 - (risk[i] < risk[j]) * 1
+        own, others, sum_of_signs = risk[i], risk[after[i] : size], np.int32(0)
+        for j in range(others.size):  # 32-bit sums run several pairs at once
+            sum_of_signs += np.int32(own > others[j]) - np.int32(own < others[j])
+        balance += sum_of_signs
     return balance
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from recur.compiled import model_kernels
 
-FOLD_TOLERANCE = 1e-4  # folds only choose lambda; the final path is fitted to PATH_TOLERANCE
+FOLD_TOLERANCE = 1e-3  # folds only choose lambda; the final path is fitted to PATH_TOLERANCE
 PATH_TOLERANCE = 1e-7
 
 

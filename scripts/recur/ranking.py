@@ -6,6 +6,8 @@ import numpy as np
 
 from recur.compiled import model_kernels
 
+BLOCK = 64  # features compared at once with those already kept
+
 
 def comparable_pairs(time: np.ndarray, event: np.ndarray) -> np.ndarray:
     """Boolean (n, n): row i had the event before column j's time (or at it, j being censored)."""
@@ -15,19 +17,18 @@ def comparable_pairs(time: np.ndarray, event: np.ndarray) -> np.ndarray:
 
 def doubled_ranks(features: np.ndarray) -> np.ndarray:
     """Ranks of every column (n, p), averaged over ties and doubled: integers, so comparisons and sums are exact."""
-    n = len(features)
-    order = np.argsort(features, axis=0, kind="stable")
-    ordered = np.take_along_axis(features, order, axis=0)
-    new = np.ones(features.shape, bool)
-    new[1:] = ordered[1:] != ordered[:-1]
-    position = np.arange(n)[:, None]
-    first = np.maximum.accumulate(np.where(new, position, 0), axis=0)
-    last = np.ones(features.shape, bool)
-    last[:-1] = new[1:]
-    last = np.minimum.accumulate(np.where(last, position, n)[::-1], axis=0)[::-1]
-    ranks = np.empty(features.shape, np.int32)
-    np.put_along_axis(ranks, order, (first + last + 2).astype(np.int32), axis=0)
-    return ranks
+    n, x = len(features), np.ascontiguousarray(features.T)
+    order = np.argsort(x, axis=1)
+    ordered = np.take_along_axis(x, order, axis=1)
+    new = np.ones(x.shape, bool)
+    new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    first = np.maximum.accumulate(np.where(new, np.arange(n), 0), axis=1)
+    last = np.ones(x.shape, bool)
+    last[:, :-1] = new[:, 1:]
+    last = np.minimum.accumulate(np.where(last, np.arange(n), n)[:, ::-1], axis=1)[:, ::-1]
+    ranks = np.empty(x.shape, np.int32)
+    np.put_along_axis(ranks, order, (first + last + 2).astype(np.int32), axis=1)
+    return ranks.T
 
 
 def somers_d(features: np.ndarray, time: np.ndarray, event: np.ndarray) -> np.ndarray:
@@ -127,10 +128,18 @@ def without_redundant(ranks: np.ndarray, relevance: np.ndarray, limit: float) ->
     """
     n, order = len(ranks), np.argsort(-relevance, kind="stable")
     # sums of products of integers are exact in single precision up to 2^24, in double beyond
-    left = (ranks - (n + 1)).T[order].astype(np.float32 if n**3 < 3 * 2**24 else np.float64)
-    norm, kept = np.sqrt((left**2).sum(axis=1)), []
-    while len(order):
-        kept.append(int(order[0]))
-        apart = np.abs(left[1:] @ left[0]) <= limit * norm[0] * norm[1:]
-        order, left, norm = order[1:][apart], left[1:][apart], norm[1:][apart]
-    return np.array(sorted(kept), int)
+    centred = (ranks - (n + 1)).T[order].astype(np.float32 if n**3 < 3 * 2**24 else np.float64)
+    bound = np.sqrt((centred**2).sum(axis=1))
+    kept, norms, chosen = np.empty_like(centred), limit * bound, np.empty(len(order), int)
+    count = 0
+    for low in range(0, len(order), BLOCK):
+        part, own = centred[low : low + BLOCK], bound[low : low + BLOCK]
+        close = np.abs(part @ kept[:count].T) > own[:, None] * norms[chosen[:count]]
+        free = ~close.any(axis=1)
+        close = np.abs(part @ part.T) > own[:, None] * norms[low : low + BLOCK]
+        for i in range(len(part)):
+            if free[i]:
+                kept[count], chosen[count] = part[i], low + i
+                count += 1
+                free &= ~close[i]
+    return np.sort(order[chosen[:count]])
