@@ -34,6 +34,7 @@ rule assign_cohorts:
         clinical="results/{study}/cohort/clinical.csv",
         endpoints="results/{study}/cohort/endpoints.csv",
         exclusions="results/{study}/cohort/excluded_from_table.csv",
+        missing_endpoints="results/{study}/cohort/missing_endpoints.csv",
         surveillance="results/{study}/cohort/surveillance.csv",
     log:
         "logs/{study}/assign_cohorts.log",
@@ -42,6 +43,7 @@ rule assign_cohorts:
     shell:
         "python {input.script} --study {input.study} --assigned {output.assigned}"
         " --clinical {output.clinical} --endpoints {output.endpoints} --exclusions {output.exclusions}"
+        " --missing-endpoints {output.missing_endpoints}"
         " --surveillance {output.surveillance} > {log} 2>&1"
 
 
