@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,15 @@ IDENTITY = ["patient_id", "phase", "reader", "case", "status", "reason", "flags"
 REGIONS = ["tumour_voxels", "tumour_ml", "rim_voxels", "rim_ml", "shell_fraction", "diameter_mm"]
 GEOMETRY = ["spacing_x", "spacing_y", "spacing_z", "size_x", "size_y", "size_z", "bits"]
 SCAN = ["lesion", "lesions", "modality", "normalise", "n4", "normalise_mean", "normalise_sd"]
-SERIES = ["series_number", "series_description", "series_time_s", "series_hash", "mask_offset_mm", "phase_shift_mm"]
+SERIES = [
+    "series_number",
+    "series_description",
+    "series_time_s",
+    "series_hash",
+    "mask_offset_mm",
+    "phase_shift_mm",
+    "image_hash",
+]
 LOST = ["lost_image", "lost_liver", "lost_hu", "lost_lesions", "lost_vessels"]
 REGION_TABLE = ["region", "voxels", "ml", "median", "shell_fraction", *LOST, "reason"]
 
@@ -52,6 +62,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inventory", type=Path, required=True)
     parser.add_argument("--regions", type=json.loads, required=True, help="settings of the regions, JSON")
+    parser.add_argument("--batch", type=int, default=0)
+    parser.add_argument("--batches", type=int, default=1)
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--regions-table", type=Path, required=True, help="a row a case and region")
@@ -64,19 +76,16 @@ def main() -> None:
         rows = table.astype(object).where(table.notna(), None).to_dict("records")
         args.qc.mkdir(parents=True, exist_ok=True)
         records: list[dict[str, Any]] = []
-        mine: list[tuple[dict[str, Any], list[tuple[dict[str, Any], Case | None]]]] = []  # a patient's rows
-        what = f"regions and pictures, {args.output.stem}"
-        for i, row in enumerate(progress(rows, len(rows), what), 1):
-            mine.append((row, process(row, args.regions, args.cache)))
-            if i == len(rows) or rows[i]["patient_id"] != row["patient_id"]:
-                say_shifts(mine)
-                phases: dict[str, list[Reading]] = {}
-                for own, found in mine:
-                    records += [record for record, _ in found]
-                    shown = reading(own, *found[0], args.regions)  # the largest lesion
-                    phases.setdefault(own["phase"], []).append(shown)
-                draw(row["patient_id"], phases, args.qc, args.synthetic)
-                mine = []
+        patients = [(patient, list(own)) for patient, own in groupby(rows, itemgetter("patient_id"))]
+        what = f"regions and pictures, batch {args.batch + 1} of {args.batches}"
+        for patient, own in progress(patients, len(patients), what, "patients"):
+            mine = [(row, process(row, args.regions, args.cache)) for row in own]
+            say_shifts(mine)
+            phases: dict[str, list[Reading]] = {}
+            for row, found in mine:
+                records += [record for record, _ in found]
+                phases.setdefault(row["phase"], []).append(reading(row, *found[0], args.regions))  # the largest lesion
+            draw(patient, phases, args.qc, args.synthetic)
         further = [
             f"{rim}_{key}" for rim in args.regions.get("more_rims") or {} for key in ("voxels", "ml", "shell_fraction")
         ]

@@ -946,4 +946,7 @@ def test_a_case_carries_the_series_taken(export, tmp_path):
     row = {"image": str(folder), "mask": str(mask), "series": "number:5"}
     facts = make_case(row, {"rim_mm": 4, "hu_window": None, "rim_hu_floor": None}).facts
     assert facts["series_description"] == "Leber PVP 1.0 B30f" and facts["mask_offset_mm"] == 0
+    assert len(facts["image_hash"]) == 64
+    other = make_case(row | {"series": "number:3"}, {"hu_window": None})
+    assert other.facts["image_hash"] != facts["image_hash"]
     assert facts["acquisition"]["kvp"] == 120

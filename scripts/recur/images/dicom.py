@@ -7,13 +7,10 @@ folder are told by their place in name order, never by name: exports name files 
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import tempfile
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -144,30 +141,13 @@ def read_series(folder: Path, choice: str | None = None, nonuniform: str = "refu
     A gantry tilt is taken out by shearing. Raises StudyError, listing what is there where the choice is ambiguous.
     """
     terms = parse_choice(choice, folder.name)
-    with quiet():
-        try:
-            found = _scan(folder, _state(folder))
-            series, slices, flags = _choose(found, terms, folder.name)
-            return _build(series, slices, flags, found, folder.name, nonuniform)
-        except DICOM_ERRORS as error:
-            cause = f"damaged or incomplete DICOM headers ({type(error).__name__})"
-            raise StudyError(f"{folder.name}: {cause}; copy the series again") from None
-        except OSError as error:
-            raise StudyError(f"{folder.name}: cannot be opened ({error.strerror})") from None
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without pydicom's warnings: they quote header values, and what matters is checked here."""
-    logger = logging.getLogger("pydicom")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(before)
+        found = _scan(folder, _state(folder))
+        series, slices, flags = _choose(found, terms, folder.name)
+        return _build(series, slices, flags, found, folder.name, nonuniform)
+    except DICOM_ERRORS as error:
+        cause = f"damaged or incomplete DICOM headers ({type(error).__name__})"
+        raise StudyError(f"{folder.name}: {cause}; copy the series again") from None
 
 
 def parse_choice(choice: str | None, name: str) -> list[tuple[str, str]]:

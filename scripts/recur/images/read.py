@@ -7,7 +7,10 @@ and the acquisition table (acquisition.py) leave this module.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,7 @@ import pydicom
 import SimpleITK as sitk
 from isal import igzip, isal_zlib
 
-from recur.images.dicom import DICOM_ERRORS, IMAGE_STORAGE, files_of, open_dicom, quiet, read_series
+from recur.images.dicom import DICOM_ERRORS, IMAGE_STORAGE, files_of, open_dicom, read_series
 from recur.images.grid import Grid, Mask, Volume, check_grid, grid_of, resample_mask, same_grid
 from recur.images.labels import choose
 from recur.images.rtstruct import read_rtstruct
@@ -36,13 +39,28 @@ ORTHONORMAL = 1e-3  # NIfTI stores rotations as float32 quaternions
 sitk.ProcessObject.SetGlobalWarningDisplay(False)  # ITK's warnings quote headers; what matters is checked here
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without pydicom's warnings: they quote header values, and what matters is checked here."""
+    logger = logging.getLogger("pydicom")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(before)
+
+
 def _one_line(read: Callable[..., Any]) -> Callable[..., Any]:
     """A damaged file may break its parser in any way; the study goes on and the reason is one line without content."""
 
     @wraps(read)
     def guarded(path: str | Path, *arguments: Any, **options: Any) -> Any:
         try:
-            return read(path, *arguments, **options)
+            with _quiet():
+                return read(path, *arguments, **options)
         except StudyError:
             raise
         except MemoryError:
@@ -240,8 +258,7 @@ def _labelled(voxels: np.ndarray, segments: list[tuple[str, int, int]], label: s
 
 
 def _read_multiframe(path: Path, series: str | None, nonuniform: str) -> Volume:
-    with quiet():
-        header = open_dicom(path, ["SOPClassUID", "NumberOfFrames"])
+    header = open_dicom(path, ["SOPClassUID", "NumberOfFrames"])
     if header is None:
         raise StudyError(f"{path.name}: unknown image format; use {', '.join(FORMATS)} or a DICOM series folder")
     if header.get("SOPClassUID") in IMAGE_STORAGE and int(header.get("NumberOfFrames") or 1) < 2:
@@ -252,11 +269,10 @@ def _read_multiframe(path: Path, series: str | None, nonuniform: str) -> Volume:
 def _only_mask(folder: Path) -> Path:
     """The one DICOM SEG or RTSTRUCT in a folder, whatever else lies there."""
     found = []
-    with quiet():
-        for path in files_of(folder):
-            header = open_dicom(path, ["SOPClassUID"])
-            if header is not None and header.get("SOPClassUID") in (*SEG_STORAGE, RTSTRUCT_STORAGE):
-                found.append(path)
+    for path in files_of(folder):
+        header = open_dicom(path, ["SOPClassUID"])
+        if header is not None and header.get("SOPClassUID") in (*SEG_STORAGE, RTSTRUCT_STORAGE):
+            found.append(path)
     if len(found) != 1:
         raise StudyError(
             f"{folder.name}: a mask folder must hold one DICOM SEG or RTSTRUCT, this has {len(found)}; name the file"
@@ -266,25 +282,24 @@ def _only_mask(folder: Path) -> Path:
 
 def _read_dicom_mask(path: Path, label: str, image: Volume, mask_grid: str) -> Mask:
     name = path.name
-    with quiet():
-        try:
-            data = open_dicom(path, pixels=True)
-            if data is None:
-                raise StudyError(f"{name}: unknown mask format; use {', '.join(FORMATS)}, a DICOM SEG or an RTSTRUCT")
-            kind = data.get("SOPClassUID")
-            if kind in SEG_STORAGE:
-                references, frame = data.get("ReferencedSeriesSequence", []), data.get("FrameOfReferenceUID")
-                _check_frame(frame, image, mask_grid, name)
-                mask = read_seg(data, label, image, name, mask_grid)
-            elif kind == RTSTRUCT_STORAGE:
-                references, frame = _rtstruct_references(data)
-                _check_frame(frame, image, mask_grid, name)
-                mask = read_rtstruct(data, label, image.grid, name)
-            else:
-                raise StudyError(f"{name}: a DICOM file, but neither a SEG nor an RTSTRUCT")
-            series = {str(item.SeriesInstanceUID) for item in references if "SeriesInstanceUID" in item}
-        except DICOM_ERRORS as error:
-            raise StudyError(f"{name}: damaged or incomplete DICOM file ({type(error).__name__})") from None
+    try:
+        data = open_dicom(path, pixels=True)
+        if data is None:
+            raise StudyError(f"{name}: unknown mask format; use {', '.join(FORMATS)}, a DICOM SEG or an RTSTRUCT")
+        kind = data.get("SOPClassUID")
+        if kind in SEG_STORAGE:
+            references, frame = data.get("ReferencedSeriesSequence", []), data.get("FrameOfReferenceUID")
+            _check_frame(frame, image, mask_grid, name)
+            mask = read_seg(data, label, image, name, mask_grid)
+        elif kind == RTSTRUCT_STORAGE:
+            references, frame = _rtstruct_references(data)
+            _check_frame(frame, image, mask_grid, name)
+            mask = read_rtstruct(data, label, image.grid, name)
+        else:
+            raise StudyError(f"{name}: a DICOM file, but neither a SEG nor an RTSTRUCT")
+        series = {str(item.SeriesInstanceUID) for item in references if "SeriesInstanceUID" in item}
+    except DICOM_ERRORS as error:
+        raise StudyError(f"{name}: damaged or incomplete DICOM file ({type(error).__name__})") from None
     # the same grid twice is usual in multi-phase CT, so a mask of another phase would otherwise pass unseen
     other = image.series is not None and series and image.series not in series
     return mask._replace(flags=(*mask.flags, *(("mask was drawn on another series",) if other else ())))
