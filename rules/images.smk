@@ -54,9 +54,11 @@ if IMAGES:
         params:
             regions=json.dumps(case_settings(), sort_keys=True),
             cache=STUDY["cache_dir"],
+            batches=STUDY["batches"],
             synthetic="--synthetic" if STUDY["synthetic"] else "",
         shell:
             "python {input.script} --inventory {input.inventory} --regions {params.regions:q}"
+            " --batch {wildcards.batch} --batches {params.batches}"
             " --cache {params.cache:q} --output {output.cases} --regions-table {output.regions}"
             " --acquisition {output.acquisition} --qc {output.pictures} {params.synthetic}"
             " 2>&1 | tee {log} >&2"

@@ -592,7 +592,7 @@ def test_a_bad_case_is_named_and_the_others_go_on(study, tmp_path):
     ]
     done = run_cases(pd.DataFrame(rows), tmp_path, REGIONS, "--synthetic")
     assert done.returncode == 0, done.stderr
-    assert done.stderr.splitlines()[-1].endswith("6 of 6 done, about 0 s left")
+    assert done.stderr.splitlines()[-1].endswith("batch 1 of 1: 4 of 4 patients done, about 0 s left")
     table = read_table(tmp_path / "cases.csv")
     assert table["status"].tolist() == ["ok", "excluded", "excluded", "ok", "ok", "ok"]
     assert table["case"].isna().tolist() == [False, True, True, False, False, False]

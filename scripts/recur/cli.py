@@ -25,13 +25,14 @@ def reported() -> Iterator[None]:
         sys.exit(1)
 
 
-def progress(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
+def progress(items: Iterable[Item], total: int, what: str, unit: str = "") -> Iterator[Item]:
     """The items, with a line on stderr every few seconds: how many are done and how long the rest will take."""
     start = said = time.monotonic()
+    total_text = f"{total} {unit}".strip()
     for done, item in enumerate(items, 1):
         yield item
         now = time.monotonic()
         if done == total or now - said > SECONDS_BETWEEN_LINES:
             said = now
             left = (now - start) / done * (total - done)
-            print(f"{what}: {done} of {total} done, about {left:.0f} s left", file=sys.stderr, flush=True)
+            print(f"{what}: {done} of {total_text} done, about {left:.0f} s left", file=sys.stderr, flush=True)
