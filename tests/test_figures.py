@@ -185,6 +185,9 @@ def invented(cohorts: tuple[str, ...], odd: str) -> dict[str, pd.DataFrame]:
                     "validation/{a}/risks.csv", model=model, patient_id=f"{cohort}-{i:03d}{odd}", cohort=cohort,
                     time=time[i], event=event[i], lp=lp[i], group="high" if high[i] else "low", **risk,
                 )  # fmt: skip
+            facts = {"lp_mean": lp.mean(), "lp_sd": lp.std(), "c_model_based": 0.68, "c_membership": 0.72}
+            for quantity, value in facts.items():
+                add("validation/{a}/transport.csv", model=model, cohort=cohort, quantity=quantity, estimate=value)
             for group, here in (("low", ~high), ("high", high)):
                 for row in kaplan_meier(time[here], event[here]).to_dict("records"):
                     add("survival/{a}/km.csv", model=model, cohort=cohort, group=group, **row)

@@ -205,6 +205,24 @@ TRANSPORT = {
 }
 
 
+def transport_section(results: Path, analysis: str, performance: pd.DataFrame) -> str:
+    """How the headline model travels, as HTML; nothing where no cohort is held out."""
+    transport = read(results, f"validation/{analysis}/transport.csv")
+    if transport.empty:
+        return ""
+    text = "An external figure is to be read with its case-mix."
+    return f"<h3>Transport</h3><p>{text}</p>" + table(transport_table(transport, headline_model(performance)))
+
+
+def transport_cell(row: Any) -> str:
+    """One cell of the table: the step chosen, a p-value, a number of patients, or an estimate with its interval."""
+    if row.quantity == "closed_test_choice":
+        return "chosen"
+    if row.quantity.startswith(("n_for", "events_for")):
+        return f"{row.estimate:.0f}"
+    return f"p = {row.p:.3f}" if pd.notna(row.p) else interval(row)
+
+
 def transport_table(transport: pd.DataFrame, model: str) -> pd.DataFrame:
     """How one model travels, as text: a row a quantity, a column a cohort."""
     mine = transport[transport["model"].fillna("").isin([model, ""])].copy()
@@ -212,12 +230,9 @@ def transport_table(transport: pd.DataFrame, model: str) -> pd.DataFrame:
         return pd.DataFrame()
     for column in ("update", "method"):
         mine[column] = mine[column].fillna("")
-    mine["value"] = [
-        "yes" if row.quantity == "closed_test_choice" else f"p = {row.p:.3f}" if pd.notna(row.p) else interval(row)
-        for row in mine.itertuples()
-    ]
+    mine["value"] = [transport_cell(row) for row in mine.itertuples()]
     mine["topic"] = pd.Categorical(mine["topic"].map(TRANSPORT), list(TRANSPORT.values()))
-    months = mine["horizon_months"].map(lambda value: "" if pd.isna(value) else f"{value:g} months")
+    months = mine["horizon_months"].map(lambda value: "" if pd.isna(value) else f"{value:.0f} months")
     mine = mine.assign(horizon=months)
     keys = ["topic", "quantity", "update", "horizon"]
     order = {key: i for i, key in enumerate(dict.fromkeys(map(tuple, mine[keys].to_numpy())))}

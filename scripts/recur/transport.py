@@ -31,7 +31,7 @@ from recur.validation import outcome_of, predicted_risks
 FOLDS = 5
 LADDER = ("none", "baseline", "baseline_slope", "refit")
 SLOPE_WIDTH, C_WIDTH = 0.4, 0.1  # widths of 95% intervals that a validation should reach (Riley et al. 2022)
-SIMULATIONS, SIMULATED = 40, 1000
+SIMULATIONS, SIMULATED = 40, 500
 LONG_GAP = 8  # months between visits (methods.md 3.2)
 COLUMNS = [
     "model", "cohort", "topic", "quantity", "update", "horizon_months", "estimate", "lower", "upper", "p", "n",
