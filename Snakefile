@@ -27,6 +27,7 @@ else:
     include: "rules/signature.smk"  # 5 ranking and the LASSO-Cox signature
     include: "rules/models.smk"  # 6 Cox models and their cut-points, frozen as JSON
     include: "rules/validation.smk"  # 7 frozen models applied to every cohort
+    include: "rules/sensitivity.smk"  #   ablations, learning curve, two analyses side by side
     include: "rules/null.smk"  #   outcomes redrawn: does noise stay noise?
 
 

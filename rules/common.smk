@@ -41,6 +41,7 @@ BATCHES = range(STUDY["batches"])
 IMAGES = STUDY.get("images")
 VARIANTS = studies.variants(STUDY)
 READERS = IMAGES["readers"] if IMAGES else ["reader1"] + ["reader2"] * bool(STUDY.get("features"))
+LEARNING_CHUNK = 10  # repeats of the learning curve a job
 RESAMPLE_CHUNK = 50  # resamples a job; fixed, so that cores and restarts change nothing
 
 
@@ -117,6 +118,7 @@ ANALYSIS_SETTINGS = {
         "preset",
         "second_stage",
         "missing",
+        "sample_size",
         "candidates",
         "variables",
         "horizons_months",
@@ -171,6 +173,15 @@ def follow_up_argument(analysis):
 def only(condition, *values):
     """The values, or nothing: inputs that exist for some studies only."""
     return list(values) if condition else []
+
+
+def has_ablations(analysis):
+    return uses_features(analysis) and STUDY["analyses"][analysis]["ablations"]
+
+
+def learning_chunks(analysis):
+    count = STUDY["analyses"][analysis]["internal_validation"]["learning_repeats"]
+    return range(-(-count // LEARNING_CHUNK))
 
 
 def resample_chunks(analysis):
@@ -274,6 +285,8 @@ def has_figure(analysis, figure):
         and len(studies.reading_tables(STUDY, analysis)) > 1
         and (bool(IMAGES) or studies.has_repeats(STUDY))
         and chosen["stability"]["rule"] != "none",
+        "ablations": has_ablations(analysis),
+        "learning": chosen["internal_validation"]["learning_repeats"] > 0,
         "forest": features and chosen["ranking"]["kind"] != "none",
         "internal": chosen["internal_validation"]["resamples"]
         + chosen["internal_validation"]["nested_repeats"]
@@ -348,6 +361,8 @@ def result_tables():
         f"{RESULTS}/survival/rates.csv",
         f"{RESULTS}/tables.sha256",
         *(f"{RESULTS}/cohort/{analysis}/table1.csv" for analysis in ANALYSES),
+        *(f"{RESULTS}/models/{analysis}/sample_size.csv" for analysis in ANALYSES),
+        *only(len(ANALYSES) > 1, f"{RESULTS}/validation/contrast.csv"),
         *(f"{RESULTS}/validation/{analysis}/transport.csv" for analysis in ANALYSES),
     )
 

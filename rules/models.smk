@@ -17,6 +17,7 @@ rule models:
         models=directory("results/{study}/models/{analysis}/frozen"),
         coefficients="results/{study}/models/{analysis}/coefficients.csv",
         nomogram="results/{study}/models/{analysis}/nomogram.csv",
+        sample_size="results/{study}/models/{analysis}/sample_size.csv",
     log:
         "logs/{study}/models/{analysis}.log",
     conda:
@@ -28,7 +29,7 @@ rule models:
     shell:
         "python {input.script} --cohort {input.cohort} --features {input.features} --repeats {input.repeats}"
         " {params.scores} --settings {input.settings} --seed {params.seed} --labels {params.labels:q} --models {output.models}"
-        " --coefficients {output.coefficients} --nomogram {output.nomogram} > {log} 2>&1"
+        " --coefficients {output.coefficients} --nomogram {output.nomogram} --sample-size {output.sample_size} > {log} 2>&1"
 
 
 rule diagnostics:
@@ -59,3 +60,28 @@ rule diagnostics:
         "python {input.script} --cohort {input.cohort} --features {input.features} --repeats {input.repeats}"
         " {params.scores} --models {input.models} --settings {input.settings} --seed {params.seed}"
         " --labels {params.labels:q} --output {output.table} --univariable {output.univariable} > {log} 2>&1"
+
+
+rule score_models:
+    input:
+        cohort="results/{study}/cohort/{analysis}/train.csv",
+        features="results/{study}/features/{analysis}/train.parquet",
+        repeats="results/{study}/features/{analysis}/train_repeats.parquet",
+        notes="results/{study}/cohort/score_notes.csv",
+        settings="results/{study}/settings/{analysis}/models.json",
+        script="scripts/score_models.py",
+        package=imports("scripts/score_models.py"),
+    output:
+        models=directory("results/{study}/models/{analysis}/scores"),
+        fit="results/{study}/models/{analysis}/score_fit.csv",
+    log:
+        "logs/{study}/score_models/{analysis}.log",
+    conda:
+        "../envs/modelling.yaml"
+    params:
+        seed=STUDY["seed"],
+        labels=labels,
+    shell:
+        "python {input.script} --cohort {input.cohort} --features {input.features} --repeats {input.repeats}"
+        " --notes {input.notes} --settings {input.settings} --seed {params.seed} --labels {params.labels:q}"
+        " --models {output.models} --fit {output.fit} > {log} 2>&1"

@@ -21,6 +21,7 @@ rule apply_models:
     output:
         risks="results/{study}/validation/{analysis}/risks.csv",
         scores="results/{study}/signature/{analysis}/scores.csv",
+        missing="results/{study}/validation/{analysis}/missing_data.csv",
     log:
         "logs/{study}/apply_models/{analysis}.log",
     conda:
@@ -33,6 +34,10 @@ rule apply_models:
             ["--out-of-fold", *input.out_of_fold] if input.out_of_fold else []
         ),
         labels=labels,
+        seed=STUDY["seed"],
+        imputations=lambda wildcards: STUDY["analyses"][wildcards.analysis]["missing"][
+            "imputations"
+        ],
         # kept across runs, so no output: a second look at the held-out patients must not be silent
         evaluations=lambda wildcards: f"{RESULTS}/validation/{wildcards.analysis}/evaluations.jsonl",
     shell:
@@ -40,6 +45,7 @@ rule apply_models:
         " --cohorts {input.train_cohort} {input.heldout_cohort}"
         " --features {input.train_features} {input.heldout_features}"
         " --labels {params.labels:q} --risks {output.risks} --scores {output.scores}"
+        " --missing {output.missing} --imputations {params.imputations} --seed {params.seed}"
         " --log {params.evaluations} > {log} 2>&1"
 
 
@@ -168,6 +174,8 @@ rule internal_validation:
     input:
         measured="results/{study}/validation/{analysis}/heldout_and_apparent.csv",
         nested="results/{study}/validation/{analysis}/nested_cv.csv",
+        missing="results/{study}/validation/{analysis}/missing_data.csv",
+        features="results/{study}/features/{analysis}/train.parquet",
         resamples=lambda wildcards: expand(
             "results/{study}/validation/{analysis}/resamples/{chunk}.csv",
             study=wildcards.study,
@@ -187,9 +195,38 @@ rule internal_validation:
         labels=labels,
         seed=STUDY["seed"],
     shell:
-        "python {input.script} --measured {input.measured} --nested {input.nested} --resamples {input.resamples}"
+        "python {input.script} --measured {input.measured} --nested {input.nested} --missing {input.missing} --features {input.features} --resamples {input.resamples}"
         " --seed {params.seed} --labels {params.labels:q} --output {output.performance}"
         " --frequencies {output.frequencies} > {log} 2>&1"
+
+
+rule compare_scores:
+    input:
+        train="results/{study}/cohort/{analysis}/train.csv",
+        heldout="results/{study}/cohort/{analysis}/heldout.csv",
+        risks="results/{study}/validation/{analysis}/risks.csv",
+        own="results/{study}/models/{analysis}/frozen",
+        models="results/{study}/models/{analysis}/scores",
+        script="scripts/compare_scores.py",
+        package=imports("scripts/compare_scores.py"),
+    output:
+        multiext(
+            "results/{study}/validation/{analysis}/",
+            "scores.csv",
+            "score_curves.csv",
+            "score_net_benefit.csv",
+            "score_comparisons.csv",
+        ),
+    log:
+        "logs/{study}/compare_scores/{analysis}.log",
+    conda:
+        "../envs/modelling.yaml"
+    params:
+        labels=labels,
+        folder=lambda wildcards: f"{RESULTS}/validation/{wildcards.analysis}",
+    shell:
+        "python {input.script} --cohorts {input.train} {input.heldout} --risks {input.risks} --own {input.own}"
+        " --models {input.models} --labels {params.labels:q} --output {params.folder} > {log} 2>&1"
 
 
 rule split_distribution:

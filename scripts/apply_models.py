@@ -8,9 +8,11 @@ import pandas as pd
 
 from recur.analysis_set import read_rows
 from recur.cli import reported
+from recur.cox import NotEstimable
 from recur.evaluations import log_evaluation
+from recur.sensitivity import missing_data_performance
 from recur.signature import signature_scores
-from recur.tables import labelled, manifest_of, one_manifest, read_json, write_table
+from recur.tables import StudyError, labelled, manifest_of, one_manifest, read_json, write_table
 from recur.training import TRAIN
 from recur.validation import apply_models
 
@@ -22,9 +24,12 @@ def main() -> None:
     parser.add_argument("--out-of-fold", help="training scores whose second stage is out of fold")
     parser.add_argument("--cohorts", nargs=2, required=True, help="training and held-out rows")
     parser.add_argument("--features", nargs=2, required=True, help="their features")
+    parser.add_argument("--imputations", type=int, required=True, help="draws for the sensitivity to missing cells")
+    parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--labels", type=json.loads, required=True, help="analysis and endpoint, as JSON")
     parser.add_argument("--risks", required=True)
     parser.add_argument("--scores", required=True)
+    parser.add_argument("--missing", required=True, help="performance over imputations and on complete cases")
     parser.add_argument("--log", type=Path, required=True, help="what the held-out patients were shown, appended to")
     args = parser.parse_args()
     log_evaluation(args.log, args.models, Path(args.signature) if args.signature else None, Path(args.cohorts[1]))
@@ -33,15 +38,20 @@ def main() -> None:
     if signature:
         tables = {path: manifest_of(path) for path in args.features}
         one_manifest({"the signature": signature["features_manifest"], **tables})
-    risks, scores = [], []
+    risks, scores, missing = [], [], []
     for cohort, features in zip(args.cohorts, args.features, strict=True):
         frame, values, names = read_rows(cohort, features)
         if frame.empty:
             continue
-        risks.append(apply_models(models, signature, frame, values, names))
         centre = frame["centre"].fillna("").to_numpy(object)
-        score = signature_scores(signature, values, names, centre) if signature else float("nan")
-        scores.append(frame[["patient_id", "cohort"]].assign(score=score))
+        try:
+            risks.append(apply_models(models, signature, frame, values, names))
+            score = signature_scores(signature, values, names, centre) if signature else None
+        except NotEstimable as error:
+            raise StudyError(f"{args.labels['analysis']}: the signature cannot be applied: {error}") from error
+        scores.append(frame[["patient_id", "cohort"]].assign(score=float("nan") if score is None else score))
+        missing.append(missing_data_performance(models, frame, score, args.imputations, args.seed))
+    write_table(labelled(pd.concat(missing), args.labels), args.missing)
     table = pd.concat(scores)
     known = pd.read_parquet(args.out_of_fold).set_index("patient_id")["second_stage"] if args.out_of_fold else {}
     table["score_out_of_fold"] = table["patient_id"].map(known).where(table["cohort"] == TRAIN).astype(float)

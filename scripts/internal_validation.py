@@ -10,11 +10,18 @@ from recur.resampling import nested_performance, resample_performance, selection
 from recur.tables import labelled, read_made, write_table
 
 
+def feature_names(path: str) -> list[str]:
+    """Names of the features of a training file."""
+    return [name for name in pd.read_parquet(path).columns if name != "patient_id"]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--measured", required=True)
     parser.add_argument("--nested", required=True)
     parser.add_argument("--resamples", nargs="*", default=[])
+    parser.add_argument("--features", required=True, help="training features: their names")
+    parser.add_argument("--missing", required=True, help="sensitivity to missing cells")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--labels", type=json.loads, required=True, help="analysis and endpoint, as JSON")
     parser.add_argument("--output", required=True)
@@ -22,14 +29,14 @@ def main() -> None:
     args = parser.parse_args()
     measured = read_made(args.measured)
     nested = read_made(args.nested)
-    parts, frequencies = [measured], pd.Series(dtype=float)
+    parts, frequencies = [measured, read_made(args.missing)], pd.Series(dtype=float)
     if len(nested):
         parts.append(nested_performance(nested, args.seed).assign(metric="c_harrell"))
     if args.resamples:
         resamples = pd.concat([read_made(path) for path in args.resamples])
         apparent = measured[measured["cohort"] == "train-apparent"]
         parts.append(resample_performance(resamples, apparent).assign(metric="c_harrell"))
-        frequencies = selection_frequency(resamples)
+        frequencies = selection_frequency(resamples, feature_names(args.features))
     table = pd.concat(parts)[[name for name in measured.columns if name not in args.labels]]
     write_table(labelled(table, args.labels), args.output)
     frequencies = pd.DataFrame({"feature": frequencies.index, "frequency": frequencies.to_numpy()})

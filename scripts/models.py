@@ -12,6 +12,7 @@ from recur.cox import NotEstimable
 from recur.guards import too_few_events
 from recur.models import coefficient_table, fit_models
 from recur.nomogram import nomogram_tables
+from recur.samplesize import candidate_parameters, sample_size_table
 from recur.tables import StudyError, labelled, read_json, write_json, write_table
 
 
@@ -27,6 +28,7 @@ def main() -> None:
     parser.add_argument("--models", required=True, help="folder of the frozen models")
     parser.add_argument("--coefficients", required=True)
     parser.add_argument("--nomogram", required=True)
+    parser.add_argument("--sample-size", required=True)
     args = parser.parse_args()
     train = read_training(args.cohort, args.features, args.repeats)
     score = None
@@ -48,6 +50,10 @@ def main() -> None:
         labelled(coefficient_table(train, score, models, args.settings, args.seed), args.labels), args.coefficients
     )
     write_table(labelled(nomogram_tables(models), args.labels), args.nomogram)
+    parameters = candidate_parameters(args.settings, len(train.names))
+    horizon, prior = args.settings["horizons_months"][0], args.settings["sample_size"]["prior_r2_cs"]
+    sizes = sample_size_table(train.time, train.event, parameters, horizon, prior)
+    write_table(labelled(sizes, args.labels), args.sample_size)
 
 
 if __name__ == "__main__":

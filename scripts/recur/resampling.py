@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from recur.tables import StudyError
 from recur.training import Training
 
 INTERVAL_DRAWS = 2000
-NESTED_COLUMNS = ["repeat", "fold", "model", "patient_id", "lp", "time", "event"]
+NESTED_COLUMNS = ["repeat", "fold", "model", "patient_id", "lp", "time", "event", "failed"]
 
 
 def concordance(lp: np.ndarray, pairs: np.ndarray, weight: np.ndarray | None = None) -> float:
@@ -92,7 +91,7 @@ def bootstrap_fit(train: Training, settings: dict[str, Any], seed: int, number: 
 def nested_predictions(train: Training, settings: dict[str, Any], seed: int, repeat: int, folds: int) -> pd.DataFrame:
     """Linear predictors of every training patient by models fitted without their fold: fold, model, patient_id, lp.
 
-    A fold whose fit is not estimable is left out, with a line on stderr.
+    A fold whose fit is not estimable is a row with its reason under `failed` and no model.
     """
     settings = imputed_once(decided(train, settings))
     fold = grouped_folds(train.patient_id, train.event, folds, np.random.default_rng([seed, 4, repeat]))
@@ -102,19 +101,30 @@ def nested_predictions(train: Training, settings: dict[str, Any], seed: int, rep
         try:
             frozen = fit(train.rows(np.flatnonzero(fold != number)), settings, seed)
         except NotEstimable as error:
-            print(f"repeat {repeat}, fold {number} left out: {error}", file=sys.stderr)
+            parts.append(
+                pd.DataFrame(
+                    {"repeat": [repeat], "fold": number, "model": "", "failed": str(error)}, columns=NESTED_COLUMNS
+                )
+            )
             continue
         part = train.rows(held)
         predictions = predict(frozen, part.clinical, part.features, part.names, part.centre)
         for model, lp in predictions.items():
             rows = {"repeat": repeat, "fold": number, "model": model, "patient_id": train.patient_id[held], "lp": lp}
-            parts.append(pd.DataFrame(rows | {"time": train.time[held], "event": train.event[held]}))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=NESTED_COLUMNS)
+            rows |= {"time": train.time[held], "event": train.event[held], "failed": ""}
+            parts.append(pd.DataFrame(rows))
+    return pd.concat(parts, ignore_index=True)[NESTED_COLUMNS] if parts else pd.DataFrame(columns=NESTED_COLUMNS)
 
 
 def nested_performance(nested: pd.DataFrame, seed: int) -> pd.DataFrame:
     """C of the nested cross-validation per model, pairs within a fold only, with a bootstrap interval over patients."""
     rows = []
+    failed = nested[nested["failed"].fillna("") != ""]
+    left_out = ""
+    if len(failed):
+        folds = ", ".join(f"{row.repeat}/{row.fold}" for row in failed.itertuples())
+        left_out = f"; {len(failed)} folds left out (repeat/fold {folds}: {failed['failed'].iloc[0]})"
+    nested = nested[nested["failed"].fillna("") == ""]
     for model, part in nested.groupby("model", sort=False):
         patients = sorted(set(part["patient_id"]))
         place = {patient: i for i, patient in enumerate(patients)}
@@ -141,7 +151,7 @@ def nested_performance(nested: pd.DataFrame, seed: int) -> pd.DataFrame:
                 "n": len(patients),
                 "events": int(first["event"].sum()),
                 "method": f"repeated nested cross-validation ({part['repeat'].nunique()} x {part['fold'].nunique()}), "
-                "whole fit in each fold; bootstrap over patients",
+                f"whole fit in each fold; bootstrap over patients{left_out}",
             }
         )
     return pd.DataFrame(rows)
@@ -158,10 +168,12 @@ def resample_performance(resamples: pd.DataFrame, apparent: pd.DataFrame) -> pd.
     done = resamples[resamples["failed"].fillna("") == ""]
     if done.empty:
         raise StudyError(f"no resample could be fitted: {resamples['failed'].iloc[0]}")
+    failed = resamples.loc[resamples["failed"].fillna("") != "", "failed"]
+    lost = f" ({len(failed)} more failed: {failed.iloc[0]})" if len(failed) else ""
     for model, part in done.groupby("model", sort=False):
         own = apparent[(apparent["model"] == model) & (apparent["metric"] == "c_harrell")].iloc[0]
         optimism = (part["c_resample"] - part["c_all"]).mean()
-        note = f"{len(part)} resamples of the whole fit"
+        note = f"{len(part)} resamples of the whole fit{lost}"
         low, high = part["c_out_of_bag"].quantile([0.025, 0.975])
         base = {"model": model, "n": own["n"], "events": own["events"]}
         rows.append(
@@ -178,10 +190,11 @@ def resample_performance(resamples: pd.DataFrame, apparent: pd.DataFrame) -> pd.
     return pd.DataFrame(rows)
 
 
-def selection_frequency(resamples: pd.DataFrame) -> pd.Series:
-    """Share of resamples whose signature holds each feature."""
-    if "features" not in resamples:
+def selection_frequency(resamples: pd.DataFrame, names: list[str]) -> pd.Series:
+    """Share of the fitted resamples whose signature holds each of the features `names`, never selected ones at 0."""
+    if "features" not in resamples or not names:
         return pd.Series(dtype=float)
     signatures = resamples.loc[resamples["model"] == "signature", "features"].fillna("").astype(str)
     counts = signatures.str.split(";").explode()
-    return counts[counts != ""].value_counts() / max(len(signatures), 1)
+    share = counts[counts != ""].value_counts() / max(len(signatures), 1)
+    return share.reindex(names, fill_value=0.0)

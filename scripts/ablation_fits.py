@@ -1,0 +1,47 @@
+"""Refit everything on the features of one phase or one region only, from training rows, and cross-validate it."""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from recur.ablation import ALL, compared, restricted, subsets
+from recur.analysis_set import read_training
+from recur.cli import progress, reported
+from recur.cox import NotEstimable
+from recur.fit import fit
+from recur.resampling import NESTED_COLUMNS, nested_predictions
+from recur.tables import StudyError, read_json, write_json, write_table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cohort", required=True)
+    parser.add_argument("--features", required=True)
+    parser.add_argument("--repeats", required=True)
+    parser.add_argument("--settings", type=read_json, required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--frozen", type=Path, required=True, help="folder of the frozen fits")
+    parser.add_argument("--nested", required=True)
+    args = parser.parse_args()
+    train, settings = read_training(args.cohort, args.features, args.repeats), compared(args.settings)
+    args.frozen.mkdir(parents=True, exist_ok=True)
+    chosen, parts = {ALL: train.names} | subsets(train.names), []
+    folds = args.settings["internal_validation"]["nested_folds"]
+    for name, names in progress(chosen.items(), len(chosen), "ablations"):
+        part = restricted(train, names)
+        try:
+            frozen = fit(part, settings, args.seed)
+        except NotEstimable as error:
+            raise StudyError(f"ablation {name}: {error}") from error
+        content = {"signature": frozen.signature, "models": frozen.models, "features": len(names)}
+        write_json(content, args.frozen / f"{name}.json")
+        if args.settings["internal_validation"]["nested_repeats"]:
+            parts.append(nested_predictions(part, settings, args.seed, 0, folds).assign(ablation=name))
+    columns = ["ablation", *NESTED_COLUMNS]
+    write_table(pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns), args.nested)
+
+
+if __name__ == "__main__":
+    with reported():
+        main()

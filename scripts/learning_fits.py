@@ -1,0 +1,34 @@
+"""A chunk of the learning curve: the whole fit on growing parts of the training patients."""
+
+import argparse
+
+import pandas as pd
+
+from recur.analysis_set import read_training
+from recur.cli import progress, reported
+from recur.learning import LEARNING_COLUMNS, learning_fits
+from recur.tables import read_json, write_table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cohort", required=True)
+    parser.add_argument("--features", required=True)
+    parser.add_argument("--repeats", required=True)
+    parser.add_argument("--settings", type=read_json, required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--chunk", type=int, required=True)
+    parser.add_argument("--size", type=int, required=True, help="repeats of a chunk")
+    parser.add_argument("--output", required=True)
+    args = parser.parse_args()
+    train = read_training(args.cohort, args.features, args.repeats)
+    total = args.settings["internal_validation"]["learning_repeats"]
+    numbers = range(args.chunk * args.size, min((args.chunk + 1) * args.size, total))
+    shown = progress(numbers, len(numbers), "learning curve")
+    rows = [row for number in shown for row in learning_fits(train, args.settings, args.seed, number)]
+    write_table(pd.DataFrame(rows, columns=LEARNING_COLUMNS), args.output)
+
+
+if __name__ == "__main__":
+    with reported():
+        main()

@@ -1,0 +1,83 @@
+"""Phase and region ablations: the whole fit on the features of one phase or one region only, compared with all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from recur.discrimination import c_difference, harrell_c
+from recur.training import Training
+
+COMPARED = ("signature", "combined_pre")
+ALL = "all"
+COLUMNS = [
+    "ablation", "features", "selected", "model", "cohort", "metric", "estimate", "lower", "upper", "n", "events",
+    "difference", "difference_lower", "difference_upper", "p", "method",
+]  # fmt: skip
+
+
+def subsets(names: list[str]) -> dict[str, list[str]]:
+    """Ablation -> feature names `<phase>_<region>_...`: `<phase>_only` and `<region>_only` where there are several."""
+    result = {}
+    for place in (0, 1):
+        parts = [name.split("_")[place] for name in names]
+        for value in dict.fromkeys(parts):
+            if len(set(parts)) > 1:
+                result[f"{value}_only"] = [name for name, part in zip(names, parts, strict=True) if part == value]
+    return result
+
+
+def restricted(train: Training, names: list[str]) -> Training:
+    """The training rows with some features only."""
+    place = {name: j for j, name in enumerate(train.names)}
+    at = np.array([place[name] for name in names], int)
+    return train._replace(features=train.features[:, at], repeats=train.repeats[:, :, at], names=list(names))
+
+
+def compared(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings with the models that an ablation changes and compares."""
+    return settings | {"models": [name for name in settings["models"] if name in COMPARED]}
+
+
+def ablation_rows(
+    scores: dict[str, dict[str, pd.Series]],
+    outcome: pd.DataFrame,
+    cohort: str,
+    sizes: dict[str, tuple[int, int]],
+    tested: bool,
+) -> pd.DataFrame:
+    """Harrell's C of every ablation and its paired difference from all features in one cohort (COLUMNS).
+
+    scores: ablation -> model -> linear predictor by patient; outcome: patient_id, time, event; sizes: features offered
+    and selected. The difference has no p-value on rows that were fitted (tested False).
+    """
+    rows = []
+    time, event = outcome["time"].to_numpy(), outcome["event"].to_numpy()
+    for ablation, models in scores.items():
+        for model, lp in models.items():
+            value = harrell_c(time, event, lp.loc[outcome["patient_id"]].to_numpy())
+            row = {"ablation": ablation, "features": sizes[ablation][0], "selected": sizes[ablation][1], "model": model}
+            row |= {"cohort": cohort, "metric": "c_harrell", "n": len(outcome), "events": int(event.sum())}
+            row |= {key: value[key] for key in ("estimate", "lower", "upper")}
+            row["method"] = "infinitesimal jackknife" if not value["reason"] else f"not estimated: {value['reason']}"
+            if ablation != ALL and model in scores[ALL]:
+                a, b = (scores[name][model].loc[outcome["patient_id"]].to_numpy() for name in (ablation, ALL))
+                found = c_difference(time, event, a, b)
+                row |= {"difference": found["estimate"], "p": found["p"] if tested else np.nan}
+                row |= {"difference_lower": found["lower"], "difference_upper": found["upper"]}
+            rows.append(row)
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def nested_rows(nested: dict[str, pd.DataFrame], sizes: dict[str, tuple[int, int]]) -> pd.DataFrame:
+    """Nested cross-validated C of every ablation (COLUMNS) from nested_performance tables."""
+    parts = [
+        table[table["model"].isin(COMPARED)].assign(
+            ablation=name, features=sizes[name][0], selected=sizes[name][1], metric="c_harrell"
+        )
+        for name, table in nested.items()
+        if len(table)
+    ]
+    return pd.concat([pd.DataFrame(columns=COLUMNS), *parts])[COLUMNS] if parts else pd.DataFrame(columns=COLUMNS)

@@ -1,0 +1,84 @@
+"""Sample size for developing a survival prediction model: the three criteria of Riley et al.
+
+Riley et al. 2019, Stat Med 38:1276 (part II); 2020, BMJ 368:m441; as pmsampsize, type "s". The published example (30
+parameters, R2 0.051, rate 0.065 a year, mean follow-up 2.07 years, horizon 2 years) gives 5143 patients, 23.07 events
+per parameter, and 1039 for the second criterion.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+SHRINKAGE, OPTIMISM, PRECISION = 0.9, 0.05, 0.05
+ASSUMED_SHARE = 0.15  # of the largest possible R2, where nothing is known (Riley 2020, BMJ)
+COLUMNS = [
+    "scope", "n", "events", "parameters", "events_per_parameter", "r2_cs", "r2_source", "criterion", "required_n",
+    "required_events", "met",
+]  # fmt: skip
+
+
+def largest_r2(rate: float, mean_follow_up: float) -> float:
+    """Largest Cox-Snell R2 of a survival model: 1 - exp(2 lnL0 / n), lnL0 of the exponential model without terms.
+
+    rate and mean_follow_up in one unit of time (events per person-time). The likelihood of times depends on their unit;
+    as in pmsampsize it is the mean follow-up: lnL0 = E ln(E / n) - E.
+    """
+    events = rate * mean_follow_up  # per patient
+    return 1 - np.exp(2 * (events * np.log(events) - events))
+
+
+def required_sizes(
+    parameters: int, r2_cs: float, rate: float, mean_follow_up: float, horizon: float
+) -> dict[str, float]:
+    """Patients needed by each criterion: shrinkage of 0.9, optimism of R2 within 0.05, and the overall risk at the
+    horizon known to +/- 0.05. rate, mean_follow_up and horizon in one unit of time.
+    """
+    first = parameters / ((SHRINKAGE - 1) * np.log(1 - r2_cs / SHRINKAGE))
+    needed = r2_cs / (r2_cs + OPTIMISM * largest_r2(rate, mean_follow_up))
+    second = parameters / ((needed - 1) * np.log(1 - r2_cs / needed))
+    risk = 1 - np.exp(-rate * horizon)
+    # upper limit of the rate at which the risk is PRECISION higher; its standard error is sqrt(rate / person-time)
+    upper = -np.log(1 - min(risk + PRECISION, 1 - 1e-9)) / horizon
+    third = rate * (1.959963984540054 / (upper - rate)) ** 2 / mean_follow_up
+    return {
+        "shrinkage 0.9": float(np.ceil(first)),
+        "optimism of R2 within 0.05": float(np.ceil(second)),
+        "risk at the horizon within 0.05": float(np.ceil(third)),
+    }
+
+
+def sample_size_table(
+    time: np.ndarray, event: np.ndarray, parameters: dict[str, int], horizon: float, r2_cs: float | None
+) -> pd.DataFrame:
+    """One row a scope and criterion (COLUMNS), from the training follow-up (months). parameters: candidates by scope.
+
+    Without a declared R2 of a prior study it is taken as 15 % of the largest possible one.
+    """
+    n, events = len(time), int(event.sum())
+    years = time.mean() / 12
+    rate = events / (time.sum() / 12)
+    r2 = ASSUMED_SHARE * largest_r2(rate, years) if r2_cs is None else r2_cs
+    source = "15 % of the largest possible, assumed" if r2_cs is None else "prior study, as declared"
+    rows: list[dict[str, Any]] = []
+    for scope, count in parameters.items():
+        if not count:
+            continue
+        base = {"scope": scope, "n": n, "events": events, "parameters": count, "events_per_parameter": events / count}
+        for criterion, size in required_sizes(count, r2, rate, years, horizon / 12).items():
+            found = {"criterion": criterion, "required_n": size, "required_events": np.ceil(size * rate * years)}
+            rows.append(base | {"r2_cs": r2, "r2_source": source} | found | {"met": bool(n >= size)})
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def candidate_parameters(settings: dict[str, Any], features: int) -> dict[str, int]:
+    """Candidate parameters (columns, not terms) by scope: the second stage, which sees one signature, and the honest
+    count of everything that was looked at.
+    """
+    variables, candidates = settings["variables"], settings["candidates"]
+    terms = [variables[term] for term in candidates["pre"] + candidates["post"]]
+    columns = sum(len(v["levels"]) - 1 if v["kind"] == "categorical" else 1 for v in terms)
+    scopes = {"clinical terms and signature" if features else "clinical terms": columns + bool(features)}
+    return scopes | ({"clinical terms and every feature": columns + features} if features else {})
