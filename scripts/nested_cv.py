@@ -1,12 +1,14 @@
 """Repeated nested cross-validation: every training patient predicted by models fitted without them."""
 
 import argparse
+from typing import Any
 
 import pandas as pd
 
 from recur.analysis_set import read_training
-from recur.cli import progress, reported
+from recur.cli import reported
 from recur.resampling import NESTED_COLUMNS, nested_predictions
+from recur.resume import fingerprint, forget, resumed
 from recur.tables import read_json, write_table
 
 
@@ -21,11 +23,16 @@ def main() -> None:
     args = parser.parse_args()
     train = read_training(args.cohort, args.features, args.repeats)
     options = args.settings["internal_validation"]
-    parts = []
-    repeats = options["nested_repeats"]
-    for repeat in progress(range(repeats), repeats, "nested cross-validation"):
-        parts.append(nested_predictions(train, args.settings, args.seed, repeat, options["nested_folds"]))
-    write_table(pd.concat(parts) if parts else pd.DataFrame(columns=NESTED_COLUMNS), args.output)
+    key = fingerprint([args.cohort, args.features, args.repeats], args.settings, args.seed)
+
+    def work(repeat: int) -> list[dict[str, Any]]:
+        part = nested_predictions(train, args.settings, args.seed, repeat, options["nested_folds"])
+        return part.to_dict("records")
+
+    repeats = range(options["nested_repeats"])
+    parts = resumed(args.output, key, repeats, work, "repeats of the nested cross-validation")
+    write_table(pd.DataFrame([row for part in parts for row in part], columns=NESTED_COLUMNS), args.output)
+    forget(args.output)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""A chunk of bootstrap resamples: the whole fit repeated on each."""
+"""A chunk of bootstrap resamples: the whole fit repeated on each; a killed chunk goes on where it was."""
 
 import argparse
 
 import pandas as pd
 
 from recur.analysis_set import read_training
-from recur.cli import progress, reported
+from recur.cli import reported
 from recur.resampling import bootstrap_fit, resample_settings
+from recur.resume import fingerprint, forget, resumed
 from recur.tables import read_json, write_table
 
 
@@ -25,10 +26,11 @@ def main() -> None:
     settings = resample_settings(train, args.settings)
     total = args.settings["internal_validation"]["resamples"]
     numbers = range(args.chunk * args.size, min((args.chunk + 1) * args.size, total))
+    key = fingerprint([args.cohort, args.features, args.repeats], settings, args.seed)
     what = f"resamples {numbers.start + 1} to {numbers.stop} of {total}"
-    shown = progress(numbers, len(numbers), what)
-    rows = [row for number in shown for row in bootstrap_fit(train, settings, args.seed, number)]
-    write_table(pd.DataFrame(rows), args.output)
+    parts = resumed(args.output, key, numbers, lambda number: bootstrap_fit(train, settings, args.seed, number), what)
+    write_table(pd.DataFrame([row for part in parts for row in part]), args.output)
+    forget(args.output)
 
 
 if __name__ == "__main__":
