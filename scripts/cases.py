@@ -129,7 +129,7 @@ def draw(patient_id: str, phases: dict[str, list[Reading]], folder: Path, synthe
 def caption(record: dict[str, Any]) -> str:
     size = f"tumour {record['tumour_ml']:.1f} ml, {record['diameter_mm']:.0f} mm"
     shell = "" if record["shell_fraction"] is None else f", rim {100 * record['shell_fraction']:.0f} % of shell"
-    return size + shell + (f". {record['flags']}" if record["flags"] else "")
+    return size + shell + (f". {record['flags'].replace(';', '; ')}" if record["flags"] else "")
 
 
 if __name__ == "__main__":

@@ -304,11 +304,11 @@ def _on_lattice(other: Case, case: Case) -> np.ndarray | None:
 
 
 def _grey_scale(case: Case) -> tuple[float, float]:
-    """The HU window for CT; percentiles of the regions where there are no HU, or they are not where HU should be."""
-    values = case.image[(case.labels & np.uint8(sum(_bits(case).values()))) > 0]
-    low, high = np.percentile(values, (1, 99)).tolist()
-    if _has_hu(case) and low >= HU_WINDOW[0] - 150 and high <= HU_WINDOW[1] + 250:
+    """The HU window for CT; percentiles of the regions where there are no HU, or not those of a tumour."""
+    if _has_hu(case) and HU_WINDOW[0] <= np.median(case.image[(case.labels & TUMOUR) > 0]) <= HU_WINDOW[1]:
         return HU_WINDOW
+    regions = np.uint8(sum(_bits(case).values()))
+    low, high = np.percentile(case.image[(case.labels & regions) > 0], (1, 99)).tolist()
     reach = 0.25 * max(high - low, 1e-6)
     return low - reach, high + reach
 

@@ -131,7 +131,7 @@ def _columns(table: pd.DataFrame) -> list[tuple[str, str, int | None]]:
             (f"{name.capitalize()} median", f"{name} median", 0),
         ]
         columns += [(f"{name.capitalize()} kept, %", f"{name} kept", -2)]
-    columns += [("Spacing ratio", "spacing ratio", 1), ("Voxel, mm", "voxel", None)]
+    columns += [("Spacing ratio", "spacing ratio", 1), ("Voxel, mm", "voxel", 0)]
     return [column for column in columns if column[1] in table or column[1] == "voxel"]
 
 
