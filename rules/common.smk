@@ -286,6 +286,7 @@ def has_figure(analysis, figure):
         and (bool(IMAGES) or studies.has_repeats(STUDY))
         and chosen["stability"]["rule"] != "none",
         "ablations": has_ablations(analysis),
+        "scores": "comparators" in STUDY,
         "learning": chosen["internal_validation"]["learning_repeats"] > 0,
         "forest": features and chosen["ranking"]["kind"] != "none",
         "internal": chosen["internal_validation"]["resamples"]
@@ -360,6 +361,11 @@ def result_tables():
         f"{RESULTS}/survival/logrank.csv",
         f"{RESULTS}/survival/rates.csv",
         f"{RESULTS}/tables.sha256",
+        *only(
+            "comparators" in STUDY,
+            f"{RESULTS}/validation/scores.csv",
+            f"{RESULTS}/validation/score_comparisons.csv",
+        ),
         *(f"{RESULTS}/cohort/{analysis}/table1.csv" for analysis in ANALYSES),
         *(f"{RESULTS}/models/{analysis}/sample_size.csv" for analysis in ANALYSES),
         *only(len(ANALYSES) > 1, f"{RESULTS}/validation/contrast.csv"),

@@ -47,6 +47,26 @@ if IMAGES:
             "python {input.script} --batches {input.batches} --reader {wildcards.reader}"
             " --settings {params.settings:q} --output {output.table} --manifest {output.manifest} > {log} 2>&1"
 
+    rule ibsi_self_test:
+        """The phantom with published values: do the installed libraries compute what they should?"""
+        input:
+            phantom=multiext("phantoms/ibsi1_digital/", "voxels.csv", "values.csv"),
+            script="scripts/ibsi_self_test.py",
+            package=imports("scripts/ibsi_self_test.py"),
+        output:
+            "results/{study}/features/ibsi_self_test.csv",
+        log:
+            "logs/{study}/ibsi_self_test.log",
+        conda:
+            "../envs/imaging.yaml"
+        params:
+            folder=lambda wildcards, input: os.path.dirname(input.phantom[0]),
+            engine=IMAGES["extraction"]["engine"],
+            cache=STUDY["cache_dir"],
+        shell:
+            "python {input.script} --phantom {params.folder} --engine {params.engine} --cache {params.cache:q}"
+            " --output {output} > {log} 2>&1"
+
     rule variant_features:
         """Perturbed readings of some training patients, and negative controls of all patients."""
         input:
@@ -124,6 +144,7 @@ rule analysis_set:
         clinical="results/{study}/cohort/clinical.csv",
         endpoints="results/{study}/cohort/endpoints.csv",
         missing_endpoints="results/{study}/cohort/missing_endpoints.csv",
+        scores=only("comparators" in STUDY, "results/{study}/cohort/scores.csv"),
         features=lambda wildcards: only(
             uses_features(wildcards.analysis),
             *expand(
@@ -148,6 +169,7 @@ rule analysis_set:
         endpoint=lambda wildcards: STUDY["analyses"][wildcards.analysis]["endpoint"],
         competing=lambda wildcards: "--competing" if competing_death(wildcards.analysis) else "",
         follow_up=lambda wildcards: follow_up_argument(wildcards.analysis),
+        scores=lambda wildcards, input: ["--scores", *input.scores] if input.scores else [],
         subset=lambda wildcards: feature_subset(wildcards.analysis),
         tumour=json.dumps(
             {key: STUDY["clinical"][f"tumour_{key}"] for key in ("size", "volume")}
@@ -156,7 +178,7 @@ rule analysis_set:
     shell:
         "python {input.script} --analysis {wildcards.analysis} --endpoint {params.endpoint} {params.competing}"
         " --missing-endpoints {input.missing_endpoints}"
-        " {params.follow_up}"
+        " {params.follow_up} {params.scores}"
         " --subset {params.subset:q} --tumour {params.tumour:q} --assigned {input.assigned} --clinical {input.clinical}"
         " --endpoints {input.endpoints} --features {input.features}"
         " --train-cohort {output.train_cohort} --train-features {output.train_features}"

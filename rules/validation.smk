@@ -317,7 +317,7 @@ rule collect:
         "logs/{study}/collect/{floor}_{table}.log",
     wildcard_constraints:
         floor="models|validation|survival",
-        table="coefficients|performance|comparisons|guards|km|logrank|rates",
+        table="coefficients|performance|comparisons|score_comparisons|scores|guards|km|logrank|rates",
     conda:
         "../envs/modelling.yaml"
     shell:

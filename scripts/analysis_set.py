@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--clinical", required=True)
     parser.add_argument("--endpoints", required=True)
     parser.add_argument("--missing-endpoints", required=True, help="patient_id, endpoint, reason")
+    parser.add_argument("--scores", help="published scores of every patient; they go along as score_<id>")
     parser.add_argument("--features", nargs="*", default=[], help="first reader's table, then the others'")
     parser.add_argument("--train-cohort", required=True)
     parser.add_argument("--train-features", required=True)
@@ -61,6 +62,10 @@ def main() -> None:
         excluded = pd.concat([excluded, short], ignore_index=True)
     burden = tumour_burden(first, clinical, args.tumour, args.tumour["phases"])
     clinical = clinical.merge(burden, on="patient_id", how="left")
+    if args.scores:
+        scores = read_made(args.scores)
+        columns = {name: f"score_{name}" for name in scores.columns if name != "patient_id"}
+        clinical = clinical.merge(scores.rename(columns=columns), on="patient_id", how="left")
     sets = split_sets(*make_analysis_set(cohort, clinical, endpoints, args.endpoint, features, args.competing))
     sets, gaps, lacking = without_gaps(sets)
     if gaps:

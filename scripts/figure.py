@@ -18,7 +18,7 @@ NUMBERS = {
     "forest_importance", "lambda", "coef", "deviance", "se", "n_nonzero", "weight", "mean", "sd",
     "frequency", "score", "score_out_of_fold", "hr", "p", "events", "points", "horizon_months",
     "estimate", "time_months", "fpr", "tpr", "threshold", "predicted", "observed", "net_benefit", "time",
-    "survival", "n_risk", "n_event", "n_censor", "chi2", "df", "event", "lp",
+    "survival", "n_risk", "n_event", "n_censor", "chi2", "df", "event", "lp", "difference", "p_holm",
 }  # fmt: skip
 
 

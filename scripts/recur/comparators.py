@@ -33,7 +33,7 @@ PLAUSIBLE_MEDIAN = {
     "sodium": (110, 160),
     "afp": (0.5, 1e6),
 }
-NOTE_COLUMNS = ["score", "label", "timing", "purpose", "provenance", "citation", "patients", "missing", "note"]
+NOTE_COLUMNS = ["score", "label", "timing", "purpose", "provenance", "citation", "scale", "patients", "missing", "note"]
 
 
 def mapping_problems(study: dict[str, Any]) -> list[str]:
@@ -177,13 +177,13 @@ def score_table(
         late = known_after_surgery(study, score)
         remarks += [f"postoperative here: {', '.join(late)} is known only after the operation"] if late else []
         timing = "post" if late else score["timing"]
-        facts = [score["label"], timing, *(score[key] for key in ("purpose", "provenance", "citation"))]
+        facts = [score["label"], timing, *(score[key] for key in ("purpose", "provenance", "citation")), score.get("scale", "")]
         missing = int(np.isnan(found.value).sum())
         notes.append([name, *facts, len(clinical) - missing, missing, "; ".join(remarks)])
     for name in study["comparators"].get("recorded", []):
         variable = study["clinical"]["variables"][name]
         columns[name] = clinical[name].to_numpy(float)
         missing = int(clinical[name].isna().sum())
-        facts = [variable["label"] or name, variable["timing"], "stage", "recorded", "as recorded in the table"]
+        facts = [variable["label"] or name, variable["timing"], "stage", "recorded", "as recorded in the table", ""]
         notes.append([name, *facts, len(clinical) - missing, missing, ""])
     return pd.DataFrame(columns), pd.DataFrame(notes, columns=NOTE_COLUMNS)

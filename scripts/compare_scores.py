@@ -1,0 +1,40 @@
+"""Judge the published scores beside the study's models, on the same patients."""
+
+import argparse
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from recur import score_models
+from recur.cli import reported
+from recur.tables import labelled, read_json, read_made, write_table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cohorts", nargs=2, required=True, help="training and held-out rows")
+    parser.add_argument("--risks", required=True, help="risks of the study's models")
+    parser.add_argument("--own", type=Path, required=True, help="folder of the study's frozen models")
+    parser.add_argument("--models", type=Path, required=True, help="folder of the recalibrated scores")
+    parser.add_argument("--labels", type=json.loads, required=True, help="analysis and endpoint, as JSON")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write to")
+    args = parser.parse_args()
+    models = {model["model"]: model for model in map(read_json, sorted(args.models.glob("*.json")))}
+    timing = {path.stem: read_json(path)["timing"] for path in sorted(args.own.glob("*.json"))}
+    frame = pd.concat(map(read_made, args.cohorts), ignore_index=True)
+    risks = score_models.same_patients(score_models.apply_scores(models, frame))
+    curves, net_benefit = score_models.score_curves(risks, models)
+    tables = {
+        "scores": score_models.score_performance(risks, models),
+        "score_curves": curves,
+        "score_net_benefit": net_benefit,
+        "score_comparisons": score_models.score_comparisons(read_made(args.risks), risks, models, timing),
+    }
+    for name, table in tables.items():
+        write_table(labelled(table, args.labels), args.output / f"{name}.csv")
+
+
+if __name__ == "__main__":
+    with reported():
+        main()

@@ -1,0 +1,59 @@
+"""The study's main models against every published score: differences of Harrell's C on the same patients."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from recur import style
+
+INPUTS = {
+    "comparisons": "validation/{analysis}/score_comparisons.csv",
+    "scores": "validation/{analysis}/scores.csv",
+    "notes": "cohort/score_notes.csv",
+}
+CAPTION = (
+    "Difference in Harrell's C ({endpoint}) between the study's model and each published score on the same patients, "
+    "with 95 % confidence intervals; p two-sided with Holm's correction; tied: share of the usable pairs that the "
+    "score leaves tied. * postoperative score against a preoperative model; + the score's formula rests on memory."
+)
+CATEGORY = "Scores"
+NEEDS = "scores"
+
+
+def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
+    table = tables["comparisons"]
+    table = table[table["metric"] == "c_harrell"]
+    held = table[~table["cohort"].str.startswith("train")]
+    table = held if len(held) else table
+    if table.empty:
+        return style.message("no score could be compared")
+    notes = tables["notes"].set_index("score")
+    scores = tables["scores"].set_index(["model", "cohort", "metric"])["estimate"]
+    rows = []
+    for (cohort, model), part in table.groupby(["cohort", "model_a"], sort=False):
+        rows.append({"label": f"{style.model_label(model)}, {style.evaluated_label(cohort)}"})
+        for row in part.sort_values("difference", ascending=False).itertuples():
+            note = row.note if isinstance(row.note, str) else ""
+            marks = ("*" if "postoperative" in note else "") + ("+" if "memory" in note else "")
+            tied = scores.get((row.model_b, cohort, "tied_share"), float("nan"))
+            rows.append(
+                {
+                    "label": f"{notes['label'].get(row.model_b, row.model_b)}{marks}",
+                    "estimate": row.difference,
+                    "lower": row.lower,
+                    "upper": row.upper,
+                    "texts": (
+                        style.interval(row.difference, row.lower, row.upper),
+                        style.p_text(row.p_holm).removeprefix("p ").removeprefix("= ")
+                        if row.p_holm == row.p_holm
+                        else "",
+                        f"{100 * tied:.0f} %",
+                        f"{row.n:.0f}",
+                    ),
+                }
+            )
+    headings = ("Difference (95 % CI)", "p (Holm)", "tied", "n")
+    return style.forest(
+        rows, "Model better than score", 0.0, headings, width_mm=style.TWO_COLUMNS, right_mm=(34, 16, 12, 8)
+    )

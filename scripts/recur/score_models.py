@@ -1,0 +1,234 @@
+"""Published scores beside the models (methods.md 2.12): recalibrated in training, compared on the same patients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from recur.cox import NotEstimable, baseline_survival, fit_cox, likelihood_ratio_test
+from recur.discrimination import c_difference, legacy_c_difference
+from recur.models import fit_model, linear_predictor
+from recur.ranking import comparable_pairs
+from recur.training import TRAIN, Training
+from recur.validation import (
+    PERFORMANCE_COLUMNS,
+    apparent,
+    by_model_and_cohort,
+    net_benefit_table,
+    performance,
+    predicted_risks,
+    time_curves,
+)
+
+PREFIX = "score_"
+SAME_PATIENTS = 0.2  # a score missing in a larger share of a cohort is judged on its own patients
+BY_RANK = ("c_harrell", "c_gamma", "c_uno", "c_competing", "d_royston", "auc")
+NUMBER = {"kind": "numeric", "transform": "none", "label": None, "unit": "", "timing": "pre"}
+COMPARISON_COLUMNS = [
+    "cohort", "model_a", "model_b", "metric", "horizon_months", "difference", "lower", "upper", "p", "method",
+    "p_holm", "n", "note",
+]  # fmt: skip
+FIT_COLUMNS = ["score", "timing", "n", "events", "form", "chi2", "df", "p", "aic", "r2"]
+
+
+def fit_scores(
+    train: Training, notes: pd.DataFrame, settings: dict[str, Any], seed: int
+) -> tuple[dict[str, dict[str, Any]], pd.DataFrame]:
+    """Every score as a frozen model, and how well it fits the training rows (FIT_COLUMNS).
+
+    A score keeps its published formula: only a baseline and a slope are learnt, for absolute risks; a published Cox
+    predictor also stands as `<score>:baseline`, with its own slope kept. Rows where the score is missing are left
+    out. `form` number: the score as published; levels: its groups as dummies. r2 is Cox & Snell's.
+    """
+    plain = settings | {"second_stage": settings["second_stage"] | {"screen_p": None, "selection": "none"}}
+    models: dict[str, dict[str, Any]] = {}
+    rows = []
+    for note in notes.itertuples():
+        column = f"{PREFIX}{note.score}"
+        if column not in train.clinical:
+            continue
+        known = np.flatnonzero(train.clinical[column].notna())
+        part = train.rows(known)
+        values = part.clinical[column].to_numpy(float)
+        if not len(known) or values.std() == 0:
+            continue
+        chosen = plain | {"variables": {column: NUMBER | {"label": note.label, "timing": note.timing}}}
+        try:
+            model = fit_model(part, [column], None, chosen, seed)
+        except NotEstimable:
+            continue
+        facts = {key: getattr(note, key) for key in ("label", "timing", "provenance")}
+        model |= {"model": note.score, "score": note.score, "recalibration": "baseline and slope"} | facts
+        models[note.score] = model
+        if getattr(note, "scale", "") == "log_hazard" and "competing" not in model:
+            models[f"{note.score}:baseline"] = with_own_slope(model, part, values)
+        rows += fit_rows(note, part, values, part.clinical.get(f"{column}_group"))
+    return models, pd.DataFrame(rows, columns=FIT_COLUMNS)
+
+
+def with_own_slope(model: dict[str, Any], part: Training, values: np.ndarray) -> dict[str, Any]:
+    """The score's model with slope 1 and the baseline that goes with it."""
+    x = (values - values.mean())[:, None]
+    times, survival = baseline_survival(x, part.time, part.event, np.ones(1))
+    term = model["terms"][0] | {"coef": 1.0, "mean": float(values.mean())}
+    baseline = {"time": times.tolist(), "survival": survival.tolist()}
+    return (
+        model
+        | {"model": f"{model['model']}:baseline", "recalibration": "baseline"}
+        | {
+            "terms": [term],
+            "baseline": baseline,
+        }
+    )
+
+
+def fit_rows(note: Any, part: Training, values: np.ndarray, groups: pd.Series | None) -> list[tuple]:
+    """Likelihood ratio, AIC and R2 of the score as a number and, where it has levels, as dummies."""
+    forms = {"number": values[:, None]}
+    if groups is not None and 1 < groups.nunique() <= 10:
+        forms["levels"] = pd.get_dummies(groups.to_numpy(), drop_first=True).to_numpy(float)
+    rows = []
+    for form, x in forms.items():
+        try:
+            fitted = fit_cox(x, part.time, part.event)
+        except NotEstimable:
+            continue
+        test = likelihood_ratio_test(fitted["loglik"], fitted["loglik_null"], x.shape[1])
+        aic, r2 = 2 * x.shape[1] - 2 * fitted["loglik"], 1 - np.exp(-test["chi2"] / len(x))
+        size = len(x), int(part.event.sum())
+        rows.append((note.score, note.timing, *size, form, test["chi2"], test["df"], test["p"], aic, r2))
+    return rows
+
+
+def apply_scores(models: dict[str, dict[str, Any]], frame: pd.DataFrame) -> pd.DataFrame:
+    """Every score of every row that has it, like validation.apply_models; `published` is the score itself, `lp` the
+    recalibrated predictor, `group` the score's own group.
+    """
+    known = ["patient_id", "cohort", "time", "event", *(["competing"] if "competing" in frame else [])]
+    parts = []
+    for name, model in models.items():
+        column = f"{PREFIX}{model['score']}"
+        rows = frame[frame[column].notna()]
+        part = rows[known].copy()
+        part.insert(0, "model", name)
+        part["published"] = rows[column].to_numpy(float)
+        part["lp"] = linear_predictor(model, rows, None)
+        group = rows.get(f"{column}_group")
+        part["group"] = "all" if group is None else group.fillna("all").to_numpy(object)
+        if "competing" in model:
+            part["lp_competing"] = linear_predictor(model | {"terms": model["competing"]["terms"]}, rows, None)
+        for months in model["horizons_months"]:
+            part[f"risk_{months:g}"] = predicted_risks(model, part, months)[:, 0]
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["model", *known, "published", "lp"])
+
+
+def same_patients(risks: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the patients who have every score that is missing in at most SAME_PATIENTS of their cohort; scores
+    missing more often keep their own patients.
+    """
+    if risks.empty:
+        return risks
+    kept = []
+    for _, part in risks.groupby("cohort", sort=False):
+        wide = part.pivot(index="patient_id", columns="model", values="published")
+        common = wide.columns[wide.isna().mean() <= SAME_PATIENTS]
+        complete = wide.index[wide[common].notna().all(axis=1)]
+        kept.append(part[part["patient_id"].isin(complete) | ~part["model"].isin(common)])
+    return pd.concat(kept)
+
+
+def score_performance(risks: pd.DataFrame, models: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    """Performance of the scores: discrimination by the published formula, calibration and error of the recalibrated
+    risks, and how tied a score is: `tied_share` of the usable pairs and `c_attainable`, the largest Harrell C that
+    such a score can reach.
+    """
+    if risks.empty:
+        return pd.DataFrame(columns=PERFORMANCE_COLUMNS)
+    by_rank = performance(risks.assign(lp=risks["published"]), models)
+    by_risk = performance(risks, models)
+    ties = []
+    for name, cohort, part in by_model_and_cohort(risks):
+        first, second = np.nonzero(comparable_pairs(part["time"].to_numpy(), part["event"].to_numpy().astype(bool)))
+        values = part["published"].to_numpy()
+        share = float((values[first] == values[second]).mean()) if len(first) else np.nan
+        base = (name, apparent(cohort))
+        size = (np.nan, np.nan, len(part), int(part["event"].sum()))
+        ties.append((*base, "tied_share", np.nan, share, *size, "share of usable pairs"))
+        ties.append((*base, "c_attainable", np.nan, 1 - share / 2, *size, "all pairs that are not tied in order"))
+    parts = [
+        by_rank[by_rank["metric"].isin(BY_RANK)],
+        by_risk[~by_risk["metric"].isin(BY_RANK)],
+        pd.DataFrame(ties, columns=PERFORMANCE_COLUMNS),
+    ]
+    return pd.concat(parts).sort_values(["model", "cohort"], kind="stable", ignore_index=True)
+
+
+def score_curves(risks: pd.DataFrame, models: dict[str, dict[str, Any]]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """AUC and Brier score over time, and net benefit, of the scores."""
+    if risks.empty:
+        columns = ["model", "cohort", "time_months", "metric", "estimate", "lower", "upper"]
+        return pd.DataFrame(columns=columns), pd.DataFrame(
+            columns=["model", "cohort", "horizon_months", "threshold", "net_benefit"]
+        )
+    auc = time_curves(risks.assign(lp=risks["published"]), models)
+    rest = time_curves(risks, models)
+    curves = pd.concat([auc[auc["metric"] == "auc"], rest[rest["metric"] != "auc"]], ignore_index=True)
+    return curves, net_benefit_table(risks, models)
+
+
+def score_comparisons(
+    own: pd.DataFrame, scores: pd.DataFrame, models: dict[str, dict[str, Any]], timing: dict[str, str]
+) -> pd.DataFrame:
+    """Differences in Harrell's C between the study's main models and every score on the same patients
+    (COMPARISON_COLUMNS): paired and two-sided with Holm's correction over the scores of a cohort; beside it the
+    published convention (ties dropped, one-sided). No p-value on training rows.
+
+    own: risks of the study's models; timing: pre or post of each. A preoperative model against a postoperative score,
+    or the reverse, says so in `note`.
+    """
+    rows = []
+    names = set(own["model"])
+    mains = [
+        next((name for name in (f"combined_{t}", f"clinical_{t}") if name in names), None) for t in ("pre", "post")
+    ]
+    for cohort, part in scores.groupby("cohort", sort=False):
+        for main in filter(None, mains):
+            mine = own[(own["model"] == main) & (own["cohort"] == cohort)].set_index("patient_id")
+            found = []
+            for name, rows_of in part.groupby("model", sort=False):
+                if ":" in name or (main.endswith("_post") and models[name]["timing"] == "pre"):
+                    continue  # the same ranks again; an earlier score is compared with the earlier model
+                both = rows_of[rows_of["patient_id"].isin(mine.index)]
+                me = mine.loc[both["patient_id"]]
+                arguments = (me["time"], me["event"], me["lp"], both["published"])
+                note = "" if timing[main] == models[name]["timing"] else MIXED_TIMING
+                if models[name]["provenance"] == "memory":
+                    note = "; ".join(filter(None, [note, "the score's formula rests on memory"]))
+                for metric, method, difference in (
+                    ("c_harrell", "infinitesimal jackknife, paired, two-sided", c_difference),
+                    ("c_gamma", "published convention: ties dropped, paired, one-sided", legacy_c_difference),
+                ):
+                    value = difference(*(np.asarray(a, float) for a in arguments))
+                    estimates = [value.get(key, np.nan) for key in ("estimate", "lower", "upper", "p")]
+                    if cohort == TRAIN:
+                        estimates[-1] = np.nan
+                    row = (apparent(cohort), main, name, metric, np.nan, *estimates, method, np.nan, len(me), note)
+                    found.append(row)
+            rows += with_holm(pd.DataFrame(found, columns=COMPARISON_COLUMNS)).to_numpy().tolist()
+    return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
+
+
+MIXED_TIMING = "a preoperative model against a postoperative score: the score knows more"
+
+
+def with_holm(table: pd.DataFrame) -> pd.DataFrame:
+    """p_holm over the two-sided tests of one model in one cohort (Holm 1979)."""
+    at = table.index[(table["metric"] == "c_harrell") & table["p"].notna()]
+    if not len(at):
+        return table
+    order = table.loc[at, "p"].sort_values(kind="stable").index
+    adjusted = (table.loc[order, "p"] * np.arange(len(order), 0, -1)).cummax().clip(upper=1)
+    return table.assign(p_holm=adjusted.reindex(table.index))

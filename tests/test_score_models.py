@@ -1,0 +1,142 @@
+"""Scores beside the models: published ranks, recalibrated risks, the same patients, honest tests."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_fit import cohort, settings
+
+from recur.comparators import NOTE_COLUMNS
+from recur.discrimination import harrell_c
+from recur.score_models import (
+    apply_scores,
+    fit_scores,
+    same_patients,
+    score_comparisons,
+    score_curves,
+    score_performance,
+    with_holm,
+)
+
+NOTES = pd.DataFrame(
+    [
+        ("good", "Good score", "pre", "recurrence", "stored", "-", "log_hazard", 120, 0, ""),
+        ("stage", "Stage", "post", "stage", "memory", "-", "", 120, 0, ""),
+        ("constant", "Always one", "pre", "stage", "stored", "-", "", 120, 0, ""),
+        ("absent", "Not computed", "pre", "stage", "stored", "-", "", 0, 120, ""),
+    ],
+    columns=NOTE_COLUMNS,
+)
+
+
+@pytest.fixture(scope="module")
+def judged():
+    train = cohort()
+    rng = np.random.default_rng(9)
+    z = (train.features[:, 0] - 5) / 0.1
+    good = 0.4 * z + rng.normal(size=len(z))
+    good[:3] = np.nan
+    clinical = train.clinical.assign(
+        score_good=good,
+        score_stage=(z > 0.5).astype(float),
+        score_stage_group=np.where(z > 0.5, "B", "A"),
+        score_constant=1.0,
+    )
+    train = train._replace(clinical=clinical)
+    models, fit = fit_scores(train, NOTES, settings(), 1)
+    frame = clinical.assign(patient_id=train.patient_id, time=train.time, event=train.event)
+    frame["cohort"] = np.where(np.arange(len(frame)) % 3 == 0, "external-B", "train")
+    own = pd.concat(
+        [
+            frame[["patient_id", "cohort", "time", "event"]].assign(model=name, lp=0.8 * z + shift)
+            for name, shift in (("combined_pre", 0.0), ("combined_post", 0.1))
+        ]
+    )
+    return models, fit, frame, own
+
+
+def test_a_score_that_cannot_be_fitted_is_left_out(judged):
+    models, _, _, _ = judged
+    assert list(models) == ["good", "good:baseline", "stage"]
+
+
+def test_discrimination_uses_the_published_number_and_calibration_the_recalibrated_risk(judged):
+    models, _, frame, _ = judged
+    risks = apply_scores(models, frame)
+    table = score_performance(risks, models).set_index(["model", "cohort", "metric"])["estimate"]
+    here = frame[(frame["cohort"] == "train") & frame["score_good"].notna()]
+    expected = harrell_c(here["time"], here["event"], here["score_good"])["estimate"]
+    assert table["good", "train-apparent", "c_harrell"] == pytest.approx(expected)
+    assert table["good", "train-apparent", "c_harrell"] == table["good:baseline", "train-apparent", "c_harrell"]
+    assert table["good", "train-apparent", "calibration_slope"] == pytest.approx(1, abs=0.25)
+    assert table["good:baseline", "train-apparent", "calibration_slope"] < 1
+
+
+def test_the_recalibrated_slope_is_that_of_a_cox_model_and_the_baseline_version_keeps_slope_one(judged):
+    models, _, _, _ = judged
+    assert models["good:baseline"]["terms"][0]["coef"] == 1.0
+    assert 0.1 < models["good"]["terms"][0]["coef"] < 1.0
+
+
+def test_a_stage_says_how_many_pairs_it_leaves_tied(judged):
+    models, _, frame, _ = judged
+    table = score_performance(apply_scores(models, frame), models).set_index(["model", "cohort", "metric"])["estimate"]
+    tied = table["stage", "external-B", "tied_share"]
+    assert 0.3 < tied < 0.8
+    assert table["stage", "external-B", "c_attainable"] == pytest.approx(1 - tied / 2)
+    assert table["good", "external-B", "tied_share"] == 0
+
+
+def test_stages_also_enter_as_dummies(judged):
+    _, fit, _, _ = judged
+    assert fit.groupby("score")["form"].apply(list).to_dict() == {"good": ["number"], "stage": ["number", "levels"]}
+    stage = fit[fit["score"] == "stage"]
+    assert np.ptp(stage["chi2"]) < 1e-9  # two levels: the same model
+
+
+def test_all_scores_are_judged_on_the_same_patients(judged):
+    models, _, frame, _ = judged
+    risks = same_patients(apply_scores(models, frame))
+    patients = risks.groupby("model")["patient_id"].apply(set)
+    assert patients["good"] == patients["stage"] and not patients["good"] & {"p000", "p001", "p002"}
+
+
+def test_a_score_that_many_lack_does_not_shrink_the_others(judged):
+    models, _, frame, _ = judged
+    sparse = frame.assign(score_good=frame["score_good"].where(np.arange(len(frame)) % 2 == 0))
+    risks = same_patients(apply_scores(models, sparse))
+    sizes = risks.groupby("model").size()
+    assert sizes["stage"] == len(frame) and sizes["good"] < 0.6 * len(frame)
+
+
+def test_comparisons_are_paired_corrected_and_say_when_timing_differs(judged):
+    models, _, frame, own = judged
+    scores = same_patients(apply_scores(models, frame))
+    timing = {"combined_pre": "pre", "combined_post": "post"}
+    table = score_comparisons(own, scores, models, timing)
+    held = table[(table["cohort"] == "external-B") & (table["metric"] == "c_harrell")]
+    assert list(zip(held["model_a"], held["model_b"], strict=True)) == [
+        ("combined_pre", "good"),
+        ("combined_pre", "stage"),
+        ("combined_post", "stage"),
+    ]
+    notes = held.set_index(["model_a", "model_b"])["note"]
+    assert (
+        "postoperative score" in notes["combined_pre", "stage"] and "rests on memory" in notes["combined_pre", "stage"]
+    )
+    assert notes["combined_pre", "good"] == "" and "preoperative" not in notes["combined_post", "stage"]
+    assert (held["p_holm"] >= held["p"]).all() and held["n"].nunique() == 1
+    assert table.loc[table["cohort"] == "train-apparent", "p"].isna().all()
+    assert "one-sided" in table.loc[table["metric"] == "c_gamma", "method"].iloc[0]
+
+
+def test_holm_multiplies_the_smallest_p_by_the_number_of_tests():
+    table = pd.DataFrame({"metric": ["c_harrell"] * 3 + ["c_gamma"], "p": [0.04, 0.01, 0.03, 0.001]})
+    assert with_holm(table)["p_holm"].tolist()[:3] == pytest.approx([0.06, 0.03, 0.06])
+    assert np.isnan(with_holm(table)["p_holm"].iloc[3])
+
+
+def test_curves_of_the_scores_have_the_columns_of_the_models(judged):
+    models, _, frame, _ = judged
+    curves, benefit = score_curves(apply_scores(models, frame), models)
+    assert set(curves["metric"]) == {"auc", "brier", "brier_null"}
+    assert {"good", "stage", "treat_all", "treat_none"} <= set(benefit["model"])
