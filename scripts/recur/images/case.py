@@ -8,6 +8,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ import pydicom
 import scipy
 import SimpleITK as sitk
 
-from recur.images.dicom import files_of
+from recur.images.dicom import file_state, files_of
 from recur.images.normalise import normalised, without_bias
 from recur.images.read import Grid, Volume, read_image, read_mask
 from recur.images.regions import Rim, bounding_box, lesions, maximum_diameter, rims, widen
@@ -100,7 +101,7 @@ def make_cases(row: Mapping[str, str | None], regions: Mapping[str, Any]) -> lis
 
 
 def image_hash(voxels: np.ndarray) -> str:
-    """SHA-256 over a coarse sample of the whole image (z, y, x) and its shape: two patients with one image are found."""
+    """SHA-256 over a coarse sample of the image (z, y, x) and its shape: two patients with one image are found."""
     sample = np.round(voxels[::2, ::8, ::8]).astype(np.int32)
     return hashlib.sha256(repr(voxels.shape).encode() + sample.tobytes()).hexdigest()
 
@@ -381,13 +382,18 @@ def content_hash(path: str | Path) -> str:
     path = Path(path)
     if not path.exists():
         return ""
-    digest = hashlib.sha256()
     try:
-        for file in files_of(path):
-            with file.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
+        return _content_hash(path, file_state(path))
     except OSError as error:
         raise StudyError(f"{path.name}: cannot be opened ({error.strerror})") from None
+
+
+@lru_cache(maxsize=4)  # the phases and readers of a patient often share one folder
+def _content_hash(path: Path, state: tuple[Any, ...]) -> str:
+    digest = hashlib.sha256()
+    for file in files_of(path):
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
 
 

@@ -142,7 +142,7 @@ def read_series(folder: Path, choice: str | None = None, nonuniform: str = "refu
     """
     terms = parse_choice(choice, folder.name)
     try:
-        found = _scan(folder, _state(folder))
+        found = _scan(folder, file_state(folder))
         series, slices, flags = _choose(found, terms, folder.name)
         return _build(series, slices, flags, found, folder.name, nonuniform)
     except DICOM_ERRORS as error:
@@ -191,7 +191,7 @@ def open_dicom(path: Path, tags: list[str] | None = None, pixels: bool = False) 
         return None
 
 
-def _state(path: Path) -> tuple[Any, ...]:
+def file_state(path: Path) -> tuple[Any, ...]:
     """Changes when a file does."""
     return tuple((p.stat().st_size, p.stat().st_mtime_ns) for p in files_of(path))
 
