@@ -4,6 +4,7 @@
 localrules:
     check,
     assign_cohorts,
+    follow_up,
     patients,
     scores,
 
@@ -127,3 +128,22 @@ rule table1:
     shell:
         "python {input.script} --train {input.train} --heldout {input.heldout}"
         " --clinical {input.clinical} --labels {params.labels:q} --output {output} > {log} 2>&1"
+
+
+rule follow_up:
+    input:
+        train="results/{study}/cohort/{analysis}/train.csv",
+        heldout="results/{study}/cohort/{analysis}/heldout.csv",
+        script="scripts/follow_up.py",
+        package=imports("scripts/follow_up.py"),
+    output:
+        "results/{study}/cohort/{analysis}/follow_up.csv",
+    log:
+        "logs/{study}/follow_up/{analysis}.log",
+    conda:
+        "../envs/modelling.yaml"
+    params:
+        labels=labels,
+    shell:
+        "python {input.script} --cohorts {input.train} {input.heldout} --labels {params.labels:q}"
+        " --output {output} > {log} 2>&1"

@@ -367,6 +367,7 @@ def result_tables():
             f"{RESULTS}/validation/score_comparisons.csv",
         ),
         *(f"{RESULTS}/cohort/{analysis}/table1.csv" for analysis in ANALYSES),
+        *(f"{RESULTS}/cohort/{analysis}/follow_up.csv" for analysis in ANALYSES),
         *(f"{RESULTS}/models/{analysis}/sample_size.csv" for analysis in ANALYSES),
         *only(len(ANALYSES) > 1, f"{RESULTS}/validation/contrast.csv"),
         *(f"{RESULTS}/validation/{analysis}/transport.csv" for analysis in ANALYSES),

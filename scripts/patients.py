@@ -4,9 +4,9 @@ import argparse
 
 import pandas as pd
 
-from recur.analysis_set import explain_absence, flow_table, merge_exclusions
+from recur.analysis_set import explain_absence, flow_table, merge_exclusions, shared_images
 from recur.cli import reported
-from recur.tables import read_made, write_table
+from recur.tables import StudyError, read_made, write_table
 
 
 def main() -> None:
@@ -22,7 +22,11 @@ def main() -> None:
     args = parser.parse_args()
     assigned = read_made(args.assigned)
     endpoints = read_made(args.endpoints)
-    exclusions = merge_exclusions(map(read_made, args.exclusions), map(read_made, args.cases))
+    cases = [read_made(path) for path in args.cases]
+    problems = shared_images(pd.concat(cases)) if cases else []
+    if problems:
+        raise StudyError(problems)
+    exclusions = merge_exclusions(map(read_made, args.exclusions), cases)
     known = exclusions["floor"].eq("cohort") | exclusions["patient_id"].isin(assigned["patient_id"])
     exclusions = exclusions[known]  # a feature table may hold patients of no interest here
     patients = assigned.merge(endpoints, on="patient_id").drop(columns="centre")

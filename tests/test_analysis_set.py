@@ -17,6 +17,7 @@ from recur.analysis_set import (
     import_feature_table,
     merge_exclusions,
     select_features,
+    shared_images,
     without_gaps,
 )
 from recur.encoding import encode, learn_columns
@@ -227,3 +228,11 @@ def test_a_replicate_leaves_out_the_event_free_with_a_short_follow_up():
     assert short.to_dict("records") == [
         {"patient_id": "b", "reason": "event-free and followed for less than 24 months, left out as published"}
     ]
+
+
+def test_two_patients_with_one_image_stop_the_run():
+    cases = pd.DataFrame(
+        {"patient_id": ["a", "a", "b", "c"], "phase": ["AP", "PVP", "AP", "AP"], "image_hash": ["x", "y", "y", None]}
+    )
+    assert shared_images(cases) == ["patients a and b have the same image: are they one patient? Keep one of them"]
+    assert shared_images(cases.iloc[:2]) == []

@@ -212,6 +212,20 @@ def read_training(cohort: str | Path, features: str | Path, repeats: str | Path)
     )
 
 
+def shared_images(cases: pd.DataFrame) -> list[str]:
+    """Problems: images that two patients share (guard 4). Compared by content, so a copy under another name or in
+    another format is found; one patient in two sets would make any validation worthless.
+    """
+    if "image_hash" not in cases:
+        return []
+    owners = cases.dropna(subset=["image_hash"]).groupby("image_hash")["patient_id"].unique()
+    return [
+        f"patients {' and '.join(sorted(map(str, names)))} have the same image: are they one patient? Keep one of them"
+        for names in owners
+        if len(names) > 1
+    ]
+
+
 def merge_exclusions(tables: Iterable[pd.DataFrame], cases: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """One row a patient (patient_id, floor, reason), the first reason of the uppermost floor.
 

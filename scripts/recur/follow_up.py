@@ -1,0 +1,39 @@
+"""How long patients were followed, and whether censoring differs between cohorts or centres (methods.md 3.2)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from recur.survival import follow_up, logrank
+
+COLUMNS = ["by", "group", "n", "events", "censored", "median_months", "lower", "upper", "p_censoring"]
+
+
+def follow_up_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Median follow-up by reverse Kaplan-Meier (Schemper & Smith 1996) of all patients, each cohort and each centre
+    (COLUMNS); p_censoring is the log-rank test of the censoring times between the groups, on its row `(test)`.
+
+    frame: cohort, centre, time (months), event, and competing where the endpoint has it: such patients are not
+    censored.
+    """
+    ended = frame["event"].to_numpy(int)
+    if "competing" in frame:
+        ended = np.maximum(ended, frame["competing"].to_numpy(int))
+    frame = frame.assign(ended=ended, all="all")
+    rows = []
+    for by in ("all", "cohort", "centre"):
+        groups = frame[by].fillna("").astype(str)
+        if by != "all" and groups.nunique() < 2:
+            continue
+        for name, part in frame.groupby(groups, sort=True):
+            found = follow_up(part["time"], part["ended"])
+            months = (found["median"], found["lower"], found["upper"])
+            rows.append(
+                (by, name, len(part), int(part["event"].sum()), int((1 - part["ended"]).sum()), *months, np.nan)
+            )
+        if by != "all":
+            p = logrank(frame["time"], 1 - frame["ended"], groups.to_numpy())["p"]
+            size = (len(frame), int(frame["event"].sum()), int((1 - ended).sum()))
+            rows.append((by, "(test)", *size, np.nan, np.nan, np.nan, p))
+    return pd.DataFrame(rows, columns=COLUMNS)
