@@ -6,12 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from sksurv.metrics import concordance_index_censored
 
 from recur.analysis_set import make_analysis_set, read_training, split_sets
 from recur.fit import fit, predict, second_stage_scores
 from recur.models import fit_models, linear_predictor, risk_at, risk_group
+from recur.ranking import comparable_pairs
 from recur.resampling import (
+    bootstrap_concordance,
     bootstrap_fit,
+    concordance,
     nested_performance,
     nested_predictions,
     resample_performance,
@@ -213,6 +217,17 @@ class TestResampling:
         assert np.mean(apparent) > 0.58
         assert abs(np.mean(out) - 0.5) < 0.06
         assert abs(np.mean(nested) - 0.5) < 0.06
+
+    def test_bootstrap_concordances_are_those_of_the_drawn_rows(self):
+        rng = np.random.default_rng(3)
+        time, event, lp = rng.integers(1, 60, 90).astype(float), rng.random(90) < 0.5, rng.normal(size=90).round(1)
+        pairs = comparable_pairs(time, event)
+        agree = pairs * (0.5 + 0.5 * np.sign(lp[:, None] - lp))
+        fast = bootstrap_concordance(agree, pairs, 20, np.random.default_rng(8))
+        for value, rows in zip(fast, np.random.default_rng(8).integers(0, 90, (20, 90)), strict=True):
+            drawn = comparable_pairs(time[rows], event[rows])
+            assert value == pytest.approx(concordance(lp[rows], drawn), abs=1e-12)
+            assert value == pytest.approx(concordance_index_censored(event[rows], time[rows], lp[rows])[0], abs=1e-12)
 
     def test_corrected_is_apparent_less_mean_optimism(self):
         runs = pd.DataFrame(

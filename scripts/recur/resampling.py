@@ -29,6 +29,23 @@ def concordance(lp: np.ndarray, pairs: np.ndarray, weight: np.ndarray | None = N
     return float((w * score).sum() / w.sum()) if w.sum() else np.nan
 
 
+def bootstrap_concordance(
+    concordant: np.ndarray, usable: np.ndarray, draws: int, rng: np.random.Generator
+) -> np.ndarray:
+    """C (draws,) of bootstrap draws of n patients, from the pair counts (n, n) of the data; NaN without a usable pair.
+
+    It is w' concordant w / w' usable w, with w (n,) how often each patient was drawn. Equal to C of the drawn rows:
+    two copies of a patient are tied in time, so make no pair.
+    """
+    n = len(usable)
+    drawn = rng.integers(0, n, (draws, n)) + n * np.arange(draws)[:, None]
+    weight = np.bincount(drawn.ravel(), minlength=draws * n).reshape(draws, n).astype(np.float32)
+    # half-integers whose sums stay far below 2^23: exact in single precision
+    sums = [((weight @ pairs.astype(np.float32)) * weight).sum(axis=1, dtype=float) for pairs in (concordant, usable)]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return sums[0] / sums[1]
+
+
 def resample_rows(train: Training, seed: int, number: int) -> np.ndarray:
     """Row indices (n,) of bootstrap resample `number`, drawn within doubly and singly read patients.
 
@@ -137,9 +154,7 @@ def nested_performance(nested: pd.DataFrame, seed: int) -> pd.DataFrame:
             score = 0.5 + 0.5 * np.sign(lp[:, None] - lp[None, :])
             concordant[np.ix_(at, at)] += pairs * score
             usable[np.ix_(at, at)] += pairs
-        rng = np.random.default_rng([seed, 5])
-        weight = rng.multinomial(len(patients), np.full(len(patients), 1 / len(patients)), INTERVAL_DRAWS).astype(float)
-        draws = ((weight @ concordant) * weight).sum(axis=1) / ((weight @ usable) * weight).sum(axis=1)
+        draws = bootstrap_concordance(concordant, usable, INTERVAL_DRAWS, np.random.default_rng([seed, 5]))
         first = part.drop_duplicates("patient_id")
         rows.append(
             {
