@@ -8,6 +8,12 @@ rule report:
         regions=only(
             IMAGES, *expand(f"{RESULTS}/images/regions/batch-{{batch}}.csv", batch=BATCHES)
         ),
+        processing=only(
+            IMAGES,
+            f"{RESULTS}/features/{READERS[0]}.manifest.json",
+            f"{RESULTS}/features/ibsi_self_test.csv",
+            f"{RESULTS}/images/acquisition.csv",
+        ),
         figures=figure_files(["png"]),
         models=[f"{RESULTS}/models/{analysis}/frozen" for analysis in ANALYSES],
         pictures=only(IMAGES, *(f"{RESULTS}/images/qc/batch-{batch}" for batch in BATCHES)),

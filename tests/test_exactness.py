@@ -15,6 +15,7 @@ from radiomics.generalinfo import GeneralInfo
 from recur.features import ibsi
 from recur.features.extract import check_extraction, extract_case
 from recur.features.resample import Case
+from recur.features.self_test import within
 
 ROOT = os.environ.get("REFERENCE_DATA")
 if not ROOT:
@@ -65,19 +66,14 @@ def case_of_files(image_path, mask_path):
 
 
 def consensus(values, mapping, reference):
-    """Mapped values beside the consensus: tag, value, reference, tolerance, within.
-
-    The consensus is given to three digits: half a unit of the third is added to its tolerance.
-    """
+    """Mapped values beside the consensus: tag, value, reference, tolerance, within."""
     table = pd.read_csv(mapping).merge(pd.read_csv(reference, sep=";"), on="tag", validate="one_to_one")
     table = table.rename(columns={"reference value": "reference"})
     found = [values[name] for name in table["pyradiomics_feature"]]
     if "idx" in table:
         found = [value if np.isnan(i) else value[int(i)] for value, i in zip(found, table["idx"], strict=True)]
     table["value"] = np.array(found, float)
-    third_digit = 10.0 ** (np.floor(np.log10(table["reference"].abs().clip(lower=1e-300))) - 2)
-    half = np.where(table["reference"].map(lambda value: float(f"{value:.3g}") == value), third_digit / 2, 0)
-    table["within"] = (table["value"] - table["reference"]).abs() <= table["tolerance"] + half
+    table["within"] = within(table["value"], table["reference"], table["tolerance"])
     return table
 
 

@@ -26,6 +26,13 @@ from recur.features.sets import TEXTURES, class_features
 ORDERS = {"sitkLinear": 1, "sitkBSpline": 3}
 DECIMALS = 6  # interpolated values are settled to these, so that halves fall one way whatever the crop
 
+# Where a formula of pyradiomics is not the manual's, whatever it is given; all else is within the consensus' tolerance.
+DEVIATIONS = {
+    "original_firstorder_Kurtosis": "pyradiomics does not subtract 3",
+    "original_shape_MinorAxisLength": "pyradiomics' covariance divides by n, not n - 1: seen in tiny regions only",
+    "original_shape_LeastAxisLength": "pyradiomics' covariance divides by n, not n - 1: seen in tiny regions only",
+}
+
 
 class Prepared(NamedTuple):
     """A region ready for pyradiomics; arrays are (z, y, x) on one part of the centred grid."""
