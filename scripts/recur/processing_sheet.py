@@ -66,7 +66,7 @@ def processing_sheet(results: Path, study: dict[str, Any], reader: str) -> pd.Da
 
 
 def acquisition_rows(results: Path) -> list[tuple[str, str]]:
-    """Scanners, kVp, kernels and slice thickness from the DICOM headers, where there were any; spacing from the cases."""
+    """Scanners, kVp, kernels, slice thickness from the DICOM headers, where there were any; spacing from the cases."""
     path = results / "images" / "acquisition.csv"
     scans = read_made(path) if path.exists() else pd.DataFrame()
     known = [
