@@ -128,7 +128,7 @@ def test_an_ambiguous_or_absent_choice_lists_what_is_there(export):
     assert "'time:2' fits 2 volumes: 5 " in refused(read_image, folder, "time:2")
     assert "2 acquisitions with a time there" in refused(read_image, folder, "time:3")
     assert "is not understood; use uid:..., description:..." in refused(read_image, folder, "serie:3")
-    assert "from 1, is needed" in refused(read_image, folder, "time:first")
+    assert "a number from 1 is needed" in refused(read_image, folder, "time:first")
     assert "is not a regular expression" in refused(read_image, folder, "description:(")
 
 
@@ -143,6 +143,19 @@ def test_phases_within_one_series_are_told_apart(tmp_path):
     for n, array in enumerate(arrays, 1):
         assert np.array_equal(read_image(folder, f"time:{n}").voxels, array)
     assert "4 'dyn' part 1 (12 slices, +0 s); 4 'dyn' part 2 (12 slices, +10 s)" in refused(read_image, folder)
+
+
+def test_dixon_images_of_one_series_are_parts(tmp_path):
+    arrays = {kind: phantom(seed=s) for s, kind in enumerate(("WATER", "FAT", "IN_PHASE"))}
+    slices = []
+    for kind, array in arrays.items():
+        kinds = ["ORIGINAL", "PRIMARY", kind]
+        slices += ct_slices(array, 4, f"dixon {kind}", change=lambda d, k, kinds=kinds: setattr(d, "ImageType", kinds))
+    folder = save(slices, tmp_path / "dixon")
+    assert "3 volumes: 4 '" in refused(read_image, folder)
+    for n, kind in enumerate(sorted(arrays), 1):
+        assert np.array_equal(read_image(folder, f"number:4; part:{n}").voxels, arrays[kind])
+    assert "no series part:4; there are: 4" in refused(read_image, folder, "part:4")
 
 
 def test_localizers_in_the_series_are_left_out(tmp_path):
@@ -684,7 +697,9 @@ def test_identifying_text_goes_nowhere(tmp_path, capfd):
         {"patient_id": p, "phase": "AP", "reader": "reader1", "image": tmp_path / p, "mask": mask, "mask_label": label}
         for p, label in (("P1", "T"), ("P2", "T"), ("P3", "T"), ("P4", "X"))
     ]
-    rows[3]["image"] = tmp_path / "P1"
+    rows[3] |= {"image": tmp_path / "P1", "mask": tmp_path / "masks"}  # whose file no manifest names
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "MUSTER_ERIKA.dcm").write_bytes(mask.read_bytes())
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         table, acquired = run_cases(rows, tmp_path)

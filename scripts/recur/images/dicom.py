@@ -98,7 +98,7 @@ PHASE_WORDS = (  # a word of one line finds a series whose description has any w
     {"delayed", "delay", "delayphase", "equilibrium", "ep", "dp", "tardive", "tardif"},
     {"hepatobiliary", "hbp"},
 )
-CHOOSERS = ("uid", "description", "number", "phase", "time")
+CHOOSERS = ("uid", "description", "number", "phase", "time", "part")
 LISTED = 12  # series named in one message
 
 
@@ -135,8 +135,8 @@ def read_series(folder: Path, choice: str | None = None, nonuniform: str = "refu
     """Read one volume of a DICOM folder (all levels) or of one multi-frame file.
 
     `choice` as in the manifest's column series: terms `uid:`, `description:` (regular expression), `number:`,
-    `phase:` (a word or a synonym), `time:` (1 for the earliest left), joined by `;`, each narrowing down; empty for
-    the only one.
+    `phase:` (a word or a synonym), `time:` (1 for the earliest left), `part:` (of a series that holds several volumes,
+    as messages number them), joined by `;`, each narrowing down; empty for the only one.
     `nonuniform`: "resample" puts slices at uneven distances on even ones by linear interpolation; default "refuse".
     A gantry tilt is taken out by shearing. Raises StudyError, listing what is there where the choice is ambiguous.
     """
@@ -159,8 +159,8 @@ def parse_choice(choice: str | None, name: str) -> list[tuple[str, str]]:
         if kind not in CHOOSERS or not colon or not value:
             known = ", ".join(f"{k}:..." for k in CHOOSERS)
             raise StudyError(f"{name}: series {text!r} is not understood; use {known}")
-        if kind == "time" and not (value.isdigit() and int(value)):
-            raise StudyError(f"{name}: series {text!r}: the number of the acquisition in time, from 1, is needed")
+        if kind in ("time", "part") and not (value.isdigit() and int(value)):
+            raise StudyError(f"{name}: series {text!r}: a number from 1 is needed")
         if kind == "description":
             try:
                 re.compile(value)
@@ -326,6 +326,8 @@ def _plane(
     if min(pixel) <= 0 or min(size) < 1:
         raise ValueError
     rescale = numbers((1 if slope is None else slope, 0 if intercept is None else intercept), 2)
+    if rescale[0] == 0:
+        raise ValueError
     texts = tuple(" ".join(_texts(mark)) for mark in marks)
     return Slice(*source, numbers(position.ImagePositionPatient, 3), cosines, pixel, size, *rescale, time, texts)
 
@@ -347,21 +349,24 @@ def _choose(found: list[Series], terms: list[tuple[str, str]], name: str) -> tup
     if not left:
         raise StudyError(f"{name}: only localizers in this folder")
     for kind, value in terms:
-        if kind != "time":
+        if kind not in ("time", "part"):
             left = [s for s in left if _fits(s, kind, value)]
     if not left:
         raise StudyError(f"{name}: no series is {said}; there are: {_listing(found)}")
-    nth = next((int(value) for kind, value in terms if kind == "time"), None)
+    nth, part = (next((int(value) for k, value in terms if k == kind), None) for kind in ("time", "part"))
     volumes, lone, notes = [], {}, {}
     for series in left:
         parts, notes[series.uid] = _parts(series.slices, name)
         lone[series.uid] = sum(len(p) == 1 for p in parts)
-        volumes += [(series, part) for part in parts if len(part) > 1]
+        whole = [(series, slices) for slices in parts if len(slices) > 1]
+        volumes += whole[part - 1 : part] if part else whole
     if not volumes:
         _check_whole(left, name)
+        if part:
+            raise StudyError(f"{name}: no series {said}; there are: {_listing(found)}")
         raise StudyError(f"{name}: one slice only, a volume is needed")
     if nth:
-        times = sorted({_start(part) for _, part in volumes} - {None})
+        times = sorted({_start(slices) for _, slices in volumes} - {None})
         if nth > len(times):
             raise StudyError(f"{name}: series {said}: {len(times)} acquisitions with a time there: {_listing(left)}")
         volumes = [v for v in volumes if _start(v[1]) == times[nth - 1]]
@@ -439,7 +444,7 @@ def _parts(slices: list[Slice], name: str) -> tuple[list[list[Slice]], list[str]
         else:
             flat.append((shape, [one]))
     parts, notes = [], []
-    for _, members in flat:
+    for _, members in sorted(flat, key=lambda group: (_start(group[1]) or 0, *group[0])):
         unique, twice = _without_copies(members, name)
         if twice:
             notes.append(f"{twice} identical duplicate slices left out")

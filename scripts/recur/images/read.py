@@ -113,11 +113,11 @@ def read_mask(path: str | Path, label: str | None, image: Volume, mask_grid: str
     if not path.exists():
         raise StudyError(f"{path.name}: no such file; correct the path in the image manifest")
     if path.is_dir():  # archives deliver a SEG or RTSTRUCT as a folder with one file
-        path = _only_mask(path)
-    if _format(path):
+        mask = _read_dicom_mask(_only_mask(path), path.name, label, image, mask_grid)
+    elif _format(path):
         mask = _read_label_map(path, label, image.grid, mask_grid)
     else:
-        mask = _read_dicom_mask(path, label, image, mask_grid)
+        mask = _read_dicom_mask(path, path.name, label, image, mask_grid)
     if not mask.voxels.any():
         raise StudyError(f"{path.name}: the mask is empty" + (f" (label {label})" if label else ""))
     return mask
@@ -280,8 +280,8 @@ def _only_mask(folder: Path) -> Path:
     return found[0]
 
 
-def _read_dicom_mask(path: Path, label: str, image: Volume, mask_grid: str) -> Mask:
-    name = path.name
+def _read_dicom_mask(path: Path, name: str, label: str, image: Volume, mask_grid: str) -> Mask:
+    """A SEG or RTSTRUCT; `name` as the manifest has it: files in its folders may be named after patients."""
     try:
         data = open_dicom(path, pixels=True)
         if data is None:
