@@ -1,6 +1,7 @@
 """The whole study on a few generated patients: every floor, a second run that does nothing, figures from tables."""
 
 import json
+import re
 import shutil
 
 import pandas as pd
@@ -84,6 +85,18 @@ def test_every_figure_and_the_page_say_synthetic(study):
     assert "<script" not in page
     figures = list((study / "results/demo/figures/recommended").glob("*.svg"))
     assert len(figures) > 10
+
+
+def test_the_image_page_has_every_case_the_excluded_first_and_its_pictures_exist(study):
+    folder = study / "results/demo/images/qc"
+    html = (folder / "index.html").read_text()
+    rows = re.findall("<tr.*?</tr>", html.split("<tbody>")[1], re.S)
+    cases = pd.concat(map(pd.read_csv, sorted(folder.parent.glob("batch-*.csv"))))
+    assert len(rows) == len(cases) and "SYNTHETIC" in html
+    excluded = int((cases["status"] == "excluded").sum())
+    assert excluded > 0 and all('class="excluded"' in row for row in rows[:excluded])
+    links = re.findall('(?:href|src)="([^"]+)"', "".join(rows))
+    assert len(links) > len(cases) and all((folder / link).is_file() for link in links)
 
 
 def test_no_identifying_dicom_header_reaches_the_results(study):
