@@ -270,7 +270,9 @@ def figure_caption(analysis, figure):
     readings = "perturbed images and masks (no second reader)" if perturbed else "readings"
     parts = [FIGURES[figure]["CAPTION"].format(endpoint=chosen["endpoint"], readings=readings)]
     if "control" in chosen:
-        parts.append(f"Negative control: voxels {chosen['control'].replace('_', ' ')} the regions.")
+        how, where = chosen["control"].split("_")
+        where = "from outside" if chosen["control"] == "resampled_outside" else where
+        parts.append(f"Negative control: voxels {how} {where} the regions.")
     return " ".join(parts + only(STUDY["synthetic"], "Synthetic data."))
 
 

@@ -74,6 +74,7 @@ def main() -> None:
     write_table(sets["train"][0], args.train_cohort)
     write_table(signed(sets["train"][1], sha256), args.train_features)
     again = again[again["patient_id"].isin(train_ids)].drop(columns=gaps, errors="ignore")
+    again = again[again.notna().all(axis=1)]  # a reading that lacks a feature is no reading of it
     again = again.sort_values(["patient_id", "reader"], ignore_index=True)
     write_table(signed(again, sha256), args.train_repeats)
     write_table(pd.concat([excluded, lacking], ignore_index=True), args.excluded)

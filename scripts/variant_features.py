@@ -36,7 +36,7 @@ def make_variant(name: str, perturbations: dict[str, Any], seed: int) -> Any:
     """The change that a variant's name stands for, with all it depends on as its key."""
     from recur.features.batch import Variant
 
-    perturbed = name not in ("shuffled_inside", "resampled_inside", "shuffled_outside")
+    perturbed = name not in recur.images.controls.CONTROLS
     module = recur.images.perturb if perturbed else recur.images.controls
     sources = [Path(m.__file__).read_bytes() for m in (module, recur.images.regions)]
     key = {"variant": name, "seed": seed, "code": [hashlib.sha256(source).hexdigest() for source in sources]}

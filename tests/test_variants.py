@@ -259,6 +259,9 @@ def test_controls_touch_what_they_say_and_nothing_else(case):
     assert np.array_equal(made["shuffled_outside"][inside], case.image[inside])
     outside = np.sort(made["shuffled_outside"][~inside])
     assert np.array_equal(outside, np.sort(case.image[~inside]))
+    filled = controlled(case.image, case.labels, regions, "resampled_outside", np.random.default_rng(2))
+    around = ~inside & ((case.labels & CLIP) > 0)
+    assert np.array_equal(filled[~inside], case.image[~inside]) and np.isin(filled[inside], case.image[around]).all()
     for bit in (1, 2, 8):  # every region keeps its own grey values, also where regions overlap
         here = (case.labels & bit) > 0
         assert np.array_equal(np.sort(made["shuffled_inside"][here]), np.sort(case.image[here]))
@@ -300,7 +303,7 @@ def test_shuffling_inside_loses_the_texture_signal_and_keeps_shape_and_histogram
             sitk.WriteImage(image, row[name])
         save_case(make_case(row, settings), tmp_path / "case.npz")
         case = load_case(tmp_path / "case.npz")
-        for control in ("none", "shuffled_inside", "shuffled_outside"):
+        for control in ("none", "shuffled_inside", "shuffled_outside", "resampled_outside"):
             rng = np.random.default_rng([seed, 1])
             image = case.image
             if control != "none":
@@ -316,11 +319,56 @@ def test_shuffling_inside_loses_the_texture_signal_and_keeps_shape_and_histogram
 
     for name in ("glcm_Correlation", "glrlm_RunPercentage", "ngtdm_Coarseness", "gldm_DependenceEntropy"):
         assert gap("none", name) > 5, name
-        assert gap("shuffled_inside", name) < 3, name
+        assert max(gap("shuffled_inside", name), gap("resampled_outside", name)) < 3, name
         assert gap("shuffled_outside", name) > 5, name  # the signal is the region's own
     plain, shuffled = (table[table["control"] == c].reset_index() for c in ("none", "shuffled_inside"))
     kept = [n for n in table.columns if "_shape_" in n or "_firstorder_" in n]
     assert len(kept) == 32 and np.allclose(plain[kept], shuffled[kept], rtol=1e-6)
+
+
+def test_the_program_makes_readings_and_controls_of_a_batch(row, tmp_path):
+    """Perturbed readings of training patients only; a control of everybody; the same bytes again."""
+    pytest.importorskip("radiomics")
+    cached = cached_cases(row, REGIONS | {"lesions": "each"}, tmp_path / "cache")
+    table = pd.DataFrame(
+        [
+            {"patient_id": patient, "phase": "AP", "reader": "reader1", "status": "ok", "case": name}
+            | {key: case.facts[key] for key in ("tumour_ml", "rim_voxels", "lesion", "lesions")}
+            for patient in ("A1", "B1")
+            for name, case in cached
+        ]
+    )
+    table.to_csv(tmp_path / "cases.csv", index=False)
+    assigned = pd.DataFrame({"patient_id": ["A1", "B1"], "centre": ["A", "B"], "cohort": ["train", "external-B"]})
+    assigned.to_csv(tmp_path / "assigned.csv", index=False)
+    images = {"modality": "CT", "lesions": "each"}
+    settings = {"extraction": EXTRACTION, "images": images, "phases": ["AP"], "regions": ["tumour", "rim"]}
+    settings |= {"pinned": None}
+
+    def run(variant, output):
+        arguments = {
+            "cases": tmp_path / "cases.csv", "assigned": tmp_path / "assigned.csv", "variant": variant,
+            "cache": tmp_path / "cache", "settings": json.dumps(settings), "reader": "reader1", "seed": 1,
+            "perturbations": json.dumps({"count": 2, "patients": 30, "kinds": KINDS}),
+            "aggregate": "volume_weighted_mean", "output": tmp_path / output, "exclusions": tmp_path / "excluded.csv",
+        }  # fmt: skip
+        line = [str(part) for name, value in arguments.items() for part in (f"--{name}", value)]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("sys.argv", ["variant_features.py", *line])
+            runpy.run_path(str(ROOT / "scripts/variant_features.py"), run_name="__main__")
+        assert pd.read_csv(tmp_path / "excluded.csv").empty
+        return pd.read_parquet(tmp_path / output).set_index("patient_id")
+
+    one, two, control = run("p1", "p1.parquet"), run("p2", "p2.parquet"), run("shuffled_inside", "control.parquet")
+    assert list(one.index) == ["A1"] and list(control.index) == ["A1", "B1"]
+    assert list(one.columns) == list(control.columns) and len(one.columns) == 1 + 2 * 107
+    name = "AP_tumour_original_firstorder_Mean"
+    assert one.loc["A1", name] != two.loc["A1", name] and one.loc["A1", name] == pytest.approx(100, abs=5)
+    first = (tmp_path / "p1.parquet").read_bytes()
+    for stored in (tmp_path / "cache/features").glob("*.npz"):
+        stored.unlink()
+    run("p1", "p1.parquet")
+    assert (tmp_path / "p1.parquet").read_bytes() == first
 
 
 # --- the study file --------------------------------------------------------------------------------------------------

@@ -139,6 +139,7 @@ CONTROLS = {
     "shuffled_inside": "the voxels of each region changed places: shape and histogram are left, texture is not",
     "resampled_inside": "the voxels of each region were drawn anew from it: shape and about its histogram are left",
     "shuffled_outside": "the voxels outside all regions changed places: what the regions themselves hold is left",
+    "resampled_outside": "the regions were filled with voxels drawn from around them: only size and shape are left",
 }
 
 
