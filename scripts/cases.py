@@ -15,7 +15,7 @@ from recur.cli import progress, reported
 from recur.images.acquisition import acquisition_rows
 from recur.images.align import shifts_under_one_mask
 from recur.images.case import Case, cached_cases, make_case
-from recur.images.montage import Reading, draw_montage, draw_thumbnail, save_picture
+from recur.images.montage import Reading, draw_montage, draw_thumbnail, overlap, save_picture
 from recur.tables import StudyError, read_table, write_table
 
 IDENTITY = ["patient_id", "phase", "reader", "case", "status", "reason", "flags"]
@@ -30,6 +30,7 @@ SERIES = [
     "mask_offset_mm",
     "phase_shift_mm",
     "image_hash",
+    "dice",
 ]
 LOST = ["lost_image", "lost_liver", "lost_hu", "lost_lesions", "lost_vessels"]
 REGION_TABLE = ["region", "voxels", "ml", "median", "shell_fraction", *LOST, "reason"]
@@ -85,6 +86,7 @@ def main() -> None:
             for row, found in mine:
                 records += [record for record, _ in found]
                 phases.setdefault(row["phase"], []).append(reading(row, *found[0], args.regions))  # the largest lesion
+            say_overlaps(mine)
             draw(patient, phases, args.qc, args.synthetic)
         further = [
             f"{rim}_{key}" for rim in args.regions.get("more_rims") or {} for key in ("voxels", "ml", "shell_fraction")
@@ -103,6 +105,15 @@ def say_shifts(mine: list[tuple[dict[str, Any], list[tuple[dict[str, Any], Case 
             record["phase_shift_mm"] = shift_mm
             if flag:
                 record["flags"] = ";".join(filter(None, [record["flags"], flag]))
+
+
+def say_overlaps(mine: list[tuple[dict[str, Any], list[tuple[dict[str, Any], Case | None]]]]) -> None:
+    """Write into the records of a phase's further readers how much their (largest) tumour overlaps the first's."""
+    first: dict[str, Case] = {}
+    for row, found in mine:
+        record, case = found[0]
+        if case is not None and first.setdefault(row["phase"], case) is not case:
+            record["dice"] = overlap(first[row["phase"]], case)
 
 
 def reading(row: dict[str, Any], record: dict[str, Any], case: Case | None, regions: dict[str, Any]) -> Reading:

@@ -599,6 +599,7 @@ def test_a_bad_case_is_named_and_the_others_go_on(study, tmp_path):
     assert table["reason"][1].startswith("PVP reader1: mask moved.nii.gz: the mask is on another grid")
     assert table["reason"][2] == "AP reader1: image gone.nii.gz: no such file; correct the path in the image manifest"
     assert table["case"][3] == table["case"][4]
+    assert table["dice"].fillna("").tolist() == ["", "", "", "", "1", ""]
     assert sorted(p.name for p in (tmp_path / "qc").glob("*.png")) == ["P1.png", "P2.png", "P3.png", "P4.png"]
     assert sorted(p.name for p in (tmp_path / "qc").glob("*/*.jpg")) == ["P1_AP.jpg", "P3_AP.jpg", "P4_AP.jpg"]
     outputs = [p for p in tmp_path.rglob("*") if p.is_file() and p.suffix in (".csv", ".npz", ".png")]

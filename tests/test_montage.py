@@ -17,6 +17,7 @@ from recur.images.montage import (
     _view,
     draw_montage,
     draw_thumbnail,
+    overlap,
     save_picture,
 )
 
@@ -118,6 +119,7 @@ def test_the_second_readers_contour_lies_where_it_was_drawn_although_cropped_oth
     cut = (slice(3, 21), slice(10, 80), slice(5, 85))
     second_case = made(second[cut], offset=(5, 10, 3), full_size=(90, 90, 24))
     view = _view([Reading("reader1", made(first), ""), Reading("reader2", second_case, "")])
+    assert overlap(made(first), second_case) == 2 * ball(12).sum() / (ball(12).sum() + ball(16).sum())
     np.testing.assert_array_equal((view.labels[1] & TUMOUR) > 0, (second & TUMOUR) > 0)
     alone = draw_montage("P1", {"AP": [Reading("reader1", made(first), "")]})
     both = draw_montage("P1", {"AP": [Reading("reader1", made(first), ""), Reading("reader2", second_case, "")]})
@@ -132,7 +134,7 @@ def test_the_second_readers_contour_lies_where_it_was_drawn_although_cropped_oth
 def test_a_reader_on_another_grid_is_not_drawn():
     other = made(regions(), spacing=(1.0, 1.0, 4.5))
     view = _view([Reading("reader1", made(regions()), ""), Reading("reader2", other, "")])
-    assert view.labels[1] is None
+    assert view.labels[1] is None and overlap(made(regions()), other) is None
 
 
 def test_mr_and_normalised_images_take_their_grey_scale_from_the_regions():

@@ -54,7 +54,8 @@ STUDY = (
     ("A5", "AP", {"tumour": {"median": -300.0}}),
     ("A10", "AP", {"spacing_z": 5.0, "flags": "slice/in-plane ratio 6.2"}),
     ("B1", "AP", {"tumour_ml": 100.0}),
-    ("B1", "PVP", {"tumour_ml": 30.0}),
+    ("B1", "PVP", {"tumour_ml": 30.0, "dice": 0.81}),
+    ("B2", "AP", {"dice": 0.644}),
     (EVIL, "AP", {}),
 )
 
@@ -72,6 +73,7 @@ def test_each_concern_has_the_points_the_page_says():
         ("A2", "AP"): (3.8, "clipped"),
         ("B1", "AP"): (3, "volumes"),
         ("B1", "PVP"): (3, "volumes"),
+        ("B2", "AP"): (3, "overlap"),
         ("A10", "AP"): (2, "thick"),
         ("A1", "PVP"): (1, "flags"),
         ("A1", "AP"): (0, ""),
@@ -168,7 +170,7 @@ def test_opens_worst_first_with_counts_and_pictures(opened):
     assert column(opened, "Patient")[:4] == ["A3", "A4", "A5", "A2"]
     assert head(opened, "Score").get_attribute("aria-sort") == "descending"
     counts = opened.find_element(By.CLASS_NAME, "counts").text
-    assert counts.splitlines()[:3] == ["8 patients", "10 cases", "1 excluded"]
+    assert counts.splitlines()[:3] == ["9 patients", "11 cases", "1 excluded"]
     assert "2 volumes differ" in counts and "2 nothing to remark" in counts
     assert "SYNTHETIC" in opened.find_element(By.TAG_NAME, "h1").text
     first = opened.find_element(By.CSS_SELECTOR, "td img")
@@ -278,6 +280,6 @@ def test_without_javascript_it_is_a_plain_table_with_links(browser, folder, tmp_
     html = re.sub("<script>.*?</script>", "", (folder / "index.html").read_text(), flags=re.S)
     (folder / "plain.html").write_text(html)
     open_page(browser, folder / "plain.html")
-    assert column(browser, "Patient")[:2] == ["A3", "A4"] and len(column(browser, "Patient")) == 10
+    assert column(browser, "Patient")[:2] == ["A3", "A4"] and len(column(browser, "Patient")) == 11
     assert not browser.find_element(By.TAG_NAME, "form").is_displayed()
     assert browser.find_element(By.CSS_SELECTOR, "td a").get_attribute("href").endswith("/qc/batch-0/A3.png")

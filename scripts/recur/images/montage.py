@@ -88,6 +88,16 @@ def draw_thumbnail(readings: Sequence[Reading]) -> Image.Image | None:
     return _panel(view, view.slices, _region(view, "tumour"), _regions(view), view.bits, colours, THUMBNAIL)[0]
 
 
+def overlap(first: Case, other: Case) -> float | None:
+    """Dice coefficient of the tumours of two readers, or None where their images have different lattices."""
+    labels = _on_lattice(other, first)
+    if labels is None:
+        return None
+    a, b = (first.labels & TUMOUR) > 0, (labels & TUMOUR) > 0
+    voxels = int(a.sum()) + int(((other.labels & TUMOUR) > 0).sum())  # all of them, also outside the first one's box
+    return 2 * float((a & b).sum()) / voxels
+
+
 def save_picture(picture: Image.Image, path: Path) -> None:
     """Write PNG or JPEG, by suffix, under a temporary name first."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -133,9 +143,8 @@ def _row(
     for i, reading in enumerate(readings):
         text = f"{phase} {reading.reader}: {'EXCLUDED: ' if reading.excluded else ''}{reading.note}"
         if view and i > view.base and view.labels[i] is not None:
-            text += (
-                f"; overlap with {readings[view.base].reader}: Dice {_dice(view.labels[view.base], view.labels[i]):.2f}"
-            )
+            dice = overlap(readings[view.base].case, reading.case)
+            text += f"; overlap with {readings[view.base].reader}: Dice {dice:.2f}"
         elif view and i > view.base and reading.case:
             text += "; not drawn: its image has another grid"
         lines += [(line, ALARM if reading.excluded else INK) for line in textwrap.wrap(text, int(width / 6.2))]
@@ -361,9 +370,3 @@ def _colours(cases: Sequence[Case]) -> dict[str, tuple[int, int, int]]:
 def _dashed(phases: Mapping[str, Sequence[Reading]]) -> list[str]:
     """Readers whose contours are drawn dashed in some phase."""
     return sorted({r.reader for readings in phases.values() for r in [r for r in readings if r.case][1:]})
-
-
-def _dice(a: np.ndarray, b: np.ndarray) -> float:
-    """Dice overlap of the two tumours."""
-    a, b = (a & TUMOUR) > 0, (b & TUMOUR) > 0
-    return 2 * float((a & b).sum()) / max(int(a.sum()) + int(b.sum()), 1)

@@ -22,6 +22,7 @@ FEW, VERY_FEW = 500, 100  # voxels of a region
 CLIPPED = 0.1  # share of the rim's shell
 THICK, VERY_THICK = 3.0, 5.0  # largest over smallest spacing
 TWOFOLD = 2.0  # tumour volumes of one patient
+LEAST_DICE = 0.7  # of two readers' tumours
 CONCERNS = {  # key -> (name in the filter, what its points are)
     "excluded": ("excluded", "100 points: excluded"),
     "clipped": ("clipped rim", f"10 points x the share of the rim's shell that was lost, from {CLIPPED:g} on"),
@@ -35,6 +36,7 @@ CONCERNS = {  # key -> (name in the filter, what its points are)
         "volumes differ",
         f"3 points: another reader or phase has a tumour {TWOFOLD:g} times as large or small",
     ),
+    "overlap": ("readers differ", f"3 points: its tumour overlaps the first reader's with a Dice below {LEAST_DICE:g}"),
     "flags": ("other flags", "1 point for each other flag"),
 }
 COUNTED = re.compile(r"slice/in-plane ratio|tumour: median .* is odd")  # flags that have points of their own
@@ -90,6 +92,8 @@ def _judge(row: dict, times: float) -> list[tuple[str, float, str]]:
         found.append(("thick", points, f"spacing ratio {row['spacing ratio']:.1f}"))
     if times > TWOFOLD:
         found.append(("volumes", 3, f"tumour volumes of this patient differ {times:.1f}-fold"))
+    if row.get("dice", 1.0) < LEAST_DICE:
+        found.append(("overlap", 3, f"Dice {row['dice']:.2f} with the first reader"))
     flags = row["flags"].split(";") if isinstance(row["flags"], str) else []
     return found + [("flags", 1, flag.strip()) for flag in flags if flag.strip() and not COUNTED.search(flag)]
 
@@ -131,6 +135,8 @@ def _columns(table: pd.DataFrame) -> list[tuple[str, str, int | None]]:
             (f"{name.capitalize()} median", f"{name} median", 0),
         ]
         columns += [(f"{name.capitalize()} kept, %", f"{name} kept", -2)]
+    if "dice" in table and table["dice"].notna().any():
+        columns += [("Dice of readers", "dice", 2)]
     columns += [("Spacing ratio", "spacing ratio", 1), ("Voxel, mm", "voxel", 0)]
     return [column for column in columns if column[1] in table or column[1] == "voxel"]
 
