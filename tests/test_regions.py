@@ -114,10 +114,10 @@ def test_lesions_are_the_connected_pieces_largest_first_without_specks():
     small, large = ball(centre=(6, 8, 8), radius_mm=4.0), ball(centre=(14, 26, 30), radius_mm=7.0)
     mask = small | large
     mask[22, 2, 40] = True  # a speck of 2 microlitres
-    found = lesions(mask, SPACING)
-    assert [np.array_equal(a, b) for a, b in zip(found, (large, small), strict=True)] == [True, True]
-    [only] = lesions(mask & ~small & ~large, SPACING)  # nothing else: the speck is the lesion
-    assert only.sum() == 1
+    box, numbers = lesions(mask, SPACING)
+    assert np.array_equal(numbers == 1, large[box]) and np.array_equal(numbers == 2, small[box]) and numbers.max() == 2
+    _, only = lesions(mask & ~small & ~large, SPACING)  # nothing else: the speck is the lesion
+    assert only.tolist() == [[[1]]]
 
 
 def test_boxes():

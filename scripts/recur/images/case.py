@@ -88,14 +88,17 @@ def make_cases(row: Mapping[str, str | None], regions: Mapping[str, Any]) -> lis
     image, facts = _on_scale(image, masks, regions)
     facts = read | facts
     how = regions.get("lesions", "together")
-    found = lesions(masks["mask"], spacing)
-    pieces = [masks["mask"]] if how == "together" else found if how == "each" else found[:1]
+    box, numbers = lesions(masks["mask"], spacing)
+    count = int(numbers.max())
     made = []
-    for number, lesion in enumerate(pieces, 1):
-        others = masks["mask"] & ~lesion if how != "together" else None
-        if masks.get("lesions_mask") is not None:
-            others = masks["lesions_mask"] & ~lesion if others is None else others | masks["lesions_mask"] & ~lesion
-        own = facts | {"lesion": number, "lesions": len(found)}
+    for number in range(1, count + 1 if how == "each" else 2):
+        lesion, others = masks["mask"], masks.get("lesions_mask")
+        if how != "together":
+            lesion = np.zeros_like(lesion)
+            lesion[box] = numbers == number
+            others = masks["mask"] if others is None else masks["mask"] | others
+        others = None if others is None else others & ~lesion
+        own = facts | {"lesion": number, "lesions": count}
         made.append(_case_of(image, lesion, masks | {"lesions_mask": others}, regions, own, list(flags)))
     return made
 

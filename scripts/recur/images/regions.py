@@ -64,22 +64,21 @@ def rims(
     return made
 
 
-def lesions(tumour: np.ndarray, spacing: tuple[float, float, float]) -> list[np.ndarray]:
-    """The separate lesions of a mask (z, y, x; bool), largest first: voxels that share a corner are one lesion.
+def lesions(tumour: np.ndarray, spacing: tuple[float, float, float]) -> tuple[Box, np.ndarray]:
+    """The separate lesions of a mask (z, y, x; bool): its box, and in it the number of each, the largest being 1.
 
-    Pieces below SPECK_ML are left out, unless they are all there is (then the largest stays).
+    Voxels that share a corner are one lesion. Pieces below SPECK_ML have 0, as what is no tumour, unless they are all
+    there is (then the largest is 1).
     """
     box = bounding_box(tumour)
-    numbers, _ = ndimage.label(tumour[box], np.ones((3, 3, 3)))
-    sizes = np.bincount(numbers.ravel())[1:]
+    labels, _ = ndimage.label(tumour[box], np.ones((3, 3, 3)))
+    sizes = np.bincount(labels.ravel())[1:]
     order = np.argsort(-sizes, kind="stable")
     large = order[sizes[order] * np.prod(spacing) / 1000 >= SPECK_ML]
-    found = []
-    for number in large if len(large) else order[:1]:
-        lesion = np.zeros(tumour.shape, dtype=bool)
-        lesion[box] = numbers == number + 1
-        found.append(lesion)
-    return found
+    number = np.zeros(len(sizes) + 1, np.int32)
+    kept = large if len(large) else order[:1]
+    number[kept + 1] = np.arange(1, len(kept) + 1)
+    return box, number[labels]
 
 
 def bounding_box(mask: np.ndarray) -> Box:
