@@ -141,7 +141,7 @@ def nested_performance(nested: pd.DataFrame, seed: int) -> pd.DataFrame:
     if len(failed):
         folds = ", ".join(f"{row.repeat}/{row.fold}" for row in failed.itertuples())
         left_out = f"; {len(failed)} folds left out (repeat/fold {folds}: {failed['failed'].iloc[0]})"
-    nested = nested[nested["failed"].fillna("") == ""]
+    nested = nested[nested["failed"].fillna("") == ""].astype({"lp": float, "time": float, "event": int})
     for model, part in nested.groupby("model", sort=False):
         patients = sorted(set(part["patient_id"]))
         place = {patient: i for i, patient in enumerate(patients)}
