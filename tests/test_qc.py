@@ -230,6 +230,7 @@ def test_a_click_shows_the_large_picture_and_keys_lead_through_the_patients(open
     assert dialog.find_element(By.ID, "name").text == "A4"
     assert picture.get_attribute("src").endswith("/qc/batch-1/A4.png")
     assert dialog.find_element(By.ID, "about").text == "tumour of 90 voxels"
+    assert dialog.find_element(By.ID, "full").get_attribute("href") == picture.get_attribute("src")
     keys.send_keys(Keys.ARROW_LEFT).perform()
     assert dialog.find_element(By.ID, "name").text == "A3"
     keys.send_keys(Keys.ESCAPE).perform()

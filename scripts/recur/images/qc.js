@@ -48,7 +48,7 @@ document.addEventListener("DOMContentLoaded", function () {
     open = row;
     find("name").textContent = row.cells[1].textContent;
     find("about").textContent = row.querySelector(".why").textContent;
-    dialog.querySelector("img").src = link.getAttribute("href");
+    dialog.querySelector("img").src = find("full").href = link.getAttribute("href");
     dialog.querySelector("img").alt = link.querySelector("img") ? link.querySelector("img").alt : link.textContent;
     if (!dialog.open) dialog.showModal();
   }
