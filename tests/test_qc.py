@@ -271,7 +271,7 @@ def test_ten_thousand_rows_stay_quick(browser, tmp_path):
     head(browser, "Rim kept, %").find_element(By.TAG_NAME, "button").click()
     sorting = browser.execute_script("return performance.now() - window.began")
     print(f"{len(html) / 1e6:.1f} MB, load {took} ms, sort {sorting:.0f} ms")
-    assert took < 8000 and sorting < 3000
+    assert took < 20_000 and sorting < 6000  # 2.2 s and 0.4 s on two idle cores; a busy machine must not fail it
     browser.find_element(By.ID, "next").click()
     assert browser.find_element(By.ID, "shown").text == "101 to 200 of 10000 rows"
     assert console(browser) == []
