@@ -12,6 +12,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,7 +91,7 @@ CODED_TAGS = [  # what a coded frame needs besides itself
     "PixelRepresentation",
     "PhotometricInterpretation",
 ]
-SPLIT_BY = ("temporal position", "acquisition number", "echo", "b-value", "image type", "stack", "time")
+SPLIT_BY = ("temporal position", "acquisition number", "echo", "b-value", "image type", "stack")
 PHASE_WORDS = (  # a word of one line finds a series whose description has any word of that line
     {"native", "nativ", "plain", "unenhanced", "noncontrast", "nc", "ncct", "pre", "precontrast", "without"},
     {"arterial", "arteriel", "arterielle", "arteriell", "art", "ap", "hap"},
@@ -264,7 +265,6 @@ def _slices(header: Dataset, path: Path, where: str) -> list[Slice]:
         header.get("DiffusionBValue"),
         header.get("ImageType"),
         None,
-        time,
     ]
     return [_plane((path, where, None), header, header, header, size, slope, intercept, time, marks)]
 
@@ -286,7 +286,6 @@ def _frame(
         group("MRDiffusionSequence").get("DiffusionBValue"),
         kind,
         content.get("StackID"),
-        time,
     ]
     return _plane(
         source,
@@ -485,15 +484,25 @@ def _without_copies(slices: list[Slice], name: str) -> tuple[list[Slice], int]:
 
 
 def _split(slices: list[Slice]) -> list[list[Slice]]:
-    """Volumes of slices that share positions, by the first mark that gives each position once; else all as they are."""
-    if all(len(group) == 1 for group in _places(slices).values()):
+    """Volumes of slices that share positions, by the first mark that gives each position once in as many volumes.
+
+    Without such a mark by time, where the volumes follow one another; else all as they are.
+    """
+    places = list(_places(slices).values())
+    most = max(len(group) for group in places)
+    if most == 1:
         return [slices]
     for mark in range(len(SPLIT_BY)):
         groups: dict[str, list[Slice]] = {}
         for one in slices:
             groups.setdefault(one.marks[mark], []).append(one)
-        if len(groups) > 1 and all(len(g) == 1 for part in groups.values() for g in _places(part).values()):
+        if len(groups) == most and all(len(g) == 1 for part in groups.values() for g in _places(part).values()):
             return [groups[key] for key in sorted(groups, key=lambda k: (number(k) or 0, k))]
+    if all(len(group) == most and None not in [s.time for s in group] for group in places):
+        volumes = list(zip(*(sorted(group, key=lambda s: s.time) for group in places), strict=True))
+        ends = [(min(s.time for s in volume), max(s.time for s in volume)) for volume in volumes]
+        if all(before[1] < after[0] for before, after in pairwise(ends)):
+            return [list(volume) for volume in volumes]
     return [slices]
 
 
