@@ -2,6 +2,7 @@
 # make null         the same images with outcomes that have nothing to do with them
 # make test         style, lint and tests
 # make environment  only the Python environment (.venv), from the lock
+# make bench        speed and equality beside other programs: results/bench/bench.csv (make bench-peers installs these)
 # make lock         the lock again, after a change of envs/requirements.in (needs uv)
 # make clean        removes the environment and Snakemake's own state; results stay
 
@@ -45,6 +46,19 @@ test: environment browser
 	@snakemake --lint
 	@echo "== tests: pytest"
 	@pytest
+
+bench: environment
+	@python bench/run.py
+
+# each peer in an environment of its own: they need other versions of the same packages; pictologics needs Python 3.12
+bench-peers:
+	@for peer in flash-radiomics mirp nyxus pictologics; do \
+		folder=results/bench/venv/$${peer%-radiomics}; \
+		python=$(PYTHON); [ $$peer != pictologics ] || python=python3.12; \
+		{ [ -x $$folder/bin/python ] || $$python -m venv $$folder; } && \
+		$$folder/bin/python -m pip install --quiet --disable-pip-version-check $$(grep "^$$peer==" bench/requirements.txt) || \
+		echo "$$peer was not installed" >&2; \
+	done
 
 environment: $(STAMP)
 
