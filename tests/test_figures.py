@@ -130,6 +130,18 @@ def invented(cohorts: tuple[str, ...], odd: str) -> dict[str, pd.DataFrame]:
             sd=2.0,
         )
         add("signature/{a}/selection_frequency.csv", feature=names[i], frequency=frequency)
+    for m, model in enumerate(("signature", "combined_pre")):
+        for cohort in ("train-nested_cv", *cohorts[1:]):
+            for k, ablation in enumerate(("all", "AP_only", "PVP_only", "tumour_only", f"rim_only{odd}")):
+                c = 0.7 + 0.03 * m - 0.02 * k
+                add(
+                    "validation/{a}/ablations.csv", ablation=ablation, model=model, cohort=cohort, metric="c_harrell",
+                    estimate=c, lower=c - 0.07, upper=c + 0.07, n=162, events=74,
+                )  # fmt: skip
+    for m, model in enumerate(MODELS):
+        for n in (32, 65, 97, 130):
+            c = 0.6 + 0.02 * m + 0.0005 * n
+            add("validation/{a}/learning_curve.csv", model=model, n=n, estimate=c, lower=c - 0.1, upper=c + 0.1)
     labels = {"ln_afp": "ln AFP (ng/mL)", "margin": "Tumour margin, non-smooth", "signature": "Radiomics signature"}
     labels |= {"mvi": "Microvascular invasion", "satellites": "Satellite nodules"}
     parts = {"clinical_pre": 2, "combined_pre": 3, "clinical_post": 5, "combined_post": 5, "signature": 3}
@@ -308,7 +320,7 @@ def test_literals(name, paths):
     assert set(found) == {"INPUTS", "CAPTION", "CATEGORY", "NEEDS"}
     assert set(found["INPUTS"].values()) <= set(paths)
     assert found["CATEGORY"] in ("Cohort", "Signature", "Models", "Validation", "Survival")
-    assert found["NEEDS"] in ("signature", "stability", "forest", "images", "internal", None)
+    assert found["NEEDS"] in ("signature", "stability", "forest", "images", "internal", "ablations", "learning", None)
     assert "{" not in found["CAPTION"].format(endpoint="TTR")
 
 
