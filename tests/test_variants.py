@@ -429,3 +429,34 @@ def test_perturbed_patients_train_in_every_analysis():
 
 def test_facts_are_plain_json(case):
     assert json.loads(json.dumps(case.facts)) == case.facts
+
+
+@pytest.mark.slow
+def test_a_study_with_one_reader_a_second_rim_and_a_control(tmp_path):
+    """The workflow to its ICC tables: perturbed readings by their name, a sensitivity rim, a control of its own."""
+    from small import run_snakemake, small_project
+
+    project = small_project(tmp_path / "project")
+    study = yaml.safe_load((project / "config.yaml").read_text())
+    study["images"] |= {"readers": ["reader1"], "perturbations": {"count": 2, "patients": 12}}
+    study["images"]["regions"]["more_rims"] = {"rim5": [0, 5]}
+    own = study["analyses"]["recommended"]
+    study["analyses"] |= {
+        "narrow": own | {"regions": ["tumour", "rim5"]},
+        "filled": own | {"control": "resampled_outside"},
+    }
+    (project / "config.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+    wanted = [f"results/demo/signature/{name}/icc.csv" for name in study["analyses"]]
+    assert run_snakemake(project, "--cores", "2", *wanted).returncode == 0
+    icc = {name: pd.read_csv(project / path) for name, path in zip(study["analyses"], wanted, strict=True)}
+    assert set(icc["recommended"]["source"]) == {"perturbations"} and set(icc["recommended"]["readings"]) == {3}
+    assert set(icc["recommended"]["feature"].str.split("_").str[1]) == {"tumour", "rim"}
+    assert set(icc["narrow"]["feature"].str.split("_").str[1]) == {"tumour", "rim5"}
+    assert icc["filled"].empty  # a control of one reader has no further reading
+    truth = pd.read_csv(project / "results/demo/input/truth.csv").set_index("patient_id")["heterogeneity"]
+    seen = {}
+    for name in ("reader1", "reader1-resampled_outside"):
+        table = pd.read_parquet(project / f"results/demo/features/{name}.parquet").set_index("patient_id")
+        texture = table["AP_tumour_original_firstorder_Variance"]
+        seen[name] = abs(texture.corr(truth.loc[table.index], method="spearman"))
+    assert seen["reader1"] > 0.8 and seen["reader1-resampled_outside"] < 0.4
