@@ -252,3 +252,23 @@ def performance_table(performance: pd.DataFrame) -> pd.DataFrame:
     c["value"] = [interval(row) for row in c.itertuples()]
     wide = c.pivot(index="model", columns="cohort", values="value")
     return wide.loc[list(dict.fromkeys(c["model"])), list(dict.fromkeys(c["cohort"]))].reset_index()
+
+
+def sensitivity_section(results: Path, analysis: str) -> str:
+    """How much rests on missing cells, on one phase or region, and on the number of patients."""
+    text = []
+    sizes = read(results, f"models/{analysis}/sample_size.csv")
+    if len(sizes):
+        shown = sizes[["scope", "events", "parameters", "events_per_parameter", "criterion", "required_n", "n", "met"]]
+        source = f"Riley's criteria; Cox-Snell R2 {sizes['r2_cs'].iloc[0]:.3f}: {sizes['r2_source'].iloc[0]}."
+        text.append(f"<h3>Sample size of the development</h3><p>{html.escape(source)}</p>{table(shown)}")
+    for name, title in (
+        ("missing_data", "Missing cells: imputations and complete cases"),
+        ("ablations", "One phase or one region only"),
+        ("learning_curve", "Learning curve"),
+    ):
+        found = read(results, f"validation/{analysis}/{name}.csv")
+        if len(found):
+            shown = found.drop(columns=["analysis", "endpoint", "horizon_months"], errors="ignore")
+            text.append(f"<h3>{title}</h3>{table(shown)}")
+    return "".join(text)
