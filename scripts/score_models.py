@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--fit", required=True)
     args = parser.parse_args()
     train = read_training(args.cohort, args.features, args.repeats)
-    models, fit = fit_scores(train, read_made(args.notes).fillna(""), args.settings, args.seed)
+    models, fit = fit_scores(train, read_made(args.notes), args.settings, args.seed)
     args.models.mkdir(parents=True, exist_ok=True)
     for name, model in models.items():
         write_json(args.labels | model, args.models / f"{name.replace(':', '.')}.json")

@@ -77,7 +77,7 @@ def test_a_score_without_the_sizes_of_all_tumours_is_missing_not_wrong():
     scores, notes = score_table(study(**names), table)
     assert scores["shim2015"].round(4).tolist()[0] == -1.6985
     assert scores["shim2015"].isna().tolist() == [False, True, False, True]
-    row = notes.set_index("score").loc["shim2015"]
+    row = notes.set_index("id").loc["shim2015"]
     assert (row.patients, row.missing, row.timing) == (2, 2, "post")
 
 
@@ -86,7 +86,7 @@ def test_scores_from_memory_say_so():
         study(size={"unit": "cm"}, number={"unit": "tumours"}),
         pd.DataFrame({"patient_id": ["p"], "size": [3.0], "number": [1.0]}),
     )
-    notes = notes.set_index("score")
+    notes = notes.set_index("id")
     assert "rests on memory" in notes.loc["tumour_burden", "note"]
     assert "macrovascular assumed 0" in notes.loc["milan", "note"]
 

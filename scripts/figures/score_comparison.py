@@ -28,7 +28,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     table = held if len(held) else table
     if table.empty:
         return style.message("no score could be compared")
-    notes = tables["notes"].set_index("score")
+    notes = tables["notes"].set_index("id")
     scores = tables["scores"].set_index(["model", "cohort", "metric"])["estimate"]
     rows = []
     for (cohort, model), part in table.groupby(["cohort", "model_a"], sort=False):

@@ -35,7 +35,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     best = c[c["cohort"] == cohort].sort_values(["estimate", "model"], ascending=[False, True])["model"].head(BEST)
     main = style.main_model(tables["curves"])
     names = [main, *best]
-    labels = tables["notes"].set_index("score")["label"]
+    labels = tables["notes"].set_index("id")["label"]
     looks = {}
     for name, (colour, line, _) in zip(names, style.SERIES, strict=False):
         label = style.model_label(main) if name == main else labels.get(name, name)

@@ -33,7 +33,7 @@ PLAUSIBLE_MEDIAN = {
     "sodium": (110, 160),
     "afp": (0.5, 1e6),
 }
-NOTE_COLUMNS = ["score", "label", "timing", "purpose", "provenance", "citation", "scale", "patients", "missing", "note"]
+NOTE_COLUMNS = ["id", "label", "timing", "purpose", "provenance", "citation", "scale", "patients", "missing", "note"]
 
 
 def mapping_problems(study: dict[str, Any]) -> list[str]:

@@ -370,10 +370,12 @@ def centre_signal(facts):
 def share_outside(risks: pd.DataFrame, lp_range: dict[str, list[float]]) -> dict[str, float]:
     """Share of each held-out cohort beyond the training linear predictors of a model, the largest over models."""
     held = risks[risks["cohort"] != "train"]
+    if held.empty:
+        return {}
     low = held["model"].map(lambda name: lp_range[name][0])
     high = held["model"].map(lambda name: lp_range[name][1])
     outside = ((held["lp"] < low) | (held["lp"] > high)).groupby([held["cohort"], held["model"]]).mean()
-    return outside.groupby("cohort").max().to_dict() if len(held) else {}
+    return outside.groupby("cohort").max().to_dict()
 
 
 @guard(23, "F", "Slice thickness, kernel, contrast timing ignored")

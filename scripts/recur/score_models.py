@@ -46,7 +46,7 @@ def fit_scores(
     models: dict[str, dict[str, Any]] = {}
     rows = []
     for note in notes.itertuples():
-        column = f"{PREFIX}{note.score}"
+        column = f"{PREFIX}{note.id}"
         if column not in train.clinical:
             continue
         known = np.flatnonzero(train.clinical[column].notna())
@@ -60,10 +60,10 @@ def fit_scores(
         except NotEstimable:
             continue
         facts = {key: getattr(note, key) for key in ("label", "timing", "provenance")}
-        model |= {"model": note.score, "score": note.score, "recalibration": "baseline and slope"} | facts
-        models[note.score] = model
+        model |= {"model": note.id, "score": note.id, "recalibration": "baseline and slope"} | facts
+        models[note.id] = model
         if getattr(note, "scale", "") == "log_hazard" and "competing" not in model:
-            models[f"{note.score}:baseline"] = with_own_slope(model, part, values)
+            models[f"{note.id}:baseline"] = with_own_slope(model, part, values)
         rows += fit_rows(note, part, values, part.clinical.get(f"{column}_group"))
     return models, pd.DataFrame(rows, columns=FIT_COLUMNS)
 
@@ -98,7 +98,7 @@ def fit_rows(note: Any, part: Training, values: np.ndarray, groups: pd.Series | 
         test = likelihood_ratio_test(fitted["loglik"], fitted["loglik_null"], x.shape[1])
         aic, r2 = 2 * x.shape[1] - 2 * fitted["loglik"], 1 - np.exp(-test["chi2"] / len(x))
         size = len(x), int(part.event.sum())
-        rows.append((note.score, note.timing, *size, form, test["chi2"], test["df"], test["p"], aic, r2))
+        rows.append((note.id, note.timing, *size, form, test["chi2"], test["df"], test["p"], aic, r2))
     return rows
 
 
