@@ -61,7 +61,27 @@ IDENTIFYING = {
     "StationName",
     "StudyID",
 }
-GENERAL = {"and", "der", "hcc", "the", "von", "liver", "male", "female"}  # words that identify nobody
+# words that identify nobody
+GENERAL = {
+    "and",
+    "anonymised",
+    "anonymized",
+    "anonymous",
+    "case",
+    "demo",
+    "der",
+    "female",
+    "hcc",
+    "liver",
+    "male",
+    "patient",
+    "phantom",
+    "study",
+    "synthetic",
+    "test",
+    "the",
+    "von",
+}
 
 
 def identifying_words(header: Dataset) -> set[str]:
