@@ -167,6 +167,17 @@ class TestHeldOutRows:
             assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
         assert (tmp_path / "a" / "heldout.csv").read_bytes() != (tmp_path / "b" / "heldout.csv").read_bytes()
 
+    def test_no_byte_of_a_frozen_model_depends_on_them(self, tmp_path):
+        """Other outcomes, features and clinical cells of held-out patients, missing ones too: the same models."""
+        frozen = []
+        for name, sets in (("a", self.tables()), ("b", self.tables(shift=7.0))):
+            paths = [tmp_path / f"{name}.csv", tmp_path / f"{name}.parquet", tmp_path / f"{name}-repeats.parquet"]
+            write_table(sets["train"][0], paths[0])
+            write_table(sets["train"][1], paths[1])
+            write_table(sets["train"][1].iloc[:40].assign(reader="reader2"), paths[2])
+            frozen.append(as_bytes(fit(read_training(*paths), settings(), 1)._asdict()))
+        assert frozen[0] == frozen[1]
+
     def test_a_training_file_with_a_heldout_patient_is_refused(self, tmp_path):
         frame, values = self.tables()["train"]
         write_table(frame.assign(cohort=["test", *frame["cohort"][1:]]), tmp_path / "t.csv")
