@@ -33,7 +33,10 @@ def main() -> None:
         try:
             frozen = fit(part, settings, args.seed)
         except NotEstimable as error:
-            raise StudyError(f"ablation {name}: {error}") from error
+            if name == ALL:
+                raise StudyError(f"all features: {error}") from error
+            write_json({"failed": str(error), "features": len(names)}, args.frozen / f"{name}.json")
+            continue
         content = {"signature": frozen.signature, "models": frozen.models, "features": len(names)}
         write_json(content, args.frozen / f"{name}.json")
         if args.settings["internal_validation"]["nested_repeats"]:

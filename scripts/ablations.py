@@ -27,10 +27,16 @@ def main() -> None:
     args = parser.parse_args()
     fits = {path.stem: read_json(path) for path in sorted(args.frozen.glob("*.json"))}
     fits = {ALL: fits.pop(ALL)} | fits
+    failed = [
+        {"ablation": name, "features": content["features"], "method": f"not estimated: {content['failed']}"}
+        for name, content in fits.items()
+        if "failed" in content
+    ]
+    fits = {name: content for name, content in fits.items() if "failed" not in content}
     sizes = {name: (content["features"], len(content["signature"]["features"])) for name, content in fits.items()}
     nested = read_made(args.nested)
     tables = {name: nested_performance(nested[nested["ablation"] == name], args.seed) for name in fits}
-    parts = [pd.DataFrame(columns=COLUMNS), nested_rows(tables, sizes)]
+    parts = [nested_rows(tables, sizes), pd.DataFrame(failed, columns=COLUMNS)]
     for cohort, features in zip(args.cohorts, args.features, strict=True):
         frame, values, names = read_rows(cohort, features)
         applied = {

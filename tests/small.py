@@ -19,7 +19,7 @@ def small_project(folder: Path) -> Path:
     study |= {"batches": 2, "demo": {"seed": 1, "patients_per_centre": [45, 15]}}
     study["images"]["extraction"]["image_types"] = ["Original"]
     study["candidates"] = {"pre": ["ln_afp"], "post": ["mvi"]}  # at least 5 events per candidate
-    quick = {"resamples": 2, "nested_folds": 3, "nested_repeats": 1}
+    quick = {"resamples": 2, "nested_folds": 3, "nested_repeats": 1, "learning_repeats": 1}
     study["analyses"] = {"recommended": study["analyses"]["recommended"] | {"internal_validation": quick}}
     (folder / "config.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
     return folder
