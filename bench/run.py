@@ -27,7 +27,8 @@ def main() -> None:
         table = csv.DictWriter(stream, COLUMNS, restval="")
         table.writeheader()
         for part in args.parts or [part for part in PARTS if (ROOT / "bench" / f"{part}.py").exists()]:
-            for row in importlib.import_module(f"bench.{part}").rows(rounds=args.rounds):
+            options = {"rounds": args.rounds} if part == "features" else {}
+            for row in importlib.import_module(f"bench.{part}").rows(**options):
                 table.writerow(row)
                 stream.flush()
                 print(described(row), flush=True)
