@@ -56,7 +56,8 @@ def main() -> None:
     known = pd.read_parquet(args.out_of_fold).set_index("patient_id")["second_stage"] if args.out_of_fold else {}
     table["score_out_of_fold"] = table["patient_id"].map(known).where(table["cohort"] == TRAIN).astype(float)
     write_table(labelled(table, args.labels), args.scores)
-    order = {name: i for i, name in enumerate(["signature", "clinical_pre", "combined_pre", "clinical_post", "combined_post"])}
+    names = ["signature", "clinical_pre", "combined_pre", "clinical_post", "combined_post"]
+    order = {name: i for i, name in enumerate(names)}
     table = pd.concat(risks).sort_values("model", key=lambda c: c.map(order).fillna(len(order)), kind="stable")
     write_table(labelled(table, args.labels), args.risks)
 

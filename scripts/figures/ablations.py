@@ -10,7 +10,7 @@ from recur import style
 INPUTS = {"ablations": "validation/{analysis}/ablations.csv"}
 CAPTION = (
     "Ablations ({endpoint}): Harrell's C with 95 % confidence interval of the signature and the combined model, the "
-    "whole fit repeated on the features of one phase or one region only, in nested cross-validation and in held-out cohorts."
+    "whole fit repeated on the features of one phase or one region only, in nested cross-validation and held out."
 )
 CATEGORY = "Validation"
 NEEDS = "ablations"
