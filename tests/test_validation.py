@@ -29,7 +29,11 @@ MODEL = {
     "follow_up_months": 110.0,
 }  # fmt: skip
 EMPTY = MODEL | {"terms": [], "cutpoint": None}
-SIGNATURE = {"winsorise_sd": None, "features": [{"name": "f", "weight": 1.0, "mean": 10.0, "sd": 2.0}]}
+SIGNATURE = {
+    "winsorise_sd": None,
+    "harmonisation": {"kind": "none"},
+    "features": [{"name": "f", "weight": 1.0, "mean": 10.0, "sd": 2.0}],
+}
 
 
 @pytest.fixture(scope="module")

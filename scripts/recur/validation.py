@@ -55,7 +55,8 @@ def apply_models(
     Where the endpoint has a competing event also competing (0/1) and lp_competing, the predictor of its hazard; the
     risks are then cumulative incidences.
     """
-    score = signature_scores(signature, features, names) if signature is not None else None
+    centre = frame["centre"].fillna("").to_numpy(object) if "centre" in frame else None
+    score = signature_scores(signature, features, names, centre) if signature is not None else None
     known = ["patient_id", "cohort", "time", "event", *(["competing"] if "competing" in frame else [])]
     parts = []
     for name, model in models.items():
