@@ -52,7 +52,7 @@ bench: environment
 
 # each peer in an environment of its own: they need other versions of the same packages; pictologics needs Python 3.12
 bench-peers:
-	@for peer in flash-radiomics mirp nyxus pictologics; do \
+	@for peer in flash-radiomics mirp nyxus pictologics pingouin mrmr_selection; do \
 		folder=results/bench/venv/$${peer%-radiomics}; \
 		python=$(PYTHON); [ $$peer != pictologics ] || python=python3.12; \
 		{ [ -x $$folder/bin/python ] || $$python -m venv $$folder; } && \
