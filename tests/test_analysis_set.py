@@ -111,7 +111,10 @@ def test_readings_of_another_manifest_stop_the_analysis(tmp_path):
         "labels": ["{}"],
         "risks": [tmp_path / "risks.csv"],
         "scores": [tmp_path / "scores.csv"],
+        "missing": [tmp_path / "missing.csv"],
         "log": [tmp_path / "log.csv"],
+        "imputations": [0],
+        "seed": [1],
     }
     refused = run("apply_models.py", applied)
     assert refused.returncode != 0 and "(cccccccccccc) than the signature (aaaaaaaaaaaa)" in refused.stderr
