@@ -12,8 +12,8 @@ from recur import style
 INPUTS = {"icc": "signature/{analysis}/icc.csv"}
 CAPTION = (
     "Stability of the features between {readings} in training patients: intraclass correlation of every feature, "
-    "sorted, with its 95 % interval, and the share of features above each value by phase and region. Dashed lines part poor, "
-    "moderate, good and excellent agreement (0.5, 0.75, 0.9)."
+    "sorted, with its 95 % interval, and the share of features above each value by phase and region. Dashed lines "
+    "part poor, moderate, good and excellent agreement (0.5, 0.75, 0.9)."
 )
 CATEGORY = "Signature"
 NEEDS = "stability"

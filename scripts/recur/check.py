@@ -13,7 +13,7 @@ from recur.cohort import assign_all, read_cohort, read_manifest
 from recur.comparators import mapping_problems
 from recur.images.inventory import FILES, inventory
 from recur.scores import vector_problems
-from recur.study import model_names
+from recur.study import model_names, variants
 from recur.tables import StudyError, read_table
 
 BYTES_PER_CASE = 4_000_000  # a cropped case, its features and its picture, measured on the demo
@@ -89,6 +89,9 @@ def plan(study: dict[str, Any]) -> list[str]:
         )
         lines += what_is_read(cases, study)
         size += BYTES_PER_CASE * len(cases)
+    extra = variants(study)
+    if extra:
+        lines.append(f"  extracted again: {', '.join(extra)} (perturbed readings of some training patients, controls)")
     for name, analysis in study["analyses"].items():
         resamples = analysis["internal_validation"]["resamples"]
         models = ", ".join(model_names(study, name))
