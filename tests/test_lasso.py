@@ -69,6 +69,23 @@ class TestAgainstGlmnet:
             assert np.abs(coef[:, place] - glmnet).max() < (5e-6 if len(chosen) < 107 or alpha < 1 else 1e-4)
 
 
+@pytest.mark.parametrize("tolerance", [1e-2, 1e-7])
+def test_a_path_is_solved_to_the_tolerance_asked_for(tolerance):
+    """Conditions of Karush, Kuhn and Tucker from their definition; features as correlated as radiomic ones, ties."""
+    rng = np.random.default_rng(4)
+    x = standardised(rng.normal(size=(80, 10)) @ rng.normal(size=(10, 150)) + rng.normal(size=(80, 150)))[0]
+    time, event = np.round(rng.exponential(np.exp(-0.5 * x[:, 0])), 1), rng.random(80) < 0.6
+    lambdas = lambda_grid(x, time, event, 0.7, 20, 0.05)
+    at_risk = time[None, :] >= time[event][:, None]
+    for penalty, beta in zip(lambdas, cox_path(x, time, event, 0.7, lambdas, tolerance).T, strict=True):
+        weight = np.exp(x @ beta)
+        residual = event - weight * (at_risk / (at_risk @ weight)[:, None]).sum(axis=0)
+        slope, lasso = x.T @ residual / len(time) - 0.3 * penalty * beta, 0.7 * penalty
+        miss = np.where(beta != 0, np.abs(slope - lasso * np.sign(beta)), np.abs(slope) - lasso)
+        assert miss.max() <= 1.0001 * tolerance * lasso
+    assert 20 < (beta != 0).sum() < 80
+
+
 def test_partial_loglik_is_breslow_with_ties():
     time, event = np.array([1.0, 2, 2, 3]), np.array([1, 1, 1, 0])
     lp = np.array([0.5, -0.2, 0.1, 0.3])
