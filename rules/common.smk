@@ -123,6 +123,7 @@ ANALYSIS_SETTINGS = {
         "variables",
         "horizons_months",
         "models",
+        "inputs",
     ),
     "fit": (),  # everything
 }
@@ -266,9 +267,9 @@ FIGURES = {
 
 def figure_caption(analysis, figure):
     chosen = STUDY["analyses"][analysis]
-    perturbed = studies.is_perturbed(chosen)
-    readings = "perturbed images and masks (no second reader)" if perturbed else "readings"
-    parts = [FIGURES[figure]["CAPTION"].format(endpoint=chosen["endpoint"], readings=readings)]
+    parts = [FIGURES[figure]["CAPTION"].format(endpoint=chosen["endpoint"])]
+    if FIGURES[figure]["NEEDS"] == "stability" and studies.is_perturbed(chosen):
+        parts.append("The readings are perturbed images and masks: there is no second reader.")
     if "control" in chosen:
         how, where = chosen["control"].split("_")
         where = "from outside" if chosen["control"] == "resampled_outside" else where

@@ -11,7 +11,7 @@ from recur import style
 
 INPUTS = {"icc": "signature/{analysis}/icc.csv"}
 CAPTION = (
-    "Stability of the features between {readings} in training patients: intraclass correlation of every feature, "
+    "Stability of the features between readings in training patients: intraclass correlation of every feature, "
     "sorted, with its 95 % interval, and the share of features above each value by phase and region. Dashed lines "
     "part poor, moderate, good and excellent agreement (0.5, 0.75, 0.9)."
 )
@@ -48,7 +48,9 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
             label=f"{name} ({here.sum()} of {len(table)})", rasterized=len(table) > 500,
         )  # fmt: skip
     floor = max(-1.0, min(0.0, table["icc"].min() - 0.02))
-    left.set(xlim=(0, len(table) + 1), ylim=(floor, 1.01), xlabel="Features, sorted", ylabel="ICC")
+    perturbed = "source" in table and (table["source"] == "perturbations").any()
+    what = "ICC, perturbed images and masks" if perturbed else "ICC"
+    left.set(xlim=(0, len(table) + 1), ylim=(floor, 1.01), xlabel="Features, sorted", ylabel=what)
     left.legend(loc="lower right", markerscale=2)
     parts = table["feature"].map(style.plain).str.split("_")
     place = parts.map(lambda p: f"{p[0]} {p[1]}" if len(p) == 5 else "features")
@@ -59,7 +61,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         sns.ecdfplot(x=values, complementary=True, color=colour, linestyle=line, label=name, ax=right)
     right.legend(loc="lower left")
     style.percent(right.yaxis)
-    right.set(xlim=(floor, 1.0), ylim=(0, 1.01), xlabel="ICC", ylabel="Features above (%)")
+    right.set(xlim=(floor, 1.0), ylim=(0, 1.01), xlabel=what, ylabel="Features above (%)")
     for value in BANDS:
         left.axhline(value, color=style.GREY, linewidth=0.6, linestyle=(0, (3, 2)), zorder=0)
         right.axvline(value, color=style.GREY, linewidth=0.6, linestyle=(0, (3, 2)), zorder=0)
