@@ -13,6 +13,7 @@ from recur.guards import too_few_events
 from recur.models import coefficient_table, fit_models
 from recur.nomogram import nomogram_tables
 from recur.samplesize import candidate_parameters, sample_size_table
+from recur.scorer import declared_inputs
 from recur.tables import StudyError, labelled, read_json, write_json, write_table
 
 
@@ -45,7 +46,8 @@ def main() -> None:
     except NotEstimable as error:
         raise StudyError(f"{args.labels['analysis']}: a Cox model cannot be estimated: {error}") from error
     for name, model in models.items():
-        write_json(args.labels | model, Path(args.models) / f"{name}.json")
+        own = {"inputs": declared_inputs(model, args.settings)}
+        write_json(args.labels | model | own, Path(args.models) / f"{name}.json")
     write_table(
         labelled(coefficient_table(train, score, models, args.settings, args.seed), args.labels), args.coefficients
     )

@@ -265,6 +265,18 @@ def risk_group(model: dict[str, Any], lp: np.ndarray) -> np.ndarray:
     return np.where(lp > model["cutpoint"]["lp"], "high", "low").astype(object)
 
 
+def apply_model(model: dict[str, Any], clinical: pd.DataFrame, score: np.ndarray | None) -> pd.DataFrame:
+    """A frozen model on any rows: lp, group, risk_<months>; with a competing event also lp_competing."""
+    result = pd.DataFrame({"lp": linear_predictor(model, clinical, score)}, index=clinical.index)
+    result["group"], other = risk_group(model, result["lp"].to_numpy()), None
+    if "competing" in model:
+        other = linear_predictor(model | {"terms": model["competing"]["terms"]}, clinical, score)
+        result["lp_competing"] = other
+    for months in model["horizons_months"]:
+        result[f"risk_{months:g}"] = risk_at(model, result["lp"].to_numpy(), months, other)
+    return result
+
+
 def coefficient_table(
     train: Training, score: np.ndarray | None, models: dict[str, Any], settings: dict[str, Any], seed: int
 ) -> pd.DataFrame:

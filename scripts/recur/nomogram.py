@@ -115,6 +115,17 @@ def nomogram_tables(models: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     return pd.concat(parts[1:] or parts)[["model", "axis", "value", "points"]].reset_index(drop=True)
 
 
+def model_nomogram(model: Mapping[str, Any]) -> dict | None:
+    """`nomogram_equation` of a frozen model with `lowest`, the least effect on each column's axis; None without effects.
+
+    Points of a column: (effect - lowest) * points_per_lp, below 0 or above its axis outside the training range.
+    """
+    axes = [_axis(column) for column in model["terms"]]
+    if not any(column["coef"] for column in model["terms"]):
+        return None
+    return nomogram_equation(axes) | {"lowest": [float(_effects(axis).min()) for axis in axes]}
+
+
 def _axis(column: Mapping[str, Any]) -> dict[str, Any]:
     low, high = column["low"], column["high"]
     if column["kind"] == "ordinal":

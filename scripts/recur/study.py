@@ -343,6 +343,9 @@ def analysis_settings(study: dict[str, Any], analysis: str, keys: tuple[str, ...
     own = {key: value for key, value in study["analyses"][analysis].items() if key != "split"}
     own |= {"candidates": study["candidates"], "variables": study["clinical"]["variables"]}
     own |= {"horizons_months": study["horizons_months"], "models": model_names(study, analysis)}
+    clinical = study["clinical"]
+    own["inputs"] = {key: clinical[key] for key in ("id", "centre", "missing_values", "tumour_size", "tumour_volume")}
+    own["inputs"]["phases"] = study.get("images", {}).get("phases", [])
     return {key: own[key] for key in keys if key in own} if keys else own
 
 

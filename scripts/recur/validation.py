@@ -19,7 +19,7 @@ from recur.calibration import (
 from recur.competing import c_competing, c_competing_difference, cumulative_incidence, incidence_rates
 from recur.cox import NotEstimable
 from recur.discrimination import auc_at, c_difference, gamma_c, harrell_c, roc_at, royston_d, uno_c
-from recur.models import linear_predictor, risk_at, risk_group
+from recur.models import apply_model, risk_at
 from recur.net_benefit import net_benefit
 from recur.prediction_error import brier_at, brier_null, ibs, ipa
 from recur.signature import signature_scores
@@ -60,14 +60,8 @@ def apply_models(
     known = ["patient_id", "cohort", "time", "event", *(["competing"] if "competing" in frame else [])]
     parts = []
     for name, model in models.items():
-        part = frame[known].copy()
+        part = pd.concat([frame[known], apply_model(model, frame, score)], axis=1)
         part.insert(0, "model", name)
-        part["lp"] = linear_predictor(model, frame, score)
-        part["group"] = risk_group(model, part["lp"].to_numpy())
-        if "competing" in model:
-            part["lp_competing"] = linear_predictor(model | {"terms": model["competing"]["terms"]}, frame, score)
-        for months in model["horizons_months"]:
-            part[f"risk_{months:g}"] = predicted_risks(model, part, months)[:, 0]
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
 
