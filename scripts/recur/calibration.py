@@ -101,9 +101,9 @@ def calibration_curve(
 
     Cox (Fine-Gray) model on a restricted cubic spline of log(-log(1 - risk)), knots at its quantiles; with too few
     distinct risks for the knots, a straight line. `curve` has predicted, observed, lower, upper (95%) at `grid`, by
-    default 100 points from the 1st to the 99th percentile of risk; ici, e50, e90, emax are mean, median, 90th percentile and
-    maximum of |observed - predicted| over the patients. Raises NotEstimable without spread in risk, or when
-    the horizon is not reached by enough patients.
+    default 100 points from the 1st to the 99th percentile of risk; ici, e50, e90, emax are mean, median, 90th
+    percentile and maximum of |observed - predicted| over the patients. Raises NotEstimable without spread in risk, or
+    when the horizon is not reached by enough patients.
     """
     time, event, risk = outcome(time, event, risk)
     reason = no_horizon(time, event, horizon)
