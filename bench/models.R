@@ -26,7 +26,8 @@ if (task == "lasso") {
   x <- rows("forest_x.csv"); y <- rows("forest_y.csv")
   data <- cbind(time = y$time, event = y$event, x)
   run <- timed(ranger(dependent.variable.name = "time", status.variable.name = "event", data = data, num.trees = 1000,
-                      importance = "permutation", num.threads = 2, seed = 1))
+                      importance = "permutation", num.threads = 2, seed = 1,
+                      verbose = FALSE))
   nodes <- mean(vapply(run$value$forest$child.nodeIDs, function(tree) length(tree[[1]]), 1))
   answer(run, importance = run$value$variable.importance, nodes = nodes)
 } else if (task == "univariable") {
