@@ -1,4 +1,4 @@
-"""Measure on training rows what the guards need: proportional hazards, linearity, cut-point, shadow features, centres."""
+"""Measure in training what the guards need: proportional hazards, linearity, cut-point, shadow features, centres."""
 
 import argparse
 import json

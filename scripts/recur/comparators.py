@@ -177,7 +177,8 @@ def score_table(
         late = known_after_surgery(study, score)
         remarks += [f"postoperative here: {', '.join(late)} is known only after the operation"] if late else []
         timing = "post" if late else score["timing"]
-        facts = [score["label"], timing, *(score[key] for key in ("purpose", "provenance", "citation")), score.get("scale", "")]
+        facts = [score["label"], timing, *(score[key] for key in ("purpose", "provenance", "citation"))]
+        facts.append(score.get("scale", ""))
         missing = int(np.isnan(found.value).sum())
         notes.append([name, *facts, len(clinical) - missing, missing, "; ".join(remarks)])
     for name in study["comparators"].get("recorded", []):

@@ -116,7 +116,7 @@ def nomogram_tables(models: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def model_nomogram(model: Mapping[str, Any]) -> dict | None:
-    """`nomogram_equation` of a frozen model with `lowest`, the least effect on each column's axis; None without effects.
+    """`nomogram_equation` of a frozen model with `lowest`, the least effect on each axis; None without effects.
 
     Points of a column: (effect - lowest) * points_per_lp, below 0 or above its axis outside the training range.
     """

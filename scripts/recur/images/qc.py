@@ -6,8 +6,6 @@ One HTML file beside the pictures' folders; it works from the folder, without a 
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 from collections.abc import Sequence
 from html import escape
@@ -15,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+from recur.pages import filled
 
 HERE = Path(__file__).parent
 HU_RANGE = (-20.0, 250.0)  # medians of soft tissue, with and without contrast
@@ -100,23 +100,17 @@ def _judge(row: dict, times: float) -> list[tuple[str, float, str]]:
 
 def page(table: pd.DataFrame, study: str, synthetic: bool = False) -> str:
     """The HTML page of a table of `concerns`; also read: picture, thumbnail (relative paths or ""), centre."""
-    template, script = (HERE / "qc.html").read_text(), (HERE / "qc.js").read_text()
-    style = re.search("<style>(.*?)</style>", template, re.S)[1]
     columns = _columns(table)
     parts = {
         "study": escape(study),
         "synthetic": '<span class="synthetic">SYNTHETIC DATA</span>' if synthetic else "",
-        "script": script,
-        "script_hash": _sha256(script),
-        "style_hash": _sha256(style),
         "counts": "".join(f"<li><b>{n}</b> {escape(what)}</li>" for what, n in _counts(table)),
         "points": "".join(f"<li>{escape(text)}</li>" for _, text in CONCERNS.values()),
         "selects": _selects(table),
         "head": "".join(_head(title, column, digits) for title, column, digits in columns),
         "rows": "\n".join(_row(row, columns) for row in table.to_dict("records")),
     }
-    # one pass, so that a cell cannot name another part
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
+    return filled(HERE / "qc.html", HERE / "qc.js", parts)
 
 
 def _columns(table: pd.DataFrame) -> list[tuple[str, str, int | None]]:
@@ -214,7 +208,3 @@ def _number(value: float, digits: int) -> str:
 
 def _missing(value: object) -> bool:
     return value is None or (isinstance(value, float) and np.isnan(value))
-
-
-def _sha256(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
