@@ -29,7 +29,9 @@ def main() -> None:
     paths = [path for given in args.models for path in (sorted(given.glob("*.json")) if given.is_dir() else [given])]
     missing = [f"{path}: no such file" for path in args.models if not path.exists()]
     models = {} if missing else {path.stem: read_json(path) for path in paths}
-    missing += [f"{name}: no frozen model of this version (no `inputs`)" for name in models if "inputs" not in models[name]]
+    missing += [
+        f"{name}: no frozen model of this version (no `inputs`)" for name in models if "inputs" not in models[name]
+    ]
     if missing or not models:
         raise StudyError(missing or "--models: no model in the folder")
     signature = read_json(args.signature) if args.signature else None

@@ -75,7 +75,8 @@ def test_tables_of_frozen_models():
             column("signature", 1.26, 0.1, -1.3, 2.2, kind="signature"),
         ],
         "baseline": {"time": [12.0, 24.0], "survival": [0.9, 0.75]},
-        "horizons_months": [24, 60],
+        "horizons_months": [24, 60, 120],
+        "follow_up_months": 100.0,  # an axis of the risk by 120 months would be extrapolated
     }
     table = n.nomogram_tables({"combined_pre": model, "empty": model | {"terms": []}})
     assert set(table["model"]) == {"combined_pre"}

@@ -107,6 +107,7 @@ def nomogram_tables(models: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
         center = sum(column["coef"] * column["mean"] for column in columns)
         # a risk with a competing event is no function of this linear predictor alone: it has no axis
         months_with_axis = [] if "competing" in model else model["horizons_months"]
+        months_with_axis = [months for months in months_with_axis if months <= model["follow_up_months"]]
         baseline = {
             f"risk_{months:g}": float(survival_at(model["baseline"]["time"], model["baseline"]["survival"], months))
             for months in months_with_axis

@@ -1,7 +1,7 @@
 """A frozen model applied to new patients, at another centre: what it asks of them, what it refuses, what it remarks.
 
-A model's `inputs` (declared_inputs) stand in its JSON, so that nothing but the frozen files is needed. What lies outside
-the declared inputs stops the run with every problem listed; what lies outside the training range is a warning.
+A model's `inputs` (declared_inputs) stand in its JSON, so that nothing but the frozen files is needed. What lies
+outside the declared inputs stops the run with every problem listed; what lies outside the training range is a warning.
 """
 
 from __future__ import annotations
@@ -104,8 +104,8 @@ def read_new_patients(path: str | Path, models: dict[str, dict[str, Any]]) -> pd
     """The clinical table of new patients as the models want it: patient_id, centre, one column a term (n rows).
 
     Cells are written as in the study's own table. A heading may say its unit, `tumour_size_cm [cm]`. Raises StudyError
-    with every problem: a missing column, another unit, an unknown level, no number, a value outside the plausible range.
-    A column that only fills in missing cells may be absent.
+    with every problem: a missing column, another unit, an unknown level, no number, a value outside the plausible
+    range. A column that only fills in missing cells may be absent.
     """
     inputs = next(iter(models.values()))["inputs"]
     variables = {term: v for model in models.values() for term, v in model["inputs"]["variables"].items()}
@@ -117,7 +117,9 @@ def read_new_patients(path: str | Path, models: dict[str, dict[str, Any]]) -> pd
     known = {term: v for term, v in variables.items() if v["column"] in table}
     lacking = {term: v for term, v in variables.items() if term in needed - set(known) and not v.get("measure")}
     missing += [v["column"] for v in lacking.values()]
-    problems += [f"no column {column!r}; an empty cell is a missing value, a missing column is not" for column in missing]
+    problems += [
+        f"no column {column!r}; an empty cell is a missing value, a missing column is not" for column in missing
+    ]
     if problems:
         raise StudyError(f"{path}: {problem}" for problem in problems)
     ids = table[inputs["id"]]
@@ -267,7 +269,9 @@ def patient_warnings(
     low, high = model["lp_range"]
     for i, texts in enumerate(found):
         if not low <= lp[i] <= high:
-            texts.append(f"linear predictor {lp[i]:.3g} outside that of the training patients ({low:.3g} to {high:.3g})")
+            texts.append(
+                f"linear predictor {lp[i]:.3g} outside that of the training patients ({low:.3g} to {high:.3g})"
+            )
         texts += everyone
     return found
 

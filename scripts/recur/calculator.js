@@ -1,0 +1,308 @@
+// Applies the frozen models exactly as recur.models does (complete, linear_predictor, risk_at, risk_group).
+"use strict";
+document.documentElement.classList.add("js");
+document.addEventListener("DOMContentLoaded", function () {
+  const Z95 = 1.959963984540054;
+  const find = (id) => document.getElementById(id);
+  const models = JSON.parse(find("data").textContent);
+  const number = (value) => String(+value.toPrecision(4));
+  const percent = (risk) => risk > 0.9995 ? "> 99.9 %" : risk < 0.0005 ? "< 0.1 %" : `${(100 * risk).toFixed(1)} %`;
+  let model = models[0];
+  const kept = new Map(); // what was entered, by analysis and term: another model of the analysis asks for the same
+
+  // ---- the model
+
+  // The design columns with every missing cell filled by the frozen conditional means: recur.imputation.complete.
+  function complete(imputer, values) {
+    const place = new Map(imputer.predictors.map((name, j) => [name, j]));
+    const design = new Array(imputer.predictors.length).fill(0);
+    const missing = [];
+    for (const item of imputer.terms) {
+      const value = values[item.term];
+      if (value === null || value === undefined) missing.push(item);
+      item.columns.forEach(function (name, k) {
+        let cell = item.start[k];
+        if (value !== null && value !== undefined) {
+          if (item.kind === "logistic") cell = value === k + 1 ? 1 : 0;
+          else cell = item.transform === "ln" ? Math.log(value) : value;
+        }
+        design[place.get(name)] = cell;
+      });
+    }
+    for (let sweep = 0; missing.length && sweep < imputer.sweeps; sweep++) {
+      for (const item of missing) {
+        const own = item.columns.map((name) => place.get(name));
+        const others = design.map((_, j) => j).filter((j) => !own.includes(j));
+        const mean = own.map((_, k) => others.reduce((sum, j, i) => sum + design[j] * item.model.coef[k][i], 0)
+          + item.model.intercept[k]);
+        if (item.kind === "linear") {
+          design[own[0]] = Math.min(Math.max(mean[0], item.low), item.high);
+        } else {
+          const odds = mean.map((value) => Math.exp(Math.min(Math.max(value, -500), 500)));
+          const whole = 1 + odds.reduce((sum, value) => sum + value, 0);
+          own.forEach((j, k) => { design[j] = odds[k] / whole; });
+        }
+      }
+    }
+    return (name) => design[place.get(name)];
+  }
+
+  function step(part, months) { // right-continuous, 1 before the first time
+    let value = 1;
+    for (let i = 0; i < part.time.length && part.time[i] <= months; i++) value = part.survival[i];
+    return value;
+  }
+
+  // Cumulative incidence at every time, from two cause-specific hazards: recur.competing.cause_specific_incidence.
+  function incidence(own, other, lp, lpOther) {
+    const times = [...new Set([...own.time, ...other.time])].sort((a, b) => a - b);
+    let free = 1, grown = 0, before = [0, 0];
+    return times.map(function (time) {
+      const now = [own, other].map((part) => -Math.log(step(part, time)));
+      const steps = now.map((value, i) => value - before[i]);
+      before = now;
+      const mine = Math.exp(lp) * steps[0], both = mine + Math.exp(lpOther) * steps[1];
+      grown += free * mine / Math.max(both, 1);
+      free *= 1 - Math.min(both, 1);
+      return [time, grown];
+    });
+  }
+
+  function predictor(terms, filled, score) {
+    const x = terms.map((column) => column.kind === "signature" ? score : filled(column.name));
+    const away = x.map((value, j) => value - terms[j].mean);
+    return { x, away, lp: away.reduce((sum, value, j) => sum + terms[j].coef * value, 0) };
+  }
+
+  // Everything that is shown of one patient. values: term -> number or null, in the unit of the input.
+  function apply(model, values) {
+    const filled = complete(model.imputer, values), score = values.signature;
+    const { x, away, lp } = predictor(model.terms, filled, score);
+    const variance = away.reduce((sum, a, i) => sum
+      + away.reduce((inner, b, j) => inner + a * model.covariance[i][j] * b, 0), 0);
+    const half = Z95 * Math.sqrt(Math.max(variance, 0)), limits = [lp, lp - half, lp + half];
+    const other = model.competing && predictor(model.competing.terms, filled, score).lp;
+    const curves = model.competing
+      && limits.map((value) => incidence(model.baseline, model.competing.baseline, value, other));
+    function risk(months, which) {
+      if (months > model.follow_up_months) return null;
+      if (!model.competing) return 1 - Math.pow(step(model.baseline, months), Math.exp(limits[which]));
+      const reached = curves[which].filter((point) => point[0] <= months);
+      return reached.length ? reached[reached.length - 1][1] : 0;
+    }
+    const group = model.cutpoint === null ? "all" : lp > model.cutpoint ? "high" : "low";
+    return { x, lp, limits, risk, group };
+  }
+
+  // ---- the inputs
+
+  function element(name, attributes, ...children) {
+    const made = /^(svg|g|line|path|text|circle)$/.test(name)
+      ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
+    for (const [key, value] of Object.entries(attributes || {})) made.setAttribute(key, value);
+    made.append(...children);
+    return made;
+  }
+
+  const shown = (field, value) => field.options.length ? field.options[value] : number(value);
+
+  function input(field, i) {
+    const id = `input-${i}`, unit = field.unit ? `, ${field.unit}` : "";
+    const about = { id, "data-term": field.term, "aria-describedby": `${id}-hint ${id}-remark` };
+    let control;
+    if (field.options.length) {
+      control = element("select", about, element("option", { value: "" }, "unknown"));
+      field.options.forEach((name, code) => control.append(element("option", { value: code }, name)));
+    } else {
+      control = element("input", { ...about, type: "number", step: "any", inputmode: "decimal" });
+    }
+    control.value = kept.get(`${model.analysis} ${field.term}`) || "";
+    const all = field.low === 0 && field.high === field.options.length - 1;
+    let hint = all ? "" : `Training range ${shown(field, field.low)} to ${shown(field, field.high)}`;
+    if (field.kind === "signature") hint += "; the score that the scorer gives, needed";
+    else if (!field.options.length) hint += "; empty if unknown";
+    return element("div", { class: "field" }, element("label", { for: id }, field.label + unit), control,
+      element("span", { class: "hint", id: `${id}-hint` }, hint), element("span", { class: "remark", id: `${id}-remark` }));
+  }
+
+  // One field as [value or null, refusal or "", remark or ""].
+  function read(field, control) {
+    if (control.validity.badInput) return [null, "is not a number", ""];
+    if (control.value === "") {
+      if (field.kind === "signature") return [null, "is needed: a score is never filled in", ""];
+      return [null, "", field.used ? "unknown: filled in by the model's imputer" : ""];
+    }
+    let value = Number(control.value);
+    if (field.range && (value < field.range[0] || value > field.range[1])) {
+      return [null, `is outside the plausible range, ${number(field.range[0])} to ${number(field.range[1])}`, ""];
+    }
+    if (field.floor !== null) value = Math.max(value, field.floor);
+    if (field.transform === "ln" && value <= 0) return [null, "must be above 0", ""];
+    const inside = value >= field.low && value <= field.high;
+    return [value, "", inside ? "" : "outside the training range: the risk is extrapolated"];
+  }
+
+  function choose() {
+    model = models[find("model").value];
+    const used = [], unused = [];
+    model.fields.forEach((field, i) => (field.used ? used : unused).push(input(field, i)));
+    find("used").replaceChildren(...(used.length ? used : ["None: everyone has the same risk."]));
+    find("unused").replaceChildren(...unused);
+    find("others").hidden = !unused.length;
+    find("about").replaceChildren(...model.about.map((text) => element("li", {}, text)));
+    find("without").textContent = "The interval holds the uncertainty of the coefficients only. Not in it: "
+      + `${model.without.join("; ")}.`;
+    update();
+  }
+
+  function update() {
+    const values = {}, problems = [], remarks = [];
+    let known = 0, usable = 0;
+    model.fields.forEach(function (field, i) {
+      const control = find(`input-${i}`), [value, refusal, remark] = read(field, control);
+      kept.set(`${model.analysis} ${field.term}`, control.value);
+      values[field.term] = value;
+      if (refusal) problems.push(`${field.label} ${refusal}.`);
+      if (remark && field.used) remarks.push(`${field.label} ${remark}.`);
+      usable += field.used;
+      known += field.used && value !== null;
+      const empty = field.kind === "signature" && control.value === "";
+      control.setAttribute("aria-invalid", refusal && !empty ? "true" : "false");
+      const line = find(`input-${i}-remark`);
+      line.textContent = empty ? "" : refusal || remark;
+      line.classList.toggle("error", Boolean(refusal));
+    });
+    if (!problems.length && usable && !known) problems.push("Enter at least one input of the equation.");
+    find("message").textContent = problems.join(" ");
+    find("numbers").hidden = find("pictures").hidden = problems.length > 0;
+    if (!problems.length) show(apply(model, values), values, remarks);
+  }
+
+  // ---- the result
+
+  function data(value, text) {
+    return value === null ? "none" : element("data", { value }, text(value));
+  }
+
+  function show(result, values, remarks) {
+    find("risks").replaceChildren(...model.horizons_months.map(function (months) {
+      const [risk, low, high] = [0, 1, 2].map((which) => result.risk(months, which));
+      const limits = risk === null ? [] : [data(low, percent), " to ", data(high, percent)];
+      return element("tr", { "data-months": months }, element("th", { scope: "row" }, `${number(months)} months`),
+        element("td", { class: "n" }, data(risk, percent)), element("td", { class: "n" }, ...limits));
+    }));
+    const lp = element("data", { id: "lp", value: result.lp }, result.lp.toFixed(3));
+    const words = { low: "low risk", high: "high risk", all: "the model has no cut-point" };
+    const cut = model.cutpoint === null ? "" : `; cut-point ${model.cutpoint.toFixed(3)}`;
+    find("group").replaceChildren("Risk group: ",
+      element("data", { id: "of-group", value: result.group }, words[result.group]), " (linear predictor ", lp, `${cut}).`);
+    if (model.cutpoint !== null && (result.limits[1] > model.cutpoint) !== (result.limits[2] > model.cutpoint)) {
+      remarks.push("The interval crosses the cut-point: the group is uncertain.");
+    }
+    if (result.lp < model.lp_range[0] || result.lp > model.lp_range[1]) {
+      remarks.push("No training patient had a linear predictor so extreme.");
+    }
+    for (const months of model.horizons_months.filter((months) => months > model.follow_up_months)) {
+      remarks.push(`No risk by ${number(months)} months: training follow-up ends at ${model.follow_up_months.toFixed(1)}.`);
+    }
+    find("remarks").replaceChildren(...remarks.map((text) => element("li", { class: "remark" }, text)));
+    drawCurve(result);
+    showPoints(result, values);
+  }
+
+  function drawCurve(result) {
+    const svg = find("curve"), width = Math.max(svg.clientWidth, 260), height = 240, left = 44, bottom = 40, top = 10;
+    const end = model.follow_up_months, value = (risk) => model.competing ? risk : 1 - risk;
+    const x = (months) => left + months / end * (width - left - 12);
+    const y = (share) => top + (1 - share) * (height - top - bottom);
+    svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    const parts = [];
+    for (const share of [0, 0.25, 0.5, 0.75, 1]) {
+      parts.push(element("line", { class: "grid", x1: left, x2: width - 12, y1: y(share), y2: y(share) }),
+        element("text", { x: left - 6, y: y(share) + 4, "text-anchor": "end" }, `${100 * share} %`));
+    }
+    const gap = [6, 12, 24, 36, 60].find((months) => end / months * 40 < width - left) || 120;
+    for (let months = 0; months <= end; months += gap) {
+      parts.push(element("line", { class: "axis", x1: x(months), x2: x(months), y1: y(0), y2: y(0) + 4 }),
+        element("text", { x: x(months), y: y(0) + 17, "text-anchor": "middle" }, number(months)));
+    }
+    parts.push(element("text", { x: (left + width) / 2, y: height - 6, "text-anchor": "middle" }, "months"));
+    const other = model.competing ? model.competing.baseline.time : [];
+    const times = [0, ...new Set([...model.baseline.time, ...other])].filter((time) => time <= end).sort((a, b) => a - b);
+    times.push(end);
+    const along = (which) => times.map((time) => [x(time), y(value(result.risk(time, which)))]);
+    const stairs = (points) => points.map((point, i) => i ? `H${point[0].toFixed(2)}V${point[1].toFixed(2)}` : point
+      .map((part) => part.toFixed(2)).join(" ")).join("");
+    const lower = along(1), upper = along(2);
+    parts.push(element("path", { class: "band", d: `M${stairs(lower)}${backwards(upper)}Z` }),
+      element("path", { class: "curve", d: `M${stairs(along(0))}` }),
+      element("path", { class: "axis", d: `M${left} ${top}V${y(0)}H${width - 12}` }));
+    svg.replaceChildren(...parts);
+    const what = model.competing ? "Cumulative incidence" : "Share still free of the event";
+    find("curve-text").textContent = `${what} (${model.endpoint}) over the training follow-up, with the 95 % interval `
+      + "of the coefficients.";
+  }
+
+  function backwards(points) { // the stairs of `points`, from the last to the first
+    let path = `L${points[points.length - 1].map((part) => part.toFixed(2)).join(" ")}`;
+    for (let i = points.length - 2; i >= 0; i--) path += `V${points[i][1].toFixed(2)}H${points[i][0].toFixed(2)}`;
+    return path;
+  }
+
+  function showPoints(result, values) {
+    const scale = model.nomogram;
+    find("points").hidden = !scale;
+    if (!scale) return;
+    const effect = result.x.map((value, j) => model.terms[j].coef * value);
+    const points = effect.map((value, j) => (value - scale.lowest[j]) * scale.points_per_lp);
+    const total = points.reduce((sum, value) => sum + value, 0);
+    const rows = model.terms.map(function (column, j) {
+      const field = model.fields.find((field) => field.term === column.term);
+      const value = values[column.term];
+      let text = value === null ? "filled in" : shown(field, value);
+      if (column.level !== null && value !== null) text = value === column.level ? "yes" : "no";
+      return element("tr", {}, element("td", {}, column.label), element("td", {}, text),
+        element("td", { class: "n" }, element("data", { value: points[j] }, points[j].toFixed(1))));
+    });
+    rows.push(element("tr", {}, element("th", { scope: "row" }, "Total"), element("td"),
+      element("td", { class: "n" }, element("data", { id: "total", value: total }, total.toFixed(1)))));
+    find("terms").replaceChildren(...rows);
+    drawNomogram(scale, points, total);
+  }
+
+  function drawNomogram(scale, points, total) {
+    const svg = find("nomogram"), width = Math.max(svg.clientWidth, 260), left = 16, high = 52;
+    svg.setAttribute("viewBox", `0 0 ${width} ${high * (scale.axes.length + 1)}`);
+    const parts = [];
+    const own = { label: "Points", kind: "term", ticks: [0, 20, 40, 60, 80, 100].map((value) => [String(value), value]) };
+    [own, ...scale.axes].forEach(function (axis, row) {
+      const reach = axis.kind === "term" ? 100 : scale.max_points;
+      const x = (value) => left + Math.min(Math.max(value / reach, 0), 1) * (width - 2 * left), y = high * row + 24;
+      const at = axis.ticks.map((tick) => tick[1]);
+      parts.push(element("text", { x: 0, y: y - 9, "font-weight": 600 }, axis.label),
+        element("line", { class: "axis", x1: x(Math.min(...at)), x2: x(Math.max(...at)), y1: y, y2: y }));
+      let free = -Infinity;
+      for (const [text, value] of axis.ticks.slice().sort((a, b) => a[1] - b[1])) {
+        parts.push(element("line", { class: "axis", x1: x(value), x2: x(value), y1: y, y2: y + 4 }));
+        const half = 3.8 * text.length, middle = Math.min(Math.max(x(value), half), width - half);
+        if (middle - half < free) continue; // a label that would touch the one before
+        free = middle + half + 4;
+        parts.push(element("text", { x: middle, y: y + 16, "text-anchor": "middle" }, text));
+      }
+      const mark = axis.axis === "total" ? total : axis.kind === "term" && row ? points[row - 1] : null;
+      if (mark !== null) parts.push(element("circle", { class: "mark", cx: x(mark), cy: y, r: 5 }));
+    });
+    svg.replaceChildren(...parts);
+  }
+
+  find("model").addEventListener("change", choose);
+  document.querySelector("form").addEventListener("input", (event) => { if (event.target.id !== "model") update(); });
+  document.querySelector("form").addEventListener("submit", (event) => event.preventDefault());
+  find("clear").addEventListener("click", function () {
+    kept.clear();
+    document.querySelectorAll("[data-term]").forEach((control) => { control.value = ""; });
+    update();
+  });
+  addEventListener("resize", update);
+  choose();
+});

@@ -1,0 +1,187 @@
+"""The risk calculator: one HTML page that applies the frozen models of a study, offline, as `recur.models` does."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from recur.models import applied_design, apply_model
+from recur.nomogram import model_nomogram, nomogram_tables
+from recur.pages import filled, json_data
+from recur.report import VALIDATION, headline_model, interval
+from recur.scorer import input_fields
+from recur.study import split_of
+
+HERE = Path(__file__).parent
+Z95 = 1.959963984540054
+NAMES = {
+    "signature": "Radiomics signature alone",
+    "clinical_pre": "Clinical, before the operation",
+    "combined_pre": "Clinical and signature, before the operation",
+    "clinical_post": "Clinical, after the operation",
+    "combined_post": "Clinical and signature, after the operation",
+    "size_only": "Tumour size alone",
+    "volume_only": "Tumour volume alone",
+}
+COHORTS = {
+    "train-nested_cv": "Training patients, nested cross-validation",
+    "train-optimism_corrected": "Training patients, corrected for optimism",
+    "test": "Held-out patients",
+}
+NOT_FOR = (
+    "For research only. It is no medical device and must not guide the care of a patient: nobody has shown that "
+    "using it helps.",
+    "Not for patients unlike those it was developed in, another endpoint, another treatment, or images and masks made "
+    "otherwise than the signature's.",
+)
+WITHOUT = (
+    "the error of the baseline risk itself",
+    "the choice of features, terms and cut-point, and the signature's own weights",
+    "what was filled in for missing inputs",
+    "how well the signature and the inputs were measured",
+)
+
+
+def lp_interval(
+    model: dict[str, Any], clinical: pd.DataFrame, score: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Linear predictor (n,) and its 95 % limits from the covariance of the coefficients, and from nothing else."""
+    away = applied_design(model, clinical, score) - [column["mean"] for column in model["terms"]]
+    covariance = np.asarray(model["covariance"]).reshape(away.shape[1], away.shape[1])
+    lp = apply_model(model, clinical, score)["lp"].to_numpy()
+    half = Z95 * np.sqrt(np.einsum("ij,jk,ik->i", away, covariance, away))
+    return lp, lp - half, lp + half
+
+
+def page(models: dict[str, dict[str, dict[str, Any]]], study: dict[str, Any], performance: pd.DataFrame) -> str:
+    """The page of the frozen models (analysis -> model -> JSON) of a study, with how well they did (performance.csv).
+
+    study: study, title, synthetic, analyses, endpoints, split, clinical.
+    """
+    entries = [
+        calculator_entry(study, analysis, name, model, performance)
+        for analysis, own in models.items()
+        for name, model in ordered(own)
+    ]
+    groups = []
+    for analysis in models:
+        own = [(i, entry) for i, entry in enumerate(entries) if entry["analysis"] == analysis]
+        options = "".join(f'<option value="{i}">{escape(entry["name"])}</option>' for i, entry in own)
+        label = f"{analysis}: {endpoint_label(study, analysis)}"
+        groups.append(f'<optgroup label="{escape(label)}">{options}</optgroup>')
+    banner = "SYNTHETIC DATA: generated patients. These risks are those of nobody." if study.get("synthetic") else ""
+    parts = {
+        "title": escape(study.get("title") or study["study"]),
+        "study": escape(study["study"]),
+        "synthetic": f'<p class="synthetic">{banner}</p>' if banner else "",
+        "not_for": "".join(f"<li>{escape(text)}</li>" for text in NOT_FOR),
+        "models": "".join(groups),
+        "data": json_data(entries),
+    }
+    return filled(HERE / "calculator.html", HERE / "calculator.js", parts)
+
+
+def ordered(models: dict[str, dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+    """The model that the report speaks of first, then the others as the report orders them."""
+    first = headline_model(pd.DataFrame({"model": list(models)}))
+    names = [first, *sorted((name for name in models if name != first), key=list(NAMES).index)]
+    return [(name, models[name]) for name in names]
+
+
+def endpoint_label(study: dict[str, Any], analysis: str) -> str:
+    endpoint = study["analyses"][analysis]["endpoint"]
+    return study["endpoints"][endpoint].get("label") or endpoint
+
+
+def calculator_entry(
+    study: dict[str, Any], analysis: str, name: str, model: dict[str, Any], performance: pd.DataFrame
+) -> dict[str, Any]:
+    """What the page needs of one model, JSON-ready: what applies it, and what is said of it."""
+    keys = ("name", "term", "label", "kind", "level", "transform", "mean", "coef")
+    entry = {key: model[key] for key in ("imputer", "baseline", "covariance", "follow_up_months", "horizons_months")}
+    entry |= {
+        "analysis": analysis,
+        "model": name,
+        "name": NAMES[name],
+        "endpoint": endpoint_label(study, analysis),
+        "fields": input_fields(model),
+        "terms": [{key: column[key] for key in keys} for column in model["terms"]],
+        "competing": None,
+        "cutpoint": model["cutpoint"] and model["cutpoint"]["lp"],
+        "lp_range": model["lp_range"],
+        "nomogram": drawn_nomogram(name, model),
+        "about": about(study, analysis, name, model, performance),
+        "without": list(WITHOUT),
+    }
+    if "competing" in model:
+        other = model["competing"]
+        own = [{key: column[key] for key in keys} for column in other["terms"]]
+        entry["competing"] = {"terms": own, "baseline": other["baseline"]}
+        entry["without"].append("the coefficients of the competing event")
+    return entry
+
+
+def drawn_nomogram(name: str, model: dict[str, Any]) -> dict[str, Any] | None:
+    """The equation of the points and the axes as [text, points] pairs; None for a model without effects."""
+    equation = model_nomogram(model)
+    if equation is None:
+        return None
+    table = nomogram_tables({name: model})
+    fields = {field["term"]: field for field in input_fields(model)}
+    axes = []
+    for axis, part in table.groupby("axis", sort=False):
+        column = next((column for column in model["terms"] if column["name"] == axis), None)
+        if column is not None:
+            texts = [tick_text(column, fields[column["term"]], value) for value in part["value"]]
+            title = f"{column['label']}{', ' * bool(column['unit'])}{column['unit']}"
+        elif axis == "total":
+            texts, title = [f"{points:g}" for points in part["points"]], "Total points"
+        else:
+            months = axis.removeprefix("risk_")
+            texts, title = [f"{100 * value:g} %" for value in part["value"]], f"Risk by {months} months"
+        kind = "term" if column is not None else "total"
+        ticks = [[text, float(points)] for text, points in zip(texts, part["points"], strict=True)]
+        axes.append({"axis": axis, "label": title, "kind": kind, "ticks": ticks})
+    return equation | {"axes": axes}
+
+
+def tick_text(column: dict[str, Any], field: dict[str, Any], value: float) -> str:
+    if column["level"] is not None:  # one level of a category
+        return "yes" if value else "no"
+    return field["options"][int(value)] if field["options"] else f"{value:.4g}"
+
+
+def about(
+    study: dict[str, Any], analysis: str, name: str, model: dict[str, Any], performance: pd.DataFrame
+) -> list[str]:
+    """Plain sentences: whose risk of what, how the model was validated, and where it ends."""
+    start = study["clinical"].get("dates", {}).get("t0_kind", "the index treatment")
+    texts = [
+        f"Risk of: {endpoint_label(study, analysis)}, counted from {start}. Developed on {model['n']} patients with "
+        f"{model['events']} events.",
+        f"Validation: {VALIDATION[split_of(study, analysis)['kind']]}.",
+    ]
+    if "control" in study["analyses"][analysis]:
+        texts.insert(0, f"NEGATIVE CONTROL ({study['analyses'][analysis]['control']}): fitted on destroyed images.")
+    mine = performance[(performance["analysis"] == analysis) & (performance["model"] == name)]
+    for cohort, part in mine.groupby("cohort", sort=False):
+        value = part[part["metric"] == "c_harrell"]
+        if (cohort in COHORTS or str(cohort).startswith("external-")) and len(value):
+            place = COHORTS.get(cohort) or f"Centre {cohort.removeprefix('external-')}, not in training"
+            row = value.iloc[0]
+            texts.append(
+                f"{place}: {row['n']:.0f} patients, {row['events']:.0f} events, Harrell's C {interval(row)} "
+                "(0.5 is chance, 1 perfect)."
+            )
+    if split_of(study, analysis)["kind"] != "centre":
+        texts.append("Not validated at any other centre.")
+    if "competing" in model:
+        texts.append("Death without recurrence is a competing event: the risks are cumulative incidences.")
+        if model["competing"]["reason"]:
+            texts.append(f"The competing event has {model['competing']['reason']}.")
+    texts.append(f"Training follow-up ends at {model['follow_up_months']:.1f} months: no risk is given beyond it.")
+    return texts
