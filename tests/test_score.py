@@ -1,0 +1,251 @@
+"""The scorer: the study's own numbers on its own patients, and refusals of what the models did not declare."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+import frozen
+import numpy as np
+import pandas as pd
+import pytest
+
+from recur.analysis_set import make_analysis_set, tumour_burden
+from recur.cohort import read_cohort
+from recur.harmonisation import MIN_UNSEEN
+from recur.scorer import (
+    check_pair,
+    input_fields,
+    read_new_features,
+    read_new_patients,
+    score_patients,
+    with_burden,
+)
+from recur.tables import StudyError, read_made, signed, write_table
+
+SCRIPTS = Path(__file__).parents[1] / "scripts"
+HASH = "a" * 64
+ENDPOINT = {"kind": "recorded", "time": "months", "event": "event", "event_value": 1, "censored_value": 0,
+            "unit": "months"}  # fmt: skip
+
+
+def run(program, *arguments):
+    """A program of scripts/ with its arguments; the exit code, 0 when it ended well."""
+    argv, sys.argv = sys.argv, [program, *map(str, arguments)]
+    try:
+        runpy.run_path(str(SCRIPTS / program), run_name="__main__")
+        return 0
+    except SystemExit as stop:
+        return stop.code
+    finally:
+        sys.argv = argv
+
+
+def raw_table(n, seed=3):
+    """A clinical table as a centre keeps it: names of levels, `<x`, empty cells and the code of a missing one."""
+    rng, codes = np.random.default_rng(seed), frozen.clinical_rows(n, seed, 0.15)
+    table = pd.DataFrame({"patient_id": [f"B{i:03d}" for i in range(n)], "centre": "B"})
+    for term, variable in frozen.VARIABLES.items():
+        levels = variable.get("levels") or [variable.get("negative"), variable.get("positive")]
+        number = variable["kind"] == "numeric"
+        table[variable["column"]] = [
+            "" if np.isnan(v) else repr(float(v)) if number else levels[int(v)] for v in codes[term]
+        ]
+    table.loc[0, "afp_ng_ml"], table.loc[1, "afp_ng_ml"], table.loc[2, "age"] = "<5", "0.01", "-9"
+    return table.assign(months=rng.uniform(1, 90, n).round(2), event=rng.integers(0, 2, n))
+
+
+def feature_table(ids, seed=4, sha256=HASH):
+    rng = np.random.default_rng(seed)
+    table = pd.DataFrame(rng.normal(size=(len(ids), frozen.P)) * 3 + 50, columns=frozen.training().names)
+    table.insert(0, "patient_id", ids)
+    return signed(table, sha256)
+
+
+@pytest.fixture(scope="module")
+def found():
+    found = frozen.analyses()
+    found["recommended"][0]["features_manifest"] = HASH
+    return found
+
+
+@pytest.fixture(scope="module")
+def centre(found, tmp_path_factory):
+    """Another centre's folder: frozen files, clinical table, feature table."""
+    folder = tmp_path_factory.mktemp("centre")
+    frozen.write_frozen(folder, found)
+    table = raw_table(40)
+    table.to_csv(folder / "patients.csv", index=False)
+    write_table(feature_table(table["patient_id"].iloc[::-1].tolist()), folder / "features.parquet")
+    return folder
+
+
+def arguments(folder, output, models="models/recommended/frozen", clinical="patients.csv"):
+    return (
+        "--models", folder / models, "--signature", folder / "signature/recommended/signature.json",
+        "--clinical", folder / clinical, "--features", folder / "features.parquet", "--output", output,
+    )  # fmt: skip
+
+
+def test_held_out_patients_get_the_bytes_of_floor_7(found, centre, tmp_path):
+    """From the same raw cells, once through floors 1, 3 and 7, once through the scorer."""
+    clinical = frozen.STUDY["clinical"] | {"table": centre / "patients.csv"}
+    study = frozen.STUDY | {"clinical": clinical, "on_error": "stop", "endpoints": {"TTR": ENDPOINT}}
+    study["clinical"] = {key: value for key, value in clinical.items() if key != "dates"}
+    cohort = read_cohort(study)
+    features = pd.read_parquet(centre / "features.parquet").sort_values("patient_id", ignore_index=True)
+    burden = tumour_burden(features, cohort.clinical, {}, ["AP"])
+    known = cohort.clinical.merge(burden, on="patient_id")
+    assigned = pd.Series("external-B", index=known["patient_id"])
+    frame, values = make_analysis_set(assigned, known, cohort.endpoints, "TTR", features)
+    for name, rows in (("train", frame.iloc[:0]), ("heldout", frame)):
+        write_table(rows, tmp_path / f"{name}.csv")
+        write_table(signed(values.loc[rows.index], HASH), tmp_path / f"{name}.parquet")
+    again = [tmp_path / f"{name}.{kind}" for kind in ("csv", "parquet") for name in ("train", "heldout")]
+    assert run(
+        "apply_models.py", "--models", centre / "models/recommended/frozen", "--signature",
+        centre / "signature/recommended/signature.json", "--cohorts", *again[:2], "--features", *again[2:],
+        "--imputations", 2, "--seed", 1, "--labels", '{"analysis": "recommended", "endpoint": "TTR"}',
+        "--risks", tmp_path / "risks.csv", "--scores", tmp_path / "s.csv", "--missing", tmp_path / "m.csv",
+        "--log", tmp_path / "log.jsonl",
+    ) == 0  # fmt: skip
+    assert run("score.py", *arguments(centre, tmp_path / "scores.csv")) == 0
+    risks, scores = (pd.read_csv(tmp_path / f"{name}.csv", dtype=str) for name in ("risks", "scores"))
+    columns = ["lp", "risk_24", "risk_120", "group"]
+    assert list(scores.columns) == ["patient_id", "model", *columns, "warnings"]
+    key = ["model", "patient_id"]
+    pd.testing.assert_frame_equal(
+        risks.set_index(key)[columns].sort_index(), scores.set_index(key)[columns].sort_index()
+    )
+    assert set(scores["model"]) == set(found["recommended"][1]) and scores["risk_120"].isna().all()
+
+
+def test_warnings_are_of_the_patient_they_stand_beside(found, centre, tmp_path):
+    table = raw_table(4)
+    table.loc[0, ["afp_ng_ml", "age"]] = ["999999", "60"]
+    table.loc[1, ["age", "margin"]] = ["105", ""]
+    table.loc[3, ["afp_ng_ml", "age", "margin", "ascites", "cause"]] = ["20", "60", "smooth", "none", "HBV"]
+    table.to_csv(tmp_path / "p.csv", index=False)
+    features = feature_table(table["patient_id"])
+    signature = found["recommended"][0]
+    own = signature["features"][0]
+    features[frozen.training().names] = [[f.get("mean", 50.0) for f in [own] * frozen.P]] * 4
+    features.loc[2, own["name"]] = own["mean"] + 7 * own["sd"]
+    write_table(features, tmp_path / "f.parquet")
+    models = {"combined_pre": found["recommended"][1]["combined_pre"]}
+    frame = read_new_patients(tmp_path / "p.csv", models)
+    features = read_new_features(tmp_path / "f.parquet", signature, frame["patient_id"])
+    texts = score_patients(models, signature, frame, features)["warnings"]
+    low, high = next((f["low"], f["high"]) for f in input_fields(models["combined_pre"]) if f["term"] == "afp")
+    assert f"AFP 1e+06 outside the training range {low:.4g} to {high:.4g} ng/mL" in texts[0]
+    assert "105 outside the training range" in texts[1]
+    assert "margin missing: filled in by the model's imputer" in texts[1]
+    assert f"{own['name']} is 7.0 SD from the training mean, counted as 3" in texts[2]
+    assert texts[3] == "no risk at 120 months: training follow-up ends at 98.5"
+
+
+def test_a_clinical_model_needs_no_features_and_a_helper_column_may_be_absent(found, centre, tmp_path):
+    model = found["stepwise"][1]["clinical_pre"]
+    spare = next(field for field in input_fields(model) if not field["used"])
+    table = pd.read_csv(centre / "patients.csv", dtype=str).drop(columns=frozen.VARIABLES[spare["term"]]["column"])
+    table.to_csv(tmp_path / "p.csv", index=False)
+    only = ("--models", centre / "models/stepwise/frozen/clinical_pre.json", "--clinical", tmp_path / "p.csv")
+    assert run("score.py", *only, "--output", tmp_path / "scores.csv") == 0
+    assert read_made(tmp_path / "scores.csv")["risk_24"].between(0, 1).all()
+
+
+def test_a_unit_in_the_heading_is_compared(found, centre, tmp_path):
+    models = {"clinical_pre": found["recommended"][1]["clinical_pre"]}
+    table = raw_table(12)
+    table.rename(columns={"afp_ng_ml": "afp_ng_ml [ng/mL]"}).to_csv(tmp_path / "p.csv", index=False)
+    table.to_csv(tmp_path / "q.csv", index=False)
+    own, plain = (read_new_patients(tmp_path / f"{name}.csv", models) for name in "pq")
+    pd.testing.assert_frame_equal(own, plain)
+    table.rename(columns={"afp_ng_ml": "afp_ng_ml [IU/mL]"}).to_csv(tmp_path / "p.csv", index=False)
+    with pytest.raises(StudyError, match=r"fitted in ng/mL; nothing is converted"):
+        read_new_patients(tmp_path / "p.csv", models)
+
+
+@pytest.mark.parametrize(
+    "column, cell, message",
+    [
+        ("margin", "blurred", "value 'blurred': not one of smooth, non-smooth"),
+        ("age", "12", "value '12': outside 18 to 110 years"),
+        ("afp_ng_ml", "high", "value 'high': not a number"),
+        ("patient_id", "../x", "only letters, digits"),
+        ("patient_id", "B001", "the same patient id on several rows"),
+    ],
+)
+def test_cells_outside_the_declared_inputs_are_refused(found, tmp_path, column, cell, message):
+    table = raw_table(5)
+    table.loc[3, column] = cell
+    table.to_csv(tmp_path / "p.csv", index=False)
+    with pytest.raises(StudyError, match=r"line 5: patient .*" + message):
+        read_new_patients(tmp_path / "p.csv", found["recommended"][1])
+
+
+def test_every_missing_column_is_named(found, tmp_path):
+    raw_table(5).drop(columns=["margin", "afp_ng_ml"]).to_csv(tmp_path / "p.csv", index=False)
+    with pytest.raises(StudyError) as error:
+        read_new_patients(tmp_path / "p.csv", found["recommended"][1])
+    assert [problem.split(": ")[1].split(";")[0] for problem in error.value.problems] == [
+        "no column 'afp_ng_ml'",
+        "no column 'margin'",
+    ]
+
+
+def test_features_of_another_manifest_or_with_gaps_are_refused(found, tmp_path):
+    signature, ids = found["recommended"][0], pd.Series(["B000", "B001"])
+    name = signature["features"][0]["name"]
+    for table, message in (
+        (feature_table(ids, sha256="b" * 64), "features of another manifest"),
+        (feature_table(ids, sha256=None), "features of another manifest"),
+        (signed(feature_table(ids).drop(columns=name), HASH), f"no feature {name}"),
+        (feature_table(ids[:1]), "patient B001 of the clinical table has no features"),
+        (signed(feature_table(ids).assign(**{name: [1.0, np.nan]}), HASH), "B001: .* is missing; .* never imputed"),
+    ):
+        write_table(table, tmp_path / "f.parquet")
+        with pytest.raises(StudyError, match=message):
+            read_new_features(tmp_path / "f.parquet", signature, ids)
+
+
+def test_a_model_goes_with_the_signature_of_its_own_fit(found):
+    signature, models = found["recommended"]
+    check_pair("combined_pre", models["combined_pre"], signature)
+    with pytest.raises(StudyError, match="of another fit"):
+        check_pair("combined_pre", models["combined_pre"], signature | {"events": 1})
+    with pytest.raises(StudyError, match="give --signature"):
+        check_pair("combined_pre", models["combined_pre"], None)
+
+
+def test_a_volume_comes_from_the_features_or_its_column_or_not_at_all(found):
+    models = {"volume_only": found["recommended"][1]["volume_only"]}
+    frame, features = pd.DataFrame({"patient_id": ["B0", "B1"]}), feature_table(["B1", "B0"])
+    filled = with_burden(frame, features, models)
+    measured = features.set_index("patient_id")["AP_tumour_original_shape_MeshVolume"]
+    np.testing.assert_allclose(filled["tumour_volume"], measured[["B0", "B1"]], rtol=1e-9)
+    with pytest.raises(StudyError, match="no column 'tumour_volume' \\(mm3\\)"):
+        with_burden(frame, None, models)
+
+
+def test_harmonisation_on_the_patients_themselves_refuses_a_single_patient(found):
+    """`unseen_centre: features_only` needs a location and a scale of the new centre."""
+    signature, models = found["recommended"]
+    count = len(signature["features"])
+    combat = {"kind": "combat", "reference": "A", "centres": {}, "mean": [50.0] * count, "sd": [3.0] * count,
+              "unseen_centre": "features_only"}  # fmt: skip
+    signature, models = signature | {"harmonisation": combat}, {"signature": models["signature"]}
+    features = feature_table([f"B{i}" for i in range(MIN_UNSEEN)])
+    frame = features[["patient_id"]].assign(centre="B")
+    with pytest.raises(StudyError, match="is new and has 1 patients"):
+        score_patients(models, signature, frame[:1], features[:1])
+    table = score_patients(models, signature, frame, features)
+    assert table["warnings"].str.contains("centre B was not in training: harmonised on the patients given here").all()
+    with pytest.raises(StudyError, match="column 'centre' must name each patient's"):
+        score_patients(models, signature, frame.assign(centre=""), features)
+
+
+def test_problems_are_lines_and_not_a_traceback(centre, tmp_path, capsys):
+    assert run("score.py", *arguments(centre, tmp_path / "o.csv", models="models/nowhere")) == 1
+    assert capsys.readouterr().err.startswith("ERROR: ") and not (tmp_path / "o.csv").exists()
