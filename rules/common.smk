@@ -103,6 +103,20 @@ SECTIONS = {
         "split",
     ),
     "comparators": ("clinical", "comparators", "images"),
+    "model_card": (
+        "analyses",
+        "candidates",
+        "clinical",
+        "endpoints",
+        "features",
+        "horizons_months",
+        "images",
+        "seed",
+        "split",
+        "study",
+        "synthetic",
+        "title",
+    ),
 }
 ANALYSIS_SETTINGS = {
     "stability": ("stability",),
@@ -290,6 +304,7 @@ def has_figure(analysis, figure):
         and chosen["stability"]["rule"] != "none",
         "ablations": has_ablations(analysis),
         "scores": "comparators" in STUDY,
+        "factors": bool(STUDY["candidates"]["pre"] + STUDY["candidates"]["post"]),
         "learning": chosen["internal_validation"]["learning_repeats"] > 0,
         "forest": features and chosen["ranking"]["kind"] != "none",
         "internal": chosen["internal_validation"]["resamples"]
@@ -377,19 +392,27 @@ def result_tables():
     )
 
 
+def applied_pages():
+    """How the frozen models are used: the risk calculator and the model card."""
+    names = ("calculator.html", "model_card.html", "model_card.md")
+    return only(ANALYSES, *(f"{RESULTS}/report/{name}" for name in names))
+
+
 def final_outputs():
     """What `snakemake` makes: tables, models, figures and the report (features and pictures, without an analysis)."""
     if FROM_TABLES:
         return figure_files()
     pictures = only(IMAGES, f"{RESULTS}/images/qc/index.html", f"{RESULTS}/images/acquisition.csv")
     null = only("null_study" in STUDY, f"{RESULTS}/validation/null.csv")
-    page = f"{RESULTS}/report/report.html"
-    return [page, *feature_tables(), *pictures, *result_tables(), *figure_files(), *null]
+    pages = [f"{RESULTS}/report/report.html", *applied_pages()]
+    return [*pages, *feature_tables(), *pictures, *result_tables(), *figure_files(), *null]
 
 
 def where_results_are():
     places = {
         "report": "report/report.html",
+        "risks": "report/calculator.html",
+        "card": "report/model_card.html",
         "images": "images/qc/index.html",
         "figures": "figures",
         "models": "models",

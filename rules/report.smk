@@ -1,4 +1,4 @@
-"""Floor 9: a papermill notebook, executed to one self-contained HTML file."""
+"""Floor 9: a papermill notebook, executed to one self-contained HTML file; the risk calculator and the model card."""
 
 
 rule report:
@@ -40,3 +40,69 @@ rule report:
     shell:
         "python {input.script} --notebook {input.notebook} --results results/{wildcards.study}"
         " --captions {params.captions:q} --executed {output.notebook} --html {output.html} > {log} 2>&1"
+
+
+rule calculator:
+    """One page that applies every frozen model of the study, offline."""
+    input:
+        study="results/{study}/settings/model_card.json",
+        models=[f"{RESULTS}/models/{analysis}/frozen" for analysis in ANALYSES],
+        performance="results/{study}/validation/performance.csv",
+        page=["scripts/recur/calculator.html", "scripts/recur/calculator.js"],
+        script="scripts/calculator.py",
+        package=imports("scripts/calculator.py"),
+    output:
+        report(
+            "results/{study}/report/calculator.html",
+            category="Report",
+            caption="../report/calculator.rst",
+        ),
+    log:
+        "logs/{study}/calculator.log",
+    conda:
+        "../envs/modelling.yaml"
+    shell:
+        "python {input.script} --study {input.study} --models {input.models} --performance {input.performance}"
+        " --output {output} > {log} 2>&1"
+
+
+rule model_card:
+    input:
+        study="results/{study}/settings/model_card.json",
+        models=[f"{RESULTS}/models/{analysis}/frozen" for analysis in ANALYSES],
+        signatures=[
+            f"{RESULTS}/signature/{analysis}/{name}"
+            for analysis in ANALYSES
+            for name in ("signature.json", "icc.csv")
+            if uses_features(analysis)
+        ],
+        cohorts=[
+            f"{RESULTS}/cohort/{analysis}/{part}.csv"
+            for analysis in ANALYSES
+            for part in ("train", "heldout")
+        ],
+        performance="results/{study}/validation/performance.csv",
+        guards="results/{study}/validation/guards.csv",
+        manifest=only(IMAGES, f"{RESULTS}/features/{READERS[0]}.manifest.json"),
+        citation="CITATION.cff",
+        script="scripts/model_card.py",
+        package=imports("scripts/model_card.py"),
+    output:
+        html=report(
+            "results/{study}/report/model_card.html",
+            category="Report",
+            caption="../report/model_card.rst",
+        ),
+        markdown="results/{study}/report/model_card.md",
+    log:
+        "logs/{study}/model_card.log",
+    conda:
+        "../envs/modelling.yaml"
+    params:
+        analyses=ANALYSES,
+        manifest=lambda wildcards, input: (
+            ["--manifest", *input.manifest] if input.manifest else []
+        ),
+    shell:
+        "python {input.script} --study {input.study} --results results/{wildcards.study} --analyses {params.analyses}"
+        " {params.manifest} --citation {input.citation} --markdown {output.markdown} --html {output.html} > {log} 2>&1"

@@ -1,0 +1,311 @@
+"""The model card of a study: what its frozen models are, for whom, how well they did, and how they are applied.
+
+After Mitchell et al. 2019 (Model cards for model reporting) and TRIPOD+AI. One list of blocks becomes Markdown and
+HTML.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from recur.calculator import NAMES, NOT_FOR, WITHOUT, endpoint_label, ordered
+from recur.cox import survival_at
+from recur.pages import sha256
+from recur.report import VALIDATION, headline_model, interval, methods
+from recur.scorer import input_fields, value_text
+from recur.study import split_of, uses_features
+
+Block = tuple[str, Any]  # h1 h2 h3 p alarm code: text; ul: texts; table: (heads, rows)
+METRICS = {
+    "c_harrell": "Harrell's C",
+    "c_competing": "Wolbers' C",
+    "calibration_slope": "Calibration slope",
+    "oe_ratio": "Observed / expected",
+    "ici": "ICI",
+    "ipa": "IPA",
+}
+COHORT_ORDER = ("train-nested_cv", "train-optimism_corrected", "train-oob")
+NOT_OF_IMAGES = ("manifest", "root", "readers", "readers_blinded", "perturbations", "extraction_manifest")
+LICENCE = "Code: {} licence. The models are the study's own; their data are not part of them."
+STYLE = """
+body{font:16px/1.5 system-ui,sans-serif;color:#1a1a1a;max-width:62rem;
+margin:0 auto;padding:0 1rem 3rem;overflow-wrap:break-word}
+h2{border-bottom:1px solid #c8ccd2;margin-top:2rem}
+.alarm{background:#a31621;color:#fff;font-weight:700;padding:.4rem .7rem;border-radius:4px}
+.scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.85rem;margin:.5rem 0;
+font-variant-numeric:tabular-nums}
+th,td{border-bottom:1px solid #c8ccd2;padding:.2rem .7rem .2rem 0;text-align:left;vertical-align:top}
+pre{background:#f2f4f7;padding:.7rem;overflow-x:auto;font-size:.85rem}
+"""
+
+
+def card(facts: dict[str, Any]) -> list[Block]:
+    """The blocks of a study's card.
+
+    facts: study (settings), models (analysis -> model -> JSON), signatures (analysis -> JSON), cohorts (analysis ->
+    rows of train.csv and heldout.csv), icc (analysis -> table), performance, guards, versions (name -> number),
+    licence, manifest (the first reader's feature manifest, None without images).
+    """
+    study = facts["study"]
+    blocks: list[Block] = [("h1", f"Model card: {study.get('title') or study['study']}")]
+    if study.get("synthetic"):
+        blocks.append(("alarm", "SYNTHETIC DATA: generated patients. These models say nothing about real ones."))
+    blocks += [
+        ("h2", "Intended use"),
+        ("ul", [
+            "Research on the recurrence of resected tumours: reproduction, external validation, comparison with other "
+            "models.",
+            "Users: researchers who can judge the cohort below, the inputs and their units, with a statistician.",
+            "Output: a risk at fixed times with its group, for patients like those below.",
+        ]),
+        ("h2", "Not for"),
+        ("ul", [*NOT_FOR, "Not for patients or scans outside the training ranges: the scorer marks them."]),
+        ("h2", "Data"),
+        data_table(facts),
+    ]  # fmt: skip
+    for analysis in facts["models"]:
+        blocks += analysis_blocks(facts, analysis)
+    blocks += [("h2", "Limits"), ("ul", limits(facts)), ("h2", "How to apply"), *how_to_apply(facts)]
+    versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
+    blocks += [("h2", "Versions and licence"), ("p", versions), ("p", LICENCE.format(facts["licence"]))]
+    return blocks
+
+
+def data_table(facts: dict[str, Any]) -> Block:
+    """Patients, events and centres of each analysis and cohort."""
+    rows = []
+    for analysis, frame in facts["cohorts"].items():
+        for cohort, part in frame.groupby("cohort", sort=False):
+            centres = ", ".join(
+                f"{name} ({n})" for name, n in part["centre"].dropna().value_counts().sort_index().items()
+            )
+            competing = int(part["competing"].sum()) if "competing" in part else ""
+            endpoint = endpoint_label(facts["study"], analysis)
+            rows.append([analysis, endpoint, cohort, len(part), int(part["event"].sum()), competing, centres])
+    return "table", (["Analysis", "Endpoint", "Cohort", "Patients", "Events", "Competing events", "Centres"], rows)
+
+
+def analysis_blocks(facts: dict[str, Any], analysis: str) -> list[Block]:
+    study, models = facts["study"], facts["models"][analysis]
+    icc = facts["icc"].get(analysis, pd.DataFrame())
+    blocks: list[Block] = [
+        ("h2", f"Analysis {analysis}: {endpoint_label(study, analysis)}"),
+        ("h3", "Training procedure"),
+        ("p", html.unescape(re.sub(r"<[^>]+>", " ", methods(study, analysis, icc))).strip()),
+        ("h3", "Performance and calibration"),
+        ("p", f"Validation: {VALIDATION[split_of(study, analysis)['kind']]}. The nested cross-validation repeats the "
+         "whole fit and is the figure of the training patients; apparent figures are left out. 95 % intervals."),
+        performance_block(facts["performance"], analysis),
+        ("h3", "Guards that fired"),
+        ("ul", fired(facts["guards"], analysis) or ["None."]),
+    ]  # fmt: skip
+    for name, model in ordered(models):
+        blocks += model_blocks(facts, name, model)
+    signature = facts["signatures"].get(analysis)
+    return blocks + (signature_blocks(signature) if signature else [])
+
+
+def performance_block(performance: pd.DataFrame, analysis: str) -> Block:
+    """One row a model and cohort, one column a metric and horizon; the headline model and nested rows first."""
+    mine = performance[(performance["analysis"] == analysis) & performance["metric"].isin(METRICS)]
+    mine = mine[mine["cohort"] != "train-apparent"]
+    if mine.empty:
+        return "p", "No held-out patients and no internal validation: nothing but apparent figures exists."
+    keys = mine[["metric", "horizon_months"]].drop_duplicates()
+    keys = sorted(keys.itertuples(index=False), key=lambda key: list(METRICS).index(key[0]))
+    heads = [f"{METRICS[m]}{'' if pd.isna(h) else f', {h:g} months'}" for m, h in keys]
+    models = list(dict.fromkeys(mine["model"]))
+    first = headline_model(mine)
+    rows = []
+    for model in [first, *(name for name in models if name != first)]:
+        part = mine[mine["model"] == model]
+        cohorts = sorted(dict.fromkeys(part["cohort"]), key=lambda c: (c not in COHORT_ORDER, c))
+        for cohort in cohorts:
+            own = part[part["cohort"] == cohort]
+            cells = []
+            for metric, months in keys:
+                at = own[(own["metric"] == metric) & (own["horizon_months"].isna() if pd.isna(months)
+                                                      else own["horizon_months"] == months)]  # fmt: skip
+                cells.append(interval(at.iloc[0]) if len(at) else "")
+            rows.append([model, cohort, f"{own['n'].iloc[0]:.0f}", f"{own['events'].iloc[0]:.0f}", *cells])
+    return "table", (["Model", "Cohort", "n", "Events", *heads], rows)
+
+
+def fired(guards: pd.DataFrame, analysis: str) -> list[str]:
+    """Numbers and texts of the guards that fired in an analysis."""
+    mine = guards[(guards["analysis"] == analysis) & (guards["status"] == "fired")]
+    return [f"Guard {row.guard}, {row.title}: {row.text}" for row in mine.itertuples()]
+
+
+def model_blocks(facts: dict[str, Any], name: str, model: dict[str, Any]) -> list[Block]:
+    """Inputs, equation, baseline and cut-point of one model."""
+    blocks: list[Block] = [("h3", f"{name}: {NAMES[name]} ({model['n']} patients, {model['events']} events)")]
+    if not model["terms"]:
+        blocks.append(("p", "No term was left: everyone has the baseline risk."))
+    else:
+        blocks += [inputs_table(model), equation_table(model)]
+    text = "Linear predictor: sum of coefficient x (value - mean); categories count 1 for their level, else 0. "
+    if "competing" in model:
+        text += "Risk by t: cumulative incidence from this hazard and that of the competing event, "
+        text += f"{model['competing']['reason'] or 'on the same terms'} (model JSON). "
+    else:
+        text += "Risk by t: 1 - S0(t)^exp(linear predictor). "
+    baseline = [
+        f"S0({months:g} months) = {survival_at(model['baseline']['time'], model['baseline']['survival'], months):.6g}"
+        if months <= model["follow_up_months"]
+        else f"no risk at {months:g} months"
+        for months in model["horizons_months"]
+    ]
+    cut = model["cutpoint"]
+    group = "no cut-point" if cut is None else f"high risk above a linear predictor of {cut['lp']:.6g} ({cut['rule']})"
+    return [*blocks, ("p", f"{text}{'; '.join(baseline)}. Groups: {group}. Training follow-up ends at "
+            f"{model['follow_up_months']:.1f} months.")]  # fmt: skip
+
+
+def inputs_table(model: dict[str, Any]) -> Block:
+    rows = []
+    for field in input_fields(model):
+        signature = field["kind"] == "signature"
+        column = "score of the signature" if signature else model["inputs"]["variables"][field["term"]]["column"]
+        limits = "" if field["range"] is None else f"{field['range'][0]:g} to {field['range'][1]:g}"
+        trained = " to ".join(value_text(field, value) for value in (field["low"], field["high"]))
+        missing = "refused" if signature else "filled in by the frozen imputer"
+        use = "equation" if field["used"] else "only fills in others"
+        options = ", ".join(field["options"]) or "number"
+        rows.append([field["label"], column, field["unit"], options, trained, limits, missing, use])
+    heads = ["Input", "Column", "Unit", "Values", "Training range", "Plausible range", "If missing", "Used in"]
+    return "table", (heads, rows)
+
+
+def equation_table(model: dict[str, Any]) -> Block:
+    rows = []
+    for column in model["terms"]:
+        name = f"ln({column['label']})" if column["transform"] == "ln" else column["label"]
+        coef, se = column["coef"], column["se"]
+        ratio, low, high = np.exp([coef, coef - 1.959963984540054 * se, coef + 1.959963984540054 * se])
+        hazard = f"{ratio:.3f} ({low:.3f} to {high:.3f})"
+        rows.append([name, f"{column['mean']:.6g}", f"{coef:.6g}", f"{se:.6g}", hazard])
+    return "table", (["Term", "Mean", "Coefficient", "SE", "Hazard ratio (95 % interval)"], rows)
+
+
+def signature_blocks(signature: dict[str, Any]) -> list[Block]:
+    """The features of the signature with what standardises them."""
+    blocks: list[Block] = [("h3", "Radiomics signature")]
+    if not signature["features"]:
+        return [*blocks, ("p", "Empty: no feature was kept; its score is 0 for everyone.")]
+    limit = signature["winsorise_sd"]
+    cut = "" if limit is None else f", cut at {limit:g} SD"
+    rows = [[f["name"], f"{f['weight']:.6g}", f"{f['mean']:.6g}", f"{f['sd']:.6g}"] for f in signature["features"]]
+    text = f"Score: sum of weight x (value - mean) / SD{cut}. Harmonisation: {signature['harmonisation']['kind']}. "
+    text += f"Feature manifest {signature.get('features_manifest') or 'unknown (a table from elsewhere)'}."
+    return [*blocks, ("p", text), ("table", (["Feature", "Weight", "Mean", "SD"], rows))]
+
+
+def limits(facts: dict[str, Any]) -> list[str]:
+    """What the numbers do not hold, for this study."""
+    texts = [f"A risk's interval in the calculator leaves out {'; '.join(WITHOUT)}."]
+    kinds = {split_of(facts["study"], analysis)["kind"] for analysis in facts["models"]}
+    if "centre" not in kinds:
+        texts.append("No patient of another centre was seen: discrimination and calibration elsewhere are unknown.")
+    texts.append("Baseline risks are those of the training patients and years; recalibrate before any other use.")
+    texts.append("Fairness by sex, age or origin was not examined beyond the subgroups that the report shows.")
+    texts.append("Nobody has studied whether showing such a risk changes a decision or an outcome.")
+    return texts
+
+
+def how_to_apply(facts: dict[str, Any]) -> list[Block]:
+    """The scorer's command, and for images the study file that makes comparable features."""
+    study = facts["study"]
+    analysis = next(iter(facts["models"]))
+    name, _ = ordered(facts["models"][analysis])[0]
+    folder = f"results/{study['study']}"
+    features = uses_features(study, analysis)
+    lines = [f"python scripts/score.py --models {folder}/models/{analysis}/frozen/{name}.json"]
+    lines += (
+        [f"--signature {folder}/signature/{analysis}/signature.json --features features.parquet"] if features else []
+    )
+    lines += ["--clinical patients.csv --output scores.csv"]
+    blocks: list[Block] = [
+        ("p", "The clinical table has the columns and cells listed above (a heading may add its unit: `column [unit]`); "
+         "an empty cell is a missing value. Refused: a missing column, another unit, an unknown level, a value outside "
+         "the plausible range, features of another manifest. One patient at a time: report/calculator.html."),
+        ("code", " \\\n    ".join(lines)),
+    ]  # fmt: skip
+    if features and facts["manifest"]:
+        blocks += [
+            ("p", "From images: write this study file beside a clinical table and an image manifest "
+             "(schemas/images.schema.yaml), run `snakemake --config study=new.yaml`, and give "
+             "results/new/features/reader1.parquet to the scorer. The pinned hash stops a run whose settings or "
+             "versions would make other features."),
+            ("code", study_of_images(study, facts["manifest"]["manifest_sha256"])),
+        ]  # fmt: skip
+    return blocks
+
+
+def study_of_images(study: dict[str, Any], manifest_sha256: str) -> str:
+    """A study file (YAML) that makes features of new images as this study made its own."""
+    images = {key: value for key, value in study["images"].items() if key not in NOT_OF_IMAGES}
+    own = {"manifest": "new_images.csv", "readers": ["reader1"], "extraction_manifest": manifest_sha256}
+    clinical = {"table": "patients.csv", "id": study["clinical"]["id"]}
+    whole = {"study": "new", "seed": study["seed"], "on_error": "exclude", "clinical": clinical, "images": own | images}
+    return yaml.safe_dump(whole, sort_keys=False, allow_unicode=True, default_flow_style=None)
+
+
+def markdown(blocks: list[Block]) -> str:
+    """The blocks as Markdown; nothing in their text is taken for markup."""
+    parts = []
+    for kind, content in blocks:
+        if kind in ("h1", "h2", "h3"):
+            parts.append(f"{'#' * int(kind[1])} {_plain(content)}")
+        elif kind == "ul":
+            parts.append("\n".join(f"- {_plain(text)}" for text in content))
+        elif kind == "code":
+            parts.append("\n".join(f"    {line}" for line in content.splitlines()))
+        elif kind == "table":
+            heads, rows = content
+            lines = [heads, ["---"] * len(heads), *rows]
+            parts.append("\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines))
+        else:
+            parts.append(f"**{_plain(content)}**" if kind == "alarm" else _plain(content))
+    return "\n\n".join(parts) + "\n"
+
+
+def _cell(cell: Any) -> str:
+    return "---" if cell == "---" else _plain(str(cell))
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is, on one line."""
+    flat = re.sub(r"\s+", " ", text)
+    return re.sub(r"([\\`*_\[\]#|~$])", r"\\\1", html.escape(flat, quote=False))
+
+
+def as_html(blocks: list[Block], title: str) -> str:
+    """The blocks as one self-contained page that runs nothing and loads nothing."""
+    parts = []
+    for kind, content in blocks:
+        if kind == "ul":
+            parts.append(f"<ul>{''.join(f'<li>{html.escape(text)}</li>' for text in content)}</ul>")
+        elif kind == "table":
+            heads, rows = content
+            top = "".join(f'<th scope="col">{html.escape(head)}</th>' for head in heads)
+            body = "".join(f"<tr>{''.join(f'<td>{html.escape(str(cell))}</td>' for cell in row)}</tr>" for row in rows)
+            parts.append(f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>')
+        elif kind == "alarm":
+            parts.append(f'<p class="alarm">{html.escape(content)}</p>')
+        else:
+            tag = "pre" if kind == "code" else kind
+            parts.append(f"<{tag}>{html.escape(content)}</{tag}>")
+    policy = f"default-src 'none'; style-src 'sha256-{sha256(STYLE)}'; base-uri 'none'; form-action 'none'"
+    return (
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{html.escape(title)}</title>'
+        f"<style>{STYLE}</style></head><body>\n" + "\n".join(parts) + "\n</body></html>\n"
+    )
