@@ -232,7 +232,7 @@ def how_to_apply(facts: dict[str, Any]) -> list[Block]:
     )
     lines += ["--clinical patients.csv --output scores.csv"]
     blocks: list[Block] = [
-        ("p", "The clinical table has the columns and cells listed above (a heading may add its unit: `column [unit]`); "
+        ("p", "The clinical table has the columns and cells listed above (a heading may add a unit: `column [unit]`); "
          "an empty cell is a missing value. Refused: a missing column, another unit, an unknown level, a value outside "
          "the plausible range, features of another manifest. One patient at a time: report/calculator.html."),
         ("code", " \\\n    ".join(lines)),
