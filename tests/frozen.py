@@ -18,7 +18,7 @@ N, P = 160, 6
 EVIL = '</script><img src=x onerror="document.title=1">'
 BASE = {"timing": "pre", "unit": "", "transform": "none"}
 VARIABLES = {
-    "afp": BASE | {"column": "afp_ng_ml", "kind": "numeric", "unit": "ng/mL", "transform": "ln", "label": "AFP",
+    "afp": BASE | {"column": "afp_ng_ml", "kind": "numeric", "unit": "ng/mL", "transform": "ln", "label": "ln AFP",
                    "floor": 0.305, "range": [0, 1e6]},
     "age": BASE | {"column": "age", "kind": "numeric", "unit": "years", "label": f"Age {EVIL}", "range": [18, 110]},
     "margin": BASE | {"column": "margin", "kind": "binary", "label": None,

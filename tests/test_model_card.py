@@ -90,6 +90,7 @@ def test_the_equation_of_the_card_gives_the_linear_predictor(folder, found):
     baseline = survival_at(model["baseline"]["time"], model["baseline"]["survival"], 24)
     assert f"S0(24 months) = {baseline:.6g}; no risk at 120 months" in part
     assert f"above a linear predictor of {model['cutpoint']['lp']:.6g}" in part
+    assert "| ln(AFP) | " in part
     assert "| AFP | afp\\_ng\\_ml | ng/mL | number |" in part and "0 to 1e+06 | filled in" in part
     assert "smooth, non-smooth" in part
 

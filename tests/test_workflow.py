@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -97,6 +99,25 @@ def test_the_image_page_has_every_case_the_excluded_first_and_its_pictures_exist
     assert excluded > 0 and all('class="excluded"' in row for row in rows[:excluded])
     links = re.findall('(?:href|src)="([^"]+)"', "".join(rows))
     assert len(links) > len(cases) and all((folder / link).is_file() for link in links)
+
+
+def test_the_frozen_models_can_be_used(study, tmp_path):
+    """The scorer on the raw tables of the held-out patients gives the bytes of floor 7; calculator and card exist."""
+    results = study / "results/demo"
+    for name in ("calculator.html", "model_card.html", "model_card.md"):
+        assert "SYNTHETIC DATA" in (results / "report" / name).read_text()
+    risks = pd.read_csv(results / "validation/recommended/risks.csv", dtype=str, keep_default_na=False)
+    risks = risks[risks["cohort"] == "external-B"].set_index(["model", "patient_id"])
+    raw = pd.read_csv(results / "input/clinical.csv", dtype=str, keep_default_na=False)
+    raw[raw["patient_id"].isin(risks.index.levels[1])].to_csv(tmp_path / "new.csv", index=False)
+    command = [sys.executable, "scripts/score.py", "--models", results / "models/recommended/frozen"]
+    command += ["--signature", results / "signature/recommended/signature.json", "--clinical", tmp_path / "new.csv"]
+    command += ["--features", results / "features/reader1.parquet", "--output", tmp_path / "scores.csv"]
+    done = subprocess.run(command, cwd=study, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    scores = pd.read_csv(tmp_path / "scores.csv", dtype=str, keep_default_na=False).set_index(["model", "patient_id"])
+    columns = ["lp", "risk_24", "risk_60", "group"]
+    pd.testing.assert_frame_equal(scores[columns].sort_index(), risks[columns].sort_index())
 
 
 def test_no_identifying_dicom_header_reaches_the_results(study):

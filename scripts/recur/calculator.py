@@ -13,7 +13,7 @@ from recur.models import applied_design, apply_model
 from recur.nomogram import model_nomogram, nomogram_tables
 from recur.pages import filled, json_data
 from recur.report import VALIDATION, headline_model, interval
-from recur.scorer import input_fields
+from recur.scorer import input_fields, input_label
 from recur.study import split_of
 
 HERE = Path(__file__).parent
@@ -109,7 +109,10 @@ def calculator_entry(
         "name": NAMES[name],
         "endpoint": endpoint_label(study, analysis),
         "fields": input_fields(model),
-        "terms": [{key: column[key] for key in keys} for column in model["terms"]],
+        "terms": [
+            {key: column[key] for key in keys} | {"label": input_label(column["label"], column["transform"])}
+            for column in model["terms"]
+        ],
         "competing": None,
         "cutpoint": model["cutpoint"] and model["cutpoint"]["lp"],
         "lp_range": model["lp_range"],
@@ -137,7 +140,9 @@ def drawn_nomogram(name: str, model: dict[str, Any]) -> dict[str, Any] | None:
         column = next((column for column in model["terms"] if column["name"] == axis), None)
         if column is not None:
             texts = [tick_text(column, fields[column["term"]], value) for value in part["value"]]
-            title = f"{column['label']}{', ' * bool(column['unit'])}{column['unit']}"
+            title = input_label(column["label"], column["transform"]) + (
+                f", {column['unit']}" if column["unit"] else ""
+            )
         elif axis == "total":
             texts, title = [f"{points:g}" for points in part["points"]], "Total points"
         else:

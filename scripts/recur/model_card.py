@@ -18,7 +18,7 @@ from recur.calculator import NAMES, NOT_FOR, WITHOUT, endpoint_label, ordered
 from recur.cox import survival_at
 from recur.pages import sha256
 from recur.report import VALIDATION, headline_model, interval, methods
-from recur.scorer import input_fields, value_text
+from recur.scorer import input_fields, input_label, value_text
 from recur.study import split_of, uses_features
 
 Block = tuple[str, Any]  # h1 h2 h3 p alarm code: text; ul: texts; table: (heads, rows)
@@ -186,7 +186,7 @@ def inputs_table(model: dict[str, Any]) -> Block:
 def equation_table(model: dict[str, Any]) -> Block:
     rows = []
     for column in model["terms"]:
-        name = f"ln({column['label']})" if column["transform"] == "ln" else column["label"]
+        name = f"ln({input_label(column['label'], 'ln')})" if column["transform"] == "ln" else column["label"]
         coef, se = column["coef"], column["se"]
         ratio, low, high = np.exp([coef, coef - 1.959963984540054 * se, coef + 1.959963984540054 * se])
         hazard = f"{ratio:.3f} ({low:.3f} to {high:.3f})"

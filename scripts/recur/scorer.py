@@ -69,14 +69,25 @@ def input_fields(model: dict[str, Any]) -> list[dict[str, Any]]:
         elif transform == "ln":
             low, high = float(np.exp(low)), float(np.exp(high))
         fields.append(
-            {"term": term, "label": variable.get("label") or term, "unit": variable["unit"], "kind": variable["kind"]}
-            | {"options": levels_of(variable), "transform": transform, "low": low, "high": high}
+            {"term": term, "label": input_label(variable.get("label") or term, transform), "unit": variable["unit"]}
+            | {
+                "kind": variable["kind"],
+                "options": levels_of(variable),
+                "transform": transform,
+                "low": low,
+                "high": high,
+            }
             | {"range": variable.get("range"), "floor": variable.get("floor"), "used": term in columns}
         )
     if "signature" in columns:
         own = {key: columns["signature"][key] for key in ("term", "label", "unit", "kind", "transform", "low", "high")}
         fields.append(own | {"options": [], "range": None, "floor": None, "used": True})
     return fields
+
+
+def input_label(label: str, transform: str) -> str:
+    """The name of what is entered: a variable labelled `ln AFP` is entered as AFP."""
+    return label.removeprefix("ln ") if transform == "ln" else label
 
 
 def levels_of(variable: dict[str, Any]) -> list[str]:
