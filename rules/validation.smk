@@ -200,6 +200,29 @@ rule internal_validation:
         " --frequencies {output.frequencies} > {log} 2>&1"
 
 
+rule factors:
+    input:
+        train="results/{study}/cohort/{analysis}/train.csv",
+        heldout="results/{study}/cohort/{analysis}/heldout.csv",
+        settings="results/{study}/settings/{analysis}/models.json",
+        script="scripts/factors.py",
+        package=imports("scripts/factors.py"),
+    output:
+        multiext(
+            "results/{study}/survival/{analysis}/factor_", "km.csv", "logrank.csv", "rates.csv"
+        ),
+    log:
+        "logs/{study}/factors/{analysis}.log",
+    conda:
+        "../envs/modelling.yaml"
+    params:
+        labels=labels,
+        folder=lambda wildcards: f"{RESULTS}/survival/{wildcards.analysis}",
+    shell:
+        "python {input.script} --cohorts {input.train} {input.heldout} --settings {input.settings}"
+        " --labels {params.labels:q} --output {params.folder} > {log} 2>&1"
+
+
 rule compare_scores:
     input:
         train="results/{study}/cohort/{analysis}/train.csv",

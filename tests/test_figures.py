@@ -280,6 +280,14 @@ def invented(cohorts: tuple[str, ...], odd: str) -> dict[str, pd.DataFrame]:
                         "validation/{a}/time_curves.csv", model=model, cohort=shown, time_months=t, metric=metric,
                         estimate=value, lower=value - 0.06, upper=value + 0.06,
                     )  # fmt: skip
+    for f, factor in enumerate(("Cirrhosis <b>", "MVI")):
+        for level in ("no", "yes"):
+            for i in range(1, 13):
+                add(
+                    "survival/{a}/factor_km.csv", factor=factor, cohort="train", group=level, time=5.0 * i,
+                    survival=1 - 0.05 * i * (1 + f * (level == "yes")) / 2, n_risk=60 - 5 * i,
+                )  # fmt: skip
+        add("survival/{a}/factor_logrank.csv", factor=factor, cohort="train", p=0.2 / (1 + f))
     add_scores(add, cohorts=("train", "external-B"))
     return {path: pd.DataFrame(rows) for path, rows in tables.items()}
 
@@ -350,7 +358,8 @@ def test_literals(name, paths):
     assert set(found["INPUTS"].values()) <= set(paths)
     assert found["CATEGORY"] in ("Cohort", "Signature", "Models", "Validation", "Survival", "Scores")
     assert found["NEEDS"] in (
-            "signature", "stability", "forest", "images", "internal", "ablations", "learning", "scores", None,
+            "signature", "stability", "forest", "images", "internal", "ablations", "learning", "scores", "factors",
+            None,
         )  # fmt: skip
     assert "{" not in found["CAPTION"].format(endpoint="TTR")
 

@@ -1,0 +1,51 @@
+"""Kaplan-Meier curves of the levels of each clinical factor in the training patients."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from recur import style
+
+INPUTS = {"km": "survival/{analysis}/factor_km.csv", "logrank": "survival/{analysis}/factor_logrank.csv"}
+CAPTION = (
+    "Kaplan-Meier curves ({endpoint}) by the levels of each clinical factor in training patients, with log-rank tests "
+    "that are not corrected for their number; numbers are halved at their median."
+)
+CATEGORY = "Survival"
+NEEDS = "factors"
+
+MOST = 12
+
+
+def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
+    km = tables["km"][tables["km"]["cohort"] == "train"]
+    factors = list(dict.fromkeys(km["factor"]))[:MOST]
+    if not factors:
+        return style.message("no clinical factor has a curve")
+    columns = min(3, len(factors))
+    rows = -(-len(factors) // columns)
+    fig = style.new_figure(style.TWO_COLUMNS, rows * 50 + 2)
+    axes = np.ravel(fig.subplots(rows, columns, squeeze=False))
+    ticks = style.month_ticks(km["time"].max())
+    for ax, factor in zip(axes, factors, strict=False):
+        here = km[km["factor"] == factor]
+        for (colour, line, _), level in zip(style.SERIES, dict.fromkeys(here["group"]), strict=False):
+            curve = here[here["group"] == level].sort_values("time")
+            label = f"{style.shorten(level, 20)} ({curve['n_risk'].iloc[0]:.0f})"
+            time, free = np.append(0.0, curve["time"]), np.append(1.0, curve["survival"])
+            ax.step(time, free, where="post", color=colour, linestyle=line, label=label)
+        test = tables["logrank"]
+        test = test[(test["factor"] == factor) & (test["cohort"] == "train")]
+        p = style.p_text(test["p"].iloc[0], "log-rank ") if len(test) else ""
+        ax.set_title(f"{style.shorten(factor, 30)}\n{p}")
+        ax.set(ylim=(0, 1.02), xticks=ticks)
+        ax.set_xlim(0, max(km["time"].max(), ticks[-1]) * 1.02)
+        style.percent(ax.yaxis)
+        ax.legend(loc="lower left", frameon=False, handlelength=1.6)
+        ax.set_xlabel("Months since treatment")
+        style.left_only(ax, f"{style.endpoint_free(context['endpoint'])} (%)")
+    for ax in axes[len(factors) :]:
+        ax.set_visible(False)
+    return fig
