@@ -17,8 +17,9 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
 from recur.calculator import lp_interval, page
-from recur.models import apply_model, linear_predictor, risk_at
+from recur.models import apply_model, fit_model, linear_predictor, risk_at
 from recur.nomogram import model_nomogram, total_points
+from recur.scorer import declared_inputs
 from recur.tables import write_json, write_table
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "calculator.py"
@@ -129,6 +130,21 @@ def test_every_model_of_every_analysis_can_be_chosen(browser, made, found):
     listed = options(browser)
     assert [analysis for analysis, _ in listed] == [a for a, (_, models) in found.items() for _ in models]
     assert listed[0] == ("recommended", "Clinical and signature, before the operation")
+
+
+def test_a_model_without_any_term_gives_everyone_the_same_risk(browser, found, tmp_path):
+    """An empty signature is a legal result."""
+    train = frozen.training()
+    labels = {"analysis": "recommended", "endpoint": "TTR"}
+    model = labels | fit_model(train, [], None, frozen.settings(), 1)
+    model |= {"inputs": declared_inputs(model, frozen.settings())}
+    tables = pd.DataFrame(columns=["analysis", "model", "cohort", "metric", "n", "events"])
+    (tmp_path / "c.html").write_text(page({"recommended": {"signature": model}}, frozen.study(), tables))
+    open_page(browser, tmp_path / "c.html")
+    assert "None: everyone has the same risk." in browser.find_element(By.TAG_NAME, "body").text
+    value = float(browser.find_element(By.CSS_SELECTOR, "#risks data").get_attribute("value"))
+    assert abs(value - apply_model(model, train.clinical.iloc[:1], None)["risk_24"].iloc[0]) < 1e-12
+    assert not browser.find_element(By.ID, "points").is_displayed() and console(browser) == []
 
 
 def test_missing_inputs_are_filled_in_and_said_so_but_never_the_signature(browser, made):
