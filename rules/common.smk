@@ -69,7 +69,11 @@ RECUR_IMPORT = re.compile(
 
 @functools.cache
 def imports(*files):
-    """Files of scripts/recur that the files import, directly or not: an edit of one re-runs the rule, and no other."""
+    """One small file that lists, with checksums, all of scripts/recur that the files import, directly or not.
+
+    An edit of one of these re-runs the rule, and no other. One input instead of dozens: Snakemake looks at every input
+    of every ready job each time that a job ends.
+    """
     found, queue = set(), list(files)
     while queue:
         for module, names in RECUR_IMPORT.findall(Path(workflow.basedir, queue.pop()).read_text()):
@@ -84,7 +88,16 @@ def imports(*files):
             ]
             found.update(new)
             queue += new
-    return sorted(found)
+    listed = Path(RESULTS, "settings", "code", f"{Path(files[0]).stem}.sha256")
+    if workflow.is_main_process:
+        lines = [f"{content_sha256(path)}  {path}\n" for path in sorted(found)]
+        studies.write_changed(listed, "".join(lines))
+    return str(listed)
+
+
+@functools.cache
+def content_sha256(path):
+    return hashlib.sha256(Path(workflow.basedir, path).read_bytes()).hexdigest()
 
 
 # Settings of single rules, from the study file, are small files among their inputs: an edit of the study file
