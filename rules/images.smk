@@ -24,7 +24,7 @@ if IMAGES:
             batches=STUDY["batches"],
             phases=IMAGES["phases"],
             readers=IMAGES["readers"],
-            root=lambda wildcards, input: IMAGES["root"] or os.path.dirname(input.manifest),
+            root=lambda wildcards, input: IMAGES["root"] or os.path.dirname(input.manifest) or ".",
             # changed images are seen at the next start; generated ones are followed through `made`
             fingerprint=lambda wildcards: image_fingerprint(wildcards.batch),
         shell:
