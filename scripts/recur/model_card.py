@@ -232,7 +232,7 @@ def how_to_apply(facts: dict[str, Any]) -> list[Block]:
     )
     lines += ["--clinical patients.csv --output scores.csv"]
     blocks: list[Block] = [
-        ("p", "The clinical table has the columns and cells listed above (a heading may add a unit: `column [unit]`); "
+        ("p", "The clinical table has the columns and cells listed above (a heading may add a unit: column [unit]); "
          "an empty cell is a missing value. Refused: a missing column, another unit, an unknown level, a value outside "
          "the plausible range, features of another manifest. One patient at a time: report/calculator.html."),
         ("code", " \\\n    ".join(lines)),
@@ -240,7 +240,7 @@ def how_to_apply(facts: dict[str, Any]) -> list[Block]:
     if features and facts["manifest"]:
         blocks += [
             ("p", "From images: write this study file beside a clinical table and an image manifest "
-             "(schemas/images.schema.yaml), run `snakemake --config study=new.yaml`, and give "
+             "(schemas/images.schema.yaml), run snakemake --config study=new.yaml, and give "
              "results/new/features/reader1.parquet to the scorer. The pinned hash stops a run whose settings or "
              "versions would make other features."),
             ("code", study_of_images(study, facts["manifest"]["manifest_sha256"])),
