@@ -106,18 +106,49 @@ def test_the_frozen_models_can_be_used(study, tmp_path):
     results = study / "results/demo"
     for name in ("calculator.html", "model_card.html", "model_card.md"):
         assert "SYNTHETIC DATA" in (results / "report" / name).read_text()
-    risks = pd.read_csv(results / "validation/recommended/risks.csv", dtype=str, keep_default_na=False)
+    risks, ids = held_out_risks(study)
+    scores = scored(study, ids, results / "features/reader1.parquet", tmp_path)
+    pd.testing.assert_frame_equal(scores.sort_index(), risks.sort_index())
+
+
+@pytest.mark.slow
+def test_images_of_new_patients_are_scored_by_the_study_file_on_the_model_card(study, tmp_path):
+    """From image files through the printed study file, in a study of its own, to floor 7's bytes."""
+    card = (study / "results/demo/report/model_card.md").read_text().split("## How to apply")[1]
+    lines = card[card.index("    study: new") :].split("\n\n")[0].splitlines()
+    (study / "new.yaml").write_text("\n".join(line[4:] for line in lines))
+    risks, ids = held_out_risks(study)
+    images = pd.read_csv(study / "results/demo/input/images.csv", dtype=str, keep_default_na=False)
+    images = images[images["patient_id"].isin(ids[:3]) & (images["reader"] == "reader1")]
+    for column in images.columns[images.columns.isin(["image", "mask", "liver_mask"])]:
+        images[column] = images[column].map(lambda path: f"results/demo/input/{path}" if path else "")
+    images.to_csv(study / "new_images.csv", index=False)
+    clinical = pd.read_csv(study / "results/demo/input/clinical.csv", dtype=str, keep_default_na=False)
+    clinical[clinical["patient_id"].isin(ids[:3])].to_csv(study / "patients.csv", index=False)
+    assert run_snakemake(study, "--config", "study=new.yaml").returncode == 0
+    scores = scored(study, ids[:3], study / "results/new/features/reader1.parquet", tmp_path)
+    pd.testing.assert_frame_equal(scores.sort_index(), risks.loc[scores.index].sort_index())
+
+
+def held_out_risks(study):
+    """Rows of risks.csv of the external centre as text, and the ids."""
+    risks = pd.read_csv(study / "results/demo/validation/recommended/risks.csv", dtype=str, keep_default_na=False)
     risks = risks[risks["cohort"] == "external-B"].set_index(["model", "patient_id"])
+    return risks[["lp", "risk_24", "risk_60", "group"]], list(dict.fromkeys(risks.index.get_level_values(1)))
+
+
+def scored(study, ids, features, folder):
+    """The scorer on the raw clinical rows of some patients; its columns that floor 7 has too, as text."""
+    results = study / "results/demo"
     raw = pd.read_csv(results / "input/clinical.csv", dtype=str, keep_default_na=False)
-    raw[raw["patient_id"].isin(risks.index.levels[1])].to_csv(tmp_path / "new.csv", index=False)
+    raw[raw["patient_id"].isin(ids)].to_csv(folder / "new.csv", index=False)
     command = [sys.executable, "scripts/score.py", "--models", results / "models/recommended/frozen"]
-    command += ["--signature", results / "signature/recommended/signature.json", "--clinical", tmp_path / "new.csv"]
-    command += ["--features", results / "features/reader1.parquet", "--output", tmp_path / "scores.csv"]
+    command += ["--signature", results / "signature/recommended/signature.json", "--clinical", folder / "new.csv"]
+    command += ["--features", features, "--output", folder / "scores.csv"]
     done = subprocess.run(command, cwd=study, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    scores = pd.read_csv(tmp_path / "scores.csv", dtype=str, keep_default_na=False).set_index(["model", "patient_id"])
-    columns = ["lp", "risk_24", "risk_60", "group"]
-    pd.testing.assert_frame_equal(scores[columns].sort_index(), risks[columns].sort_index())
+    scores = pd.read_csv(folder / "scores.csv", dtype=str, keep_default_na=False)
+    return scores.set_index(["model", "patient_id"])[["lp", "risk_24", "risk_60", "group"]]
 
 
 def test_no_identifying_dicom_header_reaches_the_results(study):

@@ -22,9 +22,8 @@ from recur.scorer import input_fields, input_label, value_text
 from recur.study import split_of, uses_features
 
 Block = tuple[str, Any]  # h1 h2 h3 p alarm code: text; ul: texts; table: (heads, rows)
-METRICS = {
-    "c_harrell": "Harrell's C",
-    "c_competing": "Wolbers' C",
+DISCRIMINATION = {"c_harrell": "Harrell's C", "c_competing": "Wolbers' C"}
+CALIBRATION = {
     "calibration_slope": "Calibration slope",
     "oe_ratio": "Observed / expected",
     "ici": "ICI",
@@ -101,7 +100,8 @@ def analysis_blocks(facts: dict[str, Any], analysis: str) -> list[Block]:
         ("h3", "Performance and calibration"),
         ("p", f"Validation: {VALIDATION[split_of(study, analysis)['kind']]}. The nested cross-validation repeats the "
          "whole fit and is the figure of the training patients; apparent figures are left out. 95 % intervals."),
-        performance_block(facts["performance"], analysis),
+        performance_block(facts["performance"], analysis, DISCRIMINATION),
+        performance_block(facts["performance"], analysis, CALIBRATION),
         ("h3", "Guards that fired"),
         ("ul", fired(facts["guards"], analysis) or ["None."]),
     ]  # fmt: skip
@@ -111,15 +111,15 @@ def analysis_blocks(facts: dict[str, Any], analysis: str) -> list[Block]:
     return blocks + (signature_blocks(signature) if signature else [])
 
 
-def performance_block(performance: pd.DataFrame, analysis: str) -> Block:
+def performance_block(performance: pd.DataFrame, analysis: str, metrics: dict[str, str]) -> Block:
     """One row a model and cohort, one column a metric and horizon; the headline model and nested rows first."""
-    mine = performance[(performance["analysis"] == analysis) & performance["metric"].isin(METRICS)]
+    mine = performance[(performance["analysis"] == analysis) & performance["metric"].isin(metrics)]
     mine = mine[mine["cohort"] != "train-apparent"]
     if mine.empty:
-        return "p", "No held-out patients and no internal validation: nothing but apparent figures exists."
+        return "p", f"{', '.join(metrics.values())}: nothing but apparent figures exists."
     keys = mine[["metric", "horizon_months"]].drop_duplicates()
-    keys = sorted(keys.itertuples(index=False), key=lambda key: list(METRICS).index(key[0]))
-    heads = [f"{METRICS[m]}{'' if pd.isna(h) else f', {h:g} months'}" for m, h in keys]
+    keys = sorted(keys.itertuples(index=False), key=lambda key: list(metrics).index(key[0]))
+    heads = [f"{metrics[m]}{'' if pd.isna(h) else f', {h:g} months'}" for m, h in keys]
     models = list(dict.fromkeys(mine["model"]))
     first = headline_model(mine)
     rows = []
