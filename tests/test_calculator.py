@@ -239,7 +239,13 @@ def test_it_asks_nothing_of_the_network_and_runs_no_text_of_the_study(browser, m
 def test_it_says_what_it_is_not_for(browser, made):
     open_page(browser, made)
     text = browser.find_element(By.TAG_NAME, "body").text
-    for words in ("For research only", "SYNTHETIC DATA", "Validation: external centre.", "0.710 (0.650 to 0.770)"):
+    for words in (
+        "For research only",
+        "SYNTHETIC DATA",
+        "Validation: external centre.",
+        "risks are too high",
+        "0.710 (0.650 to 0.770)",
+    ):
         assert words in text
     browser.execute_script(RUN, [{"age": "60"}], "7")
     text = browser.find_element(By.TAG_NAME, "body").text

@@ -184,6 +184,9 @@ def about(
             )
     if split_of(study, analysis)["kind"] != "centre":
         texts.append("Not validated at any other centre.")
+    kind = study["endpoints"][study["analyses"][analysis]["endpoint"]]["kind"]
+    if kind == "time_to_recurrence":
+        texts.append("Death without recurrence was censored: the risks are too high where death comes first.")
     if "competing" in model:
         texts.append("Death without recurrence is a competing event: the risks are cumulative incidences.")
         if model["competing"]["reason"]:

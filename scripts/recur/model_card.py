@@ -35,6 +35,7 @@ LICENCE = "Code: {} licence. The models are the study's own; their data are not 
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;color:#1a1a1a;max-width:62rem;
 margin:0 auto;padding:0 1rem 3rem;overflow-wrap:break-word}
+h1{font-size:1.6rem;line-height:1.25}
 h2{border-bottom:1px solid #c8ccd2;margin-top:2rem}
 .alarm{background:#a31621;color:#fff;font-weight:700;padding:.4rem .7rem;border-radius:4px}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.85rem;margin:.5rem 0;
