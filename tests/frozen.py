@@ -34,7 +34,8 @@ STUDY = {
     "study": "made", "title": f"Made-up study {EVIL}", "synthetic": True, "seed": 1, "horizons_months": [24, 120],
     "clinical": {"id": "patient_id", "centre": "centre", "missing_values": ["-9"], "variables": VARIABLES,
                  "tumour_size": None, "tumour_volume": None, "dates": {"t0_kind": "surgery"}},
-    "endpoints": {"TTR": {"kind": "time_to_recurrence", "label": "Time to recurrence"}, "CR": {"kind": "recurrence_competing"}},
+    "endpoints": {"TTR": {"kind": "time_to_recurrence", "label": "Time to recurrence"},
+                  "CR": {"kind": "recurrence_competing"}},
     "split": {"kind": "centre", "train": ["A"], "external": ["B"]}, "candidates": {"pre": PRE, "post": ["mvi"]},
     "features": {"table": "features.csv"},
 }  # fmt: skip
