@@ -5,6 +5,7 @@ The turns alternate within one run, so that a busy machine slows both sides alik
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import statistics
@@ -63,7 +64,7 @@ class Worker:
         raise RuntimeError(f"worker stopped, see {self.log.name}")
 
     def close(self) -> None:
-        if not self.process.stdin.closed:
+        with contextlib.suppress(BrokenPipeError):  # a worker that has stopped reads no more
             self.process.stdin.close()
         self.process.wait()
         self.process.stdout.close()
