@@ -92,6 +92,6 @@ def voxels(folder: Path) -> str:
     """Size of the image and of the two regions, for the table."""
     image = sitk.ReadImage(folder / "tumour.nii.gz")
     counts = [
-        int((sitk.GetArrayViewFromImage(sitk.ReadImage(folder / f"{r}.nii.gz")) > 0).sum()) for r in ("tumour", "rim")
+        int((sitk.GetArrayFromImage(sitk.ReadImage(folder / f"{r}.nii.gz")) > 0).sum()) for r in ("tumour", "rim")
     ]
     return f"{'x'.join(map(str, image.GetSize()))} voxels, tumour {counts[0]}, rim {counts[1]}, 2 phases"
