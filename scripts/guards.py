@@ -30,9 +30,6 @@ def main() -> None:
     parser.add_argument("--output", required=True)
     args = parser.parse_args()
     paths = dict(pair.split("=", 1) for pair in args.tables)
-    train = read_made(args.train)
-    variables = [name for name in args.study["clinical"]["variables"] if name in train]
-    missing = pd.DataFrame({"variable": variables, "missing": [int(train[v].isna().sum()) for v in variables]})
     facts = {name: read_made(paths[name]) if name in paths else pd.DataFrame() for name in TABLES}
     facts |= {
         "study": args.study,
@@ -40,7 +37,7 @@ def main() -> None:
         "models": {path.stem: read_json(path) for path in sorted(args.models.glob("*.json"))},
         "signature": read_json(args.signature) if args.signature else None,
         "evaluations": read_evaluations(args.evaluations),
-        "missing": missing.assign(n=len(train)),
+        "train": read_made(args.train),
     }
     write_table(labelled(evaluate(facts), args.labels), args.output)
 

@@ -31,7 +31,7 @@ def test_albumin_in_g_per_dl_is_converted_where_the_variable_declares_it():
 
 def test_an_undeclared_unit_is_refused_before_any_value_is_read():
     problems = mapping_problems(study(albumin={"unit": "mg/L"}))
-    assert problems == ["comparators.inputs.albumin: variable 'albumin' has the unit 'mg/L'; known: g/L, g/dL"]
+    assert problems == ["comparators.inputs.albumin: variable 'albumin' has the unit 'mg/L'; known: 'g/L', 'g/dL'"]
 
 
 def test_a_median_in_another_unit_stops_the_run():
@@ -48,26 +48,24 @@ def test_an_implausible_value_names_patient_column_and_value():
 
 def test_only_scores_with_all_their_inputs_are_computed():
     assert wanted_scores(study(size={"unit": "cm"})) == ["size_only"]
-    assert {"milan", "up_to_seven", "tumour_burden"} <= set(
-        wanted_scores(study(size={"unit": "cm"}, number={"unit": "tumours"}))
-    )
+    assert {"milan", "up_to_seven", "tumour_burden"} <= set(wanted_scores(study(size={"unit": "cm"}, number={})))
     wrong = study(size={"unit": "cm"}) | {"comparators": {"inputs": {"size": "size"}, "scores": ["albi", "abli"]}}
     problems = mapping_problems(wrong)
     assert "albi needs bilirubin, albumin" in problems[0] and "'abli' is no file in scores/" in problems[1]
 
 
 def test_diameters_of_all_tumours_come_from_one_cell_and_of_single_ones_from_the_size():
-    with_lists = study(diameters={"unit": "mm", "kind": "list"}, size={"unit": "cm"}, number={"unit": "tumours"})
+    with_lists = study(diameters={"unit": "mm", "kind": "list"}, size={"unit": "cm"}, number={})
     table = pd.DataFrame({"patient_id": ["p1"], "diameters": ["28;15"], "size": [2.8], "number": [2.0]})
     assert score_inputs(with_lists, table)["diameters"][0] == pytest.approx((2.8, 1.5))
     table = pd.DataFrame({"patient_id": ["p1", "p2"], "size": [3.2, 2.8], "number": [1.0, 2.0]})
-    found = score_inputs(study(size={"unit": "cm"}, number={"unit": "tumours"}), table)["diameters"]
+    found = score_inputs(study(size={"unit": "cm"}, number={}), table)["diameters"]
     assert (found[0], found[1]) == ((3.2,), ())
 
 
 def test_a_score_without_the_sizes_of_all_tumours_is_missing_not_wrong():
     names = {"male": {"kind": "binary"}, "platelets": {"unit": "10^9/L"}, "albumin": {"unit": "g/L"}}
-    names |= {"mvi": {"kind": "binary", "timing": "post"}, "size": {"unit": "cm"}, "number": {"unit": "tumours"}}
+    names |= {"mvi": {"kind": "binary", "timing": "post"}, "size": {"unit": "cm"}, "number": {}}
     rows = [{k: v for k, v in p.items() if k != "diameters"} for p in PATIENTS]
     table = pd.DataFrame(rows).assign(
         patient_id=list("abcd"),
@@ -83,7 +81,7 @@ def test_a_score_without_the_sizes_of_all_tumours_is_missing_not_wrong():
 
 def test_scores_from_memory_say_so():
     _, notes = score_table(
-        study(size={"unit": "cm"}, number={"unit": "tumours"}),
+        study(size={"unit": "cm"}, number={}),
         pd.DataFrame({"patient_id": ["p"], "size": [3.0], "number": [1.0]}),
     )
     notes = notes.set_index("id")

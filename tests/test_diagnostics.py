@@ -9,7 +9,6 @@ from recur.diagnostics import (
     added_value,
     centre_from_features,
     cutpoint_spread,
-    design,
     diagnose,
     nonlinearity,
     proportional_hazards,
@@ -112,14 +111,6 @@ def test_the_planted_feature_leads_the_univariable_table(fitted):
     table = univariable_features(fitted[0])
     assert table.loc[0, "feature"] == "AP_tumour_f0" and table.loc[0, "q"] < 0.001
     assert (table["q"] >= table["p"] - 1e-15).all()
-
-
-def test_the_design_of_a_frozen_model_gives_its_linear_predictor(fitted):
-    train, _, frozen, score = fitted
-    model = frozen.models["combined_pre"]
-    x = design(model, train, score)
-    lp = sum(c["coef"] * (x[:, j] - c["mean"]) for j, c in enumerate(model["terms"]))
-    assert [round(v, 9) for v in (lp.min(), lp.max())] == [round(v, 9) for v in model["lp_range"]]
 
 
 def test_the_whole_table_is_made_and_is_the_same_again(fitted):

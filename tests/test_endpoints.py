@@ -7,7 +7,7 @@ from test_cohort import DATES, ROW, study
 
 from recur.cohort import read_cohort
 from recur.dates import parse_dates, why_no_date
-from recur.endpoints import beyond_milan, class_at, endpoint_from_dates, recorded_warnings
+from recur.endpoints import beyond_milan, endpoint_from_dates, recorded_warnings
 
 RECURRENCE = {"number": "n", "size": "cm", "vascular": "v", "extrahepatic": "x"}
 PLAIN = {"n": "", "cm": "", "v": "", "x": ""}
@@ -41,9 +41,8 @@ def test_who_is_censored_before_the_horizon_is_of_unknown_class_never_recurrence
         {"rec": day(100)},
         {"dead": day(100), "seen": day(100)},
     ]
-    found, _ = made(tmp_path, "early_recurrence", *rows)
-    frame = pd.DataFrame(found, columns=["time", "event"])
-    state = class_at(frame, 24)
+    _, cohort = made(tmp_path, "early_recurrence", *rows)
+    state = cohort.endpoints["E_state"]
     assert np.isnan(state[0]) and state[1:].tolist() == [0, 1, 2]
 
 

@@ -51,7 +51,3 @@ def test_a_factor_that_matters_has_a_small_p_in_every_cohort():
     tests = tables["logrank"].set_index(["factor", "cohort"])["p"]
     assert tests["mvi", "train"] < 1e-4 and tests["mvi", "external-B"] < 0.05 < tests["Age", "train"]
     assert set(tables["rates"]["factor"]) == {"Age", "mvi"}
-
-
-def test_a_study_without_factors_has_empty_tables():
-    assert all(table.empty and "factor" in table for table in factor_tables(frame(), [], VARIABLES, [24]).values())

@@ -97,7 +97,7 @@ def sound():
         "weights": pd.DataFrame({"feature": ["f1"], "volume_rho": [0.3]}),
         "acquisition": pd.DataFrame({"patient_id": ["a", "b"], "slice_thickness_mm": [1.0, 1.0], "kernel": ["k", "k"]}),
         "splits": pd.DataFrame(),
-        "missing": pd.DataFrame({"variable": ["afp"], "missing": [0], "n": [160]}),
+        "train": pd.DataFrame({"afp": [1.0, 2.0]}),
     }
 
 
@@ -184,7 +184,7 @@ def crude(facts):
 
 
 def missing_cells(facts):
-    facts["missing"] = facts["missing"].assign(missing=7)
+    facts["train"] = pd.DataFrame({"afp": [1.0, None]})
 
 
 def shown_twice(facts):

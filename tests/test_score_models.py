@@ -129,8 +129,15 @@ def test_comparisons_are_paired_corrected_and_say_when_timing_differs(judged):
     assert "one-sided" in table.loc[table["metric"] == "c_gamma", "method"].iloc[0]
 
 
+def test_a_study_whose_scores_cannot_be_fitted_has_empty_tables(judged):
+    _, _, frame, own = judged
+    none = same_patients(apply_scores({}, frame))
+    assert score_performance(none, {}).empty and all(table.empty for table in score_curves(none, {}))
+    assert score_comparisons(own, none, {}, {"combined_pre": "pre", "combined_post": "post"}).empty
+
+
 def test_holm_multiplies_the_smallest_p_by_the_number_of_tests():
-    table = pd.DataFrame({"metric": ["c_harrell"] * 3 + ["c_gamma"], "p": [0.04, 0.01, 0.03, 0.001]})
+    table = pd.DataFrame({"metric": ["c_harrell"] * 3 + ["c_gamma"], "p": [0.04, 0.01, 0.03, 0.001], "p_holm": np.nan})
     assert with_holm(table)["p_holm"].tolist()[:3] == pytest.approx([0.06, 0.03, 0.06])
     assert np.isnan(with_holm(table)["p_holm"].iloc[3])
 

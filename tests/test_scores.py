@@ -28,6 +28,11 @@ def test_a_score_whose_formula_was_changed_stops_the_run():
     score["steps"]["value"]["sum"][2] = {"product": [0.2, {"ln": "afp"}]}
     problems = vector_problems(dict(read_scores()) | {"erasl_pre": score})
     assert problems[0] == "scores/erasl_pre.yaml: test patient 1: value is 2.09177, not 1.7922"
+    score["steps"]["value"] = {"sum": [{"product": [0.2, {"if": {"above": ["afp", 1]}, "then": 1, "else": 0}]}]}
+    both = {"erasl_pre": score, "albi": read_scores()["albi"]}
+    assert "cannot be evaluated: scores: unknown condition 'above'" in vector_problems(both)[0]
+    score["steps"]["value"] = {"sum": ["afpp", 1]}
+    assert "cannot be evaluated" in vector_problems(both)[0]
     milan = yaml.safe_load((FOLDER / "milan.yaml").read_text())
     milan["tests"][0]["group"] = "beyond"
     assert "group is within, not beyond" in vector_problems({"milan": milan})[0]

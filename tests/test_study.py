@@ -75,6 +75,12 @@ def test_conditioning_on_the_future_is_refused_but_for_a_replicate(tmp_path):
     assert resolve(write_clinical(tmp_path, trial_replicate=trial, b=trial | {"preset": "ji2020"}))
 
 
+def test_the_primary_analysis_must_be_one_of_the_study(tmp_path):
+    path = write_clinical(tmp_path)
+    path.write_text(path.read_text() + "primary: b\n")
+    assert "primary: 'b' is no analysis of this study (a)" in problems(path)[0]
+
+
 def write_clinical(tmp_path, **analyses):
     variables = {n: {"column": n, "kind": "numeric", "timing": t} for n, t in (("age", "pre"), ("mvi", "post"))}
     return write(

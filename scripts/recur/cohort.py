@@ -14,11 +14,13 @@ import pandas as pd
 
 from recur.dates import parse_dates
 from recur.endpoints import (
+    BY_HORIZON,
     DAYS_PER_MONTH,
     beyond_milan,
     endpoint_as_recorded,
     endpoint_from_dates,
     recorded_warnings,
+    state_at,
 )
 from recur.study import schema, schema_problems, splits_of
 from recur.tables import PATIENT_ID, StudyError, read_table
@@ -226,8 +228,8 @@ def unit_problems(values: pd.DataFrame, variables: dict[str, Any]) -> list[str]:
 def read_endpoints(
     table: pd.DataFrame, study: dict[str, Any]
 ) -> tuple[pd.DataFrame, list[tuple[Any, str]], list[tuple[Any, str, str]], list[str]]:
-    """<endpoint>_time and <endpoint>_event columns, (row, problem) of whole patients, (row, endpoint, problem) of
-    single endpoints, and warnings.
+    """<endpoint>_time and <endpoint>_event columns (and <endpoint>_state at the horizon of early and aggressive
+    recurrence), (row, problem) of whole patients, (row, endpoint, problem) of single endpoints, and warnings.
 
     Dates that contradict each other put the whole patient in doubt; a recorded time or event that cannot be read
     leaves out that endpoint only.
@@ -255,6 +257,8 @@ def read_endpoints(
             text = f"not alive and recurrence-free at {endpoint['horizon_months']:g} months"
             missing += [(row, name, text) for row in table.index[gone]]
         result[f"{name}_time"], result[f"{name}_event"] = frame["time"].astype(float), frame["event"]
+        if endpoint["kind"] in BY_HORIZON:
+            result[f"{name}_state"] = state_at(frame, endpoint["horizon_months"])
     return result, problems, missing, warnings
 
 

@@ -49,12 +49,9 @@ def mapping_problems(study: dict[str, Any]) -> list[str]:
             found.append(f"{place}: {variable!r} is no clinical variable")
         elif (variables[variable]["kind"] == "list") != (name == "diameters"):
             found.append(f"{place}: only diameters may be, and must be, a variable of kind list")
-        else:
-            if factor(name, variables[variable], declared[name]["unit"]) is None:
-                units = ", ".join([declared[name]["unit"], *CONVERSIONS.get(name, {})])
-                found.append(
-                    f"{place}: variable {variable!r} has the unit {variables[variable]['unit']!r}; known: {units}"
-                )
+        elif factor(name, variables[variable], declared[name]["unit"]) is None:
+            units = ", ".join(repr(unit) for unit in [declared[name]["unit"], *CONVERSIONS.get(name, {})])
+            found.append(f"{place}: variable {variable!r} has the unit {variables[variable]['unit']!r}; known: {units}")
     for name in chosen.get("scores") or []:
         if name not in scores:
             found.append(f"comparators.scores: {name!r} is no file in scores/ ({', '.join(scores)})")
@@ -72,10 +69,10 @@ def mapping_problems(study: dict[str, Any]) -> list[str]:
 
 
 def factor(name: str, variable: dict[str, Any], unit: str) -> float | None:
-    """From the variable's unit to the score's; 1 for codes, whose unit is words; None if it is not known."""
+    """From the variable's unit to the score's; 1 for codes, which have none; None if it is not known."""
     if variable["kind"] in ("binary", "ordinal") or variable["unit"] == unit:
         return 1.0
-    return CONVERSIONS.get(name, {}).get(variable["unit"], 1.0 if " " in unit and not variable["unit"] else None)
+    return CONVERSIONS.get(name, {}).get(variable["unit"])
 
 
 def absent_inputs(study: dict[str, Any], score: dict[str, Any]) -> list[str]:

@@ -19,8 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from recur.calibration import restricted_cubic_spline
 from recur.cox import NotEstimable, fit_cox, likelihood_ratio_test, schoenfeld_test, univariable_cox
 from recur.cutpoint import best_cutpoint
-from recur.encoding import encode
-from recur.models import linear_predictor, risk_group, term_groups
+from recur.models import applied_design, linear_predictor, risk_group, term_groups
 from recur.signature import build_signature, stability, usable_columns
 from recur.training import Training
 
@@ -49,14 +48,6 @@ def diagnose(
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def design(model: dict[str, Any], train: Training, score: np.ndarray | None) -> np.ndarray:
-    """Training design (n, p) of a frozen model's columns, missing cells as the model fills them."""
-    clinical = [column for column in model["terms"] if column["kind"] != "signature"]
-    x = encode(train.clinical, clinical, model["imputer"])
-    places = iter(range(x.shape[1]))
-    return np.column_stack([score if c["kind"] == "signature" else x[:, next(places)] for c in model["terms"]])
-
-
 def proportional_hazards(
     name: str, model: dict[str, Any], train: Training, score: np.ndarray | None, horizon: float
 ) -> list[tuple]:
@@ -64,7 +55,7 @@ def proportional_hazards(
     log hazard ratio before and after the median event time; where the model's is, the difference of the restricted
     mean event-free months between its risk groups up to `horizon`.
     """
-    x, groups = design(model, train, score), term_groups(model["terms"])
+    x, groups = applied_design(model, train.clinical, score), term_groups(model["terms"])
     try:
         table = schoenfeld_test(x, train.time, train.event, terms=list(groups.values()))
     except (NotEstimable, np.linalg.LinAlgError):
@@ -108,7 +99,7 @@ def nonlinearity(name: str, model: dict[str, Any], train: Training, score: np.nd
     """Guard 13: likelihood-ratio test of a restricted cubic spline (knots at the 10th, 50th and 90th centile) against
     the straight line, for every numeric column of a model, the other columns kept.
     """
-    x, rows = design(model, train, score), []
+    x, rows = applied_design(model, train.clinical, score), []
     for j, column in enumerate(model["terms"]):
         knots = np.percentile(x[:, j], SPLINE_CENTILES)
         if column["kind"] not in ("numeric", "signature") or len(np.unique(knots)) < len(knots):
@@ -178,8 +169,7 @@ def shadow_features(train: Training, settings: dict[str, Any], seed: int) -> lis
         both = np.hstack([train.features[:, columns], train.features[order][:, columns]])
         repeats = np.full((len(train.time), 0, both.shape[1]), np.nan)
         twins = train._replace(features=both, repeats=repeats, names=names + [f"shadow:{name}" for name in names])
-        off = settings | {"stability": settings["stability"] | {"rule": "none"}}
-        signature, _ = build_signature(twins, stability(twins, off["stability"]), off, seed)
+        signature, _ = build_signature(twins, pd.DataFrame(), settings, seed)
         shadows = [f["name"].startswith("shadow:") for f in signature["features"]]
         kept.append((len(shadows) - sum(shadows), sum(shadows)))
     real, shadow = np.mean(kept, axis=0)

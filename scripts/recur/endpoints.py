@@ -27,6 +27,7 @@ NEEDS = {
     "aggressive_recurrence": ("recurrence", "death"),
     "late_recurrence": ("recurrence", "death"),
 }
+BY_HORIZON = ("early_recurrence", "aggressive_recurrence")
 WITH_COMPETING = ("recurrence_competing", "early_recurrence", "aggressive_recurrence", "late_recurrence")
 AT_RECURRENCE = ("number", "size", "vascular", "extrahepatic")
 
@@ -37,7 +38,7 @@ def has_competing(endpoint: dict[str, Any]) -> bool:
 
 
 def endpoint_from_dates(
-    parsed: pd.DataFrame, endpoint: dict[str, Any], cutoff: str | None, beyond_milan: pd.Series | None = None
+    parsed: pd.DataFrame, endpoint: dict[str, Any], cutoff: str | None, pattern: pd.Series | None = None
 ) -> pd.DataFrame:
     """Columns time (months from t0) and event (code, NaN where the endpoint is unknown) of one endpoint.
 
@@ -48,7 +49,7 @@ def endpoint_from_dates(
     - recurrence_free_survival counts death, overall_survival counts death only;
     - early_recurrence: recurrence_competing up to the endpoint's horizon, where everybody still free is censored: a
       patient censored earlier is never counted as free of recurrence;
-    - aggressive_recurrence: the same with code 1 for a first recurrence beyond Milan (`beyond_milan`: 1, 0, NaN) and
+    - aggressive_recurrence: the same with code 1 for a first recurrence beyond Milan (`pattern`: 1, 0, NaN) and
       code 2 for one within Milan or death before it; unknown where the pattern of a recurrence is;
     - late_recurrence: recurrence_competing from the horizon on, of those alive and free of recurrence there.
 
@@ -85,10 +86,10 @@ def endpoint_from_dates(
         code = code.mask(event & (recurrence == FAR) & ~(event_date < death), COMPETING)
     months = days.clip(lower=SAME_DAY) / DAYS_PER_MONTH
     frame = pd.DataFrame({"time": months, "event": code})
-    if kind in ("early_recurrence", "aggressive_recurrence"):
+    if kind in BY_HORIZON:
         frame = up_to(frame, endpoint["horizon_months"])
     if kind == "aggressive_recurrence":
-        frame = by_pattern(frame, beyond_milan)
+        frame = by_pattern(frame, pattern)
     if kind == "late_recurrence":
         frame = from_landmark(frame, endpoint["horizon_months"])
     return frame
@@ -100,11 +101,11 @@ def up_to(frame: pd.DataFrame, months: float) -> pd.DataFrame:
     return pd.DataFrame({"time": frame["time"].clip(upper=months), "event": frame["event"].mask(beyond, CENSORED)})
 
 
-def by_pattern(frame: pd.DataFrame, beyond_milan: pd.Series) -> pd.DataFrame:
+def by_pattern(frame: pd.DataFrame, pattern: pd.Series) -> pd.DataFrame:
     """Recurrences beyond Milan keep code 1, those within become competing; an unknown pattern, unknown."""
     recurred = frame["event"] == EVENT
-    code = frame["event"].mask(recurred & (beyond_milan == 0), COMPETING)
-    return frame.assign(event=code.mask(recurred & beyond_milan.isna(), np.nan))
+    code = frame["event"].mask(recurred & (pattern == 0), COMPETING)
+    return frame.assign(event=code.mask(recurred & pattern.isna(), np.nan))
 
 
 def from_landmark(frame: pd.DataFrame, months: float) -> pd.DataFrame:
@@ -128,7 +129,7 @@ def beyond_milan(cells: pd.DataFrame, columns: dict[str, str]) -> pd.Series:
     return pd.Series(np.select([beyond, within], [1.0, 0.0], np.nan), index=cells.index)
 
 
-def class_at(frame: pd.DataFrame, months: float) -> pd.Series:
+def state_at(frame: pd.DataFrame, months: float) -> pd.Series:
     """The state at a horizon: 1 event by then, 2 competing event by then, 0 free and followed so far, NaN censored
     earlier or unknown. Never 0 for the censored.
     """

@@ -30,25 +30,15 @@ def factor_groups(frame: pd.DataFrame, terms: list[str], variables: dict[str, An
             names = variable.get("levels", ["no", "yes"])
             level = np.array([str(names[int(code)]) if code == code else "" for code in values], dtype=object)
         parts.append(frame.loc[known, keep].assign(model=label, group=level[known.to_numpy()]))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["model", *keep, "group"])
+    return pd.concat(parts, ignore_index=True)
 
 
 def factor_tables(
     frame: pd.DataFrame, terms: list[str], variables: dict[str, Any], horizons: list[float]
 ) -> dict[str, pd.DataFrame]:
-    """km, logrank and rates per factor and level of every cohort; the column `factor` holds the factor's label."""
+    """km, logrank and rates per factor (at least one) and level of every cohort; `factor` holds the factor's label."""
     groups = factor_groups(frame, terms, variables)
-    tables = survival_tables(groups, horizons) if len(groups) else empty_tables()
     return {
         name: table[table["model"] != "all"].rename(columns={"model": "factor"}).reset_index(drop=True)
-        for name, table in tables.items()
+        for name, table in survival_tables(groups, horizons).items()
     }
-
-
-def empty_tables() -> dict[str, pd.DataFrame]:
-    """The tables of a study without clinical factors."""
-    keys = ["model", "cohort", "group"]
-    km = [*keys, "time", "survival", "lower", "upper", "n_risk", "n_event", "n_censor", "curve"]
-    rates = [*keys, "horizon_months", "survival", "lower", "upper", "n_risk", "n", "events"]
-    columns = {"km": km, "logrank": ["model", "cohort", "chi2", "df", "p", "n", "events"], "rates": rates}
-    return {name: pd.DataFrame(columns=names) for name, names in columns.items()}

@@ -1,13 +1,13 @@
 """The guards of methods.md section 8: what a radiomics study must not do, or must say loudly that it did.
 
 Each has a mode: B blocked by construction, E the run stops, F flagged in the report while the run goes on. `evaluate`
-gives one row a guard; the functions below are the F guards, each named and numbered by its decorator.
+gives one row a guard; the functions below are the flags, each numbered and titled by its decorator.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
@@ -19,27 +19,17 @@ COLUMNS = ["guard", "mode", "status", "title", "text"]
 FEW_AT_RISK = 10
 FEW_EVENTS, TOO_FEW_EVENTS = 10, 5  # per candidate column
 THICK_SLICE_MM = 3.0
-TIED_SHARE = 0.2
 CENTRE_AUC = 0.7
 VOLUME_RHO = 0.8
 WIDE_THRESHOLDS = (0.05, 0.8)
 
 
-class Guard(NamedTuple):
-    """An error of methods.md section 8. `check` gives the text of a flag, "" when all is well, None when it does not
-    apply; None for a check means that something earlier blocks the error or stops the run, told by `held_by`.
-    """
+Check = Callable[[dict[str, Any]], str | None]  # the text of a flag, "" when all is well, None when it does not apply
 
-    number: int
-    mode: str
-    title: str
-    held_by: str
-    check: Callable[[dict[str, Any]], str | None] | None
-
-
+# number, mode, title, and what blocks the error or stops the run before this table is made
 BLOCKED = [
     (1, "B", "Fitted before the split or outside the folds",
-     "rules that fit read training files only; all fitted steps are one function, called whole by resamples and folds"),
+     "rules that fit a model read training files only; the fit is one function, called whole by resamples and folds"),
     (2, "B", "Stability filter on held-out patients",
      "repeat readings of held-out patients are dropped before floor 4, which reads training files only"),
     (3, "B/E", "Harmonisation fitted on held-out patients or with the outcome",
@@ -55,7 +45,7 @@ BLOCKED = [
      "calibration and net benefit of a score use a baseline and slope recalibrated on training patients"),
     (30, "B", "Postoperative variable in a preoperative model",
      "every variable declares its timing; a study file that mixes them is refused"),
-    (32, "B", "Tuning on the test set", "no rule that fits or tunes can read held-out files"),
+    (32, "B", "Tuning on the test set", "no rule whose fit or choice is kept can read held-out files"),
     (35, "E", "Events after the cut-off, future dates",
      "dates are checked against each other and against the cut-off before any job"),
     (36, "B", "Results that change from run to run",
@@ -63,14 +53,14 @@ BLOCKED = [
     (37, "E", "Changed software defaults",
      "the lock pins every package, and a changed feature manifest stops the run"),
 ]  # fmt: skip
-CHECKS: dict[int, Guard] = {}
+CHECKS: dict[int, tuple[str, str, Check]] = {}  # number -> mode, title, check
 
 
-def guard(number: int, mode: str, title: str) -> Callable:
+def guard(number: int, mode: str, title: str) -> Callable[[Check], Check]:
     """Register a check under its number."""
 
-    def register(check: Callable[[dict[str, Any]], str | None]) -> Callable:
-        CHECKS[number] = Guard(number, mode, title, "", check)
+    def register(check: Check) -> Check:
+        CHECKS[number] = (mode, title, check)
         return check
 
     return register
@@ -80,16 +70,14 @@ def evaluate(facts: dict[str, Any]) -> pd.DataFrame:
     """Every guard of an analysis (COLUMNS): status `fired`, `clear`, `blocked` or `not applicable`.
 
     facts: study, analysis, models (name -> JSON), signature (JSON or None), evaluations (hashes of the frozen models
-    that the held-out patients were shown to), and the tables performance, rates, risks, comparisons, coefficients,
-    diagnostics, univariable, frequencies, weights, acquisition, splits, missing, net_benefit (empty if there is none).
+    that the held-out patients were shown to), train (training rows), and the tables performance, rates, risks,
+    net_benefit, diagnostics, univariable, frequencies, weights, acquisition, splits (empty if there is none).
     """
-    rows = []
-    for number, mode, title, held_by in BLOCKED:
-        rows.append((number, mode, "blocked", title, held_by))
-    for number, known in CHECKS.items():
-        text = known.check(facts)
+    rows = [(number, mode, "blocked", title, held_by) for number, mode, title, held_by in BLOCKED]
+    for number, (mode, title, check) in CHECKS.items():
+        text = check(facts)
         status = "not applicable" if text is None else "fired" if text else "clear"
-        rows.append((number, known.mode, status, known.title, text or ""))
+        rows.append((number, mode, status, title, text or ""))
     return pd.DataFrame(sorted(rows), columns=COLUMNS)
 
 
@@ -294,7 +282,8 @@ def crude_rates(facts):
     first = risks.drop_duplicates("patient_id") if len(risks) else risks
     for row in whole.itertuples():
         part = first[first["cohort"] == row.cohort]
-        before = ((part["time"] < row.horizon_months) & (part["event"] == 0)).sum()
+        ended = part["event"] + (part.get("competing", 0))
+        before = ((part["time"] < row.horizon_months) & (ended == 0)).sum()
         crude = 1 - ((part["time"] <= row.horizon_months) & (part["event"] == 1)).mean()
         if before and abs(crude - row.survival) < 1e-9:
             texts.append(
@@ -427,11 +416,11 @@ def missing_data(facts):
         for column in model["terms"]
         if column["kind"] != "signature"
     }
-    table = facts["missing"]
-    part = table[table["variable"].isin(imputed) & (table["missing"] > 0)] if len(table) else table
-    if part.empty:
+    train = facts["train"]
+    missing = train[sorted(imputed)].isna().sum()
+    texts = [f"{name} {count} of {len(train)}" for name, count in missing.items() if count]
+    if not texts:
         return ""
-    texts = [f"{row.variable} {row.missing} of {row.n}" for row in part.itertuples()]
     return (
         f"Missing cells were imputed by a model learnt on training predictors: {listed(texts)}; "
         "complete cases stand beside it in coefficients.csv."

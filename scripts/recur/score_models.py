@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from statsmodels.stats.multitest import multipletests
 
 from recur.cox import NotEstimable, baseline_survival, fit_cox, likelihood_ratio_test
 from recur.discrimination import c_difference, legacy_c_difference
@@ -26,6 +27,7 @@ PREFIX = "score_"
 SAME_PATIENTS = 0.2  # a score missing in a larger share of a cohort is judged on its own patients
 BY_RANK = ("c_harrell", "c_gamma", "c_uno", "c_competing", "d_royston", "auc")
 NUMBER = {"kind": "numeric", "transform": "none", "label": None, "unit": "", "timing": "pre"}
+MIXED_TIMING = "a preoperative model against a postoperative score: the score knows more"
 COMPARISON_COLUMNS = [
     "cohort", "model_a", "model_b", "metric", "horizon_months", "difference", "lower", "upper", "p", "method",
     "p_holm", "n", "note",
@@ -62,7 +64,7 @@ def fit_scores(
         facts = {key: getattr(note, key) for key in ("label", "timing", "provenance")}
         model |= {"model": note.id, "score": note.id, "recalibration": "baseline and slope"} | facts
         models[note.id] = model
-        if getattr(note, "scale", "") == "log_hazard" and "competing" not in model:
+        if note.scale == "log_hazard" and "competing" not in model:
             models[f"{note.id}:baseline"] = with_own_slope(model, part, values)
         rows += fit_rows(note, part, values, part.clinical.get(f"{column}_group"))
     return models, pd.DataFrame(rows, columns=FIT_COLUMNS)
@@ -129,9 +131,7 @@ def same_patients(risks: pd.DataFrame) -> pd.DataFrame:
     """Rows of the patients who have every score that is missing in at most SAME_PATIENTS of their cohort; scores
     missing more often keep their own patients.
     """
-    if risks.empty:
-        return risks
-    kept = []
+    kept = [risks.head(0)]
     for _, part in risks.groupby("cohort", sort=False):
         wide = part.pivot(index="patient_id", columns="model", values="published")
         common = wide.columns[wide.isna().mean() <= SAME_PATIENTS]
@@ -145,8 +145,6 @@ def score_performance(risks: pd.DataFrame, models: dict[str, dict[str, Any]]) ->
     risks, and how tied a score is: `tied_share` of the usable pairs and `c_attainable`, the largest Harrell C that
     such a score can reach.
     """
-    if risks.empty:
-        return pd.DataFrame(columns=PERFORMANCE_COLUMNS)
     by_rank = performance(risks.assign(lp=risks["published"]), models)
     by_risk = performance(risks, models)
     ties = []
@@ -168,11 +166,6 @@ def score_performance(risks: pd.DataFrame, models: dict[str, dict[str, Any]]) ->
 
 def score_curves(risks: pd.DataFrame, models: dict[str, dict[str, Any]]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """AUC and Brier score over time, and net benefit, of the scores."""
-    if risks.empty:
-        columns = ["model", "cohort", "time_months", "metric", "estimate", "lower", "upper"]
-        return pd.DataFrame(columns=columns), pd.DataFrame(
-            columns=["model", "cohort", "horizon_months", "threshold", "net_benefit"]
-        )
     auc = time_curves(risks.assign(lp=risks["published"]), models)
     rest = time_curves(risks, models)
     curves = pd.concat([auc[auc["metric"] == "auc"], rest[rest["metric"] != "auc"]], ignore_index=True)
@@ -186,8 +179,8 @@ def score_comparisons(
     (COMPARISON_COLUMNS): paired and two-sided with Holm's correction over the scores of a cohort; beside it the
     published convention (ties dropped, one-sided). No p-value on training rows.
 
-    own: risks of the study's models; timing: pre or post of each. A preoperative model against a postoperative score,
-    or the reverse, says so in `note`.
+    own: risks of the study's models; timing: pre or post of each. A preoperative model against a postoperative score
+    says so in `note`; a preoperative score is compared with the preoperative model only.
     """
     rows = []
     names = set(own["model"])
@@ -199,14 +192,14 @@ def score_comparisons(
             mine = own[(own["model"] == main) & (own["cohort"] == cohort)].set_index("patient_id")
             found = []
             for name, rows_of in part.groupby("model", sort=False):
-                if ":" in name or (main.endswith("_post") and models[name]["timing"] == "pre"):
-                    continue  # the same ranks again; an earlier score is compared with the earlier model
+                score = models[name]
+                if score["recalibration"] == "baseline" or (timing[main], score["timing"]) == ("post", "pre"):
+                    continue  # the same ranks again
                 both = rows_of[rows_of["patient_id"].isin(mine.index)]
                 me = mine.loc[both["patient_id"]]
                 arguments = (me["time"], me["event"], me["lp"], both["published"])
-                note = "" if timing[main] == models[name]["timing"] else MIXED_TIMING
-                if models[name]["provenance"] == "memory":
-                    note = "; ".join(filter(None, [note, "the score's formula rests on memory"]))
+                notes = [MIXED_TIMING] if timing[main] != score["timing"] else []
+                notes += ["the score's formula rests on memory"] if score["provenance"] == "memory" else []
                 for metric, method, difference in (
                     ("c_harrell", "infinitesimal jackknife, paired, two-sided", c_difference),
                     ("c_gamma", "published convention: ties dropped, paired, one-sided", legacy_c_difference),
@@ -215,20 +208,26 @@ def score_comparisons(
                     estimates = [value.get(key, np.nan) for key in ("estimate", "lower", "upper", "p")]
                     if cohort == TRAIN:
                         estimates[-1] = np.nan
-                    row = (apparent(cohort), main, name, metric, np.nan, *estimates, method, np.nan, len(me), note)
+                    row = (
+                        apparent(cohort),
+                        main,
+                        name,
+                        metric,
+                        np.nan,
+                        *estimates,
+                        method,
+                        np.nan,
+                        len(me),
+                        "; ".join(notes),
+                    )
                     found.append(row)
             rows += with_holm(pd.DataFrame(found, columns=COMPARISON_COLUMNS)).to_numpy().tolist()
     return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
 
 
-MIXED_TIMING = "a preoperative model against a postoperative score: the score knows more"
-
-
 def with_holm(table: pd.DataFrame) -> pd.DataFrame:
     """p_holm over the two-sided tests of one model in one cohort (Holm 1979)."""
-    at = table.index[(table["metric"] == "c_harrell") & table["p"].notna()]
-    if not len(at):
-        return table
-    order = table.loc[at, "p"].sort_values(kind="stable").index
-    adjusted = (table.loc[order, "p"] * np.arange(len(order), 0, -1)).cummax().clip(upper=1)
-    return table.assign(p_holm=adjusted.reindex(table.index))
+    tested = (table["metric"] == "c_harrell") & table["p"].notna()
+    if tested.any():
+        table.loc[tested, "p_holm"] = multipletests(table.loc[tested, "p"], method="holm")[1]
+    return table

@@ -15,6 +15,7 @@ from recur.study import schema, schema_problems
 from recur.tables import StudyError
 
 FOLDER = Path(__file__).parents[2] / "scores"
+COMPARE = {"le": np.less_equal, "lt": np.less, "ge": np.greater_equal, "gt": np.greater, "eq": np.equal}
 
 
 class Scored(NamedTuple):
@@ -65,7 +66,7 @@ def evaluate(score_id: str, inputs: dict[str, Any], scores: dict[str, dict[str, 
             known[name] = np.full(n, float(declared["assumed"]))
         else:
             raise StudyError(f"score {score_id}: input {name!r} is missing")
-    given = {name: inputs[name] if name in inputs else known[name] for name in known} | dict(inputs)
+    given = known | inputs
     other = cache(lambda wanted: evaluate(wanted, given, scores))
     for name, node in score["steps"].items():
         known[name] = np.broadcast_to(_expression(node, known, other), n)
@@ -90,7 +91,11 @@ def vector_problems(scores: dict[str, dict[str, Any]] | None = None) -> list[str
             for key, value in known["inputs"].items():
                 inputs[key] = np.empty(1, dtype=object if isinstance(value, list) else float)
                 inputs[key][0] = value
-            found = evaluate(name, inputs, scores)
+            try:
+                found = evaluate(name, inputs, scores)
+            except (StudyError, TypeError, ValueError, KeyError) as error:
+                problems.append(f"scores/{name}.yaml: test patient {number}: cannot be evaluated: {error}")
+                continue
             printed = {"value": (known.get("value"), found.value[0])}
             printed |= {key: (value, found.steps[key][0]) for key, value in known.get("steps", {}).items()}
             for key, (expected, value) in printed.items():
@@ -172,6 +177,8 @@ def _first(
 def _condition(node: dict[str, Any], known: dict[str, np.ndarray], other: Callable[[str], Scored]) -> np.ndarray:
     """1 where a condition holds, 0 where not, NaN where a missing input leaves it open (Kleene's logic)."""
     operator = next(iter(node))
+    if operator not in ("all", "any", *COMPARE):
+        raise StudyError(f"scores: unknown condition {operator!r}")
     if operator in ("all", "any"):
         parts = np.broadcast_arrays(*(_condition(part, known, other) for part in node[operator]))
         decisive = 0.0 if operator == "all" else 1.0
@@ -179,5 +186,4 @@ def _condition(node: dict[str, Any], known: dict[str, np.ndarray], other: Callab
         unknown = np.any([np.isnan(part) for part in parts], axis=0)
         return np.where(settled, decisive, np.where(unknown, np.nan, 1 - decisive))
     a, b = np.broadcast_arrays(*(_expression(part, known, other) for part in node[operator]))
-    compare = {"le": np.less_equal, "lt": np.less, "ge": np.greater_equal, "gt": np.greater, "eq": np.equal}[operator]
-    return np.where(pd.isna(a) | pd.isna(b), np.nan, compare(a, b))
+    return np.where(pd.isna(a) | pd.isna(b), np.nan, COMPARE[operator](a, b))

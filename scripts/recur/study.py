@@ -196,6 +196,8 @@ def contradictions(study: dict[str, Any]) -> list[str]:
         if extraction["outlier_sd"] is not None and extraction["mode"] != "ibsi":
             found.append("images.extraction.outlier_sd: known in mode ibsi only")
     found += scale_contradictions(study.get("images"))
+    if study.get("primary", next(iter(study["analyses"]), None)) not in {*study["analyses"], None}:
+        found.append(f"primary: {study['primary']!r} is no analysis of this study ({', '.join(study['analyses'])})")
     if "null_study" in study and not study["synthetic"]:
         found.append("null_study: outcomes are redrawn for synthetic studies only")
     if "demo" in study and "images" not in study:
