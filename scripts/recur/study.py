@@ -196,7 +196,7 @@ def contradictions(study: dict[str, Any]) -> list[str]:
         if extraction["outlier_sd"] is not None and extraction["mode"] != "ibsi":
             found.append("images.extraction.outlier_sd: known in mode ibsi only")
     found += scale_contradictions(study.get("images"))
-    if study.get("primary", next(iter(study["analyses"]), None)) not in {*study["analyses"], None}:
+    if "primary" in study and study["primary"] not in study["analyses"]:
         found.append(f"primary: {study['primary']!r} is no analysis of this study ({', '.join(study['analyses'])})")
     if "null_study" in study and not study["synthetic"]:
         found.append("null_study: outcomes are redrawn for synthetic studies only")
