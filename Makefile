@@ -45,7 +45,7 @@ test: environment browser
 	@echo "== workflow: snakemake --lint"
 	@snakemake --lint
 	@echo "== tests: pytest"
-	@pytest
+	@pytest --numprocesses 2 --dist loadfile
 
 bench: environment
 	@python bench/run.py

@@ -378,7 +378,7 @@ def resolved(tmp_path, **changes):
     study = yaml.safe_load((ROOT / "config.yaml").read_text())
     images, analysis = changes.pop("images", {}), changes.pop("analysis", {})
     study["images"] |= images
-    study["analyses"] = {"main": {"preset": "recommended", "endpoint": "TTR"} | analysis}
+    study |= {"analyses": {"main": {"preset": "recommended", "endpoint": "TTR"} | analysis}, "primary": "main"}
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
     return studies.resolve(tmp_path / "study.yaml")
 
