@@ -40,6 +40,11 @@ def import_feature_table(path: str | Path, id_column: str, pattern: str) -> tupl
     repeated = table[id_column][table[id_column].duplicated()]
     if len(repeated):
         raise StudyError(f"{path}: patient {patient} stands there twice" for patient in sorted(set(repeated)))
+    for name in [name for name in names if re.search(r"_shape2?D?_.*(Volume|Area|Diameter|Length)", name)]:
+        below = table[id_column][numbers[name] < 0]
+        if len(below):
+            values = ", ".join(f"{numbers[name][row]:g}" for row in below.index[:3])
+            raise StudyError(f"{path}: patient {', '.join(below[:3])}: {name} is {values}, which no size can be")
     result = pd.concat([table[id_column].astype(str).rename("patient_id"), numbers[names]], axis=1)
     count = (~np.isfinite(result[names])).sum(axis=1)
     bad = pd.DataFrame(

@@ -9,12 +9,15 @@ from typing import Any
 
 import pandas as pd
 
-from recur.cohort import assign_all, read_cohort, read_manifest
+from recur.cohort import Cohort, assign_all, read_cohort, read_manifest
 from recur.comparators import mapping_problems
+from recur.endpoints import EVENT
+from recur.guards import too_few_events
 from recur.images.inventory import FILES, inventory
 from recur.scores import vector_problems
-from recur.study import model_names, variants
+from recur.study import analysis_settings, model_names, uses_features, variants
 from recur.tables import StudyError, read_table
+from recur.training import TRAIN
 
 BYTES_PER_CASE = 4_000_000  # a cropped case, its features and its picture, measured on the demo
 BYTES_PER_ANALYSIS = 60_000_000
@@ -35,7 +38,9 @@ def check_tables(study: dict[str, Any]) -> None:
         if generated and not Path(path).exists():
             continue
         try:
-            check(study)
+            found = check(study)
+            if check is read_cohort:
+                problems += training_problems(study, found)
         except StudyError as error:
             problems += error.problems
     for key in ("table", "repeat"):
@@ -45,6 +50,27 @@ def check_tables(study: dict[str, Any]) -> None:
             problems.append(f"{path}: no such file (features.{key}){hint}")
     if problems:
         raise StudyError(problems)
+
+
+def training_problems(study: dict[str, Any], cohort: Cohort) -> list[str]:
+    """What no analysis can be fitted on: training patients without enough events, or a term that never varies."""
+    assigned, problems = assign_all(study, cohort.clinical), []
+    for name, analysis in study["analyses"].items():
+        own = f"cohort_{name}"
+        train = (assigned[own if own in assigned else "cohort"] == TRAIN).to_numpy()
+        endpoint, settings = analysis["endpoint"], analysis_settings(study, name)
+        events = int((cohort.endpoints[f"{endpoint}_event"][train] == EVENT).sum())
+        if events == 0:
+            problems.append(f"endpoint {endpoint}: none of the {train.sum()} training patients has the event")
+        else:
+            problems += too_few_events(settings, name, events, uses_features(study, name))
+        for term in study["candidates"]["pre"] + study["candidates"]["post"]:
+            if cohort.clinical[term][train].nunique() < 2:
+                problems.append(
+                    f"clinical.variables.{term}: the same value in all {train.sum()} training patients of {name}; "
+                    "no effect can be estimated, take it out of the candidates"
+                )
+    return list(dict.fromkeys(problems))
 
 
 def image_check(study: dict[str, Any]) -> list[tuple[Any, str]]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,10 +23,12 @@ from recur.endpoints import (
     recorded_warnings,
     state_at,
 )
+from recur.images.inventory import FILES
 from recur.study import schema, schema_problems, splits_of
 from recur.tables import PATIENT_ID, StudyError, read_table
 from recur.training import TRAIN
 
+DECIMAL_COMMA = re.compile(r"[<>]?\s*-?\d+,\d+")
 VISIT_COLUMNS = ["patient_id", "visits", "interval_first_2_years", "interval_later", "longest_gap"]
 
 
@@ -166,7 +169,8 @@ def read_variables(
             values[name] = text.map(codes).astype(float)
             expected = f"one of {', '.join(codes)}"
         for row in table.index[text.notna() & values[name].isna()]:
-            problems.append((row, f"column {column}, value {text[row]!r}: not {expected}"))
+            comma = "; write a decimal point" if DECIMAL_COMMA.fullmatch(text[row]) else ""
+            problems.append((row, f"column {column}, value {text[row]!r}: not {expected}{comma}"))
         if "range" in variable:
             low, high = variable["range"]
             allowed = f"{low:g} to {high:g} {variable['unit']}".rstrip()
@@ -189,6 +193,7 @@ def number_or_limit(text: pd.Series) -> pd.Series:
     """Numbers; `<x`, below the limit of detection, is half of x, and `>x` is x (methods.md 2.0)."""
     limit = text.str.extract(r"^([<>])\s*(.+)$")
     number = pd.to_numeric(limit[1].fillna(text), errors="coerce").astype(float)
+    number = number.where(np.isfinite(number))
     return number.where(limit[0].fillna("") != "<", number / 2)
 
 
@@ -316,6 +321,11 @@ def read_manifest(study: dict[str, Any]) -> pd.DataFrame:
     for number, row in enumerate(table.to_dict("records")):
         record = {key: None if pd.isna(value) else str(value) for key, value in row.items()}
         problems += schema_problems(record, rules, f"{path}: line {number + 2}")
+        problems += [
+            f"{path}: line {number + 2}: {column} {value!r} leaves the folder; set images.root instead"
+            for column, value in record.items()
+            if column in FILES and value and ".." in Path(value).parts
+        ]
     if not problems:
         for name, known in (("phase", study["images"]["phases"]), ("reader", study["images"]["readers"])):
             if not set(known) & set(table[name]):

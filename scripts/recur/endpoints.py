@@ -175,7 +175,7 @@ def endpoint_as_recorded(
 
 
 def recorded_warnings(name: str, endpoint: dict[str, Any], table: pd.DataFrame) -> list[str]:
-    """Signs that a recorded time is in another unit than the one declared."""
+    """Times of 0, and signs that a recorded time is in another unit than the one declared."""
     time = pd.to_numeric(table[endpoint["time"]], errors="coerce").astype(float).dropna()
     found = []
     if len(time) and endpoint["unit"] == "months" and time.max() < 15:
@@ -186,6 +186,8 @@ def recorded_warnings(name: str, endpoint: dict[str, Any], table: pd.DataFrame) 
         found.append(
             f"endpoint {name}: the longest time in {endpoint['time']} is {time.max():g} years; are they months?"
         )
+    if (time == 0).any():
+        found.append(f"endpoint {name}: {(time == 0).sum()} times of 0 in {endpoint['time']}, counted at half a day")
     whole = (time % 1 == 0).mean() if len(time) else 0
     if endpoint["unit"] == "months" and 0.2 < whole < 0.8:
         found.append(

@@ -27,6 +27,17 @@ def schema(name: str) -> dict[str, Any]:
     return yaml.safe_load((ROOT / "schemas" / f"{name}.schema.yaml").read_text())
 
 
+class OneKeyLoader(yaml.SafeLoader):
+    """YAML's safe loader, which keeps the last of two equal keys in silence, made to refuse them."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for name in names:
+            if name != "<<" and names.count(name) > 1:
+                raise yaml.constructor.ConstructorError(problem=f"{name!r} stands there twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def resolve(path: str | Path) -> dict[str, Any]:
     """Read a study file and return it complete: schema defaults < preset < what the file says.
 
@@ -35,9 +46,11 @@ def resolve(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        raw = yaml.safe_load(path.read_text())
+        raw = yaml.load(path.read_text(), OneKeyLoader)  # a safe loader
     except FileNotFoundError:
         raise StudyError(f"{path}: no such study file") from None
+    except (OSError, UnicodeError):
+        raise StudyError(f"{path}: not a text file (UTF-8) that can be read") from None
     except yaml.YAMLError as error:
         raise StudyError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     rules = schema("study")

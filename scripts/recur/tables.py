@@ -41,12 +41,31 @@ def read_table(path: str | Path) -> pd.DataFrame:
             # a date cell arrives as a date at midnight
             return pd.read_excel(path, **text).replace(r"^(\d{4}-\d{2}-\d{2}) 00:00:00$", r"\1", regex=True)
         if kind in (".csv", ".tsv", ".txt"):
-            return pd.read_csv(path, sep="," if kind == ".csv" else "\t", encoding="utf-8-sig", **text)
+            table = pd.read_csv(path, sep="," if kind == ".csv" else "\t", encoding="utf-8-sig", header=None, **text)
+            return _with_header(table, path)
     except FileNotFoundError:
         raise StudyError(f"{path}: no such file") from None
+    except UnicodeError:
+        raise StudyError(f"{path}: not UTF-8 text; save it as CSV UTF-8, or give the .xlsx itself") from None
+    except pd.errors.EmptyDataError:
+        raise StudyError(f"{path}: empty, it has not even a header") from None
     except Exception as error:
-        raise StudyError(f"{path}: cannot be read as a table ({type(error).__name__}: {error})") from error
+        cause = " ".join(str(error).split())
+        raise StudyError(f"{path}: cannot be read as a table ({type(error).__name__}: {cause})") from error
     raise StudyError(f"{path}: unknown table format {kind!r}; use .csv, .tsv, .xlsx or .parquet")
+
+
+def _with_header(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The table with its first line as header, which pandas itself would rename where a name stands there twice."""
+    table = table.dropna(axis=1, how="all")  # a spreadsheet's empty columns
+    names = [str(name) for name in table.iloc[0].fillna("")]
+    if len(names) == 1 and re.search(r"[;\t,|]", names[0]):
+        mark = re.search(r"[;\t,|]", names[0])[0]
+        raise StudyError(f"{path}: its columns are separated by {mark!r}; save .csv with commas, .tsv with tabs")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise StudyError(f"{path}: column {name!r} stands there twice; rename or remove one" for name in twice)
+    return table[1:].set_axis(names, axis=1).reset_index(drop=True)
 
 
 def read_made(path: str | Path) -> pd.DataFrame:

@@ -177,6 +177,10 @@ def _case_of(
     labels = tumour.astype(np.uint8) * TUMOUR
     if "liver_mask" in masks:
         labels |= masks["liver_mask"].astype(np.uint8) * LIVER
+    if np.ptp(image[tumour]) == 0:
+        raise StudyError(
+            f"tumour: its {tumour.sum()} voxels all have the same value ({image[tumour][0]:g}); check image and mask"
+        )
     table = [_region_row("tumour", tumour, image, spacing)]
     facts = facts | {"shell_fraction": None}
     hu = facts["modality"] == "CT" and facts["normalise"] == "none"

@@ -53,6 +53,7 @@ SCAN_TAGS = [
     "SOPInstanceUID",
     "SeriesInstanceUID",
     "FrameOfReferenceUID",
+    "PatientID",
     "SeriesDescription",
     "SeriesNumber",
     "InstanceNumber",
@@ -126,6 +127,7 @@ class Series(NamedTuple):
     description: str
     number: str
     frame: str | None
+    patient: str | None  # to compare with a mask's
     slices: list[Slice]
     localizers: int
     damaged: str | None
@@ -238,6 +240,7 @@ def _series(uid: str, items: list[tuple[str, Dataset, Path]]) -> Series:
         " ".join(_texts(first.get("SeriesDescription"))),
         str(first.get("SeriesNumber") or ""),
         str(first.get("FrameOfReferenceUID") or "") or None,
+        str(first.get("PatientID") or "") or None,
         slices,
         localizers,
         damaged,
@@ -606,7 +609,8 @@ def _build(
         "series_hash": series_hash(series.uid),
         "acquisition": made,
     }
-    return Volume(voxels, grid, "dicom", series.uid, series.frame, (*flags, *notes), facts, sheared=shear is not None)
+    own = {"series": series.uid, "frame": series.frame, "patient": series.patient}
+    return Volume(voxels, grid, "dicom", flags=(*flags, *notes), facts=facts, sheared=shear is not None, **own)
 
 
 def _stack(

@@ -51,7 +51,7 @@ class Volume(NamedTuple):
     """An image as read: voxels (z, y, x) float32, its grid, its format, remarks for the flags column.
 
     `facts`: columns of the case table about the series taken, and `acquisition`, a row of the acquisition table.
-    `series` and `frame` (of reference) are UIDs that only serve to check masks; they are written nowhere.
+    `series`, `frame` (of reference; UIDs) and `patient` (id) only serve to check masks; they are written nowhere.
     `sheared`: a gantry tilt was taken out, so that frames drawn on the slices lie between the columns.
     """
 
@@ -60,6 +60,7 @@ class Volume(NamedTuple):
     source: str
     series: str | None = None
     frame: str | None = None
+    patient: str | None = None
     flags: tuple[str, ...] = ()
     facts: dict[str, Any] = {}
     sheared: bool = False

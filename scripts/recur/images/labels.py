@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from recur.tables import StudyError
 
 PATTERN = "pattern:"
+LISTED = 12  # labels named in one message
 
 
 def choose(label: str, names: Mapping[int, str], file: str, what: str) -> list[int]:
@@ -16,7 +17,8 @@ def choose(label: str, names: Mapping[int, str], file: str, what: str) -> list[i
     Several are joined by `;` (or numbers by `,`), or found by `pattern:` and a regular expression for the whole name.
     A name wins over a number. Raises StudyError, listing what is there.
     """
-    present = ", ".join(f"{n} {name}".strip() for n, name in names.items()) or "none"
+    listed = [f"{n} {name}".strip() for n, name in names.items()]
+    present = ", ".join(listed[:LISTED]) + (f" and {len(listed) - LISTED} more" if len(listed) > LISTED else "") or "none"
     if not label:
         if len(names) == 1:
             return list(names)

@@ -189,6 +189,8 @@ def _nifti_voxels(path: Path, reader: sitk.ImageFileReader) -> np.ndarray | None
         raise StudyError(f"{path.name}: voxel spacing {text} mm is not possible; export the image again")
     header = {key: int(float(reader.GetMetaData(key))) for key in ("vox_offset", "bitpix", "datatype")}
     voxels = int(np.prod(reader.GetSize()))
+    if header["vox_offset"] < 348 and path.suffix.lower() != ".img":
+        raise StudyError(f"{path.name}: its header says that voxels begin within the header; export the image again")
     needed = header["vox_offset"] + voxels * header["bitpix"] // 8
     if len(data) < needed:
         raise StudyError(f"{path.name}: truncated, {len(data)} of {needed} bytes; copy it again")
@@ -287,6 +289,8 @@ def _read_dicom_mask(path: Path, name: str, label: str, image: Volume, mask_grid
         if data is None:
             raise StudyError(f"{name}: unknown mask format; use {', '.join(FORMATS)}, a DICOM SEG or an RTSTRUCT")
         kind = data.get("SOPClassUID")
+        if image.patient and data.get("PatientID") and data.PatientID != image.patient:
+            raise StudyError(f"{name}: of another patient than the image (their PatientID differ); correct the manifest")
         if kind in SEG_STORAGE:
             references, frame = data.get("ReferencedSeriesSequence", []), data.get("FrameOfReferenceUID")
             _check_frame(frame, image, mask_grid, name)

@@ -1,0 +1,410 @@
+"""Bad inputs of every kind (bad_inputs.yaml): a line that names file, place and remedy, or an exclusion with its reason.
+
+Each entry is one change of a small sound study. Nothing gives a traceback, and nothing is taken in silently.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pydicom
+import pytest
+import scanner
+import SimpleITK as sitk
+import yaml
+from cases import process
+from test_images import write_rtstruct
+
+from recur.analysis_set import explain_absence, import_feature_table, shared_images
+from recur.check import check_tables, image_root
+from recur.cohort import Cohort, assign_all, read_cohort, read_manifest
+from recur.images.inventory import inventory
+from recur.study import resolve
+from recur.tables import StudyError, read_table
+
+ROOT = Path(__file__).parent.parent
+LIST = yaml.safe_load(Path(__file__).with_suffix(".yaml").with_name("bad_inputs.yaml").read_text())
+SHAPE = (24, 28, 32)  # z, y, x
+SPACING = (1.0, 1.2, 1.5)
+ORIGIN = (-40.0, 30.0, 100.0)
+STUDY = {
+    "study": "small",
+    "seed": 1,
+    "synthetic": True,
+    "on_error": "exclude",
+    "clinical": {
+        "table": "clinical.csv",
+        "id": "patient_id",
+        "centre": "centre",
+        "variables": {
+            "age": {"column": "age", "kind": "numeric", "timing": "pre", "unit": "years", "range": [18, 110]},
+            "ln_afp": {"column": "afp", "kind": "numeric", "transform": "ln", "floor": 0.3, "timing": "pre"},
+            "size": {"column": "size", "kind": "numeric", "timing": "pre", "unit": "cm", "median": [0.5, 30]},
+            "stage": {"column": "stage", "kind": "ordinal", "levels": ["I", "II", "III"], "timing": "pre"},
+            "mvi": {"column": "mvi", "kind": "binary", "timing": "post"},
+        },
+        "dates": {
+            "t0": "surgery_date",
+            "t0_kind": "surgery",
+            "recurrence": "recurrence_date",
+            "death": "death_date",
+            "last_contact": "last_contact_date",
+        },
+    },
+    "endpoints": {"TTR": {"kind": "time_to_recurrence"}},
+    "horizons_months": [24],
+    "split": {"kind": "centre", "train": ["A"], "external": ["B"]},
+    "images": {"manifest": "images.csv", "phases": ["AP"], "readers": ["reader1"], "regions": {"rim_mm": 3}},
+    "candidates": {"pre": ["age"], "post": ["mvi"]},
+    "analyses": {"main": {"preset": "recommended", "endpoint": "TTR"}},
+}
+
+
+def write_image(path: Path, voxels: np.ndarray, spacing=SPACING, origin=ORIGIN, direction=None, **more) -> None:
+    image = sitk.GetImageFromArray(voxels, **more)
+    if image.GetDimension() == 3:
+        image.SetSpacing(spacing)
+        image.SetOrigin(origin)
+        if direction:
+            image.SetDirection(direction)
+    sitk.WriteImage(image, str(path))
+
+
+def volumes(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """HU of a noisy organ, and a round tumour in it."""
+    z, y, x = (np.indices(SHAPE)[k] - (SHAPE[k] - 1) / 2 for k in range(3))
+    hu = np.random.default_rng(seed).normal(80, 15, SHAPE)
+    return hu.astype(np.int16), ((z**2 + y**2 + x**2) < 36).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory) -> Path:
+    """A study of 40 patients, two of them with images, without a fault."""
+    folder = tmp_path_factory.mktemp("sound")
+    rng = np.random.default_rng(1)
+    ids = [f"P{i:02d}" for i in range(1, 41)]
+    surgery = pd.Timestamp("2015-01-01") + pd.to_timedelta(rng.integers(0, 700, 40), "D")
+    recurrence = surgery + pd.to_timedelta(rng.integers(100, 1200, 40), "D")
+    contact = surgery + pd.to_timedelta(rng.integers(1300, 2000, 40), "D")
+    table = pd.DataFrame(
+        {
+            "patient_id": ids,
+            "centre": ["A"] * 30 + ["B"] * 10,
+            "age": rng.integers(40, 80, 40),
+            "afp": rng.lognormal(3, 2, 40).round(1),
+            "size": rng.uniform(1, 8, 40).round(1),
+            "stage": rng.choice(["I", "II", "III"], 40),
+            "mvi": rng.integers(0, 2, 40),
+            "surgery_date": surgery.strftime("%Y-%m-%d"),
+            "recurrence_date": np.where(rng.random(40) < 0.7, recurrence.strftime("%Y-%m-%d"), ""),
+            "death_date": "",
+            "last_contact_date": contact.strftime("%Y-%m-%d"),
+        }
+    )
+    table.to_csv(folder / "clinical.csv", index=False)
+    rows = []
+    for seed, patient in enumerate(ids[:2]):
+        (folder / patient).mkdir()
+        hu, mask = volumes(seed)
+        write_image(folder / patient / "image.nii.gz", hu)
+        write_image(folder / patient / "mask.nii.gz", mask)
+        files = {"image": f"{patient}/image.nii.gz", "mask": f"{patient}/mask.nii.gz"}
+        rows.append({"patient_id": patient, "phase": "AP", "reader": "reader1"} | files | {"mask_label": ""})
+    pd.DataFrame(rows).to_csv(folder / "images.csv", index=False)
+    (folder / "study.yaml").write_text(yaml.safe_dump(STUDY, sort_keys=False))
+    return folder
+
+
+# --- one function a change; arguments as bad_inputs.yaml gives them -----------------------------------------------------
+
+
+def change_study(folder, keys):
+    study = yaml.safe_load((folder / "study.yaml").read_text())
+    for key, value in keys.items():
+        *path, last = key.split(".")
+        place = study
+        for part in path:
+            place = place[part]
+        place[last] = value
+    (folder / "study.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+
+
+def change_file(folder, name, text):
+    (folder / name).write_text(text)
+
+
+def change_bytes(folder, name, content):
+    (folder / name).write_bytes(bytes.fromhex(content))
+
+
+def change_append(folder, name, text):
+    with (folder / name).open("a") as stream:
+        stream.write(text)
+
+
+def change_replace(folder, name, old, new):
+    text = (folder / name).read_bytes().decode()
+    (folder / name).write_bytes(text.replace(old, new).encode())
+
+
+def change_encoding(folder, name, encoding):
+    (folder / name).write_bytes((folder / name).read_text().encode(encoding))
+
+
+def edit(folder, name, change, encoding="utf-8"):
+    table = pd.read_csv(folder / name, dtype=str, keep_default_na=False)
+    table = change(table)
+    table.to_csv(folder / name, index=False, encoding=encoding)
+
+
+def change_cells(folder, name, patient, cells, encoding="utf-8"):
+    def put(table):
+        for column, value in cells.items():
+            table.loc[table["patient_id"] == patient, column] = value
+        return table
+
+    edit(folder, name, put, encoding)
+
+
+def change_cell(folder, name, patient, column, value):
+    change_cells(folder, name, patient, {column: value})
+
+
+def change_cell_latin_1(folder, name, patient, column, value):
+    change_cells(folder, name, patient, {column: value}, "latin-1")
+
+
+def change_column(folder, name, column, value):
+    edit(folder, name, lambda table: table.assign(**{column: value}))
+
+
+def change_scale(folder, name, column, factor):
+    edit(folder, name, lambda table: table.assign(**{column: table[column].astype(float) * factor}))
+
+
+def change_rows(folder, name, count):
+    edit(folder, name, lambda table: table[:count])
+
+
+def change_twice(folder, name):
+    edit(folder, name, lambda table: pd.concat([table, table[:1]]))
+
+
+def change_only_event(folder, name):
+    def keep(table):
+        first = table.index[table["recurrence_date"] != ""][0]
+        return table.assign(recurrence_date=table["recurrence_date"].where(table.index == first, ""))
+
+    edit(folder, name, keep)
+
+
+def change_recorded(folder, patient, time, event="1"):
+    edit(folder, "clinical.csv", lambda table: table.assign(time="30", event=[str(i % 2) for i in range(len(table))]))
+    change_cells(folder, "clinical.csv", patient, {"time": time, "event": event})
+    change_study(
+        folder, {"endpoints": {"TTR": {"kind": "recorded", "time": "time", "event": "event", "unit": "months"}}}
+    )
+
+
+def change_spreadsheet(folder, name, how):
+    path = (folder / name).with_suffix(".xlsx")
+    pd.read_csv(folder / name).to_excel(path, index=False)
+    if how == "damaged":
+        path.write_bytes(path.read_bytes()[:2000])
+    change_study(folder, {"clinical.table": path.name})
+
+
+def change_remove(folder, name):
+    (folder / name).unlink()
+
+
+def change_cut(folder, name):
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[: len(content) // 2])
+
+
+def change_loop(folder, name):
+    (folder / name).unlink()
+    (folder / name).symlink_to((folder / name).name)
+
+
+def change_swap(folder, one, other):
+    (folder / one).rename(folder / "aside")
+    (folder / other).rename(folder / one)
+    (folder / "aside").rename(folder / other)
+
+
+def change_same_image(folder, one, other):
+    shutil.copy(folder / one / "image.nii.gz", folder / other / "image.nii.gz")
+
+
+def change_header(folder, name, offset, content):
+    """Overwrite bytes of a NIfTI header (80: pixdim[1], 252: qform and sform code)."""
+    raw = bytearray(gzip.decompress((folder / name).read_bytes()))
+    new = bytes.fromhex(content)
+    raw[offset : offset + len(new)] = new
+    (folder / name).write_bytes(gzip.compress(bytes(raw)))
+
+
+def change_voxels(folder, name, how):
+    path = folder / name
+    voxels = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+    noise = np.random.default_rng(5).normal(size=SHAPE)
+    z, y, x = (size // 2 for size in SHAPE)
+    more = {}
+    match how:
+        case "complex":
+            voxels = voxels.astype(np.complex64)
+        case "colour":
+            voxels, more = np.stack([voxels] * 3, axis=-1).astype(np.uint8), {"isVector": True}
+        case "4-D":
+            voxels, more = np.stack([voxels, voxels]), {"isVector": False}
+        case "2-D":
+            voxels = voxels[z]
+        case "nan" | "inf":
+            voxels = voxels.astype(np.float32)
+            voxels[z, y, x] = float(how)
+        case "left-handed":
+            more = {"direction": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, -1.0)}
+        case "swapped":
+            voxels, more = np.ascontiguousarray(voxels.transpose(2, 1, 0)), {"spacing": SPACING[::-1]}
+        case "shifted":
+            more = {"origin": (0.0, 30.0, 100.0)}
+        case "zero":
+            voxels = np.zeros_like(voxels)
+        case "noise":
+            voxels = noise.astype(np.float32)
+        case "constant":
+            voxels = np.full(SHAPE, 60, np.int16)
+        case "air":
+            voxels = (voxels - 1000).astype(np.int16)
+        case "one voxel":
+            voxels = np.zeros_like(voxels)
+            voxels[z, y, x] = 1
+    geometry = {key: more.pop(key) for key in ("direction", "spacing", "origin") if key in more}
+    write_image(path, voxels, **geometry, **more)
+
+
+def change_dicom(folder, patient, how):
+    """The patient's image as a DICOM series, with what is wrong with it."""
+    series = folder / patient / "series"
+    series.mkdir()
+    slices = scanner.ct_slices(volumes(1)[0]) if how != "empty" else []
+    scanner.save(slices[:10] + slices[11:] if how == "gap" else slices, series)
+    change_cell(folder, "images.csv", patient, "image", f"{patient}/series")
+    if how == "other structures":
+        square = [(-5.0, -5.0, -95.0), (5.0, -5.0, -95.0), (5.0, 5.0, -95.0), (-5.0, 5.0, -95.0)]
+        path = write_rtstruct({"T": [square]}, folder / patient / "structures.dcm")
+        structures = pydicom.dcmread(path)
+        structures.PatientID = "PID9999"
+        structures.save_as(path)
+        change_cell(folder, "images.csv", patient, "mask", f"{patient}/structures.dcm")
+
+
+def change_features(folder, patient, column, value):
+    ids = pd.read_csv(folder / "clinical.csv")["patient_id"]
+    table = pd.DataFrame({"patient_id": ids, "original_firstorder_Mean": 1.5, "original_shape_MeshVolume": 9.0})
+    table.astype(str).to_csv(folder / "features.csv", index=False)
+    change_cell(folder, "features.csv", patient, column, value)
+    study = yaml.safe_load((folder / "study.yaml").read_text())
+    del study["images"]
+    study["features"] = {"table": "features.csv", "id": "patient_id", "pattern": "^original_"}
+    (folder / "study.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+
+
+def change_study_features(folder, keys):
+    change_features(folder, "P01", "patient_id", "P01")
+    change_study(folder, keys)
+
+
+def change_features_damaged(folder):
+    change_features(folder, "P01", "patient_id", "P01")
+    pd.read_csv(folder / "features.csv").to_parquet(folder / "features.parquet")
+    change_cut(folder, "features.parquet")
+    change_study(folder, {"features.table": "features.parquet"})
+
+
+# --- what the study says ------------------------------------------------------------------------------------------------
+
+
+def outcome(folder: Path) -> tuple[list[str], dict[str, str], Cohort | None]:
+    """What floors 1 and 2 (or 3) say: lines that stop the run, reasons of excluded patients, the cohort."""
+    try:
+        study = resolve(folder / "study.yaml")
+        check_tables(study)
+        cohort = read_cohort(study)
+        assigned = assign_all(study, cohort.clinical)
+        excluded = [cohort.exclusions, cohort.missing_endpoints]
+        if "images" in study:
+            manifest = read_manifest(study)
+            rows = inventory(manifest, image_root(study["images"]), assigned, 0, 1)
+            rows = rows.astype(object).where(rows.notna(), None).to_dict("records")
+            regions = study["images"]["regions"] | {"modality": "CT", "on_error": "exclude"}
+            found = pd.DataFrame([process(row, regions, folder / "cache")[0][0] for row in rows])
+            problems = shared_images(found)
+            if problems:
+                raise StudyError(problems)
+            found["reason"] = found.get("reason", "")
+            bad = found[found["status"] == "excluded"].assign(floor="images")
+            present = set(found.loc[found["status"] == "ok", "patient_id"])
+            excluded += [explain_absence(bad[["patient_id", "floor", "reason"]], assigned, present)]
+        if "features" in study:
+            features = study["features"]
+            excluded += [import_feature_table(features["table"], features["id"], features["pattern"])[1]]
+        return [], pd.concat(excluded).groupby("patient_id")["reason"].agg("; ".join).to_dict(), cohort
+    except StudyError as error:
+        return error.problems, {}, None
+
+
+def changed(sound: Path, folder: Path, entry: dict) -> Path:
+    shutil.copytree(sound, folder)
+    what, *arguments = entry["change"]
+    globals()[f"change_{what.replace(' ', '_').replace('-', '_')}"](folder, *arguments)
+    return folder
+
+
+def test_the_sound_study_is_sound(sound):
+    stops, excluded, cohort = outcome(sound)
+    assert not stops and len(cohort.clinical) == 40
+    assert {"P01", "P02"}.isdisjoint(excluded)
+
+
+@pytest.mark.parametrize("entry", LIST, ids=[entry["name"] for entry in LIST])
+def test_it_is_told_in_a_line_or_excluded_with_a_reason(sound, tmp_path, entry):
+    stops, excluded, cohort = outcome(changed(sound, tmp_path / "study", entry))
+    assert all("\n" not in line and "Traceback" not in line for line in [*stops, *excluded.values()])
+    if "stops" in entry:
+        assert any(re.search(entry["stops"], line) for line in stops), stops or excluded
+    elif "excludes" in entry:
+        patient, words = entry["excludes"]
+        assert not stops
+        assert re.search(words, excluded.get(patient, "")), excluded.get(patient, "is not excluded")
+    elif "warns" in entry:
+        assert not stops and any(entry["warns"] in text for text in cohort.warnings)
+    else:
+        assert not stops
+        pd.testing.assert_frame_equal(cohort.clinical, outcome(sound)[2].clinical)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("entry", [e for e in LIST if "stops" in e], ids=lambda entry: entry["name"])
+def test_the_command_ends_with_that_line(sound, tmp_path, entry):
+    """`snakemake check` itself, as a user starts it."""
+    folder = changed(sound, tmp_path / "study", entry)
+    command = [sys.executable, "-m", "snakemake", "check", "--config", f"study={folder / 'study.yaml'}"]
+    done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True)
+    said = done.stdout + done.stderr
+    assert done.returncode and "Traceback" not in said
+    assert re.search(entry["stops"], said), said
+
+
+def test_the_list_has_sixty_kinds():
+    assert len({json.dumps(entry["change"]) for entry in LIST}) == len(LIST) >= 60
