@@ -11,7 +11,7 @@ from recur.cli import progress, reported
 from recur.cox import NotEstimable
 from recur.fit import fit
 from recur.resampling import NESTED_COLUMNS, nested_predictions
-from recur.tables import StudyError, read_json, write_json, write_table
+from recur.tables import StudyError, read_json, write_frozen, write_table
 
 
 def main() -> None:
@@ -35,10 +35,10 @@ def main() -> None:
         except NotEstimable as error:
             if name == ALL:
                 raise StudyError(f"all features: {error}") from error
-            write_json({"failed": str(error), "features": len(names)}, args.frozen / f"{name}.json")
+            write_frozen({"failed": str(error), "features": len(names)}, args.frozen / f"{name}.json")
             continue
         content = {"signature": frozen.signature, "models": frozen.models, "features": len(names)}
-        write_json(content, args.frozen / f"{name}.json")
+        write_frozen(content, args.frozen / f"{name}.json")
         if args.settings["internal_validation"]["nested_repeats"]:
             parts.append(nested_predictions(part, settings, args.seed, 0, folds).assign(ablation=name))
     columns = ["ablation", *NESTED_COLUMNS]

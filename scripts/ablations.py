@@ -10,7 +10,7 @@ from recur.ablation import ALL, COLUMNS, COMPARED, ablation_rows, nested_rows
 from recur.analysis_set import read_rows
 from recur.cli import reported
 from recur.resampling import nested_performance
-from recur.tables import labelled, read_json, read_made, write_table
+from recur.tables import labelled, read_frozen, read_made, write_table
 from recur.training import TRAIN
 from recur.validation import apparent, apply_models
 
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--labels", type=json.loads, required=True, help="analysis and endpoint, as JSON")
     parser.add_argument("--output", required=True)
     args = parser.parse_args()
-    fits = {path.stem: read_json(path) for path in sorted(args.frozen.glob("*.json"))}
+    fits = {path.stem: read_frozen(path) for path in sorted(args.frozen.glob("*.json"))}
     fits = {ALL: fits.pop(ALL)} | fits
     failed = [
         {"ablation": name, "features": content["features"], "method": f"not estimated: {content['failed']}"}

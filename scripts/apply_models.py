@@ -12,7 +12,7 @@ from recur.cox import NotEstimable
 from recur.evaluations import log_evaluation
 from recur.sensitivity import missing_data_performance
 from recur.signature import signature_scores
-from recur.tables import StudyError, labelled, manifest_of, one_manifest, read_json, write_table
+from recur.tables import StudyError, labelled, manifest_of, one_manifest, read_frozen, write_table
 from recur.training import TRAIN
 from recur.validation import apply_models
 
@@ -33,8 +33,8 @@ def main() -> None:
     parser.add_argument("--log", type=Path, required=True, help="what the held-out patients were shown, appended to")
     args = parser.parse_args()
     log_evaluation(args.log, args.models, Path(args.signature) if args.signature else None, Path(args.cohorts[1]))
-    models = {path.stem: read_json(path) for path in sorted(args.models.glob("*.json"))}
-    signature = read_json(args.signature) if args.signature else None
+    models = {path.stem: read_frozen(path) for path in sorted(args.models.glob("*.json"))}
+    signature = read_frozen(args.signature) if args.signature else None
     if signature:
         tables = {path: manifest_of(path) for path in args.features}
         one_manifest({"the signature": signature["features_manifest"], **tables})

@@ -8,7 +8,7 @@ import pandas as pd
 
 from recur import score_models
 from recur.cli import reported
-from recur.tables import labelled, read_json, read_made, write_table
+from recur.tables import labelled, read_frozen, read_made, write_table
 
 
 def main() -> None:
@@ -20,8 +20,8 @@ def main() -> None:
     parser.add_argument("--labels", type=json.loads, required=True, help="analysis and endpoint, as JSON")
     parser.add_argument("--output", type=Path, required=True, help="folder to write to")
     args = parser.parse_args()
-    models = {model["model"]: model for model in map(read_json, sorted(args.models.glob("*.json")))}
-    timing = {path.stem: read_json(path)["timing"] for path in sorted(args.own.glob("*.json"))}
+    models = {model["model"]: model for model in map(read_frozen, sorted(args.models.glob("*.json")))}
+    timing = {path.stem: read_frozen(path)["timing"] for path in sorted(args.own.glob("*.json"))}
     frame = pd.concat(map(read_made, args.cohorts), ignore_index=True)
     risks = score_models.same_patients(score_models.apply_scores(models, frame))
     curves, net_benefit = score_models.score_curves(risks, models)

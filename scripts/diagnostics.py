@@ -9,7 +9,7 @@ import pandas as pd
 from recur.analysis_set import read_training
 from recur.cli import reported
 from recur.diagnostics import diagnose, univariable_features
-from recur.tables import labelled, read_json, write_table
+from recur.tables import labelled, read_frozen, read_json, write_table
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
     args = parser.parse_args()
     train = read_training(args.cohort, args.features, args.repeats)
     score = pd.read_parquet(args.scores)["second_stage"].to_numpy() if args.scores else None
-    models = {path.stem: read_json(path) for path in sorted(args.models.glob("*.json"))}
+    models = {path.stem: read_frozen(path) for path in sorted(args.models.glob("*.json"))}
     write_table(labelled(diagnose(train, score, models, args.settings, args.seed), args.labels), args.output)
     write_table(labelled(univariable_features(train), args.labels), args.univariable)
 

@@ -9,7 +9,7 @@ import pandas as pd
 from recur.cli import reported
 from recur.evaluations import read_evaluations
 from recur.guards import evaluate
-from recur.tables import labelled, read_json, read_made, write_table
+from recur.tables import labelled, read_frozen, read_json, read_made, write_table
 
 TABLES = (
     "performance", "risks", "rates", "net_benefit", "diagnostics", "univariable", "frequencies", "weights",
@@ -34,8 +34,8 @@ def main() -> None:
     facts |= {
         "study": args.study,
         "analysis": args.analysis,
-        "models": {path.stem: read_json(path) for path in sorted(args.models.glob("*.json"))},
-        "signature": read_json(args.signature) if args.signature else None,
+        "models": {path.stem: read_frozen(path) for path in sorted(args.models.glob("*.json"))},
+        "signature": read_frozen(args.signature) if args.signature else None,
         "evaluations": read_evaluations(args.evaluations),
         "train": read_made(args.train),
     }

@@ -10,7 +10,7 @@ import pandas as pd
 
 from recur.cli import reported
 from recur.model_card import as_html, card, markdown
-from recur.tables import read_json, read_made
+from recur.tables import read_frozen, read_json, read_made
 
 PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn")
 
@@ -33,10 +33,10 @@ def main() -> None:
     facts = {
         "study": args.study,
         "models": {
-            a: {path.stem: read_json(path) for path in sorted((results / f"models/{a}/frozen").glob("*.json"))}
+            a: {path.stem: read_frozen(path) for path in sorted((results / f"models/{a}/frozen").glob("*.json"))}
             for a in analyses
         },
-        "signatures": read_each(results, analyses, "signature/{}/signature.json", read_json),
+        "signatures": read_each(results, analyses, "signature/{}/signature.json", read_frozen),
         "icc": read_each(results, analyses, "signature/{}/icc.csv", read_made),
         "cohorts": {
             a: pd.concat([read_made(results / f"cohort/{a}/{part}.csv") for part in ("train", "heldout")])

@@ -14,7 +14,7 @@ from recur.models import coefficient_table, fit_models
 from recur.nomogram import nomogram_tables
 from recur.samplesize import candidate_parameters, sample_size_table
 from recur.scorer import declared_inputs
-from recur.tables import StudyError, labelled, read_json, write_json, write_table
+from recur.tables import StudyError, labelled, read_json, write_frozen, write_table
 
 
 def main() -> None:
@@ -47,7 +47,7 @@ def main() -> None:
         raise StudyError(f"{args.labels['analysis']}: a Cox model cannot be estimated: {error}") from error
     for name, model in models.items():
         own = {"inputs": declared_inputs(model, args.settings)}
-        write_json(args.labels | model | own, Path(args.models) / f"{name}.json")
+        write_frozen(args.labels | model | own, Path(args.models) / f"{name}.json")
     write_table(
         labelled(coefficient_table(train, score, models, args.settings, args.seed), args.labels), args.coefficients
     )

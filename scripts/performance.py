@@ -6,7 +6,7 @@ from pathlib import Path
 
 from recur import validation
 from recur.cli import reported
-from recur.tables import labelled, read_json, read_made, write_table
+from recur.tables import labelled, read_frozen, read_made, write_table
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("--survival", type=Path, required=True, help="folder to write to")
     args = parser.parse_args()
     risks = read_made(args.risks)
-    models = {path.stem: read_json(path) for path in sorted(args.models.glob("*.json"))}
+    models = {path.stem: read_frozen(path) for path in sorted(args.models.glob("*.json"))}
     tables = {
         args.validation / "heldout_and_apparent.csv": validation.performance(risks, models),
         args.validation / "time_curves.csv": validation.time_curves(risks, models),

@@ -15,7 +15,7 @@ import pandas as pd
 
 from recur.cli import reported
 from recur.scorer import check_pair, read_new_features, read_new_patients, score_patients, with_burden
-from recur.tables import StudyError, read_json, write_table
+from recur.tables import StudyError, read_frozen, write_table
 
 
 def main() -> None:
@@ -28,13 +28,13 @@ def main() -> None:
     args = parser.parse_args()
     paths = [path for given in args.models for path in (sorted(given.glob("*.json")) if given.is_dir() else [given])]
     missing = [f"{path}: no such file" for path in args.models if not path.exists()]
-    models = {} if missing else {path.stem: read_json(path) for path in paths}
+    models = {} if missing else {path.stem: read_frozen(path) for path in paths}
     missing += [
         f"{name}: no frozen model of this version (no `inputs`)" for name in models if "inputs" not in models[name]
     ]
     if missing or not models:
         raise StudyError(missing or "--models: no model in the folder")
-    signature = read_json(args.signature) if args.signature else None
+    signature = read_frozen(args.signature) if args.signature else None
     for name, model in models.items():
         check_pair(name, model, signature)
     if signature and not args.features:

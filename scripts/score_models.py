@@ -7,7 +7,7 @@ from pathlib import Path
 from recur.analysis_set import read_training
 from recur.cli import reported
 from recur.score_models import fit_scores
-from recur.tables import labelled, read_json, read_made, write_json, write_table
+from recur.tables import labelled, read_json, read_made, write_frozen, write_table
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def main() -> None:
     models, fit = fit_scores(train, read_made(args.notes), args.settings, args.seed)
     args.models.mkdir(parents=True, exist_ok=True)
     for name, model in models.items():
-        write_json(args.labels | model, args.models / f"{name.replace(':', '.')}.json")
+        write_frozen(args.labels | model, args.models / f"{name.replace(':', '.')}.json")
     write_table(labelled(fit, args.labels), args.fit)
 
 

@@ -11,7 +11,7 @@ from recur.cli import reported
 from recur.cox import NotEstimable
 from recur.fit import second_stage_scores
 from recur.signature import build_signature, signature_scores, volume_correlations
-from recur.tables import StudyError, labelled, manifest_of, read_json, read_made, write_json, write_table
+from recur.tables import StudyError, labelled, manifest_of, read_json, read_made, write_frozen, write_table
 
 
 def main() -> None:
@@ -47,7 +47,7 @@ def main() -> None:
     )
     write_table(scores, args.scores)  # Parquet: the second stage needs every digit
     # models are applied to features of the same manifest only
-    write_json(args.labels | signature | {"features_manifest": manifest_of(args.features)}, args.signature)
+    write_frozen(args.labels | signature | {"features_manifest": manifest_of(args.features)}, args.signature)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pandas as pd
 
 from recur.analysis_set import read_rows
 from recur.cli import reported
-from recur.tables import labelled, read_json, read_made, write_table
+from recur.tables import labelled, read_frozen, read_made, write_table
 from recur.transport import model_inputs, surveillance_rows, transport_table
 
 
@@ -25,8 +25,8 @@ def main() -> None:
     parser.add_argument("--labels", type=json.loads, required=True, help="analysis and endpoint, as JSON")
     parser.add_argument("--output", required=True)
     args = parser.parse_args()
-    models = {path.stem: read_json(path) for path in sorted(args.models.glob("*.json"))}
-    signature = read_json(args.signature) if args.signature else None
+    models = {path.stem: read_frozen(path) for path in sorted(args.models.glob("*.json"))}
+    signature = read_frozen(args.signature) if args.signature else None
     (train, x, names), (held, y, held_names) = map(read_rows, args.cohorts, args.features)
     frame = pd.concat([train, held], ignore_index=True)
     features = np.vstack([x, y[:, [held_names.index(name) for name in names]]])

@@ -11,7 +11,7 @@ import yaml
 from recur.fit import fit
 from recur.scorer import declared_inputs
 from recur.study import ROOT
-from recur.tables import write_json
+from recur.tables import write_frozen
 from recur.training import Training
 
 N, P = 160, 6
@@ -107,11 +107,11 @@ def study() -> dict:
     return STUDY | {"analyses": own}
 
 
-def write_frozen(folder: Path, found: dict) -> list[Path]:
+def write_models(folder: Path, found: dict) -> list[Path]:
     """The frozen files in a results folder; returns the folders of the models."""
     for name, (signature, models) in found.items():
         for key, model in models.items():
-            write_json(model, folder / f"models/{name}/frozen/{key}.json")
+            write_frozen(model, folder / f"models/{name}/frozen/{key}.json")
         if signature:
-            write_json(signature, folder / f"signature/{name}/signature.json")
+            write_frozen(signature, folder / f"signature/{name}/signature.json")
     return [folder / f"models/{name}/frozen" for name in found]

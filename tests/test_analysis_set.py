@@ -22,7 +22,7 @@ from recur.analysis_set import (
 )
 from recur.encoding import encode, learn_columns
 from recur.imputation import learn_imputer
-from recur.tables import StudyError, manifest_of, read_made, read_table, signed, write_json, write_table
+from recur.tables import StudyError, manifest_of, read_made, read_table, signed, write_frozen, write_table
 
 ROOT = Path(__file__).parents[1]
 
@@ -101,7 +101,7 @@ def test_readings_of_another_manifest_stop_the_analysis(tmp_path):
     assert "reader3 has features of another manifest (bbbbbbbbbbbb) than reader1 (aaaaaaaaaaaa)" in other.stderr
 
     # a frozen signature is not applied to features of another manifest
-    write_json({"features": [], "features_manifest": "a" * 64}, tmp_path / "signature.json")
+    write_frozen({"features": [], "features_manifest": "a" * 64}, tmp_path / "signature.json")
     write_table(signed(pd.read_parquet(made["heldout-features"][0]), "c" * 64), made["heldout-features"][0])
     applied = {
         "models": [tmp_path],

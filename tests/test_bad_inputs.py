@@ -1,4 +1,4 @@
-"""Bad inputs of every kind (bad_inputs.yaml): a line that names file, place and remedy, or an exclusion with its reason.
+"""Bad inputs of every kind (bad_inputs.yaml): a line that names file, place and remedy, or an exclusion with a reason.
 
 Each entry is one change of a small sound study. Nothing gives a traceback, and nothing is taken in silently.
 """
@@ -20,15 +20,15 @@ import pytest
 import scanner
 import SimpleITK as sitk
 import yaml
-from cases import process
 from test_images import write_rtstruct
 
+from cases import process
 from recur.analysis_set import explain_absence, import_feature_table, shared_images
 from recur.check import check_tables, image_root
 from recur.cohort import Cohort, assign_all, read_cohort, read_manifest
 from recur.images.inventory import inventory
 from recur.study import resolve
-from recur.tables import StudyError, read_table
+from recur.tables import StudyError
 
 ROOT = Path(__file__).parent.parent
 LIST = yaml.safe_load(Path(__file__).with_suffix(".yaml").with_name("bad_inputs.yaml").read_text())
@@ -123,7 +123,7 @@ def sound(tmp_path_factory) -> Path:
     return folder
 
 
-# --- one function a change; arguments as bad_inputs.yaml gives them -----------------------------------------------------
+# --- one function a change; arguments as bad_inputs.yaml gives them --------------------------------------------------
 
 
 def change_study(folder, keys):
@@ -332,7 +332,7 @@ def change_features_damaged(folder):
     change_study(folder, {"features.table": "features.parquet"})
 
 
-# --- what the study says ------------------------------------------------------------------------------------------------
+# --- what the study says ---------------------------------------------------------------------------------------------
 
 
 def outcome(folder: Path) -> tuple[list[str], dict[str, str], Cohort | None]:

@@ -56,7 +56,7 @@ def made(found, tmp_path_factory):
     rows = [("recommended", "combined_pre", "external-B", "c_harrell", 0.71, 0.65, 0.77, 90, 40)]
     write_table(pd.DataFrame(rows, columns=columns), folder / "performance.csv")
     write_json(frozen.study(), folder / "study.json")
-    models = [str(path) for path in frozen.write_frozen(folder, found)]
+    models = [str(path) for path in frozen.write_models(folder, found)]
     arguments = ["--study", folder / "study.json", "--performance", folder / "performance.csv", "--models", *models]
     argv, sys.argv = sys.argv, ["calculator.py", *map(str, arguments), "--output", str(folder / "calculator.html")]
     try:

@@ -31,7 +31,7 @@ def found():
 def folder(found, tmp_path_factory):
     """Results of a made-up study with its card, made by the program."""
     folder = tmp_path_factory.mktemp("results")
-    frozen.write_frozen(folder, found)
+    frozen.write_models(folder, found)
     write_json(frozen.study(), folder / "study.json")
     columns = ["analysis", "model", "cohort", "metric", "horizon_months", "estimate", "lower", "upper", "n", "events"]
     write_table(pd.DataFrame([

@@ -22,7 +22,7 @@ from recur.scorer import (
     score_patients,
     with_burden,
 )
-from recur.tables import StudyError, read_made, signed, write_table
+from recur.tables import StudyError, read_frozen, read_made, signed, write_table
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 HASH = "a" * 64
@@ -74,7 +74,7 @@ def found():
 def centre(found, tmp_path_factory):
     """Another centre's folder: frozen files, clinical table, feature table."""
     folder = tmp_path_factory.mktemp("centre")
-    frozen.write_frozen(folder, found)
+    frozen.write_models(folder, found)
     table = raw_table(40)
     table.to_csv(folder / "patients.csv", index=False)
     write_table(feature_table(table["patient_id"].iloc[::-1].tolist()), folder / "features.parquet")
@@ -249,3 +249,17 @@ def test_harmonisation_on_the_patients_themselves_refuses_a_single_patient(found
 def test_problems_are_lines_and_not_a_traceback(centre, tmp_path, capsys):
     assert run("score.py", *arguments(centre, tmp_path / "o.csv", models="models/nowhere")) == 1
     assert capsys.readouterr().err.startswith("ERROR: ") and not (tmp_path / "o.csv").exists()
+
+
+def test_a_model_that_was_edited_by_hand_is_refused(centre, tmp_path, capsys):
+    frozen = centre / "models/recommended/frozen/clinical_pre.json"
+    for text, words in (
+        (frozen.read_text().replace('"events": ', '"events": 1', 1), "was edited after it was frozen"),
+        ("{", "not a frozen model, or damaged"),
+        ("{}", "no frozen model of this workflow"),
+    ):
+        path = tmp_path / "model.json"
+        path.write_text(text)
+        with pytest.raises(StudyError, match=words):
+            read_frozen(path)
+    assert read_frozen(frozen)["terms"]

@@ -34,7 +34,8 @@ class OneKeyLoader(yaml.SafeLoader):
         names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         for name in names:
             if name != "<<" and names.count(name) > 1:
-                raise yaml.constructor.ConstructorError(problem=f"{name!r} stands there twice", problem_mark=node.start_mark)
+                problem = f"{name!r} stands there twice"
+                raise yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)
         return super().construct_mapping(node, deep)
 
 

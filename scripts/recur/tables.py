@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import pandas as pd
 
 SIGNIFICANT_DIGITS = 10
 MANIFEST = "manifest"  # attribute of a feature table: the hash of its features, settings and versions
+SEAL = "sha256"  # of a frozen model
 PATIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -97,6 +99,30 @@ def write_json(value: Any, path: str | Path) -> None:
 
 def read_json(path: str | Path) -> Any:
     return json.loads(Path(path).read_text())
+
+
+def write_frozen(value: dict[str, Any], path: str | Path) -> None:
+    """Write a model or signature as JSON with the SHA-256 of its content, so that an edit by hand is noticed."""
+    write_json(value | {SEAL: _seal(value)}, path)
+
+
+def read_frozen(path: str | Path) -> dict[str, Any]:
+    """Read what `write_frozen` wrote; raises StudyError for a file that is damaged or was edited since."""
+    try:
+        value = read_json(path)
+    except FileNotFoundError:
+        raise StudyError(f"{path}: no such file") from None
+    except (OSError, ValueError):
+        raise StudyError(f"{path}: not a frozen model, or damaged; copy it again") from None
+    if not isinstance(value, dict) or SEAL not in value:
+        raise StudyError(f"{path}: no frozen model of this workflow (no {SEAL!r}); use the file that the study wrote")
+    if value.pop(SEAL) != _seal(value):
+        raise StudyError(f"{path}: was edited after it was frozen; use the file that the study wrote")
+    return value
+
+
+def _seal(value: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
 def signed(table: pd.DataFrame, sha256: str | None) -> pd.DataFrame:

@@ -18,7 +18,8 @@ def choose(label: str, names: Mapping[int, str], file: str, what: str) -> list[i
     A name wins over a number. Raises StudyError, listing what is there.
     """
     listed = [f"{n} {name}".strip() for n, name in names.items()]
-    present = ", ".join(listed[:LISTED]) + (f" and {len(listed) - LISTED} more" if len(listed) > LISTED else "") or "none"
+    more = f" and {len(listed) - LISTED} more" if len(listed) > LISTED else ""
+    present = ", ".join(listed[:LISTED]) + more or "none"
     if not label:
         if len(names) == 1:
             return list(names)

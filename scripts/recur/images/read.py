@@ -290,7 +290,7 @@ def _read_dicom_mask(path: Path, name: str, label: str, image: Volume, mask_grid
             raise StudyError(f"{name}: unknown mask format; use {', '.join(FORMATS)}, a DICOM SEG or an RTSTRUCT")
         kind = data.get("SOPClassUID")
         if image.patient and data.get("PatientID") and data.PatientID != image.patient:
-            raise StudyError(f"{name}: of another patient than the image (their PatientID differ); correct the manifest")
+            raise StudyError(f"{name}: of another patient than the image (PatientID); correct the manifest")
         if kind in SEG_STORAGE:
             references, frame = data.get("ReferencedSeriesSequence", []), data.get("FrameOfReferenceUID")
             _check_frame(frame, image, mask_grid, name)
