@@ -412,9 +412,12 @@ def applied_pages():
 
 
 def final_outputs():
-    """What `snakemake` makes: tables, models, figures and the report (features and pictures, without an analysis)."""
-    if FROM_TABLES:
-        return figure_files()
+    """What `snakemake` makes: everything of the study, and the record of what it was made from."""
+    return figure_files() if FROM_TABLES else [*study_outputs(), f"{RESULTS}/provenance.json"]
+
+
+def study_outputs():
+    """Tables, models, figures and the report (features and pictures, without an analysis)."""
     pictures = only(IMAGES, f"{RESULTS}/images/qc/index.html", f"{RESULTS}/images/acquisition.csv")
     null = only("null_study" in STUDY, f"{RESULTS}/validation/null.csv")
     pages = [f"{RESULTS}/report/report.html", *applied_pages()]

@@ -106,3 +106,24 @@ rule model_card:
     shell:
         "python {input.script} --study {input.study} --results results/{wildcards.study} --analyses {params.analyses}"
         " {params.manifest} --citation {input.citation} --markdown {output.markdown} --html {output.html} > {log} 2>&1"
+
+
+rule provenance:
+    """What everything above was made from; the last thing a run writes."""
+    input:
+        results=study_outputs(),
+        study="results/{study}/study.resolved.yaml",
+        script="scripts/provenance.py",
+        package=imports("scripts/provenance.py"),
+    output:
+        record="results/{study}/provenance.json",
+        crate="results/{study}/ro-crate-metadata.json",
+    log:
+        "logs/{study}/provenance.log",
+    conda:
+        "../envs/report.yaml"
+    params:
+        study_file=STUDY_FILE,
+    shell:
+        "python {input.script} --study {input.study} --study-file {params.study_file:q}"
+        " --results results/{wildcards.study} > {log} 2>&1"

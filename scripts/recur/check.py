@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from recur.analysis_set import import_feature_table
 from recur.cohort import Cohort, assign_all, read_cohort, read_manifest
 from recur.comparators import mapping_problems
 from recur.endpoints import EVENT
@@ -115,6 +116,15 @@ def plan(study: dict[str, Any]) -> list[str]:
         )
         lines += what_is_read(cases, study)
         size += BYTES_PER_CASE * len(cases)
+    if "features" in study:
+        features = study["features"]
+        for key in ("table", "repeat"):
+            if features.get(key):
+                table, bad = import_feature_table(features[key], features["id"], features["pattern"])
+                lines.append(
+                    f"  features.{key}: {len(table.columns) - 1} features of {len(table)} patients"
+                    + (f"; {len(bad)} patients with missing values go out" if len(bad) else "")
+                )
     extra = variants(study)
     if extra:
         lines.append(f"  extracted again: {', '.join(extra)} (perturbed readings of some training patients, controls)")
