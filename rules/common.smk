@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, f"{workflow.basedir}/scripts")
 
 from recur import study as studies
-from recur.check import batch_fingerprint, check_tables
+from recur.check import batch_fingerprints, check_tables
 from recur.endpoints import has_competing
 from recur.tables import StudyError
 
@@ -261,11 +261,12 @@ def feature_settings():
     return json.dumps(settings, sort_keys=True)
 
 
-def image_fingerprint(batch):
-    """Changes when an image or mask of a batch does; constant for generated images, which the DAG follows itself."""
-    return (
-        "generated" if "demo" in STUDY else batch_fingerprint(IMAGES, int(batch), STUDY["batches"])
-    )
+@functools.cache
+def image_fingerprints():
+    """Change when an image or mask of a batch does; constant for generated images, which the DAG follows itself."""
+    if "demo" in STUDY:
+        return ["generated"] * len(BATCHES)
+    return batch_fingerprints(IMAGES, len(BATCHES))
 
 
 # ---------------------------------------------------------------- figures

@@ -26,7 +26,7 @@ if IMAGES:
             readers=IMAGES["readers"],
             root=lambda wildcards, input: IMAGES["root"] or os.path.dirname(input.manifest) or ".",
             # changed images are seen at the next start; generated ones are followed through `made`
-            fingerprint=lambda wildcards: image_fingerprint(wildcards.batch),
+            fingerprint=lambda wildcards: image_fingerprints()[int(wildcards.batch)],
         shell:
             "python {input.script} --manifest {input.manifest:q} --root {params.root:q} --assigned {input.assigned}"
             " --phases {params.phases} --readers {params.readers}"

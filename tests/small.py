@@ -25,6 +25,24 @@ def small_project(folder: Path) -> Path:
     return folder
 
 
+# every table and model of the tiny study; its figures and pages add nothing to what the tests of the cluster and of
+# faults look at
+TABLES = ["results/demo/tables.sha256", "results/demo/validation/guards.csv"]
+
+
+def tiny_project(folder: Path) -> Path:
+    """The same with a study of 32 patients and one model, for tests that run the workflow again and again."""
+    small_project(folder)
+    study = yaml.safe_load((folder / "config.yaml").read_text())
+    study |= {"batches": 2, "demo": {"seed": 1, "patients_per_centre": [24, 8]}}
+    study["candidates"] = {"pre": [], "post": []}
+    del study["comparators"]
+    quick = {"resamples": 2, "nested_folds": 2, "nested_repeats": 1, "learning_repeats": 0}
+    study["analyses"]["recommended"] |= {"ablations": False, "internal_validation": quick}
+    (folder / "config.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+    return folder
+
+
 def run_snakemake(project: Path, *arguments: str) -> subprocess.CompletedProcess:
     """Run this Python's Snakemake there; the output of a failed run is shown by pytest."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])

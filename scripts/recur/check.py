@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from recur.analysis_set import import_feature_table
+from recur.batches import batch_of
 from recur.cohort import Cohort, assign_all, read_cohort, read_manifest
 from recur.comparators import mapping_problems
 from recur.endpoints import EVENT
@@ -83,11 +84,15 @@ def image_root(images: dict[str, Any]) -> Path:
     return Path(images["root"] or Path(images["manifest"]).parent)
 
 
-def batch_fingerprint(images: dict[str, Any], batch: int, batches: int) -> str:
-    """Changes when an image or mask of a batch does, so that a changed file re-runs its batch only."""
+def batch_fingerprints(images: dict[str, Any], batches: int) -> list[str]:
+    """One a batch, which changes when an image or mask of the batch does: a changed file re-runs its batch only."""
     table = read_table(images["manifest"])
-    prints = inventory(table, image_root(images), table, batch, batches)["fingerprint"]
-    return hashlib.sha256("".join(prints).encode()).hexdigest()[:16]
+    rows = table.groupby(table["patient_id"].map(lambda patient: batch_of(str(patient), batches)))
+    digests = [hashlib.sha256() for _ in range(batches)]
+    for batch, part in rows:
+        prints = inventory(part, image_root(images), part, 0, 1)["fingerprint"]
+        digests[batch].update("".join(prints).encode())
+    return [digest.hexdigest()[:16] for digest in digests]
 
 
 def plan(study: dict[str, Any]) -> list[str]:

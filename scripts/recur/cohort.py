@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from jsonschema import Draft202012Validator
 
 from recur.dates import parse_dates
 from recur.endpoints import (
@@ -318,7 +319,7 @@ def read_manifest(study: dict[str, Any]) -> pd.DataFrame:
     table = read_table(path).astype(object)
     rules = schema("images")
     problems = []
-    for number, row in enumerate(table.to_dict("records")):
+    for number, row in doubtful(table, rules).iterrows():
         record = {key: None if pd.isna(value) else str(value) for key, value in row.items()}
         problems += schema_problems(record, rules, f"{path}: line {number + 2}")
         problems += [
@@ -340,6 +341,18 @@ def read_manifest(study: dict[str, Any]) -> pd.DataFrame:
     if problems:
         raise StudyError(problems)
     return table
+
+
+def doubtful(table: pd.DataFrame, rules: dict[str, Any]) -> pd.DataFrame:
+    """Rows that break the schema of a row, found by looking at each different cell of a column once."""
+    if set(rules["required"]) - set(table):
+        return table
+    bad = pd.Series(False, index=table.index)
+    for name in table:
+        check = Draft202012Validator(rules["properties"].get(name, False))
+        cells = table[name].unique()
+        bad |= table[name].isin([c for c in cells if not check.is_valid(None if pd.isna(c) else str(c))])
+    return table[bad]
 
 
 def visit_intervals(study: dict[str, Any], ids: pd.Series) -> pd.DataFrame:

@@ -39,9 +39,9 @@ def parse_dates(
         parsed.loc[text.isin(PLACEHOLDERS), name] = pd.NaT
         for row in table.index[text.notna() & parsed[name].isna()]:
             problems.append((table.at[row, id_column], f"{column}: {why_no_date(str(text[row]))}"))
-    for row in table.index:
-        found = contradictions(parsed.loc[row], table.loc[row], dates)
-        problems += [(table.at[row, id_column], text) for text in found]
+    # dictionaries: a thousand times as fast to look into as rows of a frame
+    for patient, days, cells in zip(table[id_column], parsed.to_dict("records"), table.to_dict("records"), strict=True):
+        problems += [(patient, text) for text in contradictions(days, cells, dates)]
     return parsed, problems, date_warnings(parsed, dates)
 
 
@@ -61,7 +61,7 @@ def why_no_date(text: str) -> str:
     return f"{text!r} is not a date written yyyy-mm-dd"
 
 
-def contradictions(parsed: pd.Series, cells: pd.Series, dates: dict[str, str]) -> Iterator[str]:
+def contradictions(parsed: dict[str, Any], cells: dict[str, Any], dates: dict[str, str]) -> Iterator[str]:
     """Every contradiction between the dates of one patient, with columns and values."""
 
     def told(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from pathlib import Path
 
 import pandas as pd
@@ -24,7 +25,7 @@ def inventory(manifest: pd.DataFrame, folder: Path, assigned: pd.DataFrame, batc
     rows = manifest[here].sort_values(["patient_id", "phase", "reader"], kind="stable").reset_index(drop=True)
     for column in FILES:
         if column in rows:
-            rows[column] = [os.path.abspath(folder / p) if isinstance(p, str) else p for p in rows[column]]
+            rows[column] = [os.path.abspath(os.path.join(folder, p)) if isinstance(p, str) else p for p in rows[column]]
     present = [c for c in FILES if c in rows]
     prints = [fingerprint([p for p in row if isinstance(p, str)]) for row in rows[present].itertuples(index=False)]
     return rows.assign(fingerprint=pd.Series(prints, index=rows.index, dtype="object"))
@@ -33,12 +34,18 @@ def inventory(manifest: pd.DataFrame, folder: Path, assigned: pd.DataFrame, batc
 def fingerprint(paths: list[str]) -> str:
     """SHA-256 over name, size and modification time (ns) of every file, folders with all their levels; or "missing"."""
     digest = hashlib.sha256()
-    for path in map(Path, paths):
-        if not path.exists():
+    for path in paths:
+        try:
+            status = os.stat(path)
+        except OSError:
             return "missing"
-        found = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-        for file in found:
-            status = file.stat()
-            digest.update(f"{file.relative_to(path.parent)} {status.st_size} {status.st_mtime_ns}\n".encode())
+        if stat.S_ISDIR(status.st_mode):
+            folder = Path(path)
+            files = sorted(p for p in folder.rglob("*") if p.is_file())
+            found = [(file.relative_to(folder.parent), file.stat()) for file in files]
+        else:
+            found = [(os.path.basename(path), status)]
+        for name, status in found:
+            digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
         digest.update(b"\n")
     return digest.hexdigest()
