@@ -42,7 +42,7 @@ if DEMO:
             "../envs/imaging.yaml"
         resources:
             mem_mb=1500,
-            runtime=20,
+            runtime=10,
         params:
             seed=DEMO["seed"],
             batches=STUDY["batches"],

@@ -19,7 +19,7 @@ if IMAGES:
             "../envs/imaging.yaml"
         resources:
             mem_mb=lambda wildcards, attempt: 2000 * attempt,
-            runtime=lambda wildcards, attempt: 60 * attempt,
+            runtime=lambda wildcards, attempt: 30 * attempt,
         params:
             settings=feature_settings(),
             cache=STUDY["cache_dir"],
@@ -85,7 +85,7 @@ if IMAGES:
             "../envs/imaging.yaml"
         resources:
             mem_mb=lambda wildcards, attempt: 2000 * attempt,
-            runtime=lambda wildcards, attempt: 60 * attempt,
+            runtime=lambda wildcards, attempt: 30 * attempt,
         params:
             settings=feature_settings(),
             perturbations=json.dumps(IMAGES["perturbations"], sort_keys=True),

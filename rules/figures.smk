@@ -19,8 +19,6 @@ rule figure:
         png="results/{study}/figures/{analysis}/{figure}.png",
     log:
         "logs/{study}/figure/{analysis}_{figure}.log",
-    group:
-        "figures"
     conda:
         "../envs/report.yaml"
     resources:

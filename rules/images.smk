@@ -3,7 +3,6 @@
 if IMAGES:
 
     localrules:
-        inventory,
         qc_page,
         acquisition,
 
@@ -50,7 +49,7 @@ if IMAGES:
             "../envs/imaging.yaml"
         resources:
             mem_mb=lambda wildcards, attempt: 2000 * attempt,
-            runtime=lambda wildcards, attempt: 30 * attempt,
+            runtime=lambda wildcards, attempt: 20 * attempt,
         params:
             regions=json.dumps(case_settings(), sort_keys=True),
             cache=STUDY["cache_dir"],

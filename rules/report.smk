@@ -1,6 +1,11 @@
 """Floor 9: a papermill notebook, executed to one self-contained HTML file; the risk calculator and the model card."""
 
 
+localrules:
+    calculator,
+    model_card,
+
+
 rule report:
     input:
         notebook="notebooks/report.ipynb",

@@ -63,8 +63,8 @@ MinJobAge=300
 ReturnToService=2
 MpiDefault=none
 {nodes}
-PartitionName=main Nodes=ALL Default=YES MaxTime=60 State=UP PriorityTier=1
-PartitionName=urgent Nodes=ALL MaxTime=60 State=UP PriorityTier=2
+PartitionName=main Nodes=ALL Default=YES MaxTime=600 State=UP PriorityTier=1
+PartitionName=urgent Nodes=ALL MaxTime=600 State=UP PriorityTier=2
 """
 
 SLURMDBD_CONF = """\

@@ -11,11 +11,10 @@ from sksurv.metrics import concordance_index_censored
 from recur.analysis_set import make_analysis_set, read_training, split_sets
 from recur.fit import fit, predict, second_stage_scores
 from recur.models import fit_models, linear_predictor, risk_at, risk_group
-from recur.ranking import comparable_pairs
+from recur.ranking import concordance
 from recur.resampling import (
     bootstrap_concordance,
     bootstrap_fit,
-    concordance,
     nested_performance,
     nested_predictions,
     resample_performance,
@@ -232,12 +231,11 @@ class TestResampling:
     def test_bootstrap_concordances_are_those_of_the_drawn_rows(self):
         rng = np.random.default_rng(3)
         time, event, lp = rng.integers(1, 60, 90).astype(float), rng.random(90) < 0.5, rng.normal(size=90).round(1)
-        pairs = comparable_pairs(time, event)
-        agree = pairs * (0.5 + 0.5 * np.sign(lp[:, None] - lp))
-        fast = bootstrap_concordance(agree, pairs, 20, np.random.default_rng(8))
-        for value, rows in zip(fast, np.random.default_rng(8).integers(0, 90, (20, 90)), strict=True):
-            drawn = comparable_pairs(time[rows], event[rows])
-            assert value == pytest.approx(concordance(lp[rows], drawn), abs=1e-12)
+        whole = {"place": np.arange(90), "time": time, "event": event, "lp": lp}
+        estimate, draws = bootstrap_concordance([whole], 90, 20, np.random.default_rng(8))
+        assert estimate == pytest.approx(concordance(lp, time, event), abs=1e-12)
+        for value, rows in zip(draws, np.random.default_rng(8).integers(0, 90, (20, 90)), strict=True):
+            assert value == pytest.approx(concordance(lp[rows], time[rows], event[rows]), abs=1e-12)
             assert value == pytest.approx(concordance_index_censored(event[rows], time[rows], lp[rows])[0], abs=1e-12)
 
     def test_corrected_is_apparent_less_mean_optimism(self):

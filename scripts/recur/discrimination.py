@@ -36,7 +36,8 @@ def interval(estimate: float, se: float) -> dict:
     return {"estimate": float(estimate), "se": float(se), "lower": float(lower), "upper": float(upper), "reason": ""}
 
 
-def _blocks(rows: np.ndarray, n: int) -> Iterator[np.ndarray]:
+def blocks(rows: np.ndarray, n: int) -> Iterator[np.ndarray]:
+    """The rows in parts whose pairs with n others stay small enough for memory."""
     size = max(1, BLOCK // max(n, 1))
     for i in range(0, len(rows), size):
         yield rows[i : i + size]
@@ -49,7 +50,7 @@ def _pairs(time, event, score, weight) -> tuple[np.ndarray, np.ndarray]:
     """
     n = len(time)
     agree, total = np.zeros(n), np.zeros(n)
-    for rows in _blocks(np.flatnonzero(event & (weight > 0)), n):
+    for rows in blocks(np.flatnonzero(event & (weight > 0)), n):
         later = (time > time[rows, None]) | ((time == time[rows, None]) & ~event)
         kind = (later * (1.0 + np.sign(score[rows, None] - score))) / 2
         w = weight[rows]
@@ -155,7 +156,7 @@ def gamma_c(time: ArrayLike, event: ArrayLike, score: ArrayLike) -> dict:
         return blank(reason)
     n = len(time)
     concordant, discordant = np.zeros(n), np.zeros(n)
-    for rows in _blocks(np.flatnonzero(event), n):
+    for rows in blocks(np.flatnonzero(event), n):
         later = time > time[rows, None]
         higher, lower = later & (score[rows, None] > score), later & (score[rows, None] < score)
         for count, kind in ((concordant, higher), (discordant, lower)):

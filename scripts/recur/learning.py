@@ -10,8 +10,8 @@ import pandas as pd
 from recur.cox import NotEstimable
 from recur.fit import fit, predict
 from recur.lasso import grouped_folds
-from recur.ranking import comparable_pairs
-from recur.resampling import concordance, imputed_once
+from recur.ranking import concordance
+from recur.resampling import imputed_once
 from recur.signature import decided
 from recur.training import Training
 
@@ -31,7 +31,6 @@ def learning_fits(train: Training, settings: dict[str, Any], seed: int, repeat: 
     test, rest = train.rows(np.flatnonzero(fold == 0)), np.flatnonzero(fold != 0)
     # parts of twenty: the first k of them, for every share, so that larger sets hold the smaller ones
     part = grouped_folds(train.patient_id[rest], train.event[rest], 20, rng)
-    pairs = comparable_pairs(test.time, test.event.astype(bool))
     rows = []
     for share in SHARES:
         chosen = train.rows(rest[part < round(20 * share)])
@@ -42,7 +41,10 @@ def learning_fits(train: Training, settings: dict[str, Any], seed: int, repeat: 
         except NotEstimable as error:
             rows.append(base | {"model": "", "c": np.nan, "failed": str(error)})
             continue
-        rows += [base | {"model": name, "c": concordance(lp, pairs), "failed": ""} for name, lp in scores.items()]
+        rows += [
+            base | {"model": name, "c": concordance(lp, test.time, test.event), "failed": ""}
+            for name, lp in scores.items()
+        ]
     return rows
 
 

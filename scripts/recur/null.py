@@ -13,8 +13,7 @@ from recur.analysis_set import make_analysis_set
 from recur.cohort import assign_all, read_cohort
 from recur.demo.tables import redraw
 from recur.fit import fit, predict
-from recur.ranking import comparable_pairs, doubled_ranks, somers_d
-from recur.resampling import concordance
+from recur.ranking import concordance, doubled_ranks, somers_d
 from recur.signature import build_signature, signature_scores, usable_columns
 from recur.tables import write_table
 from recur.training import TRAIN, Training
@@ -54,8 +53,8 @@ def redrawn_performance(
     rows = []
     for name in sorted(set(frame["cohort"]) - {TRAIN}):
         held = np.flatnonzero(frame["cohort"] == name)
-        pairs = comparable_pairs(everyone.time[held], everyone.event[held].astype(bool))
-        rows += [(signal, seed, name, model, concordance(score[held], pairs)) for model, score in scores.items()]
+        time, event = everyone.time[held], everyone.event[held]
+        rows += [(signal, seed, name, model, concordance(score[held], time, event)) for model, score in scores.items()]
     return pd.DataFrame(rows, columns=["signal", "seed", "cohort", "model", "c_harrell"])
 
 

@@ -9,10 +9,16 @@ from recur.compiled import model_kernels
 BLOCK = 64  # features compared at once with those already kept
 
 
-def comparable_pairs(time: np.ndarray, event: np.ndarray) -> np.ndarray:
-    """Boolean (n, n): row i had the event before column j's time (or at it, j being censored)."""
-    later = (time[:, None] < time[None, :]) | ((time[:, None] == time[None, :]) & ~event[None, :])
-    return later & event[:, None]
+def comparable_pairs(time: np.ndarray, event: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Boolean (len(rows), n): the row had the event before column j's time (or at it, j being censored)."""
+    later = (time[rows, None] < time) | ((time[rows, None] == time) & ~event)
+    return later & event[rows, None]
+
+
+def concordance(score: np.ndarray, time: np.ndarray, event: np.ndarray) -> float:
+    """Harrell's C, ties in the score one half; NaN without a usable pair."""
+    balance, pairs = concordance_balances(score[:, None], time, event)
+    return (pairs + int(balance[0])) / 2 / pairs if pairs else np.nan
 
 
 def doubled_ranks(features: np.ndarray) -> np.ndarray:
@@ -36,12 +42,18 @@ def somers_d(features: np.ndarray, time: np.ndarray, event: np.ndarray) -> np.nd
 
     Ranks serve as well as values.
     """
+    balance, pairs = concordance_balances(features, time, event)
+    return balance / max(pairs, 1)
+
+
+def concordance_balances(features: np.ndarray, time: np.ndarray, event: np.ndarray) -> tuple[np.ndarray, int]:
+    """Concordant less discordant pairs of every column (p,), and the number of pairs; no pair is kept."""
     event = np.asarray(event).astype(bool)
     order = np.lexsort((~event, time))  # at equal times the event comes first
     after = first_partners(np.asarray(time)[order], event[order])
     balance = np.zeros(features.shape[1], np.int64)
     model_kernels().concordance_balances(np.ascontiguousarray(features[order].T, dtype=float), after, balance)
-    return balance / max(int((len(time) - after).sum()), 1)
+    return balance, int((len(time) - after).sum())
 
 
 def first_partners(time: np.ndarray, event: np.ndarray) -> np.ndarray:

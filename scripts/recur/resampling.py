@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from recur.cox import NotEstimable
+from recur.discrimination import blocks
 from recur.fit import fit, predict
 from recur.lasso import grouped_folds
-from recur.ranking import comparable_pairs
+from recur.ranking import comparable_pairs, concordance
 from recur.signature import decided, stability
 from recur.tables import StudyError
 from recur.training import Training
@@ -19,31 +20,30 @@ INTERVAL_DRAWS = 2000
 NESTED_COLUMNS = ["repeat", "fold", "model", "patient_id", "lp", "time", "event", "failed"]
 
 
-def concordance(lp: np.ndarray, pairs: np.ndarray, weight: np.ndarray | None = None) -> float:
-    """C over the usable pairs (n, n), ties one half; weight (n,) counts patients in a bootstrap draw."""
-    first, second = np.nonzero(pairs)
-    score = 0.5 + 0.5 * np.sign(lp[first] - lp[second])
-    if weight is None:
-        return float(score.mean()) if len(score) else np.nan
-    w = weight[first] * weight[second]
-    return float((w * score).sum() / w.sum()) if w.sum() else np.nan
-
-
 def bootstrap_concordance(
-    concordant: np.ndarray, usable: np.ndarray, draws: int, rng: np.random.Generator
-) -> np.ndarray:
-    """C (draws,) of bootstrap draws of n patients, from the pair counts (n, n) of the data; NaN without a usable pair.
+    folds: list[dict[str, np.ndarray]], n: int, draws: int, rng: np.random.Generator
+) -> tuple[float, np.ndarray]:
+    """C over the pairs within each fold, and C (draws,) of bootstrap draws of the n patients; NaN without a pair.
 
-    It is w' concordant w / w' usable w, with w (n,) how often each patient was drawn. Equal to C of the drawn rows:
-    two copies of a patient are tied in time, so make no pair.
+    folds: of each, the place (m,) of its patients among the n, their time, event (bool) and lp. C of a draw is
+    w' K w / w' U w with w (n,) how often each patient was drawn, K concordant and U usable pairs: two copies of a
+    patient are tied in time, so make no pair. Pairs are made some rows at a time: memory grows with n, not its square.
     """
-    n = len(usable)
     drawn = rng.integers(0, n, (draws, n)) + n * np.arange(draws)[:, None]
     weight = np.bincount(drawn.ravel(), minlength=draws * n).reshape(draws, n).astype(np.float32)
-    # half-integers whose sums stay far below 2^23: exact in single precision
-    sums = [((weight @ pairs.astype(np.float32)) * weight).sum(axis=1, dtype=float) for pairs in (concordant, usable)]
+    weight = np.vstack([np.ones(n, np.float32), weight])  # the data as they are, then the draws
+    sums = np.zeros((2, draws + 1))
+    for fold in folds:
+        time, event, lp, inside = fold["time"], fold["event"], fold["lp"], weight[:, fold["place"]]
+        for rows in blocks(np.flatnonzero(event), len(time)):
+            pairs = comparable_pairs(time, event, rows)
+            score = pairs * (0.5 + 0.5 * np.sign(lp[rows, None] - lp))
+            for i, counts in enumerate((score, pairs)):
+                # half-integers whose sums stay far below 2^23: exact in single precision
+                sums[i] += ((inside @ counts.T.astype(np.float32)) * inside[:, rows]).sum(axis=1, dtype=float)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return sums[0] / sums[1]
+        c = sums[0] / sums[1]
+    return float(c[0]), c[1:]
 
 
 def resample_rows(train: Training, seed: int, number: int) -> np.ndarray:
@@ -86,8 +86,6 @@ def bootstrap_fit(train: Training, settings: dict[str, Any], seed: int, number: 
     except NotEstimable as error:
         return [{"resample": number, "model": "", "failed": str(error)}]
     out = np.setdiff1d(np.arange(len(train.time)), rows)
-    pairs = comparable_pairs(train.time, train.event.astype(bool))
-    sample_pairs = comparable_pairs(sample.time, sample.event.astype(bool))
     in_sample = predict(frozen, sample.clinical, sample.features, train.names, sample.centre)
     everyone = predict(frozen, train.clinical, train.features, train.names, train.centre)
     kept = ";".join(f["name"] for f in frozen.signature["features"]) if frozen.signature else ""
@@ -95,9 +93,9 @@ def bootstrap_fit(train: Training, settings: dict[str, Any], seed: int, number: 
         {
             "resample": number,
             "model": name,
-            "c_resample": concordance(in_sample[name], sample_pairs),
-            "c_all": concordance(lp, pairs),
-            "c_out_of_bag": concordance(lp[out], pairs[np.ix_(out, out)]),
+            "c_resample": concordance(in_sample[name], sample.time, sample.event),
+            "c_all": concordance(lp, train.time, train.event),
+            "c_out_of_bag": concordance(lp[out], train.time[out], train.event[out]),
             "features": kept if name == "signature" else "",
             "failed": "",
         }
@@ -145,22 +143,22 @@ def nested_performance(nested: pd.DataFrame, seed: int) -> pd.DataFrame:
     for model, part in nested.groupby("model", sort=False):
         patients = sorted(set(part["patient_id"]))
         place = {patient: i for i, patient in enumerate(patients)}
-        concordant = np.zeros((len(patients), len(patients)))
-        usable = np.zeros_like(concordant)
-        for _, held in part.groupby(["repeat", "fold"]):
-            at = held["patient_id"].map(place).to_numpy()
-            time, event, lp = (held[name].to_numpy() for name in ("time", "event", "lp"))
-            pairs = comparable_pairs(time, event.astype(bool))
-            score = 0.5 + 0.5 * np.sign(lp[:, None] - lp[None, :])
-            concordant[np.ix_(at, at)] += pairs * score
-            usable[np.ix_(at, at)] += pairs
-        draws = bootstrap_concordance(concordant, usable, INTERVAL_DRAWS, np.random.default_rng([seed, 5]))
+        folds = [
+            {
+                "place": held["patient_id"].map(place).to_numpy(),
+                "time": held["time"].to_numpy(),
+                "event": held["event"].to_numpy().astype(bool),
+                "lp": held["lp"].to_numpy(),
+            }
+            for _, held in part.groupby(["repeat", "fold"])
+        ]
+        estimate, draws = bootstrap_concordance(folds, len(patients), INTERVAL_DRAWS, np.random.default_rng([seed, 5]))
         first = part.drop_duplicates("patient_id")
         rows.append(
             {
                 "model": model,
                 "cohort": "train-nested_cv",
-                "estimate": concordant.sum() / usable.sum(),
+                "estimate": estimate,
                 "lower": np.nanquantile(draws, 0.025),
                 "upper": np.nanquantile(draws, 0.975),
                 "n": len(patients),

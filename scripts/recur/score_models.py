@@ -9,7 +9,7 @@ import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
 from recur.cox import NotEstimable, baseline_survival, fit_cox, likelihood_ratio_test
-from recur.discrimination import c_difference, legacy_c_difference
+from recur.discrimination import blocks, c_difference, legacy_c_difference
 from recur.models import fit_model, linear_predictor
 from recur.ranking import comparable_pairs
 from recur.training import TRAIN, Training
@@ -140,6 +140,16 @@ def same_patients(risks: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(kept)
 
 
+def tied_share(time: np.ndarray, event: np.ndarray, values: np.ndarray) -> float:
+    """Share of the usable pairs whose members have the same value; NaN without a pair."""
+    tied = usable = 0
+    for rows in blocks(np.flatnonzero(event), len(time)):
+        pairs = comparable_pairs(time, event, rows)
+        tied += int((pairs & (values[rows, None] == values)).sum())
+        usable += int(pairs.sum())
+    return tied / usable if usable else np.nan
+
+
 def score_performance(risks: pd.DataFrame, models: dict[str, dict[str, Any]]) -> pd.DataFrame:
     """Performance of the scores: discrimination by the published formula, calibration and error of the recalibrated
     risks, and how tied a score is: `tied_share` of the usable pairs and `c_attainable`, the largest Harrell C that
@@ -149,9 +159,7 @@ def score_performance(risks: pd.DataFrame, models: dict[str, dict[str, Any]]) ->
     by_risk = performance(risks, models)
     ties = []
     for name, cohort, part in by_model_and_cohort(risks):
-        first, second = np.nonzero(comparable_pairs(part["time"].to_numpy(), part["event"].to_numpy().astype(bool)))
-        values = part["published"].to_numpy()
-        share = float((values[first] == values[second]).mean()) if len(first) else np.nan
+        share = tied_share(part["time"].to_numpy(), part["event"].to_numpy().astype(bool), part["published"].to_numpy())
         base = (name, apparent(cohort))
         size = (np.nan, np.nan, len(part), int(part["event"].sum()))
         ties.append((*base, "tied_share", np.nan, share, *size, "share of usable pairs"))

@@ -14,8 +14,8 @@ import pandas as pd
 from recur.cohort import assign_cohorts
 from recur.cox import NotEstimable
 from recur.fit import fit, predict
-from recur.ranking import comparable_pairs
-from recur.resampling import concordance, imputed_once
+from recur.ranking import concordance
+from recur.resampling import imputed_once
 from recur.training import TRAIN, Training
 
 COLUMNS = ["model", "split", "used", "c_train", "c_test"]
@@ -66,8 +66,7 @@ def split_distribution(
             rows.append(("", number, int(number == 0), np.nan, np.nan))
             continue
         scores = [predict(frozen, part.clinical, part.features, part.names, part.centre) for part in parts]
-        pairs = [comparable_pairs(part.time, part.event.astype(bool)) for part in parts]
         for model in frozen.models:
-            c = [concordance(score[model], pair) for score, pair in zip(scores, pairs, strict=True)]
+            c = [concordance(score[model], part.time, part.event) for score, part in zip(scores, parts, strict=True)]
             rows.append((model, number, int(number == 0), *c))
     return pd.DataFrame(rows, columns=COLUMNS)
