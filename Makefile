@@ -3,6 +3,7 @@
 # make test         style, lint and tests
 # make environment  only the Python environment (.venv), from the lock
 # make bench        speed and equality beside other programs: results/bench/bench.csv (make bench-peers installs these)
+# make audit        known advisories against the locked packages (pip-audit)
 # make lock         the lock again, after a change of envs/requirements.in (needs uv)
 # make clean        removes the environment and Snakemake's own state; results stay
 
@@ -25,7 +26,7 @@ export OPENBLAS_NUM_THREADS := 1
 export NUMBA_NUM_THREADS := 1
 export ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS := 1
 
-.PHONY: demo null test environment browser lock clean
+.PHONY: demo null test bench bench-peers audit environment browser lock clean
 .DELETE_ON_ERROR:
 
 demo: environment
@@ -59,6 +60,12 @@ bench-peers:
 		$$folder/bin/python -m pip install --quiet --disable-pip-version-check $$(grep "^$$peer==" bench/requirements.txt) || \
 		echo "$$peer was not installed" >&2; \
 	done
+
+# known advisories against the lock; needs a network that reaches the advisory database
+audit:
+	@$(PYTHON) -m venv results/audit
+	@results/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+	@results/audit/bin/pip-audit --strict --no-deps --disable-pip -r envs/requirements.txt
 
 environment: $(STAMP)
 

@@ -1,13 +1,17 @@
 """The whole study on a few generated patients: every floor, a second run that does nothing, figures from tables."""
 
+import hashlib
 import json
 import re
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import pandas as pd
+import pydicom
 import pytest
+from rocrate.rocrate import ROCrate
 from small import run_snakemake, small_project
 
 
@@ -193,3 +197,47 @@ def test_check_lists_all_problems_and_runs_nothing(study):
     assert "unknown key 'centr'; did you mean 'centre'?" in text
     assert "unknown key 'batch'; did you mean 'batches'?" in text
     assert "Traceback" not in text
+
+
+def test_no_identifier_of_a_header_reaches_results_logs_or_cache(study):
+    """Names, dates and UIDs of the demo's DICOM files; patients go by the ids of the study's own table."""
+    secrets = {"SYNTHETIC^"}
+    for path in (study / "results/demo/input").rglob("*.dcm"):
+        header = pydicom.dcmread(path, stop_before_pixels=True)
+        for element in header.iterall():
+            if (
+                element.VR in ("UI", "DA", "PN")
+                and element.value
+                and not str(element.value).startswith("1.2.840.10008")
+            ):
+                secrets.add(str(element.value))
+    assert len(secrets) > 10
+    places = [study / "logs", study / "results/cache", study / "benchmarks", *(study / "results/demo").iterdir()]
+    files = [path for place in places if place.name != "input" for path in [place, *place.rglob("*")] if path.is_file()]
+    wanted = re.compile("|".join(map(re.escape, sorted(secrets))).encode())
+    for path in files:
+        content = path.read_bytes()
+        texts = [content]
+        if path.suffix == ".npz":
+            with zipfile.ZipFile(path) as stored:
+                texts = [stored.read(name) for name in stored.namelist() if name.startswith("facts")]
+        assert not any(wanted.search(text) for text in texts), path
+        assert not wanted.search(path.name.encode())
+
+
+def test_pages_run_and_fetch_nothing_from_elsewhere(study):
+    pages = list((study / "results/demo").rglob("*.html"))
+    assert len(pages) >= 4
+    for page in pages:
+        text = page.read_text()
+        assert not re.search(r"""<(script|link|img|iframe)[^>]*(src|href)=["']?(https?:)?//""", text), page
+
+
+def test_everything_is_in_the_record_and_the_crate(study):
+    results = study / "results/demo"
+    record = json.loads((results / "provenance.json").read_text())
+    assert {"validation/performance.csv", "models/coefficients.csv", "cohort/patients.csv"} <= set(record["outputs"])
+    for name, digest in record["outputs"].items():
+        assert hashlib.sha256((results / name).read_bytes()).hexdigest() == digest, name
+    crate = ROCrate(str(results))
+    assert {"report/report.html", "provenance.json"} <= {entity.id for entity in crate.data_entities}

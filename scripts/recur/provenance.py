@@ -22,7 +22,7 @@ LOCK = ("envs/build.txt", "envs/requirements.txt", "envs/pyradiomics.txt")
 # What is the same on every run of one machine type and lock; pages with times or of other programs are not.
 SAME = ("*.csv", "*.parquet", "*.json", "*.svg", "*.pdf", "*.png")
 NOT_COMPARED = ("input", "settings", "report", "provenance.json", "ro-crate-metadata.json")
-PICTURES = ("images", "qc")
+NOT_LISTED = {("images", "qc"), ("images", "inventory")}  # pictures of patients; paths and times of files
 KINDS = {".csv": "text/csv", ".json": "application/json", ".html": "text/html", ".svg": "image/svg+xml"}
 
 
@@ -70,10 +70,10 @@ def inputs_of(study: dict[str, Any], results: Path) -> dict[str, str]:
 
 
 def outputs_of(results: Path) -> list[Path]:
-    """The files of a results folder that a second run must give again, sorted; without the pictures of patients."""
+    """The files of a results folder that a second run must give again, sorted."""
     found = {path for pattern in SAME for path in results.rglob(pattern) if path.is_file()}
     inside = {path: path.relative_to(results).parts for path in found}
-    return sorted(path for path in found if inside[path][0] not in NOT_COMPARED and inside[path][:2] != PICTURES)
+    return sorted(path for path in found if inside[path][0] not in NOT_COMPARED and inside[path][:2] not in NOT_LISTED)
 
 
 def code_hash() -> str:
