@@ -1,17 +1,19 @@
 """The IBSI processing sheet of the report, and the phantom self-test that it quotes."""
 
+import os
 import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from recur.features.self_test import self_test
+from recur.features.self_test import COLUMNS, self_test
 from recur.features.table import manifest
 from recur.processing_sheet import processing_sheet
 from recur.tables import StudyError, write_json, write_table
 
-PHANTOM = Path(__file__).parents[1] / "phantoms" / "ibsi1_digital"
+PHANTOM = Path(os.environ.get("REFERENCE_DATA", "")) / "ibsi1_digital_phantom"
+reference = pytest.mark.skipif("REFERENCE_DATA" not in os.environ, reason="REFERENCE_DATA is not set: no IBSI phantom")
 EXTRACTION = {
     "spacing_mm": [1, 1, 1],
     "bin_width": 25,
@@ -23,6 +25,7 @@ EXTRACTION = {
 IMAGES = {"modality": "CT", "normalise": "none", "n4": False, "readers": ["reader1", "reader2"]}
 
 
+@reference
 @pytest.mark.parametrize("engine", ["fast", "plain"])
 def test_the_phantom_is_within_the_consensus_but_for_three_formulas(engine):
     table = self_test(PHANTOM, engine)
@@ -32,14 +35,18 @@ def test_the_phantom_is_within_the_consensus_but_for_three_formulas(engine):
     assert table.loc[table["within"], "deviation"].max() == pytest.approx(0.0066, abs=1e-4)
 
 
+@reference
 def test_a_value_that_is_not_what_it_should_be_stops_the_study(tmp_path):
-    for name in ("voxels.csv", "values.csv"):
-        shutil.copy(PHANTOM / name, tmp_path)
-    values = pd.read_csv(tmp_path / "values.csv")
-    values.loc[values["tag"] == "stat_mean", "reference"] = 2.17
-    write_table(values, tmp_path / "values.csv")
+    shutil.copytree(PHANTOM, tmp_path / "phantom")
+    path = tmp_path / "phantom" / "reference_values_digital_phantom.csv"
+    values = pd.read_csv(path, sep=";")
+    values.loc[values["tag"] == "stat_mean", "reference value"] = 2.17
+    values.to_csv(path, sep=";", index=False)
     with pytest.raises(StudyError, match=r"original_firstorder_Mean \(stat_mean\) is 2.14865, the consensus is 2.17"):
-        self_test(tmp_path, "fast")
+        self_test(tmp_path / "phantom", "fast")
+    path.unlink()
+    with pytest.raises(StudyError, match="no such file; unset REFERENCE_DATA to go without"):
+        self_test(tmp_path / "phantom", "fast")
 
 
 @pytest.fixture
@@ -54,7 +61,7 @@ def results(tmp_path):
             "pinned": None,
         }
         write_json(manifest(settings), tmp_path / "features" / "reader1.manifest.json")
-        write_table(self_test(PHANTOM, "fast"), tmp_path / "features" / "ibsi_self_test.csv")
+        write_table(pd.DataFrame(columns=COLUMNS), tmp_path / "features" / "ibsi_self_test.csv")
         write_table(
             pd.DataFrame({"patient_id": ["p1", "p2"], "spacing_z": [2.5, 5.0]}), tmp_path / "images/batch-0.csv"
         )
@@ -87,11 +94,18 @@ def test_the_sheet_of_pyradiomics_processing(results):
     assert sheet["features"].startswith("1702 columns: 851 a region and phase (firstorder 162, glcm 216, gldm 126")
     assert "pyradiomics 3.0.1" in sheet["software"]
     assert "nearest neighbour" in sheet["deviations from IBSI"] and "kurtosis" in sheet["deviations from IBSI"]
-    assert sheet["self-test, IBSI digital phantom"].startswith(
-        "102 of 105 consensus values within tolerance, largest relative deviation 0.66 %"
-    )
-    assert "firstorder_Kurtosis (pyradiomics does not subtract 3)" in sheet["self-test, IBSI digital phantom"]
+    assert sheet["self-test, IBSI digital phantom"].startswith("not run: REFERENCE_DATA was not set")
     assert len(sheet["manifest"]) == 64
+
+
+@reference
+def test_the_sheet_quotes_the_self_test(results, tmp_path):
+    results()
+    write_table(self_test(PHANTOM, "fast"), tmp_path / "features" / "ibsi_self_test.csv")
+    sheet = dict(processing_sheet(tmp_path, {"images": IMAGES}, "reader1").itertuples(index=False))
+    text = sheet["self-test, IBSI digital phantom"]
+    assert text.startswith("102 of 105 consensus values within tolerance, largest relative deviation 0.66 %")
+    assert "firstorder_Kurtosis (pyradiomics does not subtract 3)" in text
 
 
 def test_the_sheet_of_ibsi_processing(results):

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import SimpleITK as sitk
 
 from recur.features.extract import extract_case
 from recur.features.ibsi import DEVIATIONS
 from recur.features.resample import Case
 from recur.tables import StudyError
 
+FILES = ("phantom.nii.gz", "mask.nii.gz", "ibsi_tag_to_pyradiomics.csv", "reference_values_digital_phantom.csv")
 COLUMNS = ["tag", "feature", "reference", "tolerance", "value", "deviation", "within", "known_deviation"]
 EXTRACTION = {
     "mode": "ibsi",
@@ -32,30 +34,47 @@ def within(value: pd.Series, reference: pd.Series, tolerance: pd.Series) -> pd.S
     return (value - reference).abs() <= tolerance + half.where(given & (reference != 0), 0)
 
 
-def phantom_case(voxels: pd.DataFrame) -> Case:
-    """The digital phantom (columns z, y, x, intensity, roi; 2 mm voxels) as a case."""
-    shape = tuple(voxels[["z", "y", "x"]].max() + 1)
-    image, roi = (voxels.sort_values(["z", "y", "x"])[name].to_numpy().reshape(shape) for name in ("intensity", "roi"))
+def phantom_case(folder: Path) -> Case:
+    """The digital phantom (phantom.nii.gz, mask.nii.gz; 5 x 4 x 4 voxels of 2 mm) as a case."""
+    image, roi = (
+        sitk.GetArrayFromImage(sitk.ReadImage(str(folder / f"{name}.nii.gz"))) for name in ("phantom", "mask")
+    )
     return Case(
         image=image.astype(np.float32),
         labels=roi.astype(np.uint8),
         spacing=np.full(3, 2.0),
         direction=np.eye(3).ravel(),
-        full_size=np.array(shape[::-1]),
+        full_size=np.array(image.shape[::-1]),
         offset=np.zeros(3, int),
         full_origin=np.zeros(3),
         facts={"regions": {"tumour": 1}},
     )
 
 
-def self_test(folder: Path, engine: str) -> pd.DataFrame:
-    """One row a consensus value (COLUMNS), `deviation` relative to the consensus.
+def consensus_values(folder: Path) -> pd.DataFrame:
+    """tag, feature, reference, tolerance: the published values of 3-D features averaged over directions, by
+    pyradiomics' names (two tags may be one feature)."""
+    names = pd.read_csv(folder / "ibsi_tag_to_pyradiomics.csv")
+    names["feature"] = names["pyradiomics_feature"].str.removeprefix("3D_")
+    names = names[names["pyradiomics_feature"].str.match("3D_(?!.*_Combined_)")]
+    values = pd.read_csv(folder / "reference_values_digital_phantom.csv", sep=";")
+    values = values.rename(columns={"reference value": "reference"})
+    return names.merge(values, on="tag")[["tag", "feature", "reference", "tolerance"]]
 
-    folder: voxels.csv and values.csv. Raises StudyError where a value is outside its tolerance and pyradiomics' formula
-    is not known to differ: this installation does not compute what it should.
+
+def self_test(folder: Path, engine: str) -> pd.DataFrame:
+    """One row a consensus value (COLUMNS) of a feature in the set, `deviation` relative to the consensus.
+
+    folder: the phantom and its values as published (see the README of results/: ibsi_self_test.csv). Raises StudyError
+    where a value is outside its tolerance and pyradiomics' formula is not known to differ: this installation does not
+    compute what it should.
     """
-    found = extract_case(phantom_case(pd.read_csv(folder / "voxels.csv")), EXTRACTION | {"engine": engine})
-    table = pd.read_csv(folder / "values.csv")
+    missing = [name for name in FILES if not (folder / name).exists()]
+    if missing:
+        raise StudyError(f"{folder / name}: no such file; unset REFERENCE_DATA to go without" for name in missing)
+    found = extract_case(phantom_case(folder), EXTRACTION | {"engine": engine})
+    table = consensus_values(folder)
+    table = table[table["feature"].map(lambda name: f"tumour_{name}" in found)].reset_index(drop=True)
     table["value"] = [found[f"tumour_{name}"] for name in table["feature"]]
     table["deviation"] = (table["value"] - table["reference"]).abs() / table["reference"].abs()
     table["within"] = within(table["value"], table["reference"], table["tolerance"])
