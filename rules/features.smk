@@ -60,10 +60,10 @@ if IMAGES:
             "../envs/imaging.yaml"
         params:
             # not of the study: where it is not, the report says that nothing was tested
-            phantom=(
-                ["--phantom", os.path.join(os.environ["REFERENCE_DATA"], "ibsi1_digital_phantom")]
-                if "REFERENCE_DATA" in os.environ
-                else []
+            phantom=only(
+                studies.reference_data(),
+                "--phantom",
+                f"{studies.reference_data()}/ibsi1_digital_phantom",
             ),
             engine=IMAGES["extraction"]["engine"],
             cache=STUDY["cache_dir"],

@@ -296,6 +296,11 @@ PATHS = [
 ]
 
 
+def reference_data() -> str | None:
+    """The folder of reference data ($REFERENCE_DATA), which is not part of a study and may be missing."""
+    return os.environ.get("REFERENCE_DATA")
+
+
 def split_of(study: dict[str, Any], analysis: str) -> dict[str, Any]:
     """The split an analysis uses: its own, or the study's."""
     return study["analyses"][analysis].get("split", study["split"])
