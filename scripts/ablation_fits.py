@@ -1,26 +1,20 @@
 """Refit everything on the features of one phase or one region only, from training rows, and cross-validate it."""
 
-import argparse
 from pathlib import Path
 
 import pandas as pd
 
 from recur.ablation import ALL, compared, restricted, subsets
 from recur.analysis_set import read_training
-from recur.cli import progress, reported
+from recur.cli import progress, reported, training_parser
 from recur.cox import NotEstimable
 from recur.fit import fit
 from recur.resampling import NESTED_COLUMNS, nested_predictions
-from recur.tables import StudyError, read_json, write_frozen, write_table
+from recur.tables import StudyError, write_frozen, write_table
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cohort", required=True)
-    parser.add_argument("--features", required=True)
-    parser.add_argument("--repeats", required=True)
-    parser.add_argument("--settings", type=read_json, required=True)
-    parser.add_argument("--seed", type=int, required=True)
+    parser = training_parser(__doc__, "settings", "seed")
     parser.add_argument("--frozen", type=Path, required=True, help="folder of the frozen fits")
     parser.add_argument("--nested", required=True)
     args = parser.parse_args()

@@ -1,27 +1,19 @@
 """Measure in training what the guards need: proportional hazards, linearity, cut-point, shadow features, centres."""
 
-import argparse
-import json
 from pathlib import Path
 
 import pandas as pd
 
 from recur.analysis_set import read_training
-from recur.cli import reported
+from recur.cli import reported, training_parser
 from recur.diagnostics import diagnose, univariable_features
-from recur.tables import labelled, read_frozen, read_json, write_table
+from recur.tables import labelled, read_frozen, write_table
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cohort", required=True)
-    parser.add_argument("--features", required=True)
-    parser.add_argument("--repeats", required=True)
+    parser = training_parser(__doc__, "settings", "seed", "labels")
     parser.add_argument("--scores", help="training scores of the signature; absent for clinical models only")
     parser.add_argument("--models", type=Path, required=True, help="folder of the frozen models")
-    parser.add_argument("--settings", type=read_json, required=True)
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--labels", type=json.loads, required=True, help="analysis and endpoint, as JSON")
     parser.add_argument("--output", required=True)
     parser.add_argument("--univariable", required=True, help="Cox model of every feature alone")
     args = parser.parse_args()

@@ -1,22 +1,15 @@
 """A chunk of the learning curve: the whole fit on growing parts of the training patients."""
 
-import argparse
-
 import pandas as pd
 
 from recur.analysis_set import read_training
-from recur.cli import progress, reported
+from recur.cli import progress, reported, training_parser
 from recur.learning import LEARNING_COLUMNS, learning_fits
-from recur.tables import read_json, write_table
+from recur.tables import write_table
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cohort", required=True)
-    parser.add_argument("--features", required=True)
-    parser.add_argument("--repeats", required=True)
-    parser.add_argument("--settings", type=read_json, required=True)
-    parser.add_argument("--seed", type=int, required=True)
+    parser = training_parser(__doc__, "settings", "seed")
     parser.add_argument("--chunk", type=int, required=True)
     parser.add_argument("--size", type=int, required=True, help="repeats of a chunk")
     parser.add_argument("--output", required=True)

@@ -1,31 +1,23 @@
 """Fit the Cox models before and after surgery and freeze them, cut-points included, as JSON."""
 
-import argparse
-import json
 from pathlib import Path
 
 import pandas as pd
 
 from recur.analysis_set import read_training
-from recur.cli import reported
+from recur.cli import reported, training_parser
 from recur.cox import NotEstimable
 from recur.guards import too_few_events
 from recur.models import coefficient_table, fit_models
 from recur.nomogram import nomogram_tables
 from recur.samplesize import candidate_parameters, sample_size_table
 from recur.scorer import declared_inputs
-from recur.tables import StudyError, labelled, read_json, write_frozen, write_table
+from recur.tables import StudyError, labelled, write_frozen, write_table
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cohort", required=True)
-    parser.add_argument("--features", required=True)
-    parser.add_argument("--repeats", required=True)
+    parser = training_parser(__doc__, "settings", "seed", "labels")
     parser.add_argument("--scores", help="training scores of the signature; absent for clinical models only")
-    parser.add_argument("--settings", type=read_json, required=True)
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--labels", type=json.loads, required=True, help="analysis and endpoint, as JSON")
     parser.add_argument("--models", required=True, help="folder of the frozen models")
     parser.add_argument("--coefficients", required=True)
     parser.add_argument("--nomogram", required=True)

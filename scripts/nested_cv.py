@@ -1,24 +1,18 @@
 """Repeated nested cross-validation: every training patient predicted by models fitted without them."""
 
-import argparse
 from typing import Any
 
 import pandas as pd
 
 from recur.analysis_set import read_training
-from recur.cli import reported
+from recur.cli import reported, training_parser
 from recur.resampling import NESTED_COLUMNS, nested_predictions
 from recur.resume import fingerprint, forget, resumed
-from recur.tables import read_json, write_table
+from recur.tables import write_table
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cohort", required=True)
-    parser.add_argument("--features", required=True)
-    parser.add_argument("--repeats", required=True)
-    parser.add_argument("--settings", type=read_json, required=True)
-    parser.add_argument("--seed", type=int, required=True)
+    parser = training_parser(__doc__, "settings", "seed")
     parser.add_argument("--output", required=True)
     args = parser.parse_args()
     train = read_training(args.cohort, args.features, args.repeats)

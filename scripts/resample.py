@@ -1,23 +1,16 @@
 """A chunk of bootstrap resamples: the whole fit repeated on each; a killed chunk goes on where it was."""
 
-import argparse
-
 import pandas as pd
 
 from recur.analysis_set import read_training
-from recur.cli import reported
+from recur.cli import reported, training_parser
 from recur.resampling import bootstrap_fit, resample_settings
 from recur.resume import fingerprint, forget, resumed
-from recur.tables import read_json, write_table
+from recur.tables import write_table
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cohort", required=True)
-    parser.add_argument("--features", required=True)
-    parser.add_argument("--repeats", required=True)
-    parser.add_argument("--settings", type=read_json, required=True)
-    parser.add_argument("--seed", type=int, required=True)
+    parser = training_parser(__doc__, "settings", "seed")
     parser.add_argument("--chunk", type=int, required=True)
     parser.add_argument("--size", type=int, required=True, help="resamples of a chunk")
     parser.add_argument("--output", required=True)

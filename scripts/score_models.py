@@ -1,24 +1,16 @@
 """Recalibrate the published scores on training rows and freeze them as JSON."""
 
-import argparse
-import json
 from pathlib import Path
 
 from recur.analysis_set import read_training
-from recur.cli import reported
+from recur.cli import reported, training_parser
 from recur.score_models import fit_scores
-from recur.tables import labelled, read_json, read_made, write_frozen, write_table
+from recur.tables import labelled, read_made, write_frozen, write_table
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cohort", required=True)
-    parser.add_argument("--features", required=True)
-    parser.add_argument("--repeats", required=True)
+    parser = training_parser(__doc__, "settings", "seed", "labels")
     parser.add_argument("--notes", required=True, help="cohort/score_notes.csv")
-    parser.add_argument("--settings", type=read_json, required=True)
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--labels", type=json.loads, required=True, help="analysis and endpoint, as JSON")
     parser.add_argument("--models", type=Path, required=True, help="folder of the recalibrated scores")
     parser.add_argument("--fit", required=True)
     args = parser.parse_args()

@@ -1,28 +1,20 @@
 """Rank the stable features and build the radiomics signature, from training rows only."""
 
-import argparse
-import json
 from pathlib import Path
 
 import pandas as pd
 
 from recur.analysis_set import read_training
-from recur.cli import reported
+from recur.cli import reported, training_parser
 from recur.cox import NotEstimable
 from recur.fit import second_stage_scores
 from recur.signature import build_signature, signature_scores, volume_correlations
-from recur.tables import StudyError, labelled, manifest_of, read_json, read_made, write_frozen, write_table
+from recur.tables import StudyError, labelled, manifest_of, read_made, write_frozen, write_table
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cohort", required=True)
-    parser.add_argument("--features", required=True)
-    parser.add_argument("--repeats", required=True)
+    parser = training_parser(__doc__, "settings", "seed", "labels")
     parser.add_argument("--icc", required=True)
-    parser.add_argument("--settings", type=read_json, required=True)
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--labels", type=json.loads, required=True, help="analysis and endpoint, as JSON")
     parser.add_argument("--signature", required=True)
     parser.add_argument("--trace", required=True, help="folder of the trace tables")
     parser.add_argument("--scores", required=True, help="training scores, in sample and as the second stage sees them")

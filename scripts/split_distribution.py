@@ -1,27 +1,20 @@
 """Refit an analysis with a random split on other random splits; nothing of it is kept but the C-indices."""
 
-import argparse
 import json
 
 import numpy as np
 
 from recur.analysis_set import read_rows, read_training
-from recur.cli import progress, reported
+from recur.cli import progress, reported, training_parser
 from recur.splits import joined, split_distribution
-from recur.tables import labelled, read_json, write_table
+from recur.tables import labelled, write_table
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cohort", required=True)
-    parser.add_argument("--features", required=True)
-    parser.add_argument("--repeats", required=True)
+    parser = training_parser(__doc__, "settings", "seed", "labels")
     parser.add_argument("--heldout-cohort", required=True)
     parser.add_argument("--heldout-features", required=True)
-    parser.add_argument("--settings", type=read_json, required=True)
     parser.add_argument("--split", type=json.loads, required=True)
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--labels", type=json.loads, required=True, help="analysis and endpoint, as JSON")
     parser.add_argument("--output", required=True)
     args = parser.parse_args()
     train = read_training(args.cohort, args.features, args.repeats)

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import json
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from recur.tables import StudyError
+from recur.tables import StudyError, read_json
 
 Item = TypeVar("Item")
 SECONDS_BETWEEN_LINES = 5
+
+
+SHARED = {
+    "settings": {"type": read_json, "help": "settings of the analysis"},
+    "seed": {"type": int},
+    "labels": {"type": json.loads, "help": "analysis and endpoint, as JSON"},
+}
+
+
+def training_parser(description: str | None, *shared: str) -> argparse.ArgumentParser:
+    """The arguments of every program that fits: the three files of the training rows, and those of SHARED it names."""
+    parser = argparse.ArgumentParser(description=description)
+    for name in ("cohort", "features", "repeats"):
+        parser.add_argument(f"--{name}", required=True, help="training rows (floor 3)")
+    for name in shared:
+        parser.add_argument(f"--{name}", required=True, **SHARED[name])
+    return parser
 
 
 @contextlib.contextmanager

@@ -44,32 +44,51 @@ def fit_models(
     recur.study.model_names). `size_only` and `volume_only` are added where training knows the tumour's size or volume.
     """
     candidates = settings["candidates"]
-    models = {}
+    models, imputed = {}, {}
     for name in settings["models"]:
         timing = "post" if name.endswith("_post") else "pre"
         terms = [] if name == "signature" else candidates["pre"] + (candidates["post"] if timing == "post" else [])
         with_score = score is not None and not name.startswith("clinical")
-        models[name] = fit_model(train, terms, score if with_score else None, settings, seed)
+        if tuple(terms) not in imputed:  # models with and without the signature share their clinical terms
+            imputed[tuple(terms)] = imputed_terms(train, terms, settings, seed)
+        own = score if with_score else None
+        models[name] = fit_model(train, terms, own, settings, seed, imputed[tuple(terms)])
         models[name] |= {"model": name, "timing": timing}
-    plain = {"second_stage": settings["second_stage"] | {"screen_p": None, "selection": "none"}}
+    whole = settings | without_selection(settings)
     for name, (term, label) in BURDEN.items():
         if term in train.clinical and train.clinical[term].notna().any():
             variable = {"kind": "numeric", "transform": "ln", "label": label, "unit": "", "timing": "pre"}
-            models[name] = fit_model(train, [term], None, settings | plain | {"variables": {term: variable}}, seed)
+            models[name] = fit_model(train, [term], None, whole | {"variables": {term: variable}}, seed)
             models[name] |= {"model": name, "timing": "pre"}
     return models
 
 
+def without_selection(settings: dict[str, Any]) -> dict[str, Any]:
+    """The part of the settings of a model that keeps every term it is given."""
+    return {"second_stage": settings["second_stage"] | {"screen_p": None, "selection": "none"}}
+
+
+def imputed_terms(
+    train: Training, terms: list[str], settings: dict[str, Any], seed: int
+) -> tuple[dict[str, Any], list[pd.DataFrame]]:
+    """The imputer of the terms, and their stochastic imputations where models are fitted on these."""
+    missing = settings["missing"]
+    count = missing["imputations"] if missing["fit"] == "stochastic" else 0
+    return imputations(train.clinical, terms, settings["variables"], count, seed)
+
+
 def designs_of(
-    train: Training, terms: list[str], score: np.ndarray | None, settings: dict[str, Any], seed: int
+    train: Training,
+    terms: list[str],
+    score: np.ndarray | None,
+    settings: dict[str, Any],
+    imputed: tuple[dict[str, Any], list[pd.DataFrame]],
 ) -> tuple[list[np.ndarray], np.ndarray, list[dict[str, Any]], dict[str, Any]]:
     """What a model is fitted on: training designs (n, p), one an imputation, the design that the frozen imputer gives,
     the description of the columns (those that vary), and the imputer.
     """
-    variables, missing = settings["variables"], settings["missing"]
-    count = missing["imputations"] if missing["fit"] == "stochastic" else 0
-    imputer, completed = imputations(train.clinical, terms, variables, count, seed)
-    columns = learn_columns(train.clinical, terms, variables)
+    imputer, completed = imputed
+    columns = learn_columns(train.clinical, terms, settings["variables"])
     names = [column["name"] for column in columns]
     designs = [design[names].to_numpy() for design in [*completed, complete(train.clinical, imputer)]]
     if score is not None:
@@ -125,7 +144,12 @@ def joint_p(x: np.ndarray, time: np.ndarray, event: np.ndarray, copies: int) -> 
 
 
 def fit_model(
-    train: Training, terms: list[str], score: np.ndarray | None, settings: dict[str, Any], seed: int
+    train: Training,
+    terms: list[str],
+    score: np.ndarray | None,
+    settings: dict[str, Any],
+    seed: int,
+    imputed: tuple[dict[str, Any], list[pd.DataFrame]] | None = None,
 ) -> dict[str, Any]:
     """One Cox model (Efron ties) as a JSON-ready dictionary: columns, covariance, baseline, imputer, frozen cut-point.
 
@@ -133,9 +157,11 @@ def fit_model(
     deterministic: stochastic draws bias coefficients towards 0 (D'Agostino McGowan et al. 2024, Stat Methods Med Res
     33:1399; on the tests' cohort 0.83 becomes 0.45 at 30 % missing, 0.77 with conditional means). Under `fit:
     stochastic` it is nevertheless fitted on every imputation and pooled by Rubin's rules, with the mean baseline
-    hazard. A model without any varying term is legal: everyone has the baseline risk.
+    hazard. A model without any varying term is legal: everyone has the baseline risk. imputed: imputed_terms of these
+    terms, where another model has them already.
     """
-    designs, applied, columns, imputer = designs_of(train, terms, score, settings, seed)
+    imputed = imputed or imputed_terms(train, terms, settings, seed)
+    designs, applied, columns, imputer = designs_of(train, terms, score, settings, imputed)
     keep = selected_columns(designs, columns, train, settings["second_stage"])
     designs, columns = [x[:, keep] for x in designs], [columns[j] for j in keep]
     applied = applied[:, keep]
@@ -286,7 +312,7 @@ def coefficient_table(
     rows: list[tuple] = []
     size = len(train.time), int(train.event.sum())
     terms = settings["candidates"]["pre"] + settings["candidates"]["post"]
-    designs, _, columns, _ = designs_of(train, terms, score, settings, seed)
+    designs, _, columns, _ = designs_of(train, terms, score, settings, imputed_terms(train, terms, settings, seed))
     for j, column in enumerate(columns):
         single = pooled_or_blank([x[:, [j]] for x in designs], train)
         rows.append(("", "univariable", column, single["coef"][0], single["se"][0], *size))

@@ -10,7 +10,7 @@ from statsmodels.stats.multitest import multipletests
 
 from recur.cox import NotEstimable, baseline_survival, fit_cox, likelihood_ratio_test
 from recur.discrimination import blocks, c_difference, legacy_c_difference
-from recur.models import fit_model, linear_predictor
+from recur.models import fit_model, linear_predictor, without_selection
 from recur.ranking import comparable_pairs
 from recur.training import TRAIN, Training
 from recur.validation import (
@@ -44,7 +44,7 @@ def fit_scores(
     predictor also stands as `<score>:baseline`, with its own slope kept. Rows where the score is missing are left
     out. `form` number: the score as published; levels: its groups as dummies. r2 is Cox & Snell's.
     """
-    plain = settings | {"second_stage": settings["second_stage"] | {"screen_p": None, "selection": "none"}}
+    plain = settings | without_selection(settings)
     models: dict[str, dict[str, Any]] = {}
     rows = []
     for note in notes.itertuples():
