@@ -41,6 +41,7 @@ BATCHES = range(STUDY["batches"])
 IMAGES = STUDY.get("images")
 VARIANTS = studies.variants(STUDY)
 READERS = IMAGES["readers"] if IMAGES else ["reader1"] + ["reader2"] * bool(STUDY.get("features"))
+THRESHOLDS = STUDY.get("thresholds", [0.05, 0.8])
 LEARNING_CHUNK = 10  # repeats of the learning curve a job
 RESAMPLE_CHUNK = 50  # resamples a job; fixed, so that cores and restarts change nothing
 
@@ -114,6 +115,7 @@ SECTIONS = {
         "images",
         "primary",
         "split",
+        "thresholds",
     ),
     "comparators": ("clinical", "comparators", "images"),
     "model_card": (

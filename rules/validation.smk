@@ -73,9 +73,11 @@ rule performance:
         "../envs/modelling.yaml"
     params:
         horizons=STUDY["horizons_months"],
+        thresholds=THRESHOLDS,
         labels=labels,
     shell:
-        "python {input.script} --risks {input.risks} --models {input.models} --horizons {params.horizons} --labels {params.labels:q}"
+        "python {input.script} --risks {input.risks} --models {input.models} --horizons {params.horizons}"
+        " --thresholds {params.thresholds} --labels {params.labels:q}"
         " --validation results/{wildcards.study}/validation/{wildcards.analysis}"
         " --survival results/{wildcards.study}/survival/{wildcards.analysis} > {log} 2>&1"
 
@@ -247,9 +249,10 @@ rule compare_scores:
     params:
         labels=labels,
         folder=lambda wildcards: f"{RESULTS}/validation/{wildcards.analysis}",
+        thresholds=THRESHOLDS,
     shell:
         "python {input.script} --cohorts {input.train} {input.heldout} --risks {input.risks} --own {input.own}"
-        " --models {input.models} --labels {params.labels:q} --output {params.folder} > {log} 2>&1"
+        " --models {input.models} --thresholds {params.thresholds} --labels {params.labels:q} --output {params.folder} > {log} 2>&1"
 
 
 rule split_distribution:

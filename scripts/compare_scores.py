@@ -17,6 +17,7 @@ def main() -> None:
     parser.add_argument("--risks", required=True, help="risks of the study's models")
     parser.add_argument("--own", type=Path, required=True, help="folder of the study's frozen models")
     parser.add_argument("--models", type=Path, required=True, help="folder of the recalibrated scores")
+    parser.add_argument("--thresholds", type=float, nargs=2, required=True, help="lowest and highest probability")
     parser.add_argument("--labels", type=json.loads, required=True, help="analysis and endpoint, as JSON")
     parser.add_argument("--output", type=Path, required=True, help="folder to write to")
     args = parser.parse_args()
@@ -24,7 +25,7 @@ def main() -> None:
     timing = {path.stem: read_frozen(path)["timing"] for path in sorted(args.own.glob("*.json"))}
     frame = pd.concat(map(read_made, args.cohorts), ignore_index=True)
     risks = score_models.same_patients(score_models.apply_scores(models, frame))
-    curves, net_benefit = score_models.score_curves(risks, models)
+    curves, net_benefit = score_models.score_curves(risks, models, args.thresholds)
     tables = {
         "scores": score_models.score_performance(risks, models),
         "score_curves": curves,

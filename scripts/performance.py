@@ -14,6 +14,7 @@ def main() -> None:
     parser.add_argument("--risks", required=True)
     parser.add_argument("--models", type=Path, required=True, help="folder of the frozen models")
     parser.add_argument("--horizons", type=float, nargs="+", required=True, help="months")
+    parser.add_argument("--thresholds", type=float, nargs=2, required=True, help="lowest and highest probability")
     parser.add_argument("--labels", type=json.loads, required=True, help="analysis and endpoint, as JSON")
     parser.add_argument("--validation", type=Path, required=True, help="folder to write to")
     parser.add_argument("--survival", type=Path, required=True, help="folder to write to")
@@ -25,7 +26,7 @@ def main() -> None:
         args.validation / "time_curves.csv": validation.time_curves(risks, models),
         args.validation / "roc.csv": validation.roc_curves(risks, models),
         args.validation / "calibration.csv": validation.calibration_tables(risks, models),
-        args.validation / "net_benefit.csv": validation.net_benefit_table(risks, models),
+        args.validation / "net_benefit.csv": validation.net_benefit_table(risks, models, args.thresholds),
         args.validation / "comparisons.csv": validation.comparisons(risks),
     }
     for name, table in validation.survival_tables(risks, args.horizons).items():

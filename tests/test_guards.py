@@ -63,6 +63,7 @@ def sound():
     )
     study = {
         "primary": "a",
+        "thresholds": [0.05, 0.6],
         "analyses": {
             "a": {
                 "preset": "recommended",
@@ -246,6 +247,12 @@ def test_the_guard_fires_on_its_error(number):
     FIRE[number](facts)
     found = dict(flags(evaluate(facts)))
     assert number in found and found[number].endswith((".", ")"))
+
+
+def test_thresholds_that_were_not_stated_beforehand_are_flagged():
+    facts = sound()
+    del facts["study"]["thresholds"]
+    assert "a range that was not stated beforehand" in dict(flags(evaluate(facts)))[20]
 
 
 def test_a_study_without_images_or_features_needs_no_guard_of_theirs():

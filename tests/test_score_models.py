@@ -132,7 +132,7 @@ def test_comparisons_are_paired_corrected_and_say_when_timing_differs(judged):
 def test_a_study_whose_scores_cannot_be_fitted_has_empty_tables(judged):
     _, _, frame, own = judged
     none = same_patients(apply_scores({}, frame))
-    assert score_performance(none, {}).empty and all(table.empty for table in score_curves(none, {}))
+    assert score_performance(none, {}).empty and all(table.empty for table in score_curves(none, {}, (0.1, 0.5)))
     assert score_comparisons(own, none, {}, {"combined_pre": "pre", "combined_post": "post"}).empty
 
 
@@ -144,6 +144,6 @@ def test_holm_multiplies_the_smallest_p_by_the_number_of_tests():
 
 def test_curves_of_the_scores_have_the_columns_of_the_models(judged):
     models, _, frame, _ = judged
-    curves, benefit = score_curves(apply_scores(models, frame), models)
+    curves, benefit = score_curves(apply_scores(models, frame), models, (0.1, 0.5))
     assert set(curves["metric"]) == {"auc", "brier", "brier_null"}
     assert {"good", "stage", "treat_all", "treat_none"} <= set(benefit["model"])

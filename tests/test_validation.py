@@ -106,7 +106,7 @@ def test_the_difference_of_two_models_is_paired(risks):
 def test_curve_tables_cover_every_model_and_cohort(risks):
     table, models = risks
     pairs = set(map(tuple, table[["model", "cohort"]].drop_duplicates().to_numpy()))
-    for result in (time_curves(table, models), roc_curves(table, models), net_benefit_table(table, models)):
+    for result in (time_curves(table, models), roc_curves(table, models), net_benefit_table(table, models, (0.1, 0.5))):
         found = set(map(tuple, result[["model", "cohort"]].drop_duplicates().to_numpy()))
         assert pairs <= found
     calibration = calibration_tables(table, models)

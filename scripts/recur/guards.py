@@ -21,7 +21,6 @@ FEW_EVENTS, TOO_FEW_EVENTS = 10, 5  # per candidate column
 THICK_SLICE_MM = 3.0
 CENTRE_AUC = 0.7
 VOLUME_RHO = 0.8
-WIDE_THRESHOLDS = (0.05, 0.8)
 
 
 Check = Callable[[dict[str, Any]], str | None]  # the text of a flag, "" when all is well, None when it does not apply
@@ -313,7 +312,7 @@ def future_conditioning(facts):
     return ""
 
 
-@guard(20, "F", "Decision curve on training data or over wide thresholds")
+@guard(20, "F", "Decision curve on training data or over thresholds that were not stated")
 def decision_curve(facts):
     table = facts["net_benefit"]
     if table.empty:
@@ -321,9 +320,12 @@ def decision_curve(facts):
     texts = []
     if not len(held_out(table)):
         texts.append("the decision curve rests on training rows only")
-    low, high = table["threshold"].min(), table["threshold"].max()
-    if low < WIDE_THRESHOLDS[0] or high > WIDE_THRESHOLDS[1]:
-        texts.append(f"thresholds run from {low:.2f} to {high:.2f}: read only those at which one would act")
+    if "thresholds" not in facts["study"]:
+        low, high = table["threshold"].min(), table["threshold"].max()
+        texts.append(
+            f"thresholds run from {low:.2f} to {high:.2f}, a range that was not stated beforehand (`thresholds` of the "
+            "study file): read only those at which one would act"
+        )
     return "; ".join(texts) + "." if texts else ""
 
 

@@ -172,12 +172,14 @@ def score_performance(risks: pd.DataFrame, models: dict[str, dict[str, Any]]) ->
     return pd.concat(parts).sort_values(["model", "cohort"], kind="stable", ignore_index=True)
 
 
-def score_curves(risks: pd.DataFrame, models: dict[str, dict[str, Any]]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """AUC and Brier score over time, and net benefit, of the scores."""
+def score_curves(
+    risks: pd.DataFrame, models: dict[str, dict[str, Any]], thresholds: tuple[float, float]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """AUC and Brier score over time, and net benefit from the lowest to the highest threshold, of the scores."""
     auc = time_curves(risks.assign(lp=risks["published"]), models)
     rest = time_curves(risks, models)
     curves = pd.concat([auc[auc["metric"] == "auc"], rest[rest["metric"] != "auc"]], ignore_index=True)
-    return curves, net_benefit_table(risks, models)
+    return curves, net_benefit_table(risks, models, thresholds)
 
 
 def score_comparisons(

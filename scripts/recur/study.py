@@ -210,6 +210,8 @@ def contradictions(study: dict[str, Any]) -> list[str]:
         if extraction["outlier_sd"] is not None and extraction["mode"] != "ibsi":
             found.append("images.extraction.outlier_sd: known in mode ibsi only")
     found += scale_contradictions(study.get("images"))
+    if "thresholds" in study and not study["thresholds"][0] < study["thresholds"][1]:
+        found.append("thresholds: the first must be below the second")
     if "primary" in study and study["primary"] not in study["analyses"]:
         found.append(f"primary: {study['primary']!r} is no analysis of this study ({', '.join(study['analyses'])})")
     if "null_study" in study and not study["synthetic"]:

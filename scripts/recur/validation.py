@@ -27,7 +27,7 @@ from recur.survival import kaplan_meier, logrank, survival_rates
 from recur.training import TRAIN
 
 CURVE_STEP_MONTHS = 3
-THRESHOLDS = np.arange(0.02, 0.82, 0.02)
+THRESHOLD_STEP = 0.01
 PAIRS = [
     ("combined_pre", "clinical_pre"),
     ("combined_post", "clinical_post"),
@@ -252,22 +252,27 @@ def calibration_tables(risks: pd.DataFrame, models: dict[str, dict[str, Any]]) -
     return pd.concat([pd.DataFrame(columns=columns), *parts])[columns]
 
 
-def net_benefit_table(risks: pd.DataFrame, models: dict[str, dict[str, Any]]) -> pd.DataFrame:
-    """Net benefit over thresholds at every horizon, with `treat_all` and `treat_none` per cohort."""
+def net_benefit_table(
+    risks: pd.DataFrame, models: dict[str, dict[str, Any]], limits: tuple[float, float]
+) -> pd.DataFrame:
+    """Net benefit from the lowest to the highest threshold at every horizon, with `treat_all` and `treat_none` per
+    cohort."""
     parts, seen = [], set()
+    low, high = limits
+    thresholds = np.linspace(low, high, round((high - low) / THRESHOLD_STEP) + 1)
     for name, cohort, part in by_model_and_cohort(risks):
         time, event, other = outcome_of(part)
         for months in models[name]["horizons_months"]:
             risk = part[f"risk_{months:g}"].to_numpy()
             if np.isnan(risk).any():
                 continue
-            table = net_benefit(time, event, risk, months, THRESHOLDS, other)
+            table = net_benefit(time, event, risk, months, thresholds, other)
             curves = {name: table["net_benefit"]}
             if (cohort, months) not in seen:
                 seen.add((cohort, months))
                 curves |= {"treat_all": table["treat_all"], "treat_none": 0.0 * table["treat_all"]}
             for model, values in curves.items():
-                columns = {"model": model, "cohort": cohort, "horizon_months": months, "threshold": THRESHOLDS}
+                columns = {"model": model, "cohort": cohort, "horizon_months": months, "threshold": thresholds}
                 parts.append(pd.DataFrame(columns | {"net_benefit": np.asarray(values)}))
     columns = ["model", "cohort", "horizon_months", "threshold", "net_benefit"]
     return pd.concat([pd.DataFrame(columns=columns), *parts], ignore_index=True)
