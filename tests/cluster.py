@@ -148,7 +148,8 @@ def slurm(folder: Path, nodes: int = 2, cpus: int = 2, accounting: bool = False)
         said("scancel", "--user=root")
         for pid in (*names, "slurmctld", "slurmdbd", "mariadb", "munge/pid"):
             stop(folder / (pid if "/" in pid else f"{pid}.pid"))
-        CONF.unlink()
+        if CONF.is_symlink() and CONF.readlink() == folder:
+            CONF.unlink()
         del os.environ["SLURM_CONF"]
 
 
