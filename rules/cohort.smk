@@ -121,6 +121,8 @@ rule table1:
         "results/{study}/cohort/{analysis}/table1.csv",
     log:
         "logs/{study}/table1/{analysis}.log",
+    benchmark:
+        "benchmarks/{study}/table1/{analysis}.tsv"
     conda:
         "../envs/modelling.yaml"
     params:

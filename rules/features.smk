@@ -39,6 +39,8 @@ if IMAGES:
             manifest="results/{study}/features/{reader}.manifest.json",
         log:
             "logs/{study}/feature_table/{reader}.log",
+        benchmark:
+            "benchmarks/{study}/feature_table/{reader}.tsv"
         conda:
             "../envs/imaging.yaml"
         params:
@@ -56,6 +58,8 @@ if IMAGES:
             "results/{study}/features/ibsi_self_test.csv",
         log:
             "logs/{study}/ibsi_self_test.log",
+        benchmark:
+            "benchmarks/{study}/ibsi_self_test.tsv"
         conda:
             "../envs/imaging.yaml"
         params:
@@ -115,6 +119,8 @@ if IMAGES:
             manifest="results/{study}/features/{reader}-{variant}.manifest.json",
         log:
             "logs/{study}/feature_table/{reader}-{variant}.log",
+        benchmark:
+            "benchmarks/{study}/feature_table/{reader}-{variant}.tsv"
 
 elif "features" in STUDY:
 
@@ -130,6 +136,8 @@ elif "features" in STUDY:
             exclusions="results/{study}/features/excluded.csv",
         log:
             "logs/{study}/import_features.log",
+        benchmark:
+            "benchmarks/{study}/import_features.tsv"
         conda:
             "../envs/modelling.yaml"
         params:
@@ -167,6 +175,8 @@ rule analysis_set:
         excluded="results/{study}/cohort/{analysis}/excluded.csv",
     log:
         "logs/{study}/analysis_set/{analysis}.log",
+    benchmark:
+        "benchmarks/{study}/analysis_set/{analysis}.tsv"
     conda:
         "../envs/modelling.yaml"
     params:

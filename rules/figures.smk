@@ -19,6 +19,8 @@ rule figure:
         png="results/{study}/figures/{analysis}/{figure}.png",
     log:
         "logs/{study}/figure/{analysis}_{figure}.log",
+    benchmark:
+        "benchmarks/{study}/figure/{analysis}_{figure}.tsv"
     conda:
         "../envs/report.yaml"
     resources:

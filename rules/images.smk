@@ -17,6 +17,8 @@ if IMAGES:
             "results/{study}/images/inventory/batch-{batch}.csv",
         log:
             "logs/{study}/inventory/{batch}.log",
+        benchmark:
+            "benchmarks/{study}/inventory/{batch}.tsv"
         conda:
             "../envs/imaging.yaml"
         params:

@@ -20,6 +20,8 @@ rule models:
         sample_size="results/{study}/models/{analysis}/sample_size.csv",
     log:
         "logs/{study}/models/{analysis}.log",
+    benchmark:
+        "benchmarks/{study}/models/{analysis}.tsv"
     conda:
         "../envs/modelling.yaml"
     params:
@@ -50,6 +52,8 @@ rule diagnostics:
         univariable="results/{study}/signature/{analysis}/univariable.csv",
     log:
         "logs/{study}/diagnostics/{analysis}.log",
+    benchmark:
+        "benchmarks/{study}/diagnostics/{analysis}.tsv"
     conda:
         "../envs/modelling.yaml"
     params:
@@ -76,6 +80,8 @@ rule score_models:
         fit="results/{study}/models/{analysis}/score_fit.csv",
     log:
         "logs/{study}/score_models/{analysis}.log",
+    benchmark:
+        "benchmarks/{study}/score_models/{analysis}.tsv"
     conda:
         "../envs/modelling.yaml"
     params:

@@ -39,6 +39,8 @@ if NULL:
             "results/{study}/validation/redraws/{signal}-{chunk}.csv",
         log:
             "logs/{study}/redraw/{signal}-{chunk}.log",
+        benchmark:
+            "benchmarks/{study}/redraw/{signal}-{chunk}.tsv"
         wildcard_constraints:
             signal="|".join(NULL_RUNS),
         conda:
@@ -70,6 +72,8 @@ if NULL:
             summary="results/{study}/validation/null_summary.csv",
         log:
             "logs/{study}/null.log",
+        benchmark:
+            "benchmarks/{study}/null.tsv"
         conda:
             "../envs/modelling.yaml"
         shell:

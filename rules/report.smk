@@ -31,6 +31,8 @@ rule report:
         notebook="results/{study}/report/report.ipynb",
     log:
         "logs/{study}/report.log",
+    benchmark:
+        "benchmarks/{study}/report.tsv"
     conda:
         "../envs/report.yaml"
     params:
@@ -125,6 +127,8 @@ rule provenance:
         crate="results/{study}/ro-crate-metadata.json",
     log:
         "logs/{study}/provenance.log",
+    benchmark:
+        "benchmarks/{study}/provenance.tsv"
     conda:
         "../envs/report.yaml"
     params:

@@ -43,6 +43,8 @@ rule learning_curve:
         "results/{study}/validation/{analysis}/learning_curve.csv",
     log:
         "logs/{study}/learning_curve/{analysis}.log",
+    benchmark:
+        "benchmarks/{study}/learning_curve/{analysis}.tsv"
     conda:
         "../envs/modelling.yaml"
     params:
@@ -93,6 +95,8 @@ rule ablations:
         "results/{study}/validation/{analysis}/ablations.csv",
     log:
         "logs/{study}/ablations/{analysis}.log",
+    benchmark:
+        "benchmarks/{study}/ablations/{analysis}.tsv"
     conda:
         "../envs/modelling.yaml"
     params:

@@ -13,6 +13,8 @@ rule stability:
         "results/{study}/signature/{analysis}/icc.csv",
     log:
         "logs/{study}/stability/{analysis}.log",
+    benchmark:
+        "benchmarks/{study}/stability/{analysis}.tsv"
     conda:
         "../envs/modelling.yaml"
     params:

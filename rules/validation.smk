@@ -24,6 +24,8 @@ rule apply_models:
         missing="results/{study}/validation/{analysis}/missing_data.csv",
     log:
         "logs/{study}/apply_models/{analysis}.log",
+    benchmark:
+        "benchmarks/{study}/apply_models/{analysis}.tsv"
     conda:
         "../envs/modelling.yaml"
     params:
@@ -191,6 +193,8 @@ rule internal_validation:
         frequencies="results/{study}/signature/{analysis}/selection_frequency.csv",
     log:
         "logs/{study}/internal_validation/{analysis}.log",
+    benchmark:
+        "benchmarks/{study}/internal_validation/{analysis}.tsv"
     conda:
         "../envs/modelling.yaml"
     params:
@@ -215,6 +219,8 @@ rule factors:
         ),
     log:
         "logs/{study}/factors/{analysis}.log",
+    benchmark:
+        "benchmarks/{study}/factors/{analysis}.tsv"
     conda:
         "../envs/modelling.yaml"
     params:
@@ -244,6 +250,8 @@ rule compare_scores:
         ),
     log:
         "logs/{study}/compare_scores/{analysis}.log",
+    benchmark:
+        "benchmarks/{study}/compare_scores/{analysis}.tsv"
     conda:
         "../envs/modelling.yaml"
     params:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from recur.calculator import page
 from recur.cli import reported
-from recur.tables import read_frozen, read_json, read_made
+from recur.tables import read_frozen, read_json, read_made, write_text
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
     for path in [path for folder in args.models for path in sorted(folder.glob("*.json"))]:
         model = read_frozen(path)
         models.setdefault(model["analysis"], {})[path.stem] = model
-    args.output.write_text(page(models, args.study, read_made(args.performance)), encoding="utf-8")
+    write_text(page(models, args.study, read_made(args.performance)), args.output)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pandas as pd
 
 from recur.cli import reported
 from recur.model_card import as_html, card, markdown
-from recur.tables import read_frozen, read_json, read_made
+from recur.tables import read_frozen, read_json, read_made, write_text
 
 PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn")
 
@@ -49,8 +49,8 @@ def main() -> None:
         "manifest": manifest,
     }
     blocks = card(facts)
-    args.markdown.write_text(markdown(blocks), encoding="utf-8")
-    args.html.write_text(as_html(blocks, f"Model card: {args.study['study']}"), encoding="utf-8")
+    write_text(markdown(blocks), args.markdown)
+    write_text(as_html(blocks, f"Model card: {args.study['study']}"), args.html)
 
 
 def read_each(results: Path, analyses: list[str], name: str, read) -> dict:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from recur.cli import reported
 from recur.images.qc import concerns, page
-from recur.tables import read_made
+from recur.tables import read_made, write_text
 
 
 def main() -> None:
@@ -29,9 +29,7 @@ def main() -> None:
         if "centre" in assigned and assigned["centre"].notna().any():
             cases["centre"] = cases["patient_id"].map(assigned.set_index("patient_id")["centre"])
         regions = pd.concat([read_made(path) for path in args.regions], ignore_index=True)
-        partial = args.output.with_name(f".{args.output.name}.part")
-        partial.write_text(page(concerns(cases, regions), args.study, args.synthetic))
-        partial.replace(args.output)
+        write_text(page(concerns(cases, regions), args.study, args.synthetic), args.output)
 
 
 def with_pictures(cases: pd.DataFrame, folder: Path) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import papermill
 from nbconvert import HTMLExporter
 
 from recur.cli import reported
+from recur.tables import write_text
 
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#111}
@@ -43,7 +44,7 @@ def main() -> None:
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Study report</title>'
         f"<style>{STYLE}</style></head><body>{body}</body></html>"
     )
-    args.html.write_text(page, encoding="utf-8")
+    write_text(page, args.html)
 
 
 if __name__ == "__main__":

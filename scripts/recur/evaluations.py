@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from recur.tables import StudyError, read_json
+from recur.tables import StudyError, read_json, write_text
 
 
 def log_evaluation(log: Path, models: Path, signature: Path | None, heldout: Path) -> None:
@@ -19,9 +19,8 @@ def log_evaluation(log: Path, models: Path, signature: Path | None, heldout: Pat
     if lines and {key: json.loads(lines[-1])[key] for key in entry} == entry:
         return
     entry["previous"] = hashlib.sha256(lines[-1].encode()).hexdigest() if lines else ""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a") as stream:
-        stream.write(json.dumps(entry, sort_keys=True) + "\n")
+    # written whole: half a line would look like one that was changed by hand
+    write_text("".join(f"{line}\n" for line in (*lines, json.dumps(entry, sort_keys=True))), log)
 
 
 def read_evaluations(log: Path) -> list[str]:

@@ -15,7 +15,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from recur.endpoints import NEEDS
-from recur.tables import StudyError
+from recur.tables import StudyError, write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 SPLIT_NEEDS = {"none": (), "centre": ("train", "external"), "random": (), "column": ("column", "train", "test")}
@@ -400,5 +400,4 @@ def as_json(value: Any) -> str:
 
 def write_changed(path: Path, text: str) -> None:
     if not path.exists() or path.read_text() != text:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        write_text(text, path)

@@ -22,6 +22,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from recur.tables import whole_file
+
 MM = 1 / 25.4  # inches per millimetre
 ONE_COLUMN, MIDDLE, TWO_COLUMNS = 88, 130, 180  # figure widths of journals, mm
 HEADER = 5  # mm kept free at the top of every figure for the note and the SYNTHETIC label
@@ -156,16 +158,14 @@ def save(fig: Figure, stem: str | Path, title: str, description: str) -> None:
         engine.execute(fig)
     fig.set_layout_engine(None)
     stem = Path(stem)
-    stem.parent.mkdir(parents=True, exist_ok=True)
     metadata = {
         "svg": {"Title": title, "Description": description, "Date": None, "Creator": None},
         "pdf": {"Title": title, "Subject": description, "CreationDate": None, "Creator": None, "Producer": None},
         "png": {"Title": title, "Description": description, "Software": None},
     }
     for kind, entries in metadata.items():
-        partial = stem.with_name(f".{stem.name}.{kind}.part")
-        fig.savefig(partial, format=kind, metadata=entries)
-        partial.replace(stem.with_name(f"{stem.name}.{kind}"))
+        with whole_file(stem.with_name(f"{stem.name}.{kind}")) as partial:
+            fig.savefig(partial, format=kind, metadata=entries)
 
 
 # names

@@ -18,6 +18,7 @@ import SimpleITK as sitk
 from scipy.ndimage import gaussian_filter
 
 from recur.demo.dicom import ORIGIN, write_ct_series, write_rtstruct, write_seg
+from recur.tables import whole_file
 
 PHASES = ("AP", "PVP")
 RIM_MM = 10.0
@@ -255,4 +256,5 @@ def _write_volume(array: np.ndarray, scanner: Scanner, path: Path) -> None:
     image = sitk.GetImageFromArray(array)
     image.SetSpacing(scanner.spacing)
     image.SetOrigin(ORIGIN)
-    sitk.WriteImage(image, str(path), useCompression=True, compressionLevel=1)
+    with whole_file(path) as partial:
+        sitk.WriteImage(image, str(partial), useCompression=True, compressionLevel=1)

@@ -16,6 +16,7 @@ from recur.features.cache import Features, cached_features, feature_key
 from recur.features.extract import check_extraction, extract_with_reasons, load_case
 from recur.features.lesions import aggregated
 from recur.features.resample import Case
+from recur.isolated import isolated
 
 Found = dict[tuple[str, str], dict[str, dict[str, float]]]  # (patient, reader) -> phase -> features
 Missing = list[tuple[str, str, str, dict[str, str]]]  # patient, reader, phase, reason by feature or region
@@ -80,4 +81,4 @@ def case_features(cache: Path, name: str, extraction: dict[str, Any], variant: V
             case = variant.change(case, rng)
         return extract_with_reasons(case, extraction)
 
-    return cached_features(cache / "features" / f"{feature_key(key, extraction)}.npz", extract)
+    return cached_features(cache / "features" / f"{feature_key(key, extraction)}.npz", lambda: isolated(extract))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Callable
 from importlib.metadata import version
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from recur.tables import whole_file
 
 LIBRARIES = ("pyradiomics", "numba", "numpy", "scipy", "SimpleITK", "PyWavelets")
 
@@ -41,11 +42,9 @@ def cached_features(path: Path, extract: Callable[[], Features]) -> Features:
     stored = _read(path)
     if stored is None:
         stored = values, reasons = extract()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.stem}.{os.getpid()}.part.npz")
         arrays = {"names": np.array(list(values)), "values": np.array(list(values.values()), float)}
-        np.savez(partial, **arrays, reasons=np.array(json.dumps(reasons)))
-        partial.replace(path)
+        with whole_file(path) as partial:
+            np.savez(partial, **arrays, reasons=np.array(json.dumps(reasons)))
     return stored
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -21,7 +20,8 @@ from recur.images.dicom import file_state, files_of
 from recur.images.normalise import normalised, without_bias
 from recur.images.read import Grid, Volume, read_image, read_mask
 from recur.images.regions import Rim, bounding_box, lesions, maximum_diameter, rims, widen
-from recur.tables import StudyError
+from recur.isolated import Crashed, isolated
+from recur.tables import StudyError, whole_file
 
 TUMOUR, RIM, LIVER = 1, 2, 4  # bits of the label map
 BITS = {"tumour": TUMOUR, "rim": RIM, "liver": LIVER}
@@ -327,14 +327,12 @@ def save_case(case: Case, path: Path) -> None:
 
     Deflated at the lowest level: a third of the size; higher levels gain another tenth for ten times the time.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     arrays = case._asdict() | {"facts": np.frombuffer(json.dumps(case.facts).encode(), dtype=np.uint8)}
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    compressed = {"compression": zipfile.ZIP_DEFLATED, "compresslevel": 1}
+    with whole_file(path) as partial, zipfile.ZipFile(partial, "w", **compressed) as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:  # a name, not a file, has a fixed date
                 np.lib.format.write_array(stream, array, allow_pickle=False)
-    partial.replace(path)
 
 
 def load_case(path: Path) -> Case:
@@ -345,7 +343,7 @@ def load_case(path: Path) -> Case:
         return Case(**arrays | {"facts": json.loads(arrays["facts"].tobytes())})
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise StudyError(
-            f"{path.name}: not a readable case ({type(error).__name__}); delete it and run again"
+            f"{path.name}: not a readable case ({type(error).__name__}); make it again: snakemake --forcerun cases"
         ) from None
 
 
@@ -361,7 +359,10 @@ def cached_cases(row: Mapping[str, str | None], regions: Mapping[str, Any], cach
         names = [f"{key}.npz", *(f"{key}-{k}.npz" for k in range(2, count + 1))]
         return [(names[0], first), *((name, load_case(cache / name)) for name in names[1:])]
     except StudyError:
-        cases = make_cases(row, regions)
+        try:
+            cases = isolated(lambda: make_cases(row, regions))
+        except Crashed as error:
+            raise StudyError(str(error)) from None
         names = [f"{key}.npz", *(f"{key}-{k}.npz" for k in range(2, len(cases) + 1))]
         for name, case in zip(names, cases, strict=True):
             save_case(case, cache / name)

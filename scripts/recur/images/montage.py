@@ -6,7 +6,6 @@ edges of the voxels, so that they show what is measured and not a smoothed versi
 
 from __future__ import annotations
 
-import os
 import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import permutations
@@ -17,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from recur.images.case import TUMOUR, Case
+from recur.tables import whole_file
 
 PANEL, GAP, LINE, THUMBNAIL = 270, 4, 17, 112  # pixels
 MARGIN_MM = 8.0  # tissue shown around a region
@@ -100,13 +100,11 @@ def overlap(first: Case, other: Case) -> float | None:
 
 def save_picture(picture: Image.Image, path: Path) -> None:
     """Write PNG or JPEG, by suffix, under a temporary name first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    if path.suffix == ".jpg":
-        picture.save(partial, format="JPEG", quality=80, subsampling=0)
-    else:
-        picture.save(partial, format="PNG", compress_level=2)
-    partial.replace(path)
+    with whole_file(path) as partial:
+        if path.suffix == ".jpg":
+            picture.save(partial, format="JPEG", quality=80, subsampling=0)
+        else:
+            picture.save(partial, format="PNG", compress_level=2)
 
 
 # parts of the montage
