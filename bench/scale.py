@@ -107,6 +107,7 @@ def write_image_study(folder: Path, patients: int) -> Path:
     study = yaml.safe_load((ROOT / "config.yaml").read_text())
     del study["demo"]
     study |= {"study": f"images{patients}", "batches": max(1, patients // PATIENTS_PER_BATCH)}
+    study["candidates"] = {"pre": ["ln_afp"], "post": ["mvi"]}
     study["clinical"]["table"], study["images"]["manifest"] = "clinical.csv", "images.csv"
     study["analyses"] = {"recommended": {"preset": "recommended", "endpoint": "TTR"}}
     (folder / "study.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
