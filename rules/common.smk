@@ -408,6 +408,29 @@ def result_tables():
     )
 
 
+def manuscript_tables():
+    return [f"{RESULTS}/report/tables/{analysis}" for analysis in ANALYSES]
+
+
+def manuscript_sources(analysis):
+    """The tables that recur.manuscript turns into those of a manuscript."""
+    features = (
+        "signature/{}/weights.csv",
+        "signature/{}/icc.csv",
+        "signature/{}/selection_frequency.csv",
+    )
+    names = [
+        "cohort/{}/table1.csv",
+        "models/{}/coefficients.csv",
+        "validation/{}/performance.csv",
+        "validation/{}/comparisons.csv",
+        *only("comparators" in STUDY, "validation/{}/score_comparisons.csv"),
+        *(features if uses_features(analysis) else ()),
+        *only(IMAGES, "features/ibsi_self_test.csv"),
+    ]
+    return [f"{RESULTS}/{name.format(analysis)}" for name in names]
+
+
 def applied_pages():
     """How the frozen models are used: the risk calculator and the model card."""
     names = ("calculator.html", "model_card.html", "model_card.md")
@@ -423,7 +446,7 @@ def study_outputs():
     """Tables, models, figures and the report (features and pictures, without an analysis)."""
     pictures = only(IMAGES, f"{RESULTS}/images/qc/index.html", f"{RESULTS}/images/acquisition.csv")
     null = only("null_study" in STUDY, f"{RESULTS}/validation/null.csv")
-    pages = [f"{RESULTS}/report/report.html", *applied_pages()]
+    pages = [f"{RESULTS}/report/report.html", *applied_pages(), *manuscript_tables()]
     return [*pages, *feature_tables(), *pictures, *result_tables(), *figure_files(), *null]
 
 

@@ -22,6 +22,8 @@ rule report:
         figures=figure_files(["png"]),
         models=[f"{RESULTS}/models/{analysis}/frozen" for analysis in ANALYSES],
         pictures=only(IMAGES, *(f"{RESULTS}/images/qc/batch-{batch}" for batch in BATCHES)),
+        manuscript=manuscript_tables(),
+        texts=["report/texts.yaml", "report/ji2020.yaml", "report/report.css"],
         script="scripts/report.py",
         package=imports("scripts/report.py", "notebooks/report.ipynb"),
     output:
@@ -38,7 +40,7 @@ rule report:
     params:
         captions=json.dumps(
             {
-                f"{a}/{f}": figure_caption(a, f)
+                f"{a}/{f}": [FIGURES[f]["CATEGORY"], figure_caption(a, f)]
                 for a in ANALYSES
                 for f in FIGURES
                 if has_figure(a, f)
@@ -47,6 +49,26 @@ rule report:
     shell:
         "python {input.script} --notebook {input.notebook} --results results/{wildcards.study}"
         " --captions {params.captions:q} --executed {output.notebook} --html {output.html} > {log} 2>&1"
+
+
+rule manuscript_tables:
+    """Table 1, Cox models, performance, comparisons and features as a manuscript wants them: CSV, HTML, Word."""
+    input:
+        tables=lambda wildcards: manuscript_sources(wildcards.analysis),
+        script="scripts/manuscript_tables.py",
+        package=imports("scripts/manuscript_tables.py"),
+    output:
+        directory("results/{study}/report/tables/{analysis}"),
+    log:
+        "logs/{study}/manuscript_tables/{analysis}.log",
+    conda:
+        "../envs/report.yaml"
+    params:
+        labels=labels,
+        synthetic="--synthetic" if STUDY["synthetic"] else "",
+    shell:
+        "python {input.script} --results results/{wildcards.study} --labels {params.labels:q} {params.synthetic}"
+        " --output {output} > {log} 2>&1"
 
 
 rule calculator:
@@ -80,9 +102,13 @@ rule model_card:
         signatures=[
             f"{RESULTS}/signature/{analysis}/{name}"
             for analysis in ANALYSES
-            for name in ("signature.json", "icc.csv")
+            for name in ("signature.json", "icc.csv", "weights.csv")
             if uses_features(analysis)
         ],
+        sizes=[f"{RESULTS}/models/{analysis}/sample_size.csv" for analysis in ANALYSES],
+        flow="results/{study}/cohort/flow.csv",
+        notes=only("comparators" in STUDY, f"{RESULTS}/cohort/score_notes.csv"),
+        texts="report/texts.yaml",
         cohorts=[
             f"{RESULTS}/cohort/{analysis}/{part}.csv"
             for analysis in ANALYSES

@@ -9,7 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from recur.cli import reported
-from recur.model_card import as_html, card, markdown
+from recur.model_card import card, markdown
+from recur.pages import blocks_page
+from recur.report import methods
 from recur.tables import read_frozen, read_json, read_made, write_text
 
 PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn")
@@ -37,7 +39,7 @@ def main() -> None:
             for a in analyses
         },
         "signatures": read_each(results, analyses, "signature/{}/signature.json", read_frozen),
-        "icc": read_each(results, analyses, "signature/{}/icc.csv", read_made),
+        "methods": {a: methods(results, args.study, a) for a in analyses},
         "cohorts": {
             a: pd.concat([read_made(results / f"cohort/{a}/{part}.csv") for part in ("train", "heldout")])
             for a in analyses
@@ -50,7 +52,7 @@ def main() -> None:
     }
     blocks = card(facts)
     write_text(markdown(blocks), args.markdown)
-    write_text(as_html(blocks, f"Model card: {args.study['study']}"), args.html)
+    write_text(blocks_page(blocks, f"Model card: {args.study['study']}"), args.html)
 
 
 def read_each(results: Path, analyses: list[str], name: str, read) -> dict:

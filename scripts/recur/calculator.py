@@ -12,26 +12,12 @@ import pandas as pd
 from recur.models import applied_design, apply_model
 from recur.nomogram import model_nomogram, nomogram_tables
 from recur.pages import filled, json_data
-from recur.report import VALIDATION, headline_model, interval
 from recur.scorer import input_fields, input_label
 from recur.study import split_of
+from recur.wording import MODELS, VALIDATION, cohort_title, headline_model, interval
 
 HERE = Path(__file__).parent
 Z95 = 1.959963984540054
-NAMES = {
-    "signature": "Radiomics signature alone",
-    "clinical_pre": "Clinical, before the operation",
-    "combined_pre": "Clinical and signature, before the operation",
-    "clinical_post": "Clinical, after the operation",
-    "combined_post": "Clinical and signature, after the operation",
-    "size_only": "Tumour size alone",
-    "volume_only": "Tumour volume alone",
-}
-COHORTS = {
-    "train-nested_cv": "Training patients, nested cross-validation",
-    "train-optimism_corrected": "Training patients, corrected for optimism",
-    "test": "Held-out patients",
-}
 NOT_FOR = (
     "For research only. It is no medical device and must not guide the care of a patient: nobody has shown that "
     "using it helps.",
@@ -88,7 +74,7 @@ def page(models: dict[str, dict[str, dict[str, Any]]], study: dict[str, Any], pe
 def ordered(models: dict[str, dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
     """The model that the report speaks of first, then the others as the report orders them."""
     first = headline_model(pd.DataFrame({"model": list(models)}))
-    names = [first, *sorted((name for name in models if name != first), key=list(NAMES).index)]
+    names = [first, *sorted((name for name in models if name != first), key=list(MODELS).index)]
     return [(name, models[name]) for name in names]
 
 
@@ -106,7 +92,7 @@ def calculator_entry(
     entry |= {
         "analysis": analysis,
         "model": name,
-        "name": NAMES[name],
+        "name": MODELS[name],
         "endpoint": endpoint_label(study, analysis),
         "fields": input_fields(model),
         "terms": [
@@ -175,8 +161,8 @@ def about(
     mine = performance[(performance["analysis"] == analysis) & (performance["model"] == name)]
     for cohort, part in mine.groupby("cohort", sort=False):
         value = part[part["metric"] == "c_harrell"]
-        if (cohort in COHORTS or str(cohort).startswith("external-")) and len(value):
-            place = COHORTS.get(cohort) or f"Centre {cohort.removeprefix('external-')}, not in training"
+        if cohort not in ("train-apparent", "train-oob") and len(value):
+            place = cohort_title(cohort)
             row = value.iloc[0]
             texts.append(
                 f"{place}: {row['n']:.0f} patients, {row['events']:.0f} events, Harrell's C {interval(row)} "

@@ -26,7 +26,7 @@ from recur.endpoints import (
 )
 from recur.images.inventory import FILES
 from recur.study import schema, schema_problems, splits_of
-from recur.tables import PATIENT_ID, StudyError, read_table
+from recur.tables import PATIENT_ID, StudyError, plain_cell, read_table
 from recur.training import TRAIN
 
 DECIMAL_COMMA = re.compile(r"[<>]?\s*-?\d+,\d+")
@@ -56,7 +56,8 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
     table = table.astype("string").apply(lambda column: column.str.strip())
     table = table.mask(table.isin([str(value) for value in clinical["missing_values"]]))
     ids = table[clinical["id"]]
-    problems = id_problems(ids)
+    centre = table[clinical["centre"]].fillna("") if clinical["centre"] else pd.Series("", index=table.index)
+    problems = id_problems(ids) + centre_problems(centre)
     values, found = read_variables(table, clinical["variables"], ids)
     problems += found
     endpoints, found, missing, warnings = read_endpoints(table, study)
@@ -78,7 +79,6 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
         [(patient, "cohort", reason) for patient, reason in bad.items()], columns=["patient_id", "floor", "reason"]
     )
     keep = ids.notna() & ~ids.isin(list(bad))
-    centre = table[clinical["centre"]].fillna("") if clinical["centre"] else pd.Series("", index=table.index)
     frame = pd.concat([ids.rename("patient_id"), centre.rename("centre"), values], axis=1)[keep]
     ends = pd.concat([ids.rename("patient_id"), endpoints], axis=1)[keep]
     left_out = pd.DataFrame(
@@ -142,6 +142,13 @@ def id_problems(ids: pd.Series) -> list[tuple[Any, str]]:
         (row, "the same patient id on several rows") for row in ids.index[ids.notna() & ids.duplicated(keep=False)]
     ]
     return problems
+
+
+def centre_problems(centre: pd.Series) -> list[tuple[Any, str]]:
+    """(row, problem) for centres that a spreadsheet would take for a formula: their names stand in every table."""
+    return [
+        (row, f"centre {name!r}: begins with {name[0]!r}") for row, name in centre.items() if plain_cell(name) != name
+    ]
 
 
 def read_variables(

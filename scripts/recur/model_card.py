@@ -14,14 +14,13 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from recur.calculator import NAMES, NOT_FOR, WITHOUT, endpoint_label, ordered
+from recur.calculator import NOT_FOR, WITHOUT, endpoint_label, ordered
 from recur.cox import survival_at
-from recur.pages import sha256
-from recur.report import VALIDATION, headline_model, interval, methods
+from recur.pages import Block
 from recur.scorer import input_fields, input_label, value_text
 from recur.study import split_of, uses_features
+from recur.wording import MODELS, VALIDATION, headline_model, interval
 
-Block = tuple[str, Any]  # h1 h2 h3 p alarm code: text; ul: texts; table: (heads, rows)
 DISCRIMINATION = {"c_harrell": "Harrell's C", "c_competing": "Wolbers' C"}
 CALIBRATION = {
     "calibration_slope": "Calibration slope",
@@ -32,24 +31,14 @@ CALIBRATION = {
 COHORT_ORDER = ("train-nested_cv", "train-optimism_corrected", "train-oob")
 NOT_OF_IMAGES = ("manifest", "root", "readers", "readers_blinded", "perturbations", "extraction_manifest")
 LICENCE = "Code: {} licence. The models are the study's own; their data are not part of them."
-STYLE = """
-body{font:16px/1.5 system-ui,sans-serif;color:#1a1a1a;max-width:62rem;
-margin:0 auto;padding:0 1rem 3rem;overflow-wrap:break-word}
-h1{font-size:1.6rem;line-height:1.25}
-h2{border-bottom:1px solid #c8ccd2;margin-top:2rem}
-.alarm{background:#a31621;color:#fff;font-weight:700;padding:.4rem .7rem;border-radius:4px}
-.scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.85rem;margin:.5rem 0;
-font-variant-numeric:tabular-nums}
-th,td{border-bottom:1px solid #c8ccd2;padding:.2rem .7rem .2rem 0;text-align:left;vertical-align:top}
-pre{background:#f2f4f7;padding:.7rem;overflow-x:auto;font-size:.85rem}
-"""
 
 
 def card(facts: dict[str, Any]) -> list[Block]:
     """The blocks of a study's card.
 
     facts: study (settings), models (analysis -> model -> JSON), signatures (analysis -> JSON), cohorts (analysis ->
-    rows of train.csv and heldout.csv), icc (analysis -> table), performance, guards, versions (name -> number),
+    rows of train.csv and heldout.csv), methods (analysis -> headings and
+    paragraphs, recur.report), performance, guards, versions (name -> number),
     licence, manifest (the first reader's feature manifest, None without images).
     """
     study = facts["study"]
@@ -93,11 +82,10 @@ def data_table(facts: dict[str, Any]) -> Block:
 
 def analysis_blocks(facts: dict[str, Any], analysis: str) -> list[Block]:
     study, models = facts["study"], facts["models"][analysis]
-    icc = facts["icc"].get(analysis, pd.DataFrame())
     blocks: list[Block] = [
         ("h2", f"Analysis {analysis}: {endpoint_label(study, analysis)}"),
         ("h3", "Training procedure"),
-        ("p", html.unescape(re.sub(r"<[^>]+>", " ", methods(study, analysis, icc))).strip()),
+        *(("p", f"{title}: {text}") for title, text in facts["methods"][analysis]),
         ("h3", "Performance and calibration"),
         ("p", f"Validation: {VALIDATION[split_of(study, analysis)['kind']]}. The nested cross-validation repeats the "
          "whole fit and is the figure of the training patients; apparent figures are left out. 95 % intervals."),
@@ -146,7 +134,7 @@ def fired(guards: pd.DataFrame, analysis: str) -> list[str]:
 
 def model_blocks(facts: dict[str, Any], name: str, model: dict[str, Any]) -> list[Block]:
     """Inputs, equation, baseline and cut-point of one model."""
-    blocks: list[Block] = [("h3", f"{name}: {NAMES[name]} ({model['n']} patients, {model['events']} events)")]
+    blocks: list[Block] = [("h3", f"{name}: {MODELS[name]} ({model['n']} patients, {model['events']} events)")]
     if not model["terms"]:
         blocks.append(("p", "No term was left: everyone has the baseline risk."))
     else:
@@ -285,28 +273,3 @@ def _plain(text: str) -> str:
     """Text that Markdown shows as it is, on one line."""
     flat = re.sub(r"\s+", " ", text)
     return re.sub(r"([\\`*_\[\]#|~$])", r"\\\1", html.escape(flat, quote=False))
-
-
-def as_html(blocks: list[Block], title: str) -> str:
-    """The blocks as one self-contained page that runs nothing and loads nothing."""
-    parts = []
-    for kind, content in blocks:
-        if kind == "ul":
-            parts.append(f"<ul>{''.join(f'<li>{html.escape(text)}</li>' for text in content)}</ul>")
-        elif kind == "table":
-            heads, rows = content
-            top = "".join(f'<th scope="col">{html.escape(head)}</th>' for head in heads)
-            body = "".join(f"<tr>{''.join(f'<td>{html.escape(str(cell))}</td>' for cell in row)}</tr>" for row in rows)
-            parts.append(f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>')
-        elif kind == "alarm":
-            parts.append(f'<p class="alarm">{html.escape(content)}</p>')
-        else:
-            tag = "pre" if kind == "code" else kind
-            parts.append(f"<{tag}>{html.escape(content)}</{tag}>")
-    policy = f"default-src 'none'; style-src 'sha256-{sha256(STYLE)}'; base-uri 'none'; form-action 'none'"
-    return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{html.escape(title)}</title>'
-        f"<style>{STYLE}</style></head><body>\n" + "\n".join(parts) + "\n</body></html>\n"
-    )

@@ -1,23 +1,77 @@
-"""Pieces of the HTML report; every text that comes from a table is escaped."""
+"""The report: what it says of a run, as HTML; every text that comes from a table or a study file is escaped.
+
+No number is computed here: tables of floors 1 to 7 hold them all. Sentences stand in report/texts.yaml, the published
+table in report/ji2020.yaml.
+"""
 
 from __future__ import annotations
 
 import base64
 import html
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
+import yaml
 
-from recur.study import split_of
-from recur.tables import read_made
+from recur.endpoints import has_competing
+from recur.manuscript import manuscript_tables
+from recur.pages import html_table
+from recur.processing_sheet import processing_sheet
+from recur.study import ROOT, split_of, uses_features
+from recur.tables import read_json, read_made
+from recur.wording import VALIDATION, cohort_title, headline_model, interval, model_title, p_text
 
-VALIDATION = {
-    "none": "internal only (cross-validation)",
-    "random": "internal (random split)",
-    "centre": "external centre",
-    "column": "held-out set as declared",
+# Sections of an analysis in the order of a paper: category of figures -> heading. An unknown category comes last.
+SECTIONS = {
+    "Cohort": "Patients",
+    "Images": "Images",
+    "Signature": "Radiomics signature",
+    "Models": "Models",
+    "Survival": "Survival of the risk groups",
+    "Validation": "Validation",
+    "Scores": "Published scores",
 }
+PLACE = {"table1": "Cohort", "features": "Signature", "cox": "Models", "performance": "Validation",
+         "comparisons": "Validation", "scores": "Scores"}  # fmt: skip
+FEW_EVENTS = 100  # held-out events below which calibration is hardly judged (Vergouwe 2005, Collins 2016)
+
+
+def report(results: Path, captions: Mapping[str, str]) -> str:
+    """The body of the report. captions: `<analysis>/<figure>` -> [category, caption], in the order of the figures."""
+    study = yaml.safe_load((results / "study.resolved.yaml").read_text())
+    analyses = list(study["analyses"])
+    first = primary(study)
+    analyses.sort(key=lambda name: name != first)
+    parts = [heading(study, analyses)]
+    parts += [summary(results, study, analysis) for analysis in analyses]
+    parts += [side_by_side(results, study), patients(results)]
+    parts += [analysis_part(results, study, analysis, captions) for analysis in analyses]
+    parts += [
+        published_table(results, study),
+        limits(results, study, analyses),
+        checks(results),
+        images(results, study),
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def primary(study: Mapping[str, Any]) -> str | None:
+    """The declared primary analysis, or the only one; None where several stand undeclared."""
+    only = next(iter(study["analyses"])) if len(study["analyses"]) == 1 else None
+    return study.get("primary") or only
+
+
+def rank_of(study: Mapping[str, Any], analysis: str) -> str:
+    chosen = primary(study)
+    return "primary analysis" if analysis == chosen else "secondary analysis" if chosen else "analysis"
+
+
+def escape(text: Any) -> str:
+    return html.escape(str(text))
 
 
 def read(results: Path, name: str) -> pd.DataFrame:
@@ -26,100 +80,473 @@ def read(results: Path, name: str) -> pd.DataFrame:
     return read_made(path) if path.exists() else pd.DataFrame()
 
 
-def guards_of(results: Path, analysis: str) -> pd.DataFrame:
-    """The guards of an analysis, a row each (recur.guards)."""
-    return read(results, f"validation/{analysis}/guards.csv").drop(columns=["analysis", "endpoint"])
+def of_analysis(results: Path, name: str, analysis: str) -> pd.DataFrame:
+    """A table of an analysis without its constant columns."""
+    return read(results, name.format(analysis)).drop(columns=["analysis", "endpoint"], errors="ignore")
 
 
-def table(frame: pd.DataFrame, digits: int = 3) -> str:
-    """A data frame as an HTML table."""
-    return frame.to_html(
-        index=False, border=0, na_rep="", escape=True, float_format=lambda value: f"{value:.{digits}f}"
-    )
+def collected(results: Path, name: str, analysis: str) -> pd.DataFrame:
+    """The rows of an analysis in a table that holds those of all."""
+    whole = read(results, name)
+    return whole[whole["analysis"] == analysis] if len(whole) else whole
 
 
-def interval(row: Any) -> str:
-    """estimate (lower to upper)."""
-    if pd.isna(row.estimate):
-        return "not estimated"
-    limits = "" if pd.isna(row.lower) else f" ({row.lower:.3f} to {row.upper:.3f})"
-    return f"{row.estimate:.3f}{limits}"
+def heading(study: Mapping[str, Any], analyses: list[str]) -> str:
+    """Title, the synthetic banner, and links to the parts and to the pages beside this one."""
+    title = f"<h1>{escape(study['title'] or study['study'])}</h1>"
+    if study["synthetic"]:
+        text = "SYNTHETIC DATA: made by a generator from a seed; nothing here is about patients."
+        title += f'<p class="synthetic">{text}</p>'
+    parts = [("Patients", "patients")] * bool(analyses)
+    parts += [(f"{rank_of(study, name).capitalize()}: {name}", f"analysis-{name}") for name in analyses]
+    parts += [("Ji et al. 2020 beside ours", "published")] * bool(analyses)
+    parts += [("Limitations", "limits"), ("Image processing", "processing") if "images" in study else None]
+    pages = [("risk calculator", "calculator.html"), ("model card", "model_card.html"),
+             ("checklists", "checklists.html"),
+             ("data dictionary", "../../README.md")]  # fmt: skip
+    inner = " · ".join(f'<a href="#{escape(quote(place))}">{escape(text)}</a>' for text, place in filter(None, parts))
+    beside = ", ".join(f'<a href="{place}">{text}</a>' for text, place in pages[0 if analyses else 3 :])
+    return f"{title}<nav><p>On this page: {inner}</p><p>Beside it: {beside}</p></nav>"
 
 
-def picture(path: Path, caption: str, width: str = "100%") -> str:
-    """A PNG embedded in the page, with its caption."""
-    data = base64.b64encode(path.read_bytes()).decode()
-    text = html.escape(caption)
-    image = f'<img style="max-width:{width}" alt="{text}" src="data:image/png;base64,{data}">'
-    return f"<figure>{image}<figcaption>{text}</figcaption></figure>"
+# ---------------------------------------------------------------- the summary
 
 
-def headline_model(performance: pd.DataFrame) -> str:
-    """The model that the summary speaks of: before surgery, with the signature where there is one."""
-    names = list(dict.fromkeys(performance["model"]))
-    return next(name for name in ("combined_pre", "clinical_pre", "signature", *names) if name in names)
+def judged(performance: pd.DataFrame, model: str) -> list[str]:
+    """The cohorts that a summary speaks of: held-out ones, then nested cross-validation or the next best one."""
+    own = list(dict.fromkeys(performance.loc[performance["model"] == model, "cohort"]))
+    held = [name for name in own if not name.startswith("train")]
+    inner = ("train-nested_cv", "train-oob", "train-optimism_corrected", "train-apparent")
+    return held + [name for name in inner if name in own][:1]
 
 
-def summary_box(study: dict[str, Any], analysis: str, performance: pd.DataFrame, flags: list[tuple[int, str]]) -> str:
-    """What a clinician reads first: n, events, kind of validation, C with its interval, calibration, flags."""
-    model = headline_model(performance)
-    mine = performance[performance["model"] == model]
-    endpoint = study["analyses"][analysis]["endpoint"]
-    rows = [
-        ("endpoint", study["endpoints"][endpoint].get("label", endpoint)),
-        ("model", model),
-        ("validation", VALIDATION[split_of(study, analysis)["kind"]]),
+def value(performance: pd.DataFrame, model: str, cohort: str, metric: str, horizon: float | None = None) -> Any:
+    """A row of the performance table, or None."""
+    found = performance[
+        (performance["model"] == model) & (performance["cohort"] == cohort) & (performance["metric"] == metric)
     ]
-    for cohort, part in mine.groupby("cohort", sort=False):
-        c = part[part["metric"] == "c_harrell"]
-        slope = part[part["metric"] == "calibration_slope"]
-        text = f"n = {part['n'].iloc[0]:.0f}, {part['events'].iloc[0]:.0f} events; Harrell's C {interval(c.iloc[0])}"
-        if len(slope) and cohort != "train-apparent":
-            text += f"; calibration slope {interval(slope.iloc[0])}"
-        rows.append((cohort, text))
-    cells = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(str(v))}</td></tr>" for k, v in rows)
-    fired = "".join(f"<li><b>flag {number}</b> {html.escape(text)}</li>" for number, text in flags)
-    return f'<div class="box"><table>{cells}</table><ul class="flags">{fired}</ul></div>'
+    if horizon is not None:
+        found = found[found["horizon_months"] == horizon]
+    return next(found.itertuples(), None)
 
 
-def methods(study: dict[str, Any], analysis: str, icc: pd.DataFrame) -> str:
-    """The methods in one paragraph, with the parameters of this run."""
-    chosen = study["analyses"][analysis]
-    text = []
-    if "images" in study:
-        extraction = study["images"]["extraction"]
-        width = extraction["bin_width"]
-        unit = " HU" if study["images"]["modality"] == "CT" and study["images"]["normalise"] == "none" else ""
-        bins = f"bin width {width:g}{unit}" if width else f"{extraction['bin_count']} bins"
+def summary(results: Path, study: Mapping[str, Any], analysis: str) -> str:
+    """What a clinician reads first: n, events, kind of validation, C with its interval, calibration, flags."""
+    performance = of_analysis(results, "validation/{}/performance.csv", analysis)
+    guards = read(results, f"validation/{analysis}/guards.csv")
+    endpoint = study["analyses"][analysis]["endpoint"]
+    mark = rank_of(study, analysis)
+    text = [f'<section class="box {mark.split()[0]}"><h2>Summary of the {mark}: {escape(analysis)}</h2>']
+    if len(performance):
+        model = headline_model(performance)
+        months = study["horizons_months"][0]
+        kind = VALIDATION[split_of(study, analysis)["kind"]]
         text.append(
-            f"{regions_text(study['images'], chosen.get('regions', ['tumour', 'rim']))} Pyradiomics 3.0.1 "
-            f"computed the feature set {extraction['feature_set']} at "
-            f"{' x '.join(f'{v:g}' for v in extraction['spacing_mm'])} mm, {bins}, "
-            f"in the phases {', '.join(study['images']['phases'])}."
+            f"<p>Outcome: <b>{escape(study['endpoints'][endpoint].get('label') or endpoint)}</b>. "
+            f"Model: <b>{escape(model_title(model).lower())}</b>. Validation: <b>{escape(kind)}</b>.</p>"
         )
-    stability, ranking, stage = chosen["stability"], chosen["ranking"], chosen["second_stage"]
-    validation = chosen["internal_validation"]
-    if "images" in study or "features" in study:
-        text.append(
-            f"Stability filter: {stability_text(stability, icc)}. "
-            f"Redundancy limit: {chosen['redundancy']['spearman'] or 'none'}. Ranking: {ranking['kind']}. "
-            f"Signature: elastic-net Cox model, L1 share {chosen['signature']['l1_ratio']:g}, "
-            f"{chosen['signature']['folds']}-fold cross-validated deviance, "
-            f"lambda {chosen['signature']['lambda_rule']}. "
-            f"The second stage sees {stage['scores'].replace('_', ' ')} scores."
-        )
-    if "control" in chosen:
-        text.insert(0, f"NEGATIVE CONTROL {chosen['control']}: {CONTROLS[chosen['control']]}.")
-    if "dates" in study["clinical"]:
-        text.append(f"Time counts from the date of {study['clinical']['dates']['t0_kind']}.")
-    text.append(
-        f"Cox models with Efron ties; selection: {stage['selection']}; "
-        f"univariable screen: {stage['screen_p'] or 'none'}. "
-        f"Internal validation: {validation['resamples']} bootstrap resamples of the whole fit and "
-        f"{validation['nested_repeats']} x {validation['nested_folds']} nested folds. "
-        f"Seed {study['seed']}."
+        concordance = "c_competing" if (performance["metric"] == "c_competing").any() else "c_harrell"
+        rows = []
+        for cohort in judged(performance, model):
+            own = performance[(performance["model"] == model) & (performance["cohort"] == cohort)]
+            cells = [value(performance, model, cohort, name) for name in (concordance, "calibration_slope")]
+            cells.append(value(performance, model, cohort, "oe_ratio", months))
+            texts = [interval(cell, digits) if cell else "-" for cell, digits in zip(cells, (2, 2, 2), strict=True)]
+            rows.append([cohort_title(cohort), f"{own['n'].iloc[0]:.0f}", f"{own['events'].iloc[0]:.0f}", *texts])
+        name = "Harrell's C" if concordance == "c_harrell" else "Wolbers' C"
+        heads = ["Judged in", "Patients", "Events", f"{name} (95 % CI)", "Calibration slope (1 is right)",
+                 f"Observed / expected at {months:g} months (1 is right)"]  # fmt: skip
+        text.append(html_table(heads, rows))
+        text.append(f"<p>{escape(plain_reading(performance, model, concordance))}</p>")
+    fired = guards[guards["status"] == "fired"] if len(guards) else guards
+    items = "".join(
+        f"<li><b>{row.guard} {escape(row.title)}.</b> {escape(row.text)}</li>" for row in fired.itertuples()
     )
-    return f"<p>{html.escape(' '.join(text))}</p>"
+    count = f"{len(fired)} of {len(guards)} guards raised a flag" if len(fired) else "No guard raised a flag"
+    return "".join(text) + f'<div class="flags"><p><b>{count}.</b></p><ul>{items}</ul></div></section>'
+
+
+def plain_reading(performance: pd.DataFrame, model: str, concordance: str) -> str:
+    """What C says, in a sentence, of the first cohort that judges the model."""
+    cohort = judged(performance, model)[0]
+    row = value(performance, model, cohort, concordance)
+    if row is None or pd.isna(row.estimate):
+        return "Discrimination could not be estimated."
+    apparent = (
+        " These are the rows that the model was fitted on: the figure is too good."
+        if cohort == "train-apparent"
+        else ""
+    )
+    return (
+        f"In words: of two such patients, the one with the earlier event had the higher predicted risk in about "
+        f"{100 * row.estimate:.0f} of 100 pairs ({cohort_title(cohort)}); 50 is chance, 100 perfect.{apparent}"
+    )
+
+
+def side_by_side(results: Path, study: Mapping[str, Any]) -> str:
+    """Two analyses on the patients that neither was trained on."""
+    both = read(results, "validation/contrast.csv")
+    if both.empty:
+        return ""
+    rows = [
+        [f"{row.analysis_a}, {row.analysis_b}", model_title(row.model), f"{row.n:.0f} ({row.events:.0f})",
+         limits_of(row.estimate_a, row.lower_a, row.upper_a), limits_of(row.estimate_b, row.lower_b, row.upper_b),
+         limits_of(row.difference, row.lower, row.upper), p_text(row.p)]
+        for row in both[both["metric"].isin(["c_harrell", "c_competing"])].itertuples()
+    ]  # fmt: skip
+    heads = ["Analyses", "Model", "Patients (events)", "C, first", "C, second", "First less second", "P"]
+    text = "The analyses side by side, on the patients that neither was trained on; paired, two-sided."
+    return f"<h2>The analyses side by side</h2><p>{text}</p>{html_table(heads, rows)}"
+
+
+def limits_of(estimate: float, lower: float, upper: float) -> str:
+    return interval(pd.Series({"estimate": estimate, "lower": lower, "upper": upper}))
+
+
+# ---------------------------------------------------------------- patients and analyses
+
+
+def patients(results: Path) -> str:
+    """Who was left out, and why, as counts; which patients, in a list that opens."""
+    text = '<h2 id="patients">Patients</h2>'
+    flow, excluded = read(results, "cohort/flow.csv"), read(results, "cohort/exclusions.csv")
+    if len(flow):
+        rows = [["" if pd.isna(cell) else f"{cell:.0f}" if isinstance(cell, float) else str(cell) for cell in row]
+                for row in flow[["step", "n", "excluded", "reason"]].itertuples(index=False)]  # fmt: skip
+        text += html_table(["Step", "Patients", "Excluded", "Reason (patients)"], rows)
+    if len(excluded):
+        text += f"<details><summary>The {len(excluded)} excluded patients</summary>{table(excluded)}</details>"
+    return text if len(flow) or len(excluded) else ""
+
+
+def analysis_part(results: Path, study: Mapping[str, Any], analysis: str, captions: Mapping[str, Any]) -> str:
+    """Methods of an analysis, then its tables and figures section by section, and its guards."""
+    mark = rank_of(study, analysis)
+    text = [f'<h2 id="analysis-{escape(quote(analysis))}">{mark.capitalize()}: {escape(analysis)}</h2><h3>Methods</h3>']
+    text += [f"<p><b>{escape(title)}.</b> {escape(words)}</p>" for title, words in methods(results, study, analysis)]
+    tables = manuscript_tables(results, analysis)
+    figures = {key.split("/")[1]: of for key, of in captions.items() if key.split("/")[0] == analysis}
+    order = list(SECTIONS) + sorted({category for category, _ in figures.values()} - set(SECTIONS))
+    extra = {"Cohort": follow_up, "Models": sample_size, "Validation": sensitivity}
+    for category in order:
+        inner = [manuscript(table, analysis) for table in tables if PLACE.get(table.name, "Validation") == category]
+        inner += [
+            picture(results / "figures" / analysis / f"{name}.png", caption, f"{analysis}-{name}")
+            for name, (own, caption) in figures.items()
+            if own == category
+        ]
+        inner += [extra[category](results, analysis)] if category in extra else []
+        if any(inner):
+            text.append(f"<h3>{escape(SECTIONS.get(category, category))}</h3>" + "".join(inner))
+    guards = of_analysis(results, "validation/{}/guards.csv", analysis)
+    if len(guards):
+        rows = [[str(g.guard), g.status, g.title, "" if pd.isna(g.text) else g.text] for g in guards.itertuples()]
+        said = "Known errors of such studies: flag fired, clear, blocked by construction, or not applicable here."
+        shown = html_table(["Guard", "Status", "Error", "What this run says"], rows)
+        text.append(f"<h3>Guards</h3><p>{said}</p>{shown}")
+    return "".join(text)
+
+
+def manuscript(made: Any, analysis: str) -> str:
+    """A manuscript table with its notes and links to its files."""
+    stem = f"tables/{quote(analysis)}/{made.name}"
+    links = " ".join(f'<a href="{escape(stem)}.{kind}">{word}</a>' for kind, word in (("docx", "Word"), ("csv", "CSV")))
+    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in made.notes)
+    rows = html_table(made.heads, made.rows)
+    return f'<h4>{escape(made.title)} <small>{links}</small></h4><div class="wide">{rows}</div>{notes}'
+
+
+def picture(path: Path, caption: str, mark: str = "") -> str:
+    """A PNG embedded in the page, with its caption."""
+    data, text = base64.b64encode(path.read_bytes()).decode(), escape(caption)
+    place = f' id="{escape(quote(mark))}"' if mark else ""
+    return (
+        f'<figure{place}><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
+    )
+
+
+def follow_up(results: Path, analysis: str) -> str:
+    table = of_analysis(results, "cohort/{}/follow_up.csv", analysis)
+    if table.empty:
+        return ""
+    rows = [
+        [row.by, row.group, f"{row.n:.0f}", f"{row.events:.0f}",
+         "" if pd.isna(row.median_months) else f"{row.median_months:.1f} ({limit(row.lower)} to {limit(row.upper)})",
+         p_text(row.p_censoring)]
+        for row in table.itertuples()
+    ]  # fmt: skip
+    heads = ["By", "Group", "Patients", "Events", "Median follow-up, months (95 % CI)", "P of equal censoring"]
+    return f"<h4>Follow-up</h4>{html_table(heads, rows)}<p class=note>Reverse Kaplan-Meier.</p>"
+
+
+def limit(value: float) -> str:
+    return "not reached" if pd.isna(value) else f"{value:.1f}"
+
+
+def sample_size(results: Path, analysis: str) -> str:
+    """Riley's criteria for the development."""
+    sizes = of_analysis(results, "models/{}/sample_size.csv", analysis)
+    if sizes.empty:
+        return ""
+    rows = [
+        [row.scope, f"{row.parameters:.0f}", f"{row.events_per_parameter:.3g}", row.criterion, f"{row.required_n:.0f}",
+         f"{row.n:.0f}", "yes" if row.met in (True, "True") else "no"]
+        for row in sizes.itertuples()
+    ]  # fmt: skip
+    heads = ["Counted", "Parameters", "Events each", "Criterion", "Patients needed", "Patients there", "Met"]
+    source = f"Riley's criteria; Cox-Snell R2 {sizes['r2_cs'].iloc[0]:.3f}: {sizes['r2_source'].iloc[0]}."
+    return f"<h4>Sample size of the development</h4>{html_table(heads, rows)}<p class=note>{escape(source)}</p>"
+
+
+def sensitivity(results: Path, analysis: str) -> str:
+    """How the headline model travels, and what rests on missing cells, one phase or region, or the sample's size."""
+    performance = of_analysis(results, "validation/{}/performance.csv", analysis)
+    text = [transport_section(results, analysis, performance) if len(performance) else ""]
+    for name, title in (
+        ("missing_data", "Missing cells: imputations and complete cases"),
+        ("ablations", "One phase or one region only"),
+        ("learning_curve", "Learning curve"),
+    ):
+        found = of_analysis(results, f"validation/{{}}/{name}.csv", analysis)
+        if len(found):
+            text.append(f'<h4>{title}</h4><div class="wide">{table(found)}</div>')
+    return "".join(text)
+
+
+def table(frame: pd.DataFrame) -> str:
+    """Any table as HTML: estimates joined with their limits, p-values as printed, empty columns left out."""
+    shown = frame.dropna(axis=1, how="all").copy()
+    for value, low, high in (("estimate", "lower", "upper"), ("difference", "difference_lower", "difference_upper"),
+                             ("difference", "lower", "upper")):  # fmt: skip
+        if {value, low, high} <= set(shown):
+            triples = zip(shown[value], shown[low], shown[high], strict=True)
+            shown[value] = [limits_of(*three) if pd.notna(three[0]) else "" for three in triples]
+            shown = shown.drop(columns=[low, high])
+    for name in [name for name in shown if name == "p" or str(name).startswith("p_")]:
+        shown[name] = shown[name].map(p_text)
+    heads = [str(name).replace("_", " ") for name in shown]
+    return html_table(heads, [[plain(cell) for cell in row] for row in shown.itertuples(index=False)])
+
+
+def plain(cell: Any) -> str:
+    if isinstance(cell, str):
+        return cell
+    if pd.isna(cell):
+        return ""
+    return f"{cell:.0f}" if float(cell).is_integer() else f"{cell:.3f}"
+
+
+TRANSPORT = {
+    "case_mix": "Case-mix",
+    "membership": "Membership model",
+    "overlap": "Range of the inputs",
+    "truncated": "Up to the common time",
+    "updating": "Updating (cross-fitted; not a validation)",
+    "sample_size": "Size that a validation needs",
+    "centres": "Between centres",
+    "surveillance": "Months between visits",
+}
+
+
+def transport_section(results: Path, analysis: str, performance: pd.DataFrame) -> str:
+    """How the headline model travels, as HTML; nothing where no cohort is held out."""
+    transport = read(results, f"validation/{analysis}/transport.csv")
+    if transport.empty:
+        return ""
+    text = "An external figure is to be read with its case-mix."
+    return f"<h3>Transport</h3><p>{text}</p>" + table(transport_table(transport, headline_model(performance)))
+
+
+def transport_cell(row: Any) -> str:
+    """One cell of the table: the step chosen, a p-value, a number of patients, or an estimate with its interval."""
+    if row.quantity == "closed_test_choice":
+        return "chosen"
+    if row.quantity.startswith(("n_for", "events_for")):
+        return f"{row.estimate:.0f}"
+    return f"p = {row.p:.3f}" if pd.notna(row.p) else interval(row)
+
+
+def transport_table(transport: pd.DataFrame, model: str) -> pd.DataFrame:
+    """How one model travels, as text: a row a quantity, a column a cohort."""
+    mine = transport[transport["model"].fillna("").isin([model, ""])].copy()
+    if mine.empty:
+        return pd.DataFrame()
+    for column in ("update", "method"):
+        mine[column] = mine[column].fillna("")
+    mine["value"] = [transport_cell(row) for row in mine.itertuples()]
+    mine["topic"] = pd.Categorical(mine["topic"].map(TRANSPORT), list(TRANSPORT.values()))
+    months = mine["horizon_months"].map(lambda value: "" if pd.isna(value) else f"{value:.0f} months")
+    mine = mine.assign(horizon=months)
+    keys = ["topic", "quantity", "update", "horizon"]
+    order = {key: i for i, key in enumerate(dict.fromkeys(map(tuple, mine[keys].to_numpy())))}
+    wide = mine.pivot_table(
+        index=keys, columns="cohort", values="value", aggfunc="; ".join, observed=True, fill_value="", sort=False
+    )
+    wide = wide[list(dict.fromkeys(mine["cohort"]))].reset_index()
+    places = [order[tuple(row)] for row in wide[keys].to_numpy()]
+    wide["place"] = places
+    return wide.sort_values(["topic", "place"]).drop(columns="place").rename_axis(columns=None).astype(str)
+
+
+# ---------------------------------------------------------------- sentences
+
+
+def texts() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "report" / "texts.yaml").read_text())
+
+
+def methods(results: Path, study: Mapping[str, Any], analysis: str) -> list[tuple[str, str]]:
+    """(heading, paragraph) of the methods, with the parameters of this run."""
+    known = facts(results, study, analysis)
+    parts = [part for part in texts()["methods"] if known.get(part.get("if"), "if" not in part)]
+    return [(part["heading"], " ".join(sentences(part["text"], known))) for part in parts]
+
+
+def sentences(items: list[dict[str, str]], known: Mapping[str, Any]) -> list[str]:
+    """The sentences whose `if` fact holds, filled in."""
+    return [item["text"].format_map(known) for item in items if known.get(item.get("if"), "if" not in item)]
+
+
+def facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, Any]:
+    """What the sentences of report/texts.yaml may name: conditions that hold, and values as text."""
+    chosen, clinical, split = study["analyses"][analysis], study["clinical"], split_of(study, analysis)
+    endpoint = study["endpoints"][chosen["endpoint"]]
+    labels = {name: v.get("label") or name for name, v in clinical["variables"].items()}
+    flow, icc = read(results, "cohort/flow.csv"), read(results, f"signature/{analysis}/icc.csv")
+    weights, guards = (
+        read(results, f"signature/{analysis}/weights.csv"),
+        collected(results, "validation/guards.csv", analysis),
+    )
+    performance = collected(results, "validation/performance.csv", analysis)
+    sizes = read(results, f"models/{analysis}/sample_size.csv")
+    notes = read(results, "cohort/score_notes.csv")
+    held = performance[~performance["cohort"].str.startswith("train")] if len(performance) else performance
+    held = held.drop_duplicates("cohort") if len(held) else held
+    inner, stage = chosen["internal_validation"], chosen["second_stage"]
+    features = uses_features(study, analysis)
+    competing = has_competing(endpoint)
+    censored = endpoint["kind"] == "time_to_recurrence" or (
+        endpoint["kind"] == "recorded" and not endpoint.get("counts_death") and not competing
+    )
+    short = (
+        sizes[sizes["scope"].ne("clinical terms and every feature") & (sizes["met"].astype(str) == "False")]
+        if len(sizes)
+        else sizes
+    )
+    fired = set(guards.loc[guards["status"] == "fired", "guard"].astype(int)) if len(guards) else set()
+    memory = notes[notes["provenance"] == "memory"] if len(notes) else notes
+    known: dict[str, Any] = {
+        "flow": len(flow),
+        "split_centre": split["kind"] == "centre",
+        "split_random": split["kind"] == "random",
+        "split_column": split.get("column", "") if split["kind"] == "column" else "",
+        "split_none": split["kind"] == "none",
+        "held_out": split["kind"] != "none",
+        "train_centres": named(split.get("train", []), "centre"),
+        "external_centres": named(split.get("external", []), "centre"),
+        "train_percent": f"{100 * split.get('train_fraction', 0):.0f}",
+        "min_follow_up": chosen.get("min_follow_up_months"),
+        "endpoint": lower_first(endpoint.get("label") or chosen["endpoint"]),
+        "t0": clinical.get("dates", {}).get("t0_kind"),
+        "death_censored": censored,
+        "competing": competing,
+        "horizons": " and ".join(f"{h:g}" for h in study["horizons_months"]),
+        "features": features,
+        "images": features and "images" in study,
+        "ready_table": features and "features" in study,
+        "control": CONTROLS.get(chosen.get("control")),
+        "control_name": chosen.get("control"),
+        "stability": stability_text(chosen["stability"], icc),
+        "perturbed": features and chosen["stability"].get("source") == "perturbations",
+        "no_stability": features and icc.empty,
+        "redundancy": chosen["redundancy"]["spearman"],
+        "ranked": chosen["ranking"]["kind"] != "none",
+        "keep": chosen["ranking"].get("keep"),
+        "harmonised": chosen["harmonisation"]["kind"] != "none",
+        "harmonisation": chosen["harmonisation"]["kind"],
+        "l1_ratio": f"{chosen['signature']['l1_ratio']:g}",
+        "folds": chosen["signature"]["folds"],
+        "lambda_rule": chosen["signature"]["lambda_rule"],
+        "signature_size": len(weights),
+        "candidates": int(icc["stable"].astype(bool).sum()) if len(icc) else "all",
+        "pre": listed([labels[name] for name in study["candidates"]["pre"]]),
+        "post": listed([labels[name] for name in study["candidates"]["post"]]) or "none",
+        "out_of_fold": features and stage["scores"] == "out_of_fold",
+        "in_sample": features and stage["scores"] == "in_sample",
+        "second_folds": stage["folds"],
+        "no_selection": stage["selection"] == "none",
+        "selection": stage["selection"].replace("_", " ") if stage["selection"] != "none" else "",
+        "screen": stage["screen_p"],
+        "missing_fit": chosen["missing"]["fit"].replace("_", " "),
+        "nested": inner["nested_repeats"],
+        "nested_repeats": inner["nested_repeats"],
+        "nested_folds": inner["nested_folds"],
+        "resamples": inner["resamples"],
+        "no_internal": not inner["nested_repeats"] and not inner["resamples"],
+        "scores": len(notes),
+        "n_scores": len(notes),
+        "seed": study["seed"],
+        "synthetic": study["synthetic"],
+        "not_external": split["kind"] != "centre",
+        "events_held_out": f"{held['events'].sum():.0f}" if len(held) else "",
+        "few_held_out_events": len(held) and held["events"].sum() < FEW_EVENTS,
+        "sample_size": len(short),
+        "blinding_unknown": 25 in fired,
+        "missing_cells": missing_cells(guards),
+        "assumed": assumed(chosen),
+        "memory_scores": listed(memory["label"]) if len(memory) else "",
+    }
+    if len(flow):
+        known |= {"n_table": f"{flow['n'].iloc[0]:.0f}", "n_excluded": f"{flow['excluded'].sum():.0f}",
+                  "n_used": f"{flow['n'].iloc[0] - flow['excluded'].sum():.0f}"}  # fmt: skip
+    if len(performance):
+        train = performance[performance["cohort"].str.startswith("train")].iloc[0]
+        known |= {"n_train": f"{train['n']:.0f}", "events_train": f"{train['events']:.0f}"}
+    if len(short):
+        worst = short.sort_values("required_n").iloc[-1]
+        known |= {"required": f"{worst['required_n']:.0f}", "parameters": f"{worst['parameters']:.0f}"}
+    if known["images"]:
+        made, extraction = study["images"], study["images"]["extraction"]
+        unit = " HU" if made["modality"] == "CT" and made["normalise"] == "none" else ""
+        width = extraction["bin_width"]
+        known |= {
+            "regions": regions_text(made, chosen.get("regions", ["tumour", "rim"])),
+            "mode": "IBSI" if extraction["mode"] == "ibsi" else "its own",
+            "feature_set": extraction["feature_set"],
+            "spacing": " x ".join(f"{v:g}" for v in extraction["spacing_mm"]),
+            "bins": f"bins of width {width:g}{unit}" if width else f"{extraction['bin_count']} bins",
+            "phases": ", ".join(chosen.get("phases", made["phases"])),
+            "columns": read_json(results / "features" / f"{made['readers'][0]}.manifest.json")["columns"],
+        }
+    return known
+
+
+def named(names: list[str], word: str) -> str:
+    return f"{word} {names[0]}" if len(names) == 1 else f"{word}s {listed(names)}" if names else ""
+
+
+def listed(names: Any) -> str:
+    """a, b and c."""
+    names = [str(name) for name in names]
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+
+
+def lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def missing_cells(guards: pd.DataFrame) -> str:
+    """Which columns had missing cells, as guard 26 tells it."""
+    text = guards.loc[(guards["guard"] == 26) & (guards["status"] == "fired"), "text"] if len(guards) else []
+    found = re.search(r": ([^;]+)", text.iloc[0]) if len(text) else None
+    return found[1] if found else ""
+
+
+def assumed(chosen: Mapping[str, Any]) -> list[str]:
+    """The lines of the preset that are marked as assumed, where a paper does not say them."""
+    path = ROOT / "presets" / f"{chosen.get('preset')}.yaml"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [" ".join(line.split()) for line in lines if re.search(r"#.*assumed", line) and ":" in line.split("#")[0]]
 
 
 def stability_text(rule: dict[str, Any], icc: pd.DataFrame) -> str:
@@ -194,81 +621,136 @@ def region_summary(results: Path) -> pd.DataFrame:
     )
 
 
-TRANSPORT = {
-    "case_mix": "Case-mix",
-    "membership": "Membership model",
-    "overlap": "Range of the inputs",
-    "truncated": "Up to the common time",
-    "updating": "Updating (cross-fitted; not a validation)",
-    "sample_size": "Size that a validation needs",
-    "centres": "Between centres",
-    "surveillance": "Months between visits",
-}
+# ---------------------------------------------------------------- beside the published study
 
 
-def transport_section(results: Path, analysis: str, performance: pd.DataFrame) -> str:
-    """How the headline model travels, as HTML; nothing where no cohort is held out."""
-    transport = read(results, f"validation/{analysis}/transport.csv")
-    if transport.empty:
-        return ""
-    text = "An external figure is to be read with its case-mix."
-    return f"<h3>Transport</h3><p>{text}</p>" + table(transport_table(transport, headline_model(performance)))
-
-
-def transport_cell(row: Any) -> str:
-    """One cell of the table: the step chosen, a p-value, a number of patients, or an estimate with its interval."""
-    if row.quantity == "closed_test_choice":
-        return "chosen"
-    if row.quantity.startswith(("n_for", "events_for")):
-        return f"{row.estimate:.0f}"
-    return f"p = {row.p:.3f}" if pd.notna(row.p) else interval(row)
-
-
-def transport_table(transport: pd.DataFrame, model: str) -> pd.DataFrame:
-    """How one model travels, as text: a row a quantity, a column a cohort."""
-    mine = transport[transport["model"].fillna("").isin([model, ""])].copy()
-    if mine.empty:
-        return pd.DataFrame()
-    for column in ("update", "method"):
-        mine[column] = mine[column].fillna("")
-    mine["value"] = [transport_cell(row) for row in mine.itertuples()]
-    mine["topic"] = pd.Categorical(mine["topic"].map(TRANSPORT), list(TRANSPORT.values()))
-    months = mine["horizon_months"].map(lambda value: "" if pd.isna(value) else f"{value:.0f} months")
-    mine = mine.assign(horizon=months)
-    keys = ["topic", "quantity", "update", "horizon"]
-    order = {key: i for i, key in enumerate(dict.fromkeys(map(tuple, mine[keys].to_numpy())))}
-    wide = mine.pivot_table(
-        index=keys, columns="cohort", values="value", aggfunc="; ".join, observed=True, fill_value="", sort=False
+def published_table(results: Path, study: Mapping[str, Any]) -> str:
+    """The table of Ji et al. 2020 beside ours, line by line, with what may be compared."""
+    presets = {name: a.get("preset") for name, a in study["analyses"].items()}
+    analysis = next(
+        (name for name, preset in presets.items() if preset == "ji2020"), primary(study) or next(iter(presets), None)
     )
-    wide = wide[list(dict.fromkeys(mine["cohort"]))].reset_index()
-    places = [order[tuple(row)] for row in wide[keys].to_numpy()]
-    wide["place"] = places
-    return wide.sort_values(["topic", "place"]).drop(columns="place").rename_axis(columns=None).astype(str)
+    if analysis is None:
+        return ""
+    published = yaml.safe_load((ROOT / "report" / "ji2020.yaml").read_text())
+    tables = {name: of_analysis(results, path, analysis) for name, path in (
+        ("performance", "validation/{}/performance.csv"), ("scores", "validation/{}/scores.csv"),
+        ("rates", "survival/{}/rates.csv"), ("logrank", "survival/{}/logrank.csv"), ("icc", "signature/{}/icc.csv"),
+        ("ranking", "signature/{}/ranking.csv"), ("weights", "signature/{}/weights.csv"))}  # fmt: skip
+    if tables["performance"].empty:
+        return ""
+    held = next((c for c in tables["performance"]["cohort"] if not c.startswith("train")), None)
+    rows = []
+    for row in published["rows"]:
+        ours = [our_value(tables, row["ours"], cohort) for cohort in ("train", held)]
+        rows.append([row["quantity"], row["train"], row["test"], *ours, row["compare"]])
+    where = cohort_title(held).lower() if held else "no held-out patients"
+    heads = [
+        "",
+        "Ji 2020, training",
+        "Ji 2020, test",
+        "Here, training (apparent)",
+        f"Here, {where}",
+        "What may be compared",
+    ]
+    note = f"Here: analysis {analysis}. C with its ties dropped (c_gamma). An empty cell: this run does not have it."
+    lines = assumed(study["analyses"][analysis])
+    extra = "".join(f"<li><code>{escape(line)}</code></li>" for line in lines)
+    extra = f"<h3>Settings that are assumed, not published</h3><ul>{extra}</ul>" if lines else ""
+    return (
+        f'<h2 id="published">Ji et al. 2020 beside ours</h2><p>{escape(published["source"])}</p>'
+        f'<div class="wide">{html_table(heads, rows)}</div><p class="note">{escape(note)}</p>{extra}'
+    )
 
 
-def performance_table(performance: pd.DataFrame) -> pd.DataFrame:
-    """Harrell's C per model and cohort, as text with intervals."""
-    c = performance[performance["metric"] == "c_harrell"].copy()
-    c["value"] = [interval(row) for row in c.itertuples()]
-    wide = c.pivot(index="model", columns="cohort", values="value")
-    return wide.loc[list(dict.fromkeys(c["model"])), list(dict.fromkeys(c["cohort"]))].reset_index()
+def our_value(tables: Mapping[str, pd.DataFrame], what: Mapping[str, Any], cohort: str | None) -> str:
+    """One cell of our side of the published table; empty where the run has no such thing."""
+    if cohort is None:
+        return ""
+    kind, train = what["kind"], cohort == "train"
+    apparent = "train-apparent" if train else cohort
+    if kind in ("stable", "ranked", "selected"):
+        return counted(tables, kind) if train else ""
+    if kind == "size":
+        own = tables["performance"][tables["performance"]["cohort"] == apparent]
+        return f"{own['n'].iloc[0]:.0f} ({own['events'].iloc[0]:.0f} events)" if len(own) else ""
+    if kind == "c":
+        source = tables["scores"] if "score" in what else tables["performance"]
+        name = what.get("score") or what["model"]
+        found = (
+            source[(source["model"] == name) & (source["cohort"] == apparent) & (source["metric"] == "c_gamma")]
+            if len(source)
+            else source
+        )
+        return interval(next(found.itertuples())) if len(found) else ""
+    if kind == "logrank":
+        found = tables["logrank"]
+        found = found[(found["model"] == what["model"]) & (found["cohort"] == cohort)] if len(found) else found
+        return f"{found['chi2'].iloc[0]:.2f}" if len(found) else ""
+    rates, group = tables["rates"], what.get("group", "all")
+    model = what.get("model", "all")
+    found = rates[(rates["model"] == model) & (rates["cohort"] == cohort) & (rates["group"] == group)
+                  & (rates["horizon_months"] == what["horizon"])] if len(rates) else rates  # fmt: skip
+    if found.empty or pd.isna(found["survival"].iloc[0]):
+        return ""
+    free, low, high, n = (found[name].iloc[0] for name in ("survival", "lower", "upper", "n"))
+    if kind == "group":
+        free, low, high = 1 - free, 1 - high, 1 - low
+    size = f", n = {n:.0f}" if kind == "group" else ""
+    return f"{100 * free:.1f} % ({100 * low:.1f} to {100 * high:.1f}{size})"
 
 
-def sensitivity_section(results: Path, analysis: str) -> str:
-    """How much rests on missing cells, on one phase or region, and on the number of patients."""
-    text = []
-    sizes = read(results, f"models/{analysis}/sample_size.csv")
-    if len(sizes):
-        shown = sizes[["scope", "events", "parameters", "events_per_parameter", "criterion", "required_n", "n", "met"]]
-        source = f"Riley's criteria; Cox-Snell R2 {sizes['r2_cs'].iloc[0]:.3f}: {sizes['r2_source'].iloc[0]}."
-        text.append(f"<h3>Sample size of the development</h3><p>{html.escape(source)}</p>{table(shown)}")
-    for name, title in (
-        ("missing_data", "Missing cells: imputations and complete cases"),
-        ("ablations", "One phase or one region only"),
-        ("learning_curve", "Learning curve"),
-    ):
-        found = read(results, f"validation/{analysis}/{name}.csv")
-        if len(found):
-            shown = found.drop(columns=["analysis", "endpoint", "horizon_months"], errors="ignore")
-            text.append(f"<h3>{title}</h3>{table(shown)}")
-    return "".join(text)
+def counted(tables: Mapping[str, pd.DataFrame], kind: str) -> str:
+    icc, ranking, weights = tables["icc"], tables["ranking"], tables["weights"]
+    if kind == "stable":
+        return f"{icc['stable'].astype(bool).sum()} of {len(icc)}" if len(icc) else ""
+    if kind == "ranked":
+        ranked = ranking[ranking["mrmr_rank"].notna()] if "mrmr_rank" in ranking else ranking
+        return f"{ranking['selected'].ne('none').sum()}" if len(ranked) and ranked["mrmr_rank"].notna().any() else ""
+    return str(len(weights)) if len(weights) else ""
+
+
+# ---------------------------------------------------------------- limits, checks, images
+
+
+def limits(results: Path, study: Mapping[str, Any], analyses: list[str]) -> str:
+    """What this run cannot show: sentences whose facts hold in any analysis."""
+    found = dict.fromkeys(
+        text for analysis in analyses for text in sentences(texts()["limitations"], facts(results, study, analysis))
+    )
+    items = "".join(f"<li>{escape(text)}</li>" for text in found)
+    return f'<h2 id="limits">Limitations</h2><ul>{items}</ul>' if found else ""
+
+
+def checks(results: Path) -> str:
+    """The checks of the study's own tables, and how the checklists stand."""
+    text = ""
+    found = read(results, "report/consistency.csv")
+    if len(found.columns):
+        shown = table(found) if len(found) else "<p>No inconsistency was found.</p>"
+        said = "Percentages, intervals, p-values and counts of this run, checked against each other."
+        text += f"<h2>Consistency of the tables</h2><p>{said}</p>{shown}"
+    lists = read(results, "report/checklists.csv")
+    if len(lists):
+        counts = lists.groupby(["checklist", "status"], sort=False).size().unstack(fill_value=0).reset_index()
+        said = "Filled from this run; what needs a human says so. Every item with its evidence:"
+        text += f'<h2>Checklists</h2><p>{said} <a href="checklists.html">checklists</a>.</p>{table(counts)}'
+    return text
+
+
+def images(results: Path, study: Mapping[str, Any]) -> str:
+    """Regions, image processing, and the first pictures."""
+    if "images" not in study:
+        return ""
+    regions = region_summary(results)
+    text = f"<h2>Regions</h2>{table(regions)}" if len(regions) else ""
+    pictures = sorted(results.glob("images/qc/batch-*/*.png"))[:6]
+    if pictures:
+        shown = "".join(picture(path, path.stem) for path in pictures)
+        text += (
+            '<h2>Regions in pictures</h2><p>The first patients; <a href="../images/qc/index.html">all of them</a>, worst '
+            "first.</p>"
+            f'<div class="pictures">{shown}</div>'
+        )
+    sheet = processing_sheet(results, study, study["images"]["readers"][0])
+    return text + f'<h2 id="processing">Image processing (IBSI sheet)</h2>{table(sheet)}'

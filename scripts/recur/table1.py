@@ -8,16 +8,20 @@ from typing import Any
 import pandas as pd
 from tableone import TableOne
 
+from recur.scorer import input_label
+
+OBSERVED = "Time to event or censoring (months)"
+
 
 def make_table1(frame: pd.DataFrame, variables: dict[str, Any]) -> pd.DataFrame:
-    """Columns variable, level, overall, one a cohort, p, smd; medians with quartiles, counts with per cent.
+    """Columns variable, level, overall, one a cohort, missing, p, smd; medians with quartiles, counts with per cent.
 
     p: Kruskal-Wallis or chi-square (Fisher where counts are small); smd: the largest between two cohorts.
     """
     shown = frame[["cohort"]].copy()
-    categorical, continuous = [], []
+    categorical, continuous, order, decimals = [], [], {"Event": ["no", "yes"]}, {OBSERVED: 1}
     for name, variable in variables.items():
-        label = variable["label"] or name
+        label = input_label(variable["label"] or name, variable["transform"])
         unit = f" ({variable['unit']})" if variable["unit"] and variable["unit"] not in label else ""
         values = frame[name]
         if values.notna().sum() == 0 or variable["kind"] == "list":
@@ -25,29 +29,34 @@ def make_table1(frame: pd.DataFrame, variables: dict[str, Any]) -> pd.DataFrame:
         if variable["kind"] == "numeric":
             shown[label + unit] = values.astype(float)
             continuous.append(label + unit)
+            spread = values.astype(float).quantile([0.25, 0.75])
+            decimals[label + unit] = 2 if spread.iloc[1] - spread.iloc[0] < 1 else 1
             continue
         levels = [variable["negative"], variable["positive"]] if variable["kind"] == "binary" else variable["levels"]
+        levels = ["no", "yes"] if levels == ["0", "1"] and variable["kind"] == "binary" else levels
         values = values.map(lambda code, levels=levels: None if pd.isna(code) else str(levels[int(code)]))
         shown[label] = values
+        order[label] = [str(level) for level in levels]
         categorical.append(label)
     shown["Event"] = frame["event"].map({0: "no", 1: "yes"})
-    shown["Follow-up (months)"] = frame["time"]
+    shown[OBSERVED] = frame["time"]
     cohorts = list(dict.fromkeys(sorted(frame["cohort"], key=lambda name: (name != "train", name))))
     compare = len(cohorts) > 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         table = TableOne(
             shown,
-            columns=[*continuous, "Follow-up (months)", *categorical, "Event"],
+            columns=[*continuous, OBSERVED, *categorical, "Event"],
             categorical=[*categorical, "Event"],
-            continuous=[*continuous, "Follow-up (months)"],
-            nonnormal=[*continuous, "Follow-up (months)"],
+            continuous=[*continuous, OBSERVED],
+            nonnormal=[*continuous, OBSERVED],
             groupby="cohort" if compare else None,
             pval=compare,
             smd=compare,
             missing=True,
             htest_name=False,
-            decimals=1,
+            order=order,
+            decimals=decimals,
         ).tableone
     return flat(table, cohorts, compare)
 
@@ -63,8 +72,10 @@ def flat(table: pd.DataFrame, cohorts: list[str], compare: bool) -> pd.DataFrame
     result["overall"] = rows["Overall"]
     for cohort in cohorts:
         result[cohort] = rows[cohort] if compare else rows["Overall"]
+    result["missing"] = pd.to_numeric(rows["Missing"], errors="coerce")
     result["p"] = rows["P-Value"] if compare else ""
     numbers = rows[smd].apply(pd.to_numeric, errors="coerce").abs().max(axis=1) if smd else None
     result["smd"] = numbers if numbers is not None else float("nan")
+    result["level"] = result["level"].replace("None", "missing")
     result["variable"] = result["variable"].str.replace(r", (median|n|mean) .*$", "", regex=True)
     return result

@@ -17,6 +17,7 @@ SIGNIFICANT_DIGITS = 10
 MANIFEST = "manifest"  # attribute of a feature table: the hash of its features, settings and versions
 SEAL = "sha256"  # of a frozen model
 PATIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+FORMULA = re.compile(r"[=@\t\r]|[+-](?![-+\d.,() eto%]*$)")
 
 
 class StudyError(Exception):
@@ -77,6 +78,11 @@ def read_made(path: str | Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
 
 
+def plain_cell(text: str) -> str:
+    """The text as a spreadsheet shows it: what would be taken for a formula begins with an apostrophe."""
+    return f"'{text}" if FORMULA.match(text) else text
+
+
 @contextlib.contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
     """A temporary name beside `path` to write to, which becomes `path` at the end: nobody ever sees half a file.
@@ -101,12 +107,21 @@ def write_text(text: str, path: str | Path) -> None:
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
-    """Write CSV (10 significant digits) or Parquet, by suffix; a reader never sees half a file."""
+    """Write CSV (10 significant digits, text as `plain_cell`) or Parquet, by suffix; nobody sees half a file."""
     with whole_file(path) as partial:
         if Path(path).suffix == ".parquet":
             table.to_parquet(partial, index=False)
         else:
+            words = [name for name in table if not pd.api.types.is_numeric_dtype(table[name])]
+            table = table.assign(**{name: table[name].map(_text_cell) for name in words})
             table.to_csv(partial, index=False, float_format=f"%.{SIGNIFICANT_DIGITS}g", lineterminator="\n")
+
+
+def _text_cell(cell: Any) -> Any:
+    """A cell of a column that is not all numbers, as it is written."""
+    if isinstance(cell, float):
+        return f"{cell:.{SIGNIFICANT_DIGITS}g}" if cell == cell else None
+    return plain_cell(cell) if isinstance(cell, str) else cell
 
 
 def write_json(value: Any, path: str | Path) -> None:

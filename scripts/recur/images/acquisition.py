@@ -100,7 +100,7 @@ def clean_text(value: object, words: Iterable[str]) -> str:
     text = LONG_NUMBER.sub("*", re.sub(r"[^\w .,+\-/()\[\]%:]", " ", text))
     for word in sorted(words, key=len, reverse=True):
         text = re.sub(re.escape(word), "*", text, flags=re.IGNORECASE)
-    return " ".join(text.split())[:64]
+    return " ".join(text.split()).lstrip("+-")[:64]  # a spreadsheet takes a first + or - for a formula
 
 
 def series_hash(uid: str) -> str:

@@ -1,0 +1,89 @@
+"""How the report, the pages and the manuscript tables name things and print numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+VALIDATION = {
+    "none": "internal only (cross-validation)",
+    "random": "internal (random split)",
+    "centre": "external centre",
+    "column": "held-out set as declared",
+}
+MODELS = {
+    "signature": "Radiomics signature alone",
+    "clinical_pre": "Clinical, before the operation",
+    "combined_pre": "Clinical and signature, before the operation",
+    "clinical_post": "Clinical, after the operation",
+    "combined_post": "Clinical and signature, after the operation",
+    "size_only": "Tumour size alone",
+    "volume_only": "Tumour volume alone",
+}
+COHORTS = {
+    "train": "Training",
+    "train-apparent": "Training, apparent",
+    "train-nested_cv": "Training, nested cross-validation",
+    "train-oob": "Training, out-of-bag rows of the bootstrap",
+    "train-optimism_corrected": "Training, corrected for optimism",
+    "test": "Held-out patients",
+}
+METRICS = {  # metric -> name, decimals
+    "c_harrell": ("Harrell's C", 3),
+    "c_competing": ("Wolbers' C", 3),
+    "c_uno": ("Uno's C", 3),
+    "auc": ("AUC", 3),
+    "brier": ("Brier score", 3),
+    "ipa": ("IPA", 3),
+    "calibration_slope": ("Calibration slope", 2),
+    "calibration_intercept": ("Calibration intercept", 2),
+    "oe_ratio": ("Observed / expected", 2),
+    "ici": ("ICI", 3),
+}
+
+
+def model_title(name: str) -> str:
+    return MODELS.get(name, name)
+
+
+def cohort_title(cohort: str) -> str:
+    if cohort.startswith("external-"):
+        return f"Centre {cohort.removeprefix('external-')}, external"
+    return COHORTS.get(cohort, "All" if cohort == "overall" else cohort)
+
+
+def headline_model(performance: pd.DataFrame) -> str:
+    """The model that the summary speaks of: before surgery, with the signature where there is one."""
+    names = list(dict.fromkeys(performance["model"]))
+    return next(name for name in ("combined_pre", "clinical_pre", "signature", *names) if name in names)
+
+
+def interval(row: Any, digits: int = 3) -> str:
+    """estimate (lower to upper)."""
+    if pd.isna(row.estimate):
+        return "not estimated"
+    limits = "" if pd.isna(row.lower) else f" ({row.lower:.{digits}f} to {row.upper:.{digits}f})"
+    return f"{row.estimate:.{digits}f}{limits}"
+
+
+def p_text(value: Any) -> str:
+    """A p-value as journals print it: two decimals, three where two would blur 0.01 or 0.05, bounds at the ends."""
+    if pd.isna(value) or value == "":
+        return ""
+    if isinstance(value, str) and value.startswith("<"):
+        return value
+    p = float(value)
+    if p < 0.001:
+        return "<0.001"
+    if p > 0.99:
+        return ">0.99"
+    return f"{p:.3f}" if p < 0.01 or 0.045 <= p < 0.055 else f"{p:.2f}"
+
+
+def ratio_text(row: Any) -> str:
+    """Hazard or odds ratio with its interval, two decimals."""
+    if pd.isna(row["hr"]):
+        return "not estimated"
+    numbers = [f"{row[name]:.2f}" if row[name] < 1000 else ">1000" for name in ("hr", "lower", "upper")]
+    return f"{numbers[0]} ({numbers[1]} to {numbers[2]})"
