@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+from glob import glob
 from pathlib import Path
 
 sys.path.insert(0, f"{workflow.basedir}/scripts")
@@ -446,7 +447,8 @@ def study_outputs():
     """Tables, models, figures and the report (features and pictures, without an analysis)."""
     pictures = only(IMAGES, f"{RESULTS}/images/qc/index.html", f"{RESULTS}/images/acquisition.csv")
     null = only("null_study" in STUDY, f"{RESULTS}/validation/null.csv")
-    pages = [f"{RESULTS}/report/report.html", *applied_pages(), *manuscript_tables()]
+    checklists = only(ANALYSES, f"{RESULTS}/report/checklists.html")
+    pages = [f"{RESULTS}/report/report.html", *applied_pages(), *manuscript_tables(), *checklists]
     return [*pages, *feature_tables(), *pictures, *result_tables(), *figure_files(), *null]
 
 
@@ -455,6 +457,7 @@ def where_results_are():
         "report": "report/report.html",
         "risks": "report/calculator.html",
         "card": "report/model_card.html",
+        "lists": "report/checklists.html",
         "images": "images/qc/index.html",
         "figures": "figures",
         "models": "models",

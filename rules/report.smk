@@ -24,11 +24,15 @@ rule report:
         pictures=only(IMAGES, *(f"{RESULTS}/images/qc/batch-{batch}" for batch in BATCHES)),
         manuscript=manuscript_tables(),
         texts=["report/texts.yaml", "report/ji2020.yaml", "report/report.css"],
+        checklists=only(ANALYSES, f"{RESULTS}/report/checklists.csv"),
         script="scripts/report.py",
         package=imports("scripts/report.py", "notebooks/report.ipynb"),
     output:
         html=report(
-            "results/{study}/report/report.html", category="Report", caption="../report/report.rst"
+            "results/{study}/report/report.html",
+            category="Report",
+            caption="../report/report.rst",
+            labels={"page": "Report"},
         ),
         notebook="results/{study}/report/report.ipynb",
     log:
@@ -85,6 +89,7 @@ rule calculator:
             "results/{study}/report/calculator.html",
             category="Report",
             caption="../report/calculator.rst",
+            labels={"page": "Risk calculator"},
         ),
     log:
         "logs/{study}/calculator.log",
@@ -125,6 +130,7 @@ rule model_card:
             "results/{study}/report/model_card.html",
             category="Report",
             caption="../report/model_card.rst",
+            labels={"page": "Model card"},
         ),
         markdown="results/{study}/report/model_card.md",
     log:
@@ -139,6 +145,38 @@ rule model_card:
     shell:
         "python {input.script} --study {input.study} --results results/{wildcards.study} --analyses {params.analyses}"
         " {params.manifest} --citation {input.citation} --markdown {output.markdown} --html {output.html} > {log} 2>&1"
+
+
+rule checklists:
+    """TRIPOD+AI, CLEAR, METRICS, RQS and the IBSI sheet: what the files of this run show, and what needs a human."""
+    input:
+        sheets=sorted(glob("checklists/*.yaml")),
+        study="results/{study}/study.resolved.yaml",
+        tables=result_tables() + all_figure_tables() + feature_tables(),
+        models=[f"{RESULTS}/models/{analysis}/frozen" for analysis in ANALYSES],
+        pages=applied_pages(),
+        processing=only(
+            IMAGES,
+            f"{RESULTS}/features/{READERS[0]}.manifest.json",
+            f"{RESULTS}/features/ibsi_self_test.csv",
+            f"{RESULTS}/images/acquisition.csv",
+        ),
+        script="scripts/checklists.py",
+        package=imports("scripts/checklists.py"),
+    output:
+        table="results/{study}/report/checklists.csv",
+        html=report(
+            "results/{study}/report/checklists.html",
+            category="Report",
+            caption="../report/checklists.rst",
+            labels={"page": "Checklists"},
+        ),
+    log:
+        "logs/{study}/checklists.log",
+    conda:
+        "../envs/report.yaml"
+    shell:
+        "python {input.script} --results results/{wildcards.study} --table {output.table} --html {output.html} > {log} 2>&1"
 
 
 rule provenance:

@@ -20,6 +20,7 @@ CONDA_ONLY = {"python", "pip", "c-compiler"}
 IMPORT_NAME = {
     "matplotlib-base": "matplotlib",
     "pillow": "PIL",
+    "python-docx": "docx",
     "python-isal": "isal",
     "pyyaml": "yaml",
     "pywavelets": "pywt",

@@ -193,8 +193,8 @@ def features(weights: pd.DataFrame, icc: pd.DataFrame, frequency: pd.DataFrame, 
     if len(rows) > MOST_TERMS:
         equation = "Score = sum of weight x z over all rows."
     notes = [
-        f"{equation} z = (x - mean) / SD of the training patients. Chosen: share of bootstrap resamples of the whole fit "
-        "that kept the feature.",
+        f"{equation} z = (x - mean) / SD of the training patients. Chosen: share of bootstrap resamples of the "
+        "whole fit that kept the feature.",
     ]
     if any(row[6] for row in rows):
         notes.append("IBSI: tag of the feature in the reference manual (arXiv:1612.07003), which holds its formula.")

@@ -748,8 +748,8 @@ def images(results: Path, study: Mapping[str, Any]) -> str:
     if pictures:
         shown = "".join(picture(path, path.stem) for path in pictures)
         text += (
-            '<h2>Regions in pictures</h2><p>The first patients; <a href="../images/qc/index.html">all of them</a>, worst '
-            "first.</p>"
+            "<h2>Regions in pictures</h2><p>The first patients; "
+            '<a href="../images/qc/index.html">all, worst first</a>.</p>'
             f'<div class="pictures">{shown}</div>'
         )
     sheet = processing_sheet(results, study, study["images"]["readers"][0])
