@@ -8,7 +8,7 @@ import yaml
 from recur.checklists import checklists, page
 from recur.cli import reported
 from recur.pages import blocks_page
-from recur.tables import write_table
+from recur.tables import write_table, write_text
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
     study = yaml.safe_load((args.results / "study.resolved.yaml").read_text())
     table = checklists(args.results, study)
     write_table(table, args.table)
-    args.html.write_text(blocks_page(page(table, study), f"Checklists: {study['study']}"), encoding="utf-8")
+    write_text(blocks_page(page(table, study), f"Checklists: {study['study']}"), args.html)
 
 
 if __name__ == "__main__":

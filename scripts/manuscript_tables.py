@@ -6,6 +6,7 @@ from pathlib import Path
 
 from recur.cli import reported
 from recur.manuscript import SYNTHETIC, as_csv, as_html, manuscript_tables
+from recur.tables import write_text
 from recur.word import as_docx
 
 
@@ -21,8 +22,8 @@ def main() -> None:
         if args.synthetic:
             table = table._replace(notes=[SYNTHETIC, *table.notes])
         stem = args.output / table.name
-        stem.with_suffix(".csv").write_text(as_csv(table), encoding="utf-8")
-        stem.with_suffix(".html").write_text(as_html(table), encoding="utf-8")
+        write_text(as_csv(table), stem.with_suffix(".csv"))
+        write_text(as_html(table), stem.with_suffix(".html"))
         stem.with_suffix(".docx").write_bytes(as_docx(table))
 
 

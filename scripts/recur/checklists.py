@@ -32,8 +32,7 @@ def checklists(results: Path, study: Mapping[str, Any]) -> pd.DataFrame:
     analysis = primary(study) or next(iter(study["analyses"]), None)
     known = run_facts(results, study, analysis)
     rows = []
-    for path in sorted((ROOT / "checklists").glob("*.yaml")):
-        sheet = yaml.safe_load(path.read_text())
+    for sheet in sheets().values():
         for item in sheet["items"]:
             status, evidence, note = judge(item, known, results, study, analysis)
             rows.append([sheet["title"], item["item"], item["text"], status, "; ".join(evidence), note,
@@ -45,6 +44,12 @@ def checklists(results: Path, study: Mapping[str, Any]) -> pd.DataFrame:
             status = HUMAN if row.value.startswith(("not known", "not run")) else MET
             rows.append(["IBSI sheet", row.item, row.value, status, place if status == MET else "", "", None, None])
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def sheets() -> dict[str, dict[str, Any]]:
+    """The checklists by their file's name, in the order of the page."""
+    names = ("tripod_ai", "clear", "metrics", "rqs")
+    return {name: yaml.safe_load((ROOT / "checklists" / f"{name}.yaml").read_text()) for name in names}
 
 
 def judge(
@@ -165,15 +170,13 @@ def metrics_score(table: pd.DataFrame) -> tuple[float, float]:
 def rqs_score(table: pd.DataFrame) -> tuple[float, float]:
     """Points of the radiomics quality score: from evidence alone, and with every open item at its best."""
     own = table[(table["checklist"] == "RQS 1.0") & (table["status"] != NONE)]
-    sheet = yaml.safe_load((ROOT / "checklists" / "rqs.yaml").read_text())
-    most = {item["item"]: item["points"] for item in sheet["items"]}
+    most = {item["item"]: item["points"] for item in sheets()["rqs"]["items"]}
     sure = own["points"].sum()
     return sure, sure + sum(most[item] for item in own.loc[own["points"].isna(), "item"])
 
 
 def grade(score: float) -> str:
-    sheet = yaml.safe_load((ROOT / "checklists" / "metrics.yaml").read_text())
-    return next(name for limit, name in sheet["grades"] if score < limit)
+    return next(name for limit, name in sheets()["metrics"]["grades"] if score < limit)
 
 
 def page(table: pd.DataFrame, study: Mapping[str, Any]) -> list[Block]:
@@ -183,11 +186,10 @@ def page(table: pd.DataFrame, study: Mapping[str, Any]) -> list[Block]:
         blocks.append(("alarm", "SYNTHETIC DATA: generated patients; a paper could not rest on this run."))
     blocks.append(
         ("p", "Filled from the primary analysis of this run. An item is met only where a file of the run shows it; "
-         "what the run cannot know needs a human, or stands in the study file (key `reporting`). The texts are shortened: "
-         "read the published checklists.")
+         "what the run cannot know needs a human, or stands in the study file (key: reporting). The texts are "
+         "shortened: read the published checklists.")
     )  # fmt: skip
-    sources = {sheet["title"]: sheet["source"] for sheet in
-               (yaml.safe_load(path.read_text()) for path in sorted((ROOT / "checklists").glob("*.yaml")))}  # fmt: skip
+    sources = {sheet["title"]: sheet["source"] for sheet in sheets().values()}
     counts = table.groupby(["checklist", "status"], sort=False).size().unstack(fill_value=0)
     heads = [MET, PARTLY, DECLARED, HUMAN, UNMET, NONE]
     rows = [[name, *(str(counts.loc[name].get(status, 0)) for status in heads)] for name in counts.index]
