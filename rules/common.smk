@@ -427,7 +427,6 @@ def manuscript_sources(analysis):
         "validation/{}/comparisons.csv",
         *only("comparators" in STUDY, "validation/{}/score_comparisons.csv"),
         *(features if uses_features(analysis) else ()),
-        *only(IMAGES, "features/ibsi_self_test.csv"),
     ]
     return [f"{RESULTS}/{name.format(analysis)}" for name in names]
 

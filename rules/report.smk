@@ -3,6 +3,8 @@
 
 localrules:
     calculator,
+    checklists,
+    manuscript_tables,
     model_card,
 
 
@@ -59,12 +61,15 @@ rule manuscript_tables:
     """Table 1, Cox models, performance, comparisons and features as a manuscript wants them: CSV, HTML, Word."""
     input:
         tables=lambda wildcards: manuscript_sources(wildcards.analysis),
+        names="scripts/recur/features/ibsi_names.csv",
         script="scripts/manuscript_tables.py",
         package=imports("scripts/manuscript_tables.py"),
     output:
         directory("results/{study}/report/tables/{analysis}"),
     log:
         "logs/{study}/manuscript_tables/{analysis}.log",
+    benchmark:
+        "benchmarks/{study}/manuscript_tables/{analysis}.tsv"
     conda:
         "../envs/report.yaml"
     params:
@@ -173,6 +178,8 @@ rule checklists:
         ),
     log:
         "logs/{study}/checklists.log",
+    benchmark:
+        "benchmarks/{study}/checklists.tsv"
     conda:
         "../envs/report.yaml"
     shell:

@@ -16,6 +16,7 @@ from recur.tables import plain_cell, read_made
 from recur.wording import METRICS, cohort_title, interval, model_title, p_text, ratio_text
 
 SYNTHETIC = "SYNTHETIC DATA: generated patients; no figure here is about anyone."
+IBSI_NAMES = Path(__file__).parent / "features" / "ibsi_names.csv"  # pyradiomics' name -> tag of the IBSI manual
 ABBREVIATIONS = {
     "HR": "hazard ratio", "CI": "confidence interval", "SMD": "standardised mean difference", "AUC": "area under the "
     "receiver operating characteristic curve at the time", "SD": "standard deviation", "ICC": "intraclass correlation "
@@ -168,11 +169,11 @@ def published_scores(table: pd.DataFrame) -> Table:
     return Table("scores", "Models against published scores", heads, rows, abbreviated(notes, "CI"))
 
 
-def features(weights: pd.DataFrame, icc: pd.DataFrame, frequency: pd.DataFrame, ibsi: pd.DataFrame) -> Table:
+def features(weights: pd.DataFrame, icc: pd.DataFrame, frequency: pd.DataFrame) -> Table:
     """The features of the signature with the names they have in its equation and in the IBSI's reference manual."""
     icc = icc.set_index("feature") if len(icc) else icc
     chosen = dict(zip(frequency["feature"], frequency["frequency"], strict=True)) if len(frequency) else {}
-    tags = {row.feature.removeprefix("original_"): row.tag for row in ibsi.itertuples()} if len(ibsi) else {}
+    tags = read_made(IBSI_NAMES).set_index("feature")["tag"].to_dict()
     rows = []
     for place, row in enumerate(weights.itertuples(), 1):
         found = FEATURE.match(row.feature)
@@ -229,7 +230,7 @@ def manuscript_tables(results: Path, analysis: str) -> list[Table]:
         (comparisons, ["validation/{}/comparisons.csv"]),
         (published_scores, ["validation/{}/score_comparisons.csv"]),
         (features, ["signature/{}/weights.csv", "signature/{}/icc.csv", "signature/{}/selection_frequency.csv",
-                    "features/ibsi_self_test.csv"]),
+                    ]),
     ]  # fmt: skip
     found = [(make, [read(name) for name in names]) for make, names in sources]
     return [make(*tables) for make, tables in found if len(tables[0])]
