@@ -22,7 +22,8 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RTStructureSetSt
 
 from recur.batches import batch_of
 from recur.images import case as cases
-from recur.images.inventory import inventory
+from recur.images.detached import data_files
+from recur.images.inventory import fingerprint, inventory
 from recur.images.montage import PANEL
 from recur.images.read import Grid, read_image, read_mask
 from recur.images.rtstruct import fill_even_odd
@@ -293,6 +294,41 @@ def test_labels_by_value_and_blank(study, tmp_path):
     assert "whole labels are needed" in refused(read_mask, soft, "1", image)
 
 
+def test_labels_as_programs_store_them(study, tmp_path):
+    """Any number type; scaled whole numbers that come back a little off; 255 for inside."""
+    folder, _, tumour, liver = study
+    image = read_image(folder / "image.nii.gz")
+    both = tumour.astype(int) + liver  # 2 in the tumour, 1 in the rest of the liver
+    for kind in ("uint8", "int16", "uint16", "int32", "uint32", "int64", "float32", "float64"):
+        path = write(both.astype(kind), tmp_path / f"{kind}.nii.gz")
+        assert np.array_equal(read_mask(path, "2", image).voxels, tumour), kind
+        path = write(both.astype(kind), tmp_path / f"{kind}.mha")
+        assert np.array_equal(read_mask(path, "1;2", image).voxels, tumour | liver), kind
+    near = write(both * np.float32(0.99998), tmp_path / "near.nii.gz")
+    assert np.array_equal(read_mask(near, "2", image).voxels, tumour)
+    assert np.array_equal(read_mask(write(tumour * np.uint8(255), tmp_path / "full.nrrd"), "", image).voxels, tumour)
+    soft = write(tumour * np.float32(0.8), tmp_path / "soft.nrrd")
+    assert "if these are probabilities, threshold them first" in refused(read_mask, soft, "1", image)
+
+
+@pytest.mark.parametrize("axes", ["RAS", "LAI", "PSR", "SAL"])
+@pytest.mark.parametrize("mask_grid", ["same", "resample"])
+def test_a_mask_whose_voxels_are_stored_along_other_axes_is_turned(study, tmp_path, axes, mask_grid):
+    folder, _, tumour, _ = study
+    image = read_image(folder / "image.nii.gz")
+    tumour = tumour & (np.indices(SHAPE)[2] > 18) | (np.indices(SHAPE) == 5).all(axis=0)  # of no symmetry
+    made = sitk.ReadImage(write(tumour.astype(np.uint8), tmp_path / "mask.nii.gz"))
+    turned = sitk.DICOMOrient(made, axes)
+    assert turned.GetOrigin() != made.GetOrigin()
+    sitk.WriteImage(turned, tmp_path / "turned.nrrd")
+    found = read_mask(tmp_path / "turned.nrrd", None, image, mask_grid)
+    assert np.array_equal(found.voxels, tumour) and found.flags == () and found.offset_mm == 0
+    turned.SetOrigin([v + 1.2 for v in turned.GetOrigin()])
+    sitk.WriteImage(turned, tmp_path / "moved.nrrd")
+    if mask_grid == "same":
+        assert "on another grid" in refused(read_mask, tmp_path / "moved.nrrd", None, image)
+
+
 OTHER_GRIDS = [
     {"spacing": (1.2, 1.3, 2.502)},
     {"origin": (-31.0, 12.5, -137.75)},
@@ -530,6 +566,43 @@ def test_cache_key_follows_content_not_paths(study, tmp_path):
     assert cases.case_key(row | {"liver_mask": row["mask"]}, REGIONS) != key
     write(hu + 1, tmp_path / "renamed.nii.gz")
     assert cases.case_key(moved, REGIONS) != key
+
+
+@pytest.mark.parametrize("kind", ["mhd", "nhdr"])
+def test_a_header_stands_for_the_file_with_its_voxels(study, tmp_path, kind):
+    """Two patients may have equal headers, and image.raw for both."""
+    folder, hu, _, _ = study
+    rows = []
+    for patient, change in (("A", 0), ("B", 1)):
+        (tmp_path / patient).mkdir()
+        rows.append(manifest_row(folder, image=write(hu + np.int16(change), tmp_path / patient / f"image.{kind}")))
+    headers = [Path(row["image"]).read_bytes() for row in rows]
+    assert headers[0] == headers[1] and len(list((tmp_path / "A").iterdir())) == 2
+    assert cases.case_key(rows[0], REGIONS) != cases.case_key(rows[1], REGIONS)
+    before = fingerprint([rows[0]["image"]])
+    voxels = next(path for path in (tmp_path / "A").iterdir() if "raw" in path.name)
+    os.utime(voxels, ns=(1, 1))
+    assert fingerprint([rows[0]["image"]]) != before != "missing"
+    voxels.unlink()
+    assert fingerprint([rows[0]["image"]]) == "missing"
+    assert f"its voxels ({voxels.name}) are not there" in refused(cases.case_key, rows[0], REGIONS)
+
+
+def test_headers_that_name_several_files(tmp_path):
+    for n in range(3):
+        (tmp_path / f"slice{n}.raw").touch()
+    slices = [tmp_path / f"slice{n}.raw" for n in range(3)]
+    for name, last in (
+        ("list.mhd", "ElementDataFile = LIST\nslice0.raw\nslice1.raw\nslice2.raw\n"),
+        ("pattern.mhd", "ElementDataFile = slice%d.raw 0 2 1\n"),
+        ("list.nhdr", "data file: LIST 2\nslice0.raw\nslice1.raw\nslice2.raw\n"),
+        ("pattern.nhdr", "data file: slice%01d.raw 0 2 1\n"),
+    ):
+        (tmp_path / name).write_text(f"{'NRRD0004' if 'nhdr' in name else 'NDims = 3'}\n{last}")
+        assert data_files(tmp_path / name) == slices, name
+    (tmp_path / "own.mha").write_bytes(b"NDims = 3\nElementDataFile = LOCAL\n" + bytes(99))
+    (tmp_path / "own.nrrd").write_bytes(b"NRRD0004\nsizes: 1 1 1\n\ndata file: these are voxels\n")
+    assert data_files(tmp_path / "own.mha") == data_files(tmp_path / "own.nrrd") == []
 
 
 def test_cases_are_reused_and_damaged_ones_remade(study, tmp_path, monkeypatch):

@@ -605,6 +605,10 @@ def test_parts_stay_apart_and_double_contours_do_not_cancel(scan, tmp_path):
     coarse = [ring(image, z, 8) for z in (2, 4, 6, 14, 16, 18)]
     found = read_mask(write_rtstruct({"T": coarse}, tmp_path / "b.dcm"), "T", image)
     assert found.voxels.any(axis=(1, 2)).nonzero()[0].tolist() == [2, 3, 4, 5, 6, 14, 15, 16, 17, 18]
+    clicks = [two[0][:1], two[1][:2]]
+    clicked = read_mask(write_rtstruct({"T": two + clicks}, tmp_path / "d.dcm"), "T", image)
+    assert clicked.flags[0] == "2 contours of one or two points left out"
+    assert np.array_equal(clicked.voxels, read_mask(tmp_path / "a.dcm", "T", image).voxels)
     twice = read_mask(write_rtstruct({"T": two + two[:2]}, tmp_path / "c.dcm"), "T", image)
     assert twice.flags[0] == "2 contours drawn twice" and twice.voxels[3].any()
 

@@ -16,6 +16,7 @@ import pydicom
 import scipy
 import SimpleITK as sitk
 
+from recur.images.detached import data_files
 from recur.images.dicom import file_state, files_of
 from recur.images.normalise import normalised, without_bias
 from recur.images.read import Grid, Volume, read_image, read_mask
@@ -28,7 +29,16 @@ BITS = {"tumour": TUMOUR, "rim": RIM, "liver": LIVER}
 FURTHER = (8, 16, 32, 64)  # of the further rims, in the order of the study file
 CLIP = 128  # where a rim may lie: what perturbed masks need to make their rims again; no region of its own
 # files of this package that no case depends on
-NOT_OF_CASES = ("__init__.py", "align.py", "controls.py", "inventory.py", "montage.py", "perturb.py", "qc.py")
+NOT_OF_CASES = (
+    "__init__.py",
+    "align.py",
+    "controls.py",
+    "detached.py",
+    "inventory.py",
+    "montage.py",
+    "perturb.py",
+    "qc.py",
+)
 MASKS = ("mask", "liver_mask", "vessel_mask", "lesions_mask")
 
 # The crop must hold the box that pyradiomics resamples (regions + padDistance, rounded outwards on the new grid) and 20
@@ -386,12 +396,18 @@ def case_key(row: Mapping[str, str | None], regions: Mapping[str, Any]) -> str:
 
 
 def content_hash(path: str | Path) -> str:
-    """SHA-256 of a file, or of all files in a folder in name order (their names do not count); "" if missing."""
+    """SHA-256 of a file, or of all files in a folder in name order (their names do not count); "" if missing.
+
+    A header whose voxels are in other files stands for these, too.
+    """
     path = Path(path)
     if not path.exists():
         return ""
     try:
-        return _content_hash(path, file_state(path))
+        voxels = [] if path.is_dir() else data_files(path)
+        if lost := [file.name for file in voxels if not file.is_file()]:
+            raise StudyError(f"{path.name}: its voxels ({lost[0]}) are not there; copy that file beside it")
+        return "".join(_content_hash(file, file_state(file)) for file in (path, *voxels))
     except OSError as error:
         raise StudyError(f"{path.name}: cannot be opened ({error.strerror})") from None
 

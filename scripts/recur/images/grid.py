@@ -87,6 +87,32 @@ def same_grid(mask: Grid, image: Grid) -> bool:
     )
 
 
+def turned(voxels: np.ndarray, own: Grid, image: Grid) -> tuple[np.ndarray, Grid]:
+    """A mask (z, y, x, or layers behind) and its grid in the order of the image's axes, where only that order differs.
+
+    Many programs store the image's own voxels from right to left or slices first. Other masks come back as they are.
+    """
+    steps = np.round(np.linalg.solve(image.affine(), own.affine())).astype(int)  # in image voxels; a column an own axis
+    if not (np.abs(steps) == np.eye(3, dtype=int)[:, np.abs(steps).argmax(axis=0)]).all():
+        return voxels, own
+    axes = np.abs(steps).argmax(axis=1)  # own axis along each of the image's
+    backwards = steps[range(3), axes] < 0
+    first = np.zeros(3)
+    first[axes[backwards]] = np.array(own.size)[axes[backwards]] - 1
+    signed = np.reshape(own.direction, (3, 3))[:, axes] * np.where(backwards, -1, 1)
+    grid = Grid(
+        tuple(own.size[a] for a in axes),
+        tuple(own.spacing[a] for a in axes),
+        tuple(own.to_points(first)[0].tolist()),
+        tuple(signed.ravel().tolist()),
+    )
+    if not same_grid(grid, image):
+        return voxels, own
+    order = [2 - int(a) for a in axes[::-1]]  # of arrays: z, y, x
+    found = voxels.transpose(*order, *range(3, voxels.ndim))
+    return np.ascontiguousarray(np.flip(found, [2 - k for k in range(3) if backwards[k]])), grid
+
+
 def check_grid(mask: Grid, image: Grid, name: str) -> None:
     """Raise StudyError with both geometries unless the mask lies on the image's voxel grid."""
     if not same_grid(mask, image):

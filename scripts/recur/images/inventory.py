@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from recur.batches import batch_of
+from recur.images.detached import data_files
 
 FILES = ("image", "mask", "liver_mask", "vessel_mask", "lesions_mask")
 
@@ -32,11 +33,17 @@ def inventory(manifest: pd.DataFrame, folder: Path, assigned: pd.DataFrame, batc
 
 
 def fingerprint(paths: list[str]) -> str:
-    """SHA-256 over name, size and modification time (ns) of every file, folders with all their levels; or "missing"."""
+    """SHA-256 over name, size and modification time (ns) of every file, or "missing".
+
+    Folders count with all their levels, headers with the files that hold their voxels.
+    """
     digest = hashlib.sha256()
     for path in paths:
         try:
             status = os.stat(path)
+            voxels = (
+                [] if stat.S_ISDIR(status.st_mode) else [(file.name, file.stat()) for file in data_files(Path(path))]
+            )
         except OSError:
             return "missing"
         if stat.S_ISDIR(status.st_mode):
@@ -44,7 +51,7 @@ def fingerprint(paths: list[str]) -> str:
             files = sorted(p for p in folder.rglob("*") if p.is_file())
             found = [(file.relative_to(folder.parent), file.stat()) for file in files]
         else:
-            found = [(os.path.basename(path), status)]
+            found = [(os.path.basename(path), status), *voxels]
         for name, status in found:
             digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
         digest.update(b"\n")

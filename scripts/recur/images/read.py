@@ -8,6 +8,7 @@ and the acquisition table (acquisition.py) leave this module.
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ import SimpleITK as sitk
 from isal import igzip, isal_zlib
 
 from recur.images.dicom import DICOM_ERRORS, IMAGE_STORAGE, files_of, open_dicom, read_series
-from recur.images.grid import Grid, Mask, Volume, check_grid, grid_of, resample_mask, same_grid
+from recur.images.grid import Grid, Mask, Volume, check_grid, grid_of, resample_mask, same_grid, turned
 from recur.images.labels import choose
 from recur.images.rtstruct import read_rtstruct
 from recur.images.seg import read_seg
@@ -34,6 +35,7 @@ RTSTRUCT_STORAGE = "1.2.840.10008.5.1.4.1.1.481.3"
 # NIfTI data types that are whole numbers and exact in float32, and (slope, intercept) that change nothing
 NIFTI_WHOLE = {2: np.uint8, 4: np.int16, 256: np.int8, 512: np.uint16}
 UNSCALED = ((0.0, 0.0), (1.0, 0.0))
+LABEL_ROUNDING = 1e-3  # labels stored as scaled whole numbers come back as 0.99998
 ORTHONORMAL = 1e-3  # NIfTI stores rotations as float32 quaternions
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)  # ITK's warnings quote headers; what matters is checked here
@@ -159,7 +161,7 @@ def _read_file(
     except (EOFError, isal_zlib.error, igzip.BadGzipFile):
         raise StudyError(f"{path.name}: truncated or damaged gzip file; copy it again") from None
     except RuntimeError as error:
-        raise StudyError(f"{path.name}: cannot be read ({_itk_cause(error)})") from None
+        raise StudyError(f"{path.name}: cannot be read ({_other_kind(path) or _itk_cause(error, path)})") from None
     segments = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys() if key.startswith("Segment")}
     return sitk.GetArrayFromImage(image), grid_of(image), segments
 
@@ -181,15 +183,14 @@ def _nifti_voxels(path: Path, reader: sitk.ImageFileReader) -> np.ndarray | None
     a zero spacing (it makes it 1).
     """
     data = igzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
-    order = "<" if data[0] in (348 % 256, 540 % 256) else ">"  # the first number is the header's length
-    kind, at = (f"{order}f4", 80) if data[0] == 348 % 256 or data[3] == 348 % 256 else (f"{order}f8", 112)
-    stored = np.abs(np.frombuffer(data, kind, 3, at))  # pixdim[1..3]
+    order = "<" if data[0] == 348 % 256 else ">"  # the first number is the header's length
+    stored = np.abs(np.frombuffer(data, f"{order}f4", 3, 80))  # pixdim[1..3]
     if not (stored > 0).all():
         text = " ".join(f"{v:g}" for v in stored)
         raise StudyError(f"{path.name}: voxel spacing {text} mm is not possible; export the image again")
     header = {key: int(float(reader.GetMetaData(key))) for key in ("vox_offset", "bitpix", "datatype")}
     voxels = int(np.prod(reader.GetSize()))
-    if header["vox_offset"] < 348 and path.suffix.lower() != ".img":
+    if header["vox_offset"] < 348:
         raise StudyError(f"{path.name}: its header says that voxels begin within the header; export the image again")
     needed = header["vox_offset"] + voxels * header["bitpix"] // 8
     if len(data) < needed:
@@ -211,15 +212,29 @@ def _check_finite(values: np.ndarray, path: Path) -> None:
         raise StudyError(f"{path.name}: {bad} voxels are NaN or infinite; replace them before the study")
 
 
-def _itk_cause(error: RuntimeError) -> str:
-    """The one telling line of ITK's message, without addresses and paths."""
+def _other_kind(path: Path) -> str | None:
+    """What a file is that ITK does not read although its format has it."""
+    with path.open("rb") as stream:
+        start = stream.read(4096)
+    if start[:2] == b"\x1f\x8b":
+        start = isal_zlib.decompressobj(wbits=31).decompress(start, 4096)
+    if _format(path) == "nifti" and start[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c"):
+        return "NIfTI-2; save it as NIfTI-1"
+    if _format(path) == "nrrd" and re.search(rb"^encoding: *(bz2|bzip2)", start, re.MULTILINE):
+        return "compressed by bzip2; save it with gzip"
+    return None
+
+
+def _itk_cause(error: RuntimeError, path: Path) -> str:
+    """The one telling line of ITK's message, without addresses and folders."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = next((line for line in lines if "ERROR" in line), lines[-1] if lines else "unknown")
-    return text.split("): ")[-1].split(": /")[0].rstrip(":").strip()
+    return text.split("): ")[-1].split(": /")[0].replace(str(path), path.name).rstrip(":").strip()
 
 
 def _read_label_map(path: Path, label: str, grid: Grid, mask_grid: str) -> Mask:
     voxels, own, segments = _read_file(path, layers=path.name.lower().endswith(".seg.nrrd"))
+    voxels, own = turned(voxels, own, grid)
     if mask_grid == "same":
         check_grid(own, grid, path.name)
     mask = _labelled(voxels, _segments(segments), label, path)
@@ -246,12 +261,17 @@ def _labelled(voxels: np.ndarray, segments: list[tuple[str, int, int]], label: s
         return np.any([layers[..., by_number[n][1]] == by_number[n][2] for n in chosen], axis=0)
     if layers.shape[-1] != 1:
         raise StudyError(f"{path.name}: {layers.shape[-1]} values per voxel, one is needed")
+    if voxels.dtype.kind == "f" and np.abs(voxels - np.rint(voxels)).max() <= LABEL_ROUNDING:
+        voxels = np.rint(voxels)
     labelled = voxels != 0
     values = np.unique(voxels[labelled])
     if not len(values):
         raise StudyError(f"{path.name}: the mask is empty")
     if len(values) > 255 or not (values == np.floor(values)).all():
-        raise StudyError(f"{path.name}: {len(values)} different or fractional values, whole labels are needed")
+        raise StudyError(
+            f"{path.name}: {len(values)} different or fractional values ({values[0]:g} to {values[-1]:g}), whole "
+            "labels are needed; if these are probabilities, threshold them first"
+        )
     chosen = choose(label, {int(v): "" for v in values}, path.name, "label")
     return labelled if len(set(chosen)) == len(values) else np.isin(voxels, chosen)
 

@@ -33,9 +33,9 @@ def read_rtstruct(data: Dataset, label: str, grid: Grid, name: str) -> Mask:
     }
     mask, flags = np.zeros(grid.size[::-1], dtype=bool), []
     for number in choose(label, rois, name, "ROI"):
-        planes, copies = _planes(data, number, rois[number], grid, name)
-        if copies:
-            flags.append(f"{copies} contours drawn twice")
+        planes, copies, strays = _planes(data, number, rois[number], grid, name)
+        flags += [f"{copies} contours drawn twice"] * bool(copies)
+        flags += [f"{strays} contours of one or two points left out"] * bool(strays)
         on_slices = {int(np.round(z)) for z in planes}
         off = max((abs(z - np.round(z)) for z in planes), default=0)
         distances = np.diff(sorted(planes))
@@ -51,20 +51,28 @@ def read_rtstruct(data: Dataset, label: str, grid: Grid, name: str) -> Mask:
     return Mask(mask, tuple(flags))
 
 
-def _planes(data: Dataset, number: int, roi: str, grid: Grid, name: str) -> tuple[dict[float, list[np.ndarray]], int]:
-    """Contours (n, 2; x, y in voxels) of an ROI by their plane (z in voxels), and how many were there twice."""
+def _planes(
+    data: Dataset, number: int, roi: str, grid: Grid, name: str
+) -> tuple[dict[float, list[np.ndarray]], int, int]:
+    """Contours (n, 2; x, y in voxels) of an ROI by their plane (z in voxels), and how many were there twice.
+
+    Last, how many enclose nothing, as one click leaves behind.
+    """
     items = [
         c for r in data.ROIContourSequence if int(r.ReferencedROINumber) == number for c in r.get("ContourSequence", [])
     ]
     planes: dict[float, list[np.ndarray]] = {}
-    copies = 0
+    copies = strays = 0
     for item in items:
         if not str(item.get("ContourGeometricType", "")).startswith("CLOSED"):
             continue
         points = grid.to_index(np.array(item.ContourData, dtype=float).reshape(-1, 3))
         points = np.round(points, 6)  # without floating-point noise a point meant for a voxel centre falls on it
-        if len(points) < 3 or not np.isfinite(points).all():
+        if not np.isfinite(points).all():
             raise ValueError
+        if len(points) < 3:
+            strays += 1
+            continue
         z = float(np.mean(points[:, 2]))
         if np.ptp(points[:, 2]) > 2 * LATTICE_TOLERANCE:
             cause = f"it spans {np.ptp(points[:, 2]):.1f} slices: drawn on another plane"
@@ -85,7 +93,7 @@ def _planes(data: Dataset, number: int, roi: str, grid: Grid, name: str) -> tupl
         )
     if not planes:
         raise StudyError(f"{name}: ROI {roi!r} has no closed contour")
-    return planes, copies
+    return planes, copies, strays
 
 
 def _between(
