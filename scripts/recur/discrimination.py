@@ -219,14 +219,17 @@ def legacy_c_difference(time: ArrayLike, event: ArrayLike, score_a: ArrayLike, s
     return nothing | {"se": se, "t": statistic, "p": float(t.sf(statistic, df)), "reason": ""}
 
 
-def no_horizon(time: np.ndarray, event: np.ndarray, horizon: float) -> str:
-    """Why a quantity at `horizon` cannot be estimated on these rows ("" when it can)."""
+def no_horizon(time: np.ndarray, event: np.ndarray, horizon: float, beyond: bool = False) -> str:
+    """Why a quantity at `horizon` cannot be estimated on these rows ("" when it can).
+
+    `beyond`: the quantity needs patients followed for longer than the horizon (AUC, Brier score), not only up to it.
+    """
     at_risk = int((time >= horizon).sum())
     if at_risk < MIN_AT_RISK:
         return f"{at_risk} patients at risk at {horizon:g}, fewer than {MIN_AT_RISK}"
     if not (event & (time <= horizon)).any():
         return f"no events by {horizon:g}"
-    if not (time > horizon).any():
+    if beyond and not (time > horizon).any():
         return f"nobody is followed beyond {horizon:g}"
     return ""
 
@@ -276,7 +279,7 @@ def auc_at(
     1/2; weights from these rows. The se includes the estimation of the weights.
     """
     time, event, score = outcome(time, event, score)
-    reason = no_horizon(time, event, horizon)
+    reason = no_horizon(time, event, horizon, beyond=True)
     if reason:
         return blank(reason)
     other = np.zeros(len(time), bool) if competing is None else np.asarray(competing).astype(bool)
@@ -315,7 +318,7 @@ def roc_at(
     The first threshold is NaN (nobody is positive). No rows when auc_at has no answer.
     """
     time, event, score = outcome(time, event, score)
-    if no_horizon(time, event, horizon):
+    if no_horizon(time, event, horizon, beyond=True):
         return pd.DataFrame({"fpr": [], "tpr": [], "threshold": []}, dtype=float)
     case, beyond, died = ipcw_weights(time, event, horizon, competing)
     control = beyond + died

@@ -27,7 +27,7 @@ def brier_at(
     Who had the `competing` event by the horizon counts as free of the event (Blanche et al. 2015).
     """
     time, event, risk = outcome(time, event, risk)
-    reason = no_horizon(time, event, horizon)
+    reason = no_horizon(time, event, horizon, beyond=True)
     if reason:
         return blank(reason)
     score, influence = _brier(time, event, risk, horizon, competing)
@@ -54,8 +54,9 @@ def null_risk(time: ArrayLike, event: ArrayLike, horizon: float, competing: Arra
 def brier_null(time: ArrayLike, event: ArrayLike, horizon: float, competing: ArrayLike | None = None) -> dict:
     """Brier score of the null model, which predicts the observed risk of these patients for everybody."""
     time, event = outcome(time, event)
-    if no_horizon(time, event, horizon):
-        return blank(no_horizon(time, event, horizon))
+    reason = no_horizon(time, event, horizon, beyond=True)
+    if reason:
+        return blank(reason)
     risk = np.full(len(time), null_risk(time, event, horizon, competing))
     return brier_at(time, event, risk, horizon, competing)
 
