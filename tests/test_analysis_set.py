@@ -203,6 +203,15 @@ def test_tables_keep_ids_that_look_like_numbers_or_like_nothing(tmp_path):
     assert table["x"].isna().sum() == 1
 
 
+def test_a_column_without_a_name_is_called_by_its_place_as_pandas_does(tmp_path):
+    (tmp_path / "t.csv").write_text(",x,\np1,1,2\n")
+    assert (
+        list(read_table(tmp_path / "t.csv"))
+        == list(pd.read_csv(tmp_path / "t.csv"))
+        == ["Unnamed: 0", "x", "Unnamed: 2"]
+    )
+
+
 def test_dates_of_a_spreadsheet_are_read_as_dates(tmp_path):
     pd.DataFrame({"id": ["p1"], "op": [pd.Timestamp("2020-01-02")]}).to_excel(tmp_path / "t.xlsx", index=False)
     assert read_table(tmp_path / "t.xlsx").iloc[0].to_dict() == {"id": "p1", "op": "2020-01-02"}

@@ -1,8 +1,13 @@
-"""What `snakemake check` says of the images before anything is read."""
+"""What `snakemake check` says before anything is run."""
+
+import os
+from pathlib import Path
 
 import pandas as pd
+import pytest
 
-from recur.check import NAMED_MISSING, what_is_read
+from recur.check import NAMED_MISSING, check_tables, plan, what_is_read
+from recur.study import ROOT, resolve
 
 
 def study(folder, **changes):
@@ -53,3 +58,16 @@ def test_missing_files_and_phases_are_named(tmp_path):
         "    the run will stop at them (on_error: stop)",
         "    without PVP of r1: 1 of them (P11)",
     ]
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("asaur", "  patients: 227 (train 227)"), ("crlm", "  features.table: 186 features of 197 patients")],
+)
+def test_studies_of_published_tables_can_be_run(name, expected):
+    if not Path(os.environ.get("REFERENCE_DATA", ""), "crlm_resection").is_dir():
+        pytest.skip("REFERENCE_DATA is not set: no published tables")
+    study = resolve(ROOT / "studies" / f"{name}.yaml")
+    check_tables(study)
+    assert expected in plan(study)
