@@ -29,6 +29,7 @@ else:
     include: "rules/validation.smk"  # 7 frozen models applied to every cohort
     include: "rules/sensitivity.smk"  #   ablations, learning curve, two analyses side by side
     include: "rules/null.smk"  #   outcomes redrawn: does noise stay noise?
+    include: "rules/diagnostic.smk"  #   accuracy of tests, readers, groups; printed numbers checked
 
 
 include: "rules/figures.smk"  # 8 one rule, one file a figure in scripts/figures/

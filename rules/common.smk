@@ -391,6 +391,7 @@ def result_tables():
         f"{RESULTS}/models/coefficients.csv",
         f"{RESULTS}/validation/performance.csv",
         f"{RESULTS}/validation/comparisons.csv",
+        f"{RESULTS}/validation/consistency.csv",
         f"{RESULTS}/validation/guards.csv",
         f"{RESULTS}/survival/km.csv",
         f"{RESULTS}/survival/logrank.csv",

@@ -725,10 +725,12 @@ def limits(results: Path, study: Mapping[str, Any], analyses: list[str]) -> str:
 def checks(results: Path) -> str:
     """The checks of the study's own tables, and how the checklists stand."""
     text = ""
-    found = read(results, "report/consistency.csv")
-    if len(found.columns):
-        shown = table(found) if len(found) else "<p>No inconsistency was found.</p>"
-        said = "Percentages, intervals, p-values and counts of this run, checked against each other."
+    found = read(results, "validation/consistency.csv")
+    if len(found):
+        counts, failing = found[found["rows"].notna()], found[found["rows"].isna()]
+        said = "Percentages, intervals, p-values and counts of this run, checked against each other"
+        said += f": {counts['rows'].sum():.0f} checks of {len(counts)} kinds, {counts['failed'].sum():.0f} failed."
+        shown = table(failing.drop(columns=["rows", "failed"])) if len(failing) else ""
         text += f"<h2>Consistency of the tables</h2><p>{said}</p>{shown}"
     lists = read(results, "report/checklists.csv")
     if len(lists):
