@@ -236,6 +236,7 @@ rule compare_scores:
         train="results/{study}/cohort/{analysis}/train.csv",
         heldout="results/{study}/cohort/{analysis}/heldout.csv",
         risks="results/{study}/validation/{analysis}/risks.csv",
+        nested="results/{study}/validation/{analysis}/nested_cv.csv",
         own="results/{study}/models/{analysis}/frozen",
         models="results/{study}/models/{analysis}/scores",
         script="scripts/compare_scores.py",
@@ -258,9 +259,11 @@ rule compare_scores:
         labels=labels,
         folder=lambda wildcards: f"{RESULTS}/validation/{wildcards.analysis}",
         thresholds=THRESHOLDS,
+        seed=STUDY["seed"],
     shell:
         "python {input.script} --cohorts {input.train} {input.heldout} --risks {input.risks} --own {input.own}"
-        " --models {input.models} --thresholds {params.thresholds} --labels {params.labels:q} --output {params.folder} > {log} 2>&1"
+        " --nested {input.nested} --seed {params.seed} --models {input.models} --thresholds {params.thresholds}"
+        " --labels {params.labels:q} --output {params.folder} > {log} 2>&1"
 
 
 rule split_distribution:

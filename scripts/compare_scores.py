@@ -16,6 +16,8 @@ def main() -> None:
     parser.add_argument("--cohorts", nargs=2, required=True, help="training and held-out rows")
     parser.add_argument("--risks", required=True, help="risks of the study's models")
     parser.add_argument("--own", type=Path, required=True, help="folder of the study's frozen models")
+    parser.add_argument("--nested", required=True, help="predictions of the nested cross-validation")
+    parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--models", type=Path, required=True, help="folder of the recalibrated scores")
     parser.add_argument("--thresholds", type=float, nargs=2, required=True, help="lowest and highest probability")
     parser.add_argument("--labels", type=json.loads, required=True, help="analysis and endpoint, as JSON")
@@ -30,7 +32,9 @@ def main() -> None:
         "scores": score_models.score_performance(risks, models),
         "score_curves": curves,
         "score_net_benefit": net_benefit,
-        "score_comparisons": score_models.score_comparisons(read_made(args.risks), risks, models, timing),
+        "score_comparisons": score_models.score_comparisons(
+            read_made(args.risks), risks, models, timing, read_made(args.nested), args.seed
+        ),
     }
     for name, table in tables.items():
         write_table(labelled(table, args.labels), args.output / f"{name}.csv")

@@ -7,6 +7,7 @@ from test_fit import cohort, settings
 
 from recur.comparators import NOTE_COLUMNS
 from recur.discrimination import harrell_c
+from recur.resampling import NESTED_COLUMNS
 from recur.score_models import (
     apply_scores,
     fit_scores,
@@ -26,6 +27,9 @@ NOTES = pd.DataFrame(
     ],
     columns=NOTE_COLUMNS,
 )
+
+
+NO_NESTED = pd.DataFrame(columns=NESTED_COLUMNS)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +116,7 @@ def test_comparisons_are_paired_corrected_and_say_when_timing_differs(judged):
     models, _, frame, own = judged
     scores = same_patients(apply_scores(models, frame))
     timing = {"combined_pre": "pre", "combined_post": "post"}
-    table = score_comparisons(own, scores, models, timing)
+    table = score_comparisons(own, scores, models, timing, NO_NESTED, 1)
     held = table[(table["cohort"] == "external-B") & (table["metric"] == "c_harrell")]
     assert list(zip(held["model_a"], held["model_b"], strict=True)) == [
         ("combined_pre", "good"),
@@ -129,11 +133,40 @@ def test_comparisons_are_paired_corrected_and_say_when_timing_differs(judged):
     assert "one-sided" in table.loc[table["metric"] == "c_gamma", "method"].iloc[0]
 
 
+def test_without_held_out_patients_a_model_meets_the_scores_in_nested_cross_validation(judged):
+    """A model that looks better than a score on the rows it was fitted on, and fails on others, loses."""
+    models, _, frame, own = judged
+    train = frame[frame["cohort"] == "train"]
+    rng = np.random.default_rng(3)
+    nested = pd.concat(
+        [
+            train[["patient_id", "time", "event"]].assign(
+                repeat=repeat, fold=rng.permutation(np.arange(len(train)) % 2), model="combined_pre", failed=""
+            )
+            for repeat in range(2)
+        ]
+    )
+    nested["lp"] = -own.query("model == 'combined_pre'").set_index("patient_id")["lp"][nested["patient_id"]].to_numpy()
+    scores, timing = same_patients(apply_scores(models, frame)), {"combined_pre": "pre", "combined_post": "post"}
+    table = score_comparisons(own, scores, models, timing, nested, 1)
+    rows = table[(table["model_b"] == "good") & (table["metric"] == "c_harrell")].set_index("cohort")
+    assert rows.loc["train-apparent", "difference"] > 0.1 and np.isnan(rows.loc["train-apparent", "p"])
+    unseen = rows.loc["train-nested_cv"]
+    assert unseen["upper"] < 0 and unseen["p_holm"] < 0.01 and unseen["n"] == rows.loc["train-apparent", "n"]
+    both = nested.merge(scores.query("model == 'good'")[["patient_id", "published"]], on="patient_id")
+    pairs = np.zeros(3)
+    for _, held in both.groupby(["repeat", "fold"]):
+        time, event, lp, score = (held[name].to_numpy() for name in ("time", "event", "lp", "published"))
+        usable = (event == 1)[:, None] & (time[:, None] < time)
+        pairs += [(usable & (x[:, None] > x)).sum() for x in (lp, score)] + [usable.sum()]
+    assert unseen["difference"] == pytest.approx((pairs[0] - pairs[1]) / pairs[2])
+
+
 def test_a_study_whose_scores_cannot_be_fitted_has_empty_tables(judged):
     _, _, frame, own = judged
     none = same_patients(apply_scores({}, frame))
     assert score_performance(none, {}).empty and all(table.empty for table in score_curves(none, {}, (0.1, 0.5)))
-    assert score_comparisons(own, none, {}, {"combined_pre": "pre", "combined_post": "post"}).empty
+    assert score_comparisons(own, none, {}, {"combined_pre": "pre", "combined_post": "post"}, NO_NESTED, 1).empty
 
 
 def test_holm_multiplies_the_smallest_p_by_the_number_of_tests():

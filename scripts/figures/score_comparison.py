@@ -25,7 +25,8 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     table = tables["comparisons"]
     table = table[table["metric"] == "c_harrell"]
     held = table[~table["cohort"].str.startswith("train")]
-    table = held if len(held) else table
+    unseen = table[table["cohort"] == "train-nested_cv"]
+    table = held if len(held) else unseen if len(unseen) else table
     if table.empty:
         return style.message("no score could be compared")
     notes = tables["notes"].set_index("id")
@@ -36,7 +37,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         for row in part.sort_values("difference", ascending=False).itertuples():
             note = row.note if isinstance(row.note, str) else ""
             marks = ("*" if "postoperative" in note else "") + ("+" if "memory" in note else "")
-            tied = scores.get((row.model_b, cohort, "tied_share"), float("nan"))
+            tied = scores.get((row.model_b, cohort.replace("nested_cv", "apparent"), "tied_share"), float("nan"))
             rows.append(
                 {
                     "label": f"{notes['label'].get(row.model_b, row.model_b)}{marks}",

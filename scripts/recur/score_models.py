@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 from statsmodels.stats.multitest import multipletests
 
 from recur.cox import NotEstimable, baseline_survival, fit_cox, likelihood_ratio_test
 from recur.discrimination import blocks, c_difference, legacy_c_difference
 from recur.models import fit_model, linear_predictor, without_selection
 from recur.ranking import comparable_pairs
+from recur.resampling import INTERVAL_DRAWS, bootstrap_concordance
 from recur.training import TRAIN, Training
 from recur.validation import (
     PERFORMANCE_COLUMNS,
@@ -183,14 +185,20 @@ def score_curves(
 
 
 def score_comparisons(
-    own: pd.DataFrame, scores: pd.DataFrame, models: dict[str, dict[str, Any]], timing: dict[str, str]
+    own: pd.DataFrame,
+    scores: pd.DataFrame,
+    models: dict[str, dict[str, Any]],
+    timing: dict[str, str],
+    nested: pd.DataFrame,
+    seed: int,
 ) -> pd.DataFrame:
     """Differences in Harrell's C between the study's main models and every score on the same patients
     (COMPARISON_COLUMNS): paired and two-sided with Holm's correction over the scores of a cohort; beside it the
-    published convention (ties dropped, one-sided). No p-value on training rows.
+    published convention (ties dropped, one-sided). No p-value on training rows that the model was fitted on.
 
-    own: risks of the study's models; timing: pre or post of each. A preoperative model against a postoperative score
-    says so in `note`; a preoperative score is compared with the preoperative model only.
+    own: risks of the study's models; timing: pre or post of each; nested: their predictions in nested cross-validation
+    (resampling.NESTED_COLUMNS), cohort `train-nested_cv`. A preoperative model against a postoperative score says so in
+    `note`; a preoperative score is compared with the preoperative model only.
     """
     rows = []
     names = set(own["model"])
@@ -200,7 +208,8 @@ def score_comparisons(
     for cohort, part in scores.groupby("cohort", sort=False):
         for main in filter(None, mains):
             mine = own[(own["model"] == main) & (own["cohort"] == cohort)].set_index("patient_id")
-            found = []
+            predicted = nested[nested["model"] == main] if cohort == TRAIN else nested.head(0)
+            found, unseen = [], []
             for name, rows_of in part.groupby("model", sort=False):
                 score = models[name]
                 if score["recalibration"] == "baseline" or (timing[main], score["timing"]) == ("post", "pre"):
@@ -218,21 +227,42 @@ def score_comparisons(
                     estimates = [value.get(key, np.nan) for key in ("estimate", "lower", "upper", "p")]
                     if cohort == TRAIN:
                         estimates[-1] = np.nan
-                    row = (
-                        apparent(cohort),
-                        main,
-                        name,
-                        metric,
-                        np.nan,
-                        *estimates,
-                        method,
-                        np.nan,
-                        len(me),
-                        "; ".join(notes),
-                    )
-                    found.append(row)
-            rows += with_holm(pd.DataFrame(found, columns=COMPARISON_COLUMNS)).to_numpy().tolist()
+                    base = (apparent(cohort), main, name, metric, np.nan)
+                    found.append((*base, *estimates, method, np.nan, len(me), "; ".join(notes)))
+                values = predicted.merge(both[["patient_id", "published"]], on="patient_id")
+                if len(values):
+                    base = ("train-nested_cv", main, name, "c_harrell", np.nan)
+                    unseen.append((*base, *nested_difference(values, seed), np.nan, len(both), "; ".join(notes)))
+            for table in (found, unseen):
+                rows += with_holm(pd.DataFrame(table, columns=COMPARISON_COLUMNS)).to_numpy().tolist()
     return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
+
+
+def nested_difference(values: pd.DataFrame, seed: int) -> tuple[float, float, float, float, str]:
+    """Difference, limits, p and method: C of a model's predictions of patients it was not fitted on less C of a score.
+
+    values: repeat, fold, patient_id, time, event, lp, published. Both C over the pairs within a fold, and both from the
+    same bootstrap draws of patients; p from the normal distribution with their spread.
+    """
+    patients = np.unique(values["patient_id"])
+    c = {}
+    for column in ("lp", "published"):
+        folds = [
+            {
+                "place": np.searchsorted(patients, held["patient_id"]),
+                "time": held["time"].to_numpy(float),
+                "event": held["event"].to_numpy().astype(bool),
+                "lp": held[column].to_numpy(float),
+            }
+            for _, held in values.groupby(["repeat", "fold"])
+        ]
+        c[column] = bootstrap_concordance(folds, len(patients), INTERVAL_DRAWS, np.random.default_rng([seed, 6]))
+    difference, draws = (ours - theirs for ours, theirs in zip(c["lp"], c["published"], strict=True))
+    lower, upper = np.nanquantile(draws, [0.025, 0.975])
+    spread = np.nanstd(draws, ddof=1)
+    p = float(2 * norm.sf(abs(difference) / spread)) if spread > 1e-12 else np.nan
+    method = "nested cross-validation against the score, pairs within folds; bootstrap over patients, paired, two-sided"
+    return difference, lower, upper, p, method
 
 
 def with_holm(table: pd.DataFrame) -> pd.DataFrame:

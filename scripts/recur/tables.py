@@ -62,7 +62,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
 def _with_header(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     """The table with its first line as header, which pandas itself would rename where a name stands there twice.
 
-    A column without a name, such as a data frame's index, is `Unnamed: 0`, with its place in the file, as pandas has it.
+    A column without a name, such as a data frame's index, is `Unnamed: 0`, with its place, as pandas has it.
     """
     table = table.dropna(axis=1, how="all")  # a spreadsheet's empty columns
     names = [name if isinstance(name, str) else f"Unnamed: {place}" for place, name in table.iloc[0].items()]
