@@ -20,6 +20,7 @@ if FROM_TABLES:
 else:
 
     include: "rules/demo.smk"  # a synthetic cohort with known truth
+    include: "rules/download.smk"  # a public cohort: chosen, fetched, listed
     include: "rules/cohort.smk"  # 1 who is in train, test or external: `assign_cohorts`
     include: "rules/images.smk"  # 2 the rim and every other region: `cases`
     include: "rules/features.smk"  # 3 pyradiomics features, then the split files: `analysis_set`

@@ -11,6 +11,7 @@ localrules:
 
 rule check:
     input:
+        series=only("public" in STUDY, f"{INPUT}/series.csv"),  # shows what would be fetched
         script="scripts/check.py",
     log:
         "logs/{study}/check.log".format(study=NAME),

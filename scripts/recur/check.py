@@ -17,6 +17,7 @@ from recur.endpoints import EVENT
 from recur.guards import too_few_events
 from recur.images.inventory import FILES, inventory
 from recur.scores import vector_problems
+from recur.store import download_plan, read_series_list
 from recur.study import analysis_settings, model_names, uses_features, variants
 from recur.tables import StudyError, read_table
 from recur.training import TRAIN
@@ -35,10 +36,14 @@ def check_tables(study: dict[str, Any]) -> None:
     Tables that the workflow itself generates are checked by the job that first reads them.
     """
     problems: list[str] = mapping_problems(study) + (vector_problems() if "comparators" in study else [])
-    generated = "demo" in study or "null_study" in study
+    made = made_tables(study)
     for check, path in ((read_cohort, study["clinical"]["table"]), *image_check(study)):
-        if generated and not Path(path).exists():
-            continue
+        if not Path(path).exists():
+            if path in made:
+                continue
+            if "public" in study:
+                problems.append(f"{path}: no such file; fetch the collection's clinical table from {page(study)} to it")
+                continue
         try:
             found = check(study)
             if check is read_cohort:
@@ -52,6 +57,17 @@ def check_tables(study: dict[str, Any]) -> None:
             problems.append(f"{path}: no such file (features.{key}){hint}")
     if problems:
         raise StudyError(problems)
+
+
+def made_tables(study: dict[str, Any]) -> list[str]:
+    """Input tables that the workflow itself makes; they are checked by the job that first reads them."""
+    if "demo" in study or "null_study" in study:
+        return [study["clinical"]["table"], study.get("images", {}).get("manifest")]
+    return [study["images"]["manifest"]] if "public" in study else []
+
+
+def page(study: dict[str, Any]) -> str:
+    return f"https://doi.org/{study['public']['doi']}"
 
 
 def training_problems(study: dict[str, Any], cohort: Cohort) -> list[str]:
@@ -108,8 +124,14 @@ def plan(study: dict[str, Any]) -> list[str]:
     for row in cohort.exclusions.itertuples():
         lines.append(f"  will be excluded: patient {row.patient_id}: {row.reason}")
     lines += [f"  note: {text}" for text in cohort.warnings]
+    if "public" in study:
+        images, public = study["images"], study["public"]
+        series = read_series_list(Path(images["manifest"]).parent / "series.csv")
+        lines += [f"  {line}" for line in download_plan(public["collection"], series, Path(images["root"]))]
     size = BYTES_PER_ANALYSIS * len(study["analyses"])
-    if "images" in study:
+    if "images" in study and not Path(study["images"]["manifest"]).exists():
+        lines.append("  images: made or fetched by the workflow, and then their manifest")
+    elif "images" in study:
         manifest = read_manifest(study)
         cases = manifest[manifest["patient_id"].isin(cohort.clinical["patient_id"])]
         cases = cases[cases["phase"].isin(study["images"]["phases"]) & cases["reader"].isin(study["images"]["readers"])]

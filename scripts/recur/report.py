@@ -458,6 +458,7 @@ def facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, A
         "control_name": chosen.get("control"),
         "stability": stability_text(chosen["stability"], icc),
         "perturbed": features and chosen["stability"].get("source") == "perturbations",
+        "other_settings": features and chosen["stability"].get("source") == "settings",
         "no_stability": features and icc.empty,
         "redundancy": chosen["redundancy"]["spearman"],
         "ranked": chosen["ranking"]["kind"] != "none",
@@ -559,6 +560,8 @@ def stability_text(rule: dict[str, Any], icc: pd.DataFrame) -> str:
     how = f"read {readings} times"
     if rule.get("source") == "perturbations":
         how = f"read once, with {readings - 1} perturbed images and masks each (no second reader)"
+    elif rule.get("source") == "settings":
+        how = f"read once and extracted with {readings} settings (no second reader)"
     return f"{measure} of ICC(2,1) >= {rule['threshold']:g} on {n} training patients {how}; {kept}"
 
 

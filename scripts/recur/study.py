@@ -18,6 +18,7 @@ from recur.endpoints import NEEDS
 from recur.tables import StudyError, write_text
 
 ROOT = Path(__file__).resolve().parents[2]
+PUBLIC_PHASES = ["NC", "AP", "PVP", "DP"]  # native, arterial, portal venous, delayed: as recur.images.manifest assigns
 SPLIT_NEEDS = {"none": (), "centre": ("train", "external"), "random": (), "column": ("column", "train", "test")}
 
 
@@ -209,7 +210,7 @@ def contradictions(study: dict[str, Any]) -> list[str]:
             found.append("images.extraction.resegment: the first number must be below the second")
         if extraction["outlier_sd"] is not None and extraction["mode"] != "ibsi":
             found.append("images.extraction.outlier_sd: known in mode ibsi only")
-    found += scale_contradictions(study.get("images"))
+    found += scale_contradictions(study.get("images")) + public_contradictions(study)
     if "thresholds" in study and not study["thresholds"][0] < study["thresholds"][1]:
         found.append("thresholds: the first must be below the second")
     if "primary" in study and study["primary"] not in study["analyses"]:
@@ -230,12 +231,12 @@ def image_contradictions(study: dict[str, Any], name: str, analysis: dict[str, A
     for region in analysis.get("regions", []) if images else []:
         if region not in known:
             found.append(f"analyses.{name}.regions: {region!r} is no region of images.regions ({', '.join(known)})")
-    for key, wanted in (
-        ("control", "control" in analysis),
-        ("stability.source", analysis["stability"]["source"] != "readers"),
-    ):
+    source = analysis["stability"]["source"]
+    for key, wanted in (("control", "control" in analysis), ("stability.source", source == "perturbations")):
         if wanted and not images:
             found.append(f"analyses.{name}.{key}: needs images, this study has none")
+    if source == "settings" and not study.get("features", {}).get("repeat"):
+        found.append(f"analyses.{name}.stability.source: settings needs features.repeat, made with the other settings")
     return found
 
 
@@ -256,6 +257,22 @@ def scale_contradictions(images: dict[str, Any] | None) -> list[str]:
     if images["n4"] and images["modality"] == "CT":
         found.append("images.n4: bias fields are corrected in MR only; set modality: MR or n4: false")
     return found
+
+
+def public_contradictions(study: dict[str, Any]) -> list[str]:
+    """What a public collection needs to be fetched to, and phases that nothing would be assigned to."""
+    if "public" not in study:
+        return []
+    images = study.get("images", {})
+    if "demo" in study or not images.get("root"):
+        return ["public: needs images.manifest, which is made, and images.root, where the images are kept; and no demo"]
+    stated = study["public"].get("phase")
+    known = [stated] if stated else PUBLIC_PHASES
+    return [
+        f"images.phases: {phase!r} is not among the phases of public images ({', '.join(known)})"
+        for phase in images["phases"]
+        if phase not in known
+    ]
 
 
 def region_names(images: dict[str, Any]) -> list[str]:

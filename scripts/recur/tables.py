@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import secrets
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
         if kind == ".parquet":
             return pd.read_parquet(path)
         if kind == ".xlsx":
-            # a date cell arrives as a date at midnight
+            # a date cell arrives as a date at midnight; openpyxl warns of extensions of the format that hold no cells
+            warnings.filterwarnings("ignore", module="openpyxl")
             return pd.read_excel(path, **text).replace(r"^(\d{4}-\d{2}-\d{2}) 00:00:00$", r"\1", regex=True)
         if kind in (".csv", ".tsv", ".txt"):
             table = pd.read_csv(path, sep="," if kind == ".csv" else "\t", encoding="utf-8-sig", header=None, **text)

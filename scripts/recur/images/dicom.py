@@ -120,6 +120,16 @@ class Slice(NamedTuple):
     marks: tuple[str, ...]  # in the order of SPLIT_BY
 
 
+class Volumes(NamedTuple):
+    """What tells the volumes of one series apart: where each is in messages' order, when it began, how many slices."""
+
+    uid: str
+    description: str
+    frame: str | None  # of reference
+    starts: list[float | None]  # seconds since the epoch
+    slices: list[int]
+
+
 class Series(NamedTuple):
     """The slices of a SeriesInstanceUID; `damaged` tells its first file that is no whole slice."""
 
@@ -339,6 +349,17 @@ def _texts(value: Any) -> list[str]:
         return []
     several = not isinstance(value, (str, bytes)) and hasattr(value, "__iter__")
     return [str(v) for v in value] if several else [str(value)]
+
+
+def list_volumes(folder: Path) -> list[Volumes]:
+    """The series of a folder with their volumes, numbered as the manifest's `part:` does. Raises as read_series."""
+    found = []
+    for series in _scan(folder, file_state(folder)):
+        _check_whole([series], folder.name)
+        parts = [part for part in _parts(series.slices, folder.name)[0] if len(part) > 1]
+        starts = [_start(part) for part in parts]
+        found.append(Volumes(series.uid, series.description, series.frame, starts, [len(part) for part in parts]))
+    return found
 
 
 # ---------------------------------------------------------------- which was meant
