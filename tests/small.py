@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parent.parent
-NOT_COPIED = (".git", ".venv", ".snakemake", "results", "logs", "benchmarks", "*_cache", "__pycache__")
+NOT_COPIED = (".git", ".venv", ".snakemake", "data", "results", "logs", "benchmarks", "*_cache", "__pycache__")
 
 
 def small_project(folder: Path) -> Path:
