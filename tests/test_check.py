@@ -63,7 +63,7 @@ def test_missing_files_and_phases_are_named(tmp_path):
 @pytest.mark.reference
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("asaur", "  patients: 227 (train 227)"), ("crlm", "  features.table: 186 features of 197 patients")],
+    [("asaur", "  patients: 227 (train 227)"), ("crlm-tables", "  features.table: 186 features of 197 patients")],
 )
 def test_studies_of_published_tables_can_be_run(name, expected):
     if not Path(os.environ.get("REFERENCE_DATA", ""), "crlm_resection").is_dir():

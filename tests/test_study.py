@@ -111,3 +111,26 @@ def test_every_object_of_the_schema_refuses_unknown_keys():
     walk(schema("study"), "study")
     walk(schema("images"), "images")
     walk(schema("score")["properties"]["inputs"], "score.inputs")
+
+
+def test_agreement_between_settings_needs_the_table_of_the_other_settings(tmp_path):
+    endpoints = {"E": {"kind": "recorded", "time": "t", "event": "e"}}
+    analyses = {"a": {"endpoint": "E", "stability": {"source": "settings"}}}
+    (text,) = problems(write(tmp_path, features={"table": "f.csv"}, analyses=analyses, endpoints=endpoints))
+    assert "stability.source: settings needs features.repeat" in text
+    study = resolve(
+        write(tmp_path, features={"table": "f.csv", "repeat": "g.csv"}, analyses=analyses, endpoints=endpoints)
+    )
+    assert study["analyses"]["a"]["stability"]["source"] == "settings"
+
+
+PUBLIC = {"collection": "hcc_tace_seg", "doi": "10.7937/TCIA.5FNA-0924", "tumour": "Mass"}
+
+
+def test_public_images_need_a_folder_and_phases_that_can_be_assigned(tmp_path):
+    assert "public: needs images.manifest" in problems(write(tmp_path, public=PUBLIC, images={"manifest": "m.csv"}))[0]
+    images = {"manifest": "m.csv", "root": "images", "phases": ["PVP", "late"]}
+    (text,) = problems(write(tmp_path, public=PUBLIC, images=images))
+    assert "images.phases: 'late' is not among the phases of public images (NC, AP, PVP, DP)" in text
+    (text,) = problems(write(tmp_path, public=PUBLIC | {"phase": "PVP"}, images=images | {"phases": ["AP"]}))
+    assert "'AP' is not among the phases of public images (PVP)" in text

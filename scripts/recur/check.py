@@ -126,7 +126,7 @@ def plan(study: dict[str, Any]) -> list[str]:
     lines += [f"  note: {text}" for text in cohort.warnings]
     if "public" in study:
         images, public = study["images"], study["public"]
-        series = read_series_list(Path(images["manifest"]).parent / "series.csv")
+        series = read_series_list(Path(images["manifest"]).parent / "series.csv")  # an input of rule check
         lines += [f"  {line}" for line in download_plan(public["collection"], series, Path(images["root"]))]
     size = BYTES_PER_ANALYSIS * len(study["analyses"])
     if "images" in study and not Path(study["images"]["manifest"]).exists():
