@@ -33,8 +33,9 @@ from recur.cox import univariable_cox
 from recur.fit import fit
 from recur.icc import icc_2_1
 from recur.lasso import cox_path, cross_validate
+from recur.nested import bootstrap_concordance
 from recur.ranking import comparable_pairs, forest_importance, mrmr
-from recur.resampling import bootstrap_concordance, bootstrap_fit, nested_predictions, resample_settings
+from recur.resampling import bootstrap_fit, nested_predictions, resample_settings
 from recur.training import Training
 
 ROOT = Path(__file__).parents[1]

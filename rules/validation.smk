@@ -54,6 +54,7 @@ rule apply_models:
 rule performance:
     input:
         risks="results/{study}/validation/{analysis}/risks.csv",
+        nested="results/{study}/validation/{analysis}/nested_cv.csv",
         models="results/{study}/models/{analysis}/frozen",
         script="scripts/performance.py",
         package=imports("scripts/performance.py"),
@@ -77,9 +78,10 @@ rule performance:
         horizons=STUDY["horizons_months"],
         thresholds=THRESHOLDS,
         labels=labels,
+        seed=STUDY["seed"],
     shell:
-        "python {input.script} --risks {input.risks} --models {input.models} --horizons {params.horizons}"
-        " --thresholds {params.thresholds} --labels {params.labels:q}"
+        "python {input.script} --risks {input.risks} --nested {input.nested} --seed {params.seed}"
+        " --models {input.models} --horizons {params.horizons} --thresholds {params.thresholds} --labels {params.labels:q}"
         " --validation results/{wildcards.study}/validation/{wildcards.analysis}"
         " --survival results/{wildcards.study}/survival/{wildcards.analysis} > {log} 2>&1"
 

@@ -9,7 +9,8 @@ from recur.analysis_set import read_training
 from recur.cli import progress, reported, training_parser
 from recur.cox import NotEstimable
 from recur.fit import fit
-from recur.resampling import NESTED_COLUMNS, nested_predictions
+from recur.nested import NESTED_COLUMNS
+from recur.resampling import nested_predictions
 from recur.tables import StudyError, write_frozen, write_table
 
 

@@ -6,7 +6,8 @@ import pandas as pd
 
 from recur.analysis_set import read_training
 from recur.cli import reported, training_parser
-from recur.resampling import NESTED_COLUMNS, nested_predictions
+from recur.nested import NESTED_COLUMNS
+from recur.resampling import nested_predictions
 from recur.resume import fingerprint, forget, resumed
 from recur.tables import write_table
 

@@ -12,6 +12,8 @@ from recur.tables import labelled, read_frozen, read_made, write_table
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--risks", required=True)
+    parser.add_argument("--nested", required=True, help="predictions of the nested cross-validation")
+    parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--models", type=Path, required=True, help="folder of the frozen models")
     parser.add_argument("--horizons", type=float, nargs="+", required=True, help="months")
     parser.add_argument("--thresholds", type=float, nargs=2, required=True, help="lowest and highest probability")
@@ -27,7 +29,7 @@ def main() -> None:
         args.validation / "roc.csv": validation.roc_curves(risks, models),
         args.validation / "calibration.csv": validation.calibration_tables(risks, models),
         args.validation / "net_benefit.csv": validation.net_benefit_table(risks, models, args.thresholds),
-        args.validation / "comparisons.csv": validation.comparisons(risks),
+        args.validation / "comparisons.csv": validation.comparisons(risks, read_made(args.nested), args.seed),
     }
     for name, table in validation.survival_tables(risks, args.horizons).items():
         tables[args.survival / f"{name}.csv"] = table

@@ -10,6 +10,7 @@ from recur import calibration, competing, cox
 from recur.analysis_set import make_analysis_set
 from recur.discrimination import auc_at, harrell_c, uno_c
 from recur.models import fit_models, risk_at
+from recur.nested import NESTED_COLUMNS
 from recur.net_benefit import net_benefit
 from recur.prediction_error import brier_at, brier_null, ibs, ipa
 from recur.study import ROOT
@@ -280,4 +281,4 @@ class TestAStudyWithCompetingDeath:
         expected = 1 - competing.incidence_at(part["time"], part["event"], part["competing"], 20)
         assert whole["survival"] == pytest.approx(expected)
         assert time_curves(table, models)["estimate"].notna().any()
-        assert comparisons(table).empty
+        assert comparisons(table, pd.DataFrame(columns=NESTED_COLUMNS), 1).empty

@@ -11,9 +11,9 @@ from sksurv.metrics import concordance_index_censored
 from recur.analysis_set import make_analysis_set, read_training, split_sets
 from recur.fit import fit, predict, second_stage_scores
 from recur.models import fit_models, linear_predictor, risk_at, risk_group
+from recur.nested import bootstrap_concordance
 from recur.ranking import concordance
 from recur.resampling import (
-    bootstrap_concordance,
     bootstrap_fit,
     nested_performance,
     nested_predictions,

@@ -4,6 +4,7 @@ import pytest
 
 from recur import cox
 from recur import prediction_error as p
+from recur.discrimination import auc_difference
 
 
 def exact(ours, r, tolerance=1e-9):
@@ -31,6 +32,21 @@ def test_brier_and_ipa_equal_score(cohort):
             exact([p.ipa(*outcome, risk, horizon)["estimate"]], [r["IPA"][k]])
         expected = [r[c][k] for c in ("Brier", "se", "lower", "upper")]
         exact([ours[c] for c in ("estimate", "se", "lower", "upper")], expected)
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("cohort", ["external", "train"])
+@pytest.mark.parametrize(("metric", "function"), [("AUC", auc_difference), ("Brier", p.brier_difference)])
+def test_paired_differences_equal_the_contrasts_of_score(cohort, metric, function):
+    data = oracle.table("rotterdam_gbsg", "predictions.csv").query("set == @cohort")
+    r = oracle.items("rotterdam_gbsg", "score")[f"{cohort}/{metric.lower()}_contrasts"]["values"]
+    for k, (model, reference, horizon) in enumerate(zip(r["model"], r["reference"], r["times"], strict=True)):
+        if reference == "Null model":
+            continue
+        names = (f"risk{horizon}_{name}" for name in (model, reference))
+        ours = function(data["time"], data["status"], *(data[name] for name in names), horizon)
+        expected = [r[c][k] for c in (f"delta.{metric}", "se", "lower", "upper", "p")]
+        exact([ours[c] for c in ("estimate", "se", "lower", "upper", "p")], expected, 1e-8)
 
 
 @pytest.mark.reference
@@ -78,4 +94,7 @@ def test_no_answer_is_blank_with_its_reason():
     time, event, risk = sample()
     for result in (p.brier_at(time, event, risk, 9), p.ipa(time, event, risk, 9), p.ibs(time, event, None, 9)):
         assert np.isnan(result["estimate"]) and "fewer than 10" in result["reason"]
+    for function in (auc_difference, p.brier_difference):
+        assert "fewer than 10" in function(time, event, risk, risk / 2, 9)["reason"]
+        assert "alike" in function(time, event, risk, risk, 0.5)["reason"]
     assert p.brier_null(time, 0 * event, 0.1)["reason"] == "no events by 0.1"

@@ -7,7 +7,7 @@ from test_fit import cohort, settings
 
 from recur.comparators import NOTE_COLUMNS
 from recur.discrimination import harrell_c
-from recur.resampling import NESTED_COLUMNS
+from recur.nested import NESTED_COLUMNS
 from recur.score_models import (
     apply_scores,
     fit_scores,

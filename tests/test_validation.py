@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recur.discrimination import c_difference, harrell_c
+from recur.discrimination import auc_at, c_difference, harrell_c
+from recur.nested import NESTED_COLUMNS
+from recur.prediction_error import brier_at
 from recur.validation import (
     apply_models,
     calibration_tables,
@@ -95,12 +97,35 @@ def test_a_horizon_beyond_the_data_is_left_blank(risks):
 
 def test_the_difference_of_two_models_is_paired(risks):
     table, _ = risks
-    row = comparisons(table).set_index("cohort").loc["external-B"]
+    rows = comparisons(table, pd.DataFrame(columns=NESTED_COLUMNS), 1).query("cohort == 'external-B'")
+    row = rows[rows["metric"] == "c_harrell"].iloc[0]
     part = table[table["cohort"] == "external-B"].pivot(index="patient_id", columns="model", values="lp")
     first = table[table["cohort"] == "external-B"].drop_duplicates("patient_id").set_index("patient_id").loc[part.index]
     expected = c_difference(first["time"], first["event"], part["combined_pre"], part["clinical_pre"])
     assert row["difference"] == pytest.approx(expected["estimate"])
     assert row["p"] == pytest.approx(expected["p"])
+    first_pair = rows[rows["model_a"].eq(row["model_a"]) & rows["model_b"].eq(row["model_b"])]
+    for metric, function in (("auc", auc_at), ("brier", brier_at)):
+        at = first_pair[(first_pair["metric"] == metric) & (first_pair["horizon_months"] == 24)].iloc[0]
+        risk = table[table["cohort"] == "external-B"].pivot(index="patient_id", columns="model", values="risk_24")
+        a, b = (
+            function(first["time"], first["event"], risk[at[name]], 24)["estimate"] for name in ("model_a", "model_b")
+        )
+        assert at["difference"] == pytest.approx(a - b) and at["lower"] < a - b < at["upper"]
+
+
+def test_training_patients_are_compared_by_models_that_were_fitted_without_them(risks):
+    table, _ = risks
+    train = table[table["cohort"] == "train"]
+    nested = train[["model", "patient_id", "time", "event", "lp"]].assign(repeat=0, fold=0, failed="")
+    nested.loc[nested["model"] == "combined_pre", "lp"] *= -1  # what looked good fails
+    rows = comparisons(table, nested, 1)
+    rows = rows[
+        rows["metric"].eq("c_harrell") & rows["model_a"].eq("combined_pre") & rows["model_b"].eq("clinical_pre")
+    ]
+    rows = rows.set_index("cohort")
+    assert np.isnan(rows.loc["train-apparent", "p"])
+    assert rows.loc["train-nested_cv", "upper"] < 0 and rows.loc["train-nested_cv", "p"] < 0.01
 
 
 def test_curve_tables_cover_every_model_and_cohort(risks):

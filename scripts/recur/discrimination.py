@@ -282,11 +282,17 @@ def auc_at(
     reason = no_horizon(time, event, horizon, beyond=True)
     if reason:
         return blank(reason)
+    if score.min() == score.max():
+        return blank("all scores are equal") | {"estimate": 0.5}
+    auc, influence = _auc(time, event, score, horizon, competing)
+    return interval(auc, np.sqrt(np.var(influence, ddof=1) * len(time)))
+
+
+def _auc(time, event, score, horizon, competing) -> tuple[float, np.ndarray]:
+    """AUC at the horizon and its influence (n,), the estimation of the weights included."""
     other = np.zeros(len(time), bool) if competing is None else np.asarray(competing).astype(bool)
     case, beyond, died = ipcw_weights(time, event, horizon, other)
     control = beyond + died
-    if score.min() == score.max():
-        return blank("all scores are equal") | {"estimate": 0.5}
     is_case, is_control = case > 0, control > 0
     w, v = case[is_case], control[is_control]
     below = _share_below(score[is_control], v, score[is_case])
@@ -299,7 +305,36 @@ def auc_at(
     influence += censoring_influence(
         time, event | other, horizon, at_case + at_control * (died > 0), at_control * (beyond > 0)
     )
-    return interval(auc, np.sqrt(np.var(influence, ddof=1) * len(time)))
+    return auc, influence
+
+
+def paired_difference(a: tuple[float, np.ndarray], b: tuple[float, np.ndarray]) -> dict:
+    """Difference of two (estimate, influence (n,)) on the same patients, two-sided.
+
+    dict(estimate, se, lower, upper, p, reason), as the contrasts of riskRegression::Score.
+    """
+    difference, influence = a[0] - b[0], a[1] - b[1]
+    se = float(np.sqrt(np.var(influence, ddof=1) * len(influence)))
+    if not se > 1e-12:
+        return blank("the two scores are alike at every patient") | {"estimate": difference, "p": np.nan}
+    limits = {"lower": difference - Z95 * se, "upper": difference + Z95 * se}
+    return {"estimate": difference, "se": se} | limits | {"p": float(2 * norm.sf(abs(difference) / se)), "reason": ""}
+
+
+def auc_difference(
+    time: ArrayLike,
+    event: ArrayLike,
+    score_a: ArrayLike,
+    score_b: ArrayLike,
+    horizon: float,
+    competing: ArrayLike | None = None,
+) -> dict:
+    """`auc_at` of `score_a` less that of `score_b`; as paired_difference."""
+    time, event, score_a, score_b = outcome(time, event, score_a, score_b)
+    reason = no_horizon(time, event, horizon, beyond=True)
+    if reason:
+        return blank(reason) | {"p": np.nan}
+    return paired_difference(*(_auc(time, event, score, horizon, competing) for score in (score_a, score_b)))
 
 
 def _share_below(values: np.ndarray, weight: np.ndarray, at: np.ndarray) -> np.ndarray:

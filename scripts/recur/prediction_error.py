@@ -15,7 +15,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recur.competing import cumulative_incidence, incidence_at
-from recur.discrimination import blank, censoring_influence, interval, ipcw_weights, no_horizon
+from recur.discrimination import (
+    blank,
+    censoring_influence,
+    interval,
+    ipcw_weights,
+    no_horizon,
+    paired_difference,
+)
 from recur.survival import before, censoring_survival, kaplan_meier, outcome
 
 
@@ -41,6 +48,22 @@ def _brier(time, event, risk, horizon, competing) -> tuple[float, np.ndarray]:
     own, control = (case * (1 - risk) ** 2 + died * risk**2) / n, beyond * risk**2 / n
     score = float((own + control).sum())
     return score, own + control - score / n + censoring_influence(time, event | other, horizon, own, control)
+
+
+def brier_difference(
+    time: ArrayLike,
+    event: ArrayLike,
+    risk_a: ArrayLike,
+    risk_b: ArrayLike,
+    horizon: float,
+    competing: ArrayLike | None = None,
+) -> dict:
+    """`brier_at` of `risk_a` less that of `risk_b` (below 0: `risk_a` is better); as paired_difference."""
+    time, event, risk_a, risk_b = outcome(time, event, risk_a, risk_b)
+    reason = no_horizon(time, event, horizon, beyond=True)
+    if reason:
+        return blank(reason) | {"p": np.nan}
+    return paired_difference(*(_brier(time, event, risk, horizon, competing) for risk in (risk_a, risk_b)))
 
 
 def null_risk(time: ArrayLike, event: ArrayLike, horizon: float, competing: ArrayLike | None = None) -> float:

@@ -8,42 +8,13 @@ import numpy as np
 import pandas as pd
 
 from recur.cox import NotEstimable
-from recur.discrimination import blocks
 from recur.fit import fit, predict
 from recur.lasso import grouped_folds
-from recur.ranking import comparable_pairs, concordance
+from recur.nested import NESTED_COLUMNS, nested_concordance
+from recur.ranking import concordance
 from recur.signature import decided, stability
 from recur.tables import StudyError
 from recur.training import Training
-
-INTERVAL_DRAWS = 2000
-NESTED_COLUMNS = ["repeat", "fold", "model", "patient_id", "lp", "time", "event", "failed"]
-
-
-def bootstrap_concordance(
-    folds: list[dict[str, np.ndarray]], n: int, draws: int, rng: np.random.Generator
-) -> tuple[float, np.ndarray]:
-    """C over the pairs within each fold, and C (draws,) of bootstrap draws of the n patients; NaN without a pair.
-
-    folds: of each, the place (m,) of its patients among the n, their time, event (bool) and lp. C of a draw is
-    w' K w / w' U w with w (n,) how often each patient was drawn, K concordant and U usable pairs: two copies of a
-    patient are tied in time, so make no pair. Pairs are made some rows at a time: memory grows with n, not its square.
-    """
-    drawn = rng.integers(0, n, (draws, n)) + n * np.arange(draws)[:, None]
-    weight = np.bincount(drawn.ravel(), minlength=draws * n).reshape(draws, n).astype(np.float32)
-    weight = np.vstack([np.ones(n, np.float32), weight])  # the data as they are, then the draws
-    sums = np.zeros((2, draws + 1))
-    for fold in folds:
-        time, event, lp, inside = fold["time"], fold["event"], fold["lp"], weight[:, fold["place"]]
-        for rows in blocks(np.flatnonzero(event), len(time)):
-            pairs = comparable_pairs(time, event, rows)
-            score = pairs * (0.5 + 0.5 * np.sign(lp[rows, None] - lp))
-            for i, counts in enumerate((score, pairs)):
-                # half-integers whose sums stay far below 2^23: exact in single precision
-                sums[i] += ((inside @ counts.T.astype(np.float32)) * inside[:, rows]).sum(axis=1, dtype=float)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        c = sums[0] / sums[1]
-    return float(c[0]), c[1:]
 
 
 def resample_rows(train: Training, seed: int, number: int) -> np.ndarray:
@@ -141,18 +112,7 @@ def nested_performance(nested: pd.DataFrame, seed: int) -> pd.DataFrame:
         left_out = f"; {len(failed)} folds left out (repeat/fold {folds}: {failed['failed'].iloc[0]})"
     nested = nested[nested["failed"].fillna("") == ""].astype({"lp": float, "time": float, "event": int})
     for model, part in nested.groupby("model", sort=False):
-        patients = sorted(set(part["patient_id"]))
-        place = {patient: i for i, patient in enumerate(patients)}
-        folds = [
-            {
-                "place": held["patient_id"].map(place).to_numpy(),
-                "time": held["time"].to_numpy(),
-                "event": held["event"].to_numpy().astype(bool),
-                "lp": held["lp"].to_numpy(),
-            }
-            for _, held in part.groupby(["repeat", "fold"])
-        ]
-        estimate, draws = bootstrap_concordance(folds, len(patients), INTERVAL_DRAWS, np.random.default_rng([seed, 5]))
+        estimate, draws = nested_concordance(part, "lp", np.random.default_rng([seed, 5]))
         first = part.drop_duplicates("patient_id")
         rows.append(
             {
@@ -161,7 +121,7 @@ def nested_performance(nested: pd.DataFrame, seed: int) -> pd.DataFrame:
                 "estimate": estimate,
                 "lower": np.nanquantile(draws, 0.025),
                 "upper": np.nanquantile(draws, 0.975),
-                "n": len(patients),
+                "n": len(first),
                 "events": int(first["event"].sum()),
                 "method": f"repeated nested cross-validation ({part['repeat'].nunique()} x {part['fold'].nunique()}), "
                 f"whole fit in each fold; bootstrap over patients{left_out}",

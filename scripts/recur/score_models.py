@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 from statsmodels.stats.multitest import multipletests
 
 from recur.cox import NotEstimable, baseline_survival, fit_cox, likelihood_ratio_test
 from recur.discrimination import blocks, c_difference, legacy_c_difference
 from recur.models import fit_model, linear_predictor, without_selection
+from recur.nested import nested_difference
 from recur.ranking import comparable_pairs
-from recur.resampling import INTERVAL_DRAWS, bootstrap_concordance
 from recur.training import TRAIN, Training
 from recur.validation import (
     PERFORMANCE_COLUMNS,
@@ -232,37 +231,11 @@ def score_comparisons(
                 values = predicted.merge(both[["patient_id", "published"]], on="patient_id")
                 if len(values):
                     base = ("train-nested_cv", main, name, "c_harrell", np.nan)
-                    unseen.append((*base, *nested_difference(values, seed), np.nan, len(both), "; ".join(notes)))
+                    difference = nested_difference(values, "lp", "published", seed)
+                    unseen.append((*base, *difference, np.nan, len(both), "; ".join(notes)))
             for table in (found, unseen):
                 rows += with_holm(pd.DataFrame(table, columns=COMPARISON_COLUMNS)).to_numpy().tolist()
     return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
-
-
-def nested_difference(values: pd.DataFrame, seed: int) -> tuple[float, float, float, float, str]:
-    """Difference, limits, p and method: C of a model's predictions of patients it was not fitted on less C of a score.
-
-    values: repeat, fold, patient_id, time, event, lp, published. Both C over the pairs within a fold, and both from the
-    same bootstrap draws of patients; p from the normal distribution with their spread.
-    """
-    patients = np.unique(values["patient_id"])
-    c = {}
-    for column in ("lp", "published"):
-        folds = [
-            {
-                "place": np.searchsorted(patients, held["patient_id"]),
-                "time": held["time"].to_numpy(float),
-                "event": held["event"].to_numpy().astype(bool),
-                "lp": held[column].to_numpy(float),
-            }
-            for _, held in values.groupby(["repeat", "fold"])
-        ]
-        c[column] = bootstrap_concordance(folds, len(patients), INTERVAL_DRAWS, np.random.default_rng([seed, 6]))
-    difference, draws = (ours - theirs for ours, theirs in zip(c["lp"], c["published"], strict=True))
-    lower, upper = np.nanquantile(draws, [0.025, 0.975])
-    spread = np.nanstd(draws, ddof=1)
-    p = float(2 * norm.sf(abs(difference) / spread)) if spread > 1e-12 else np.nan
-    method = "nested cross-validation against the score, pairs within folds; bootstrap over patients, paired, two-sided"
-    return difference, lower, upper, p, method
 
 
 def with_holm(table: pd.DataFrame) -> pd.DataFrame:

@@ -18,10 +18,11 @@ from recur.calibration import (
 )
 from recur.competing import c_competing, c_competing_difference, cumulative_incidence, incidence_rates
 from recur.cox import NotEstimable
-from recur.discrimination import auc_at, c_difference, gamma_c, harrell_c, roc_at, royston_d, uno_c
+from recur.discrimination import auc_at, auc_difference, c_difference, gamma_c, harrell_c, roc_at, royston_d, uno_c
 from recur.models import apply_model, risk_at
+from recur.nested import nested_difference
 from recur.net_benefit import net_benefit
-from recur.prediction_error import brier_at, brier_null, ibs, ipa
+from recur.prediction_error import brier_at, brier_difference, brier_null, ibs, ipa
 from recur.signature import signature_scores
 from recur.survival import kaplan_meier, logrank, survival_rates
 from recur.training import TRAIN
@@ -278,32 +279,50 @@ def net_benefit_table(
     return pd.concat([pd.DataFrame(columns=columns), *parts], ignore_index=True)
 
 
-def comparisons(risks: pd.DataFrame) -> pd.DataFrame:
-    """Paired two-sided differences of Harrell's C between models on the same patients; no p-value on training rows.
+def comparisons(risks: pd.DataFrame, nested: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Paired two-sided differences between models on the same patients; no p-value on training rows that were fitted.
 
-    With a competing event also of Wolbers' C, at the last horizon.
+    Harrell's C, and at each horizon AUC and Brier score; with a competing event also Wolbers' C, at the last horizon.
+    nested: predictions of training patients by models fitted without them (resampling.NESTED_COLUMNS), whose C are
+    compared in cohort `train-nested_cv`.
     """
     rows = []
-    last = max((float(name[5:]) for name in risks if name.startswith("risk_")), default=np.nan)
+    horizons = sorted(float(name[5:]) for name in risks if name.startswith("risk_"))
     for cohort, part in risks.groupby("cohort", sort=False):
         lp = part.pivot(index="patient_id", columns="model", values="lp")
+        risk = {
+            t: part.pivot(index="patient_id", columns="model", values=f"risk_{t:g}").loc[lp.index] for t in horizons
+        }
         first = part.drop_duplicates("patient_id").set_index("patient_id").loc[lp.index]
         time, event, other = outcome_of(first)
         for a, b in PAIRS:
             if a not in lp or b not in lp:
                 continue
             found = [("c_harrell", np.nan, c_difference(time, event, lp[a].to_numpy(), lp[b].to_numpy()))]
-            if other is not None:
-                risk = part.pivot(index="patient_id", columns="model", values=f"risk_{last:g}").loc[lp.index]
-                both = risk[a].to_numpy(), risk[b].to_numpy()
-                if not np.isnan(both).any():
-                    found.append(("c_competing", last, c_competing_difference(time, event, other, *both, last)))
+            for months in horizons:
+                both = risk[months][a].to_numpy(), risk[months][b].to_numpy()
+                if np.isnan(both).any():
+                    continue
+                if other is not None and months == horizons[-1]:
+                    found.append(
+                        ("c_competing", months, c_competing_difference(time, event, other, *both, months)),
+                    )
+                found += [
+                    ("auc", months, auc_difference(time, event, *both, months, other)),
+                    ("brier", months, brier_difference(time, event, *both, months, other)),
+                ]
             for metric, months, value in found:
                 estimates = [value.get(key, np.nan) for key in ("estimate", "lower", "upper", "p")]
                 if cohort == TRAIN:
                     estimates[-1] = np.nan  # no test on the rows that were fitted
                 method = "infinitesimal jackknife, paired, two-sided"
                 rows.append((apparent(cohort), a, b, metric, months, *estimates, method))
+    of_model = {name: part for name, part in nested.groupby("model", sort=False)}
+    for a, b in PAIRS:
+        if a in of_model and b in of_model:
+            same = ["repeat", "fold", "patient_id"]
+            values = of_model[a].merge(of_model[b][[*same, "lp"]], on=same, suffixes=("", "_b"))
+            rows.append(("train-nested_cv", a, b, "c_harrell", np.nan, *nested_difference(values, "lp", "lp_b", seed)))
     columns = [
         "cohort",
         "model_a",
