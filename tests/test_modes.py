@@ -59,6 +59,7 @@ def cropped(case, margin):
     [
         pytest.param({}, id="width"),
         pytest.param({"bin_width": 12.5, "resegment": [0, 160]}, id="width and range"),
+        pytest.param({"bin_width": 5, "resegment": [130, 160]}, id="range that cuts the region's box"),
         pytest.param({"bin_width": None, "bin_count": 32}, id="count"),
         pytest.param({"bin_width": None, "bin_count": 16, "resegment": [0, 160]}, id="count and range"),
         pytest.param({"interpolator": "sitkLinear", "image_types": ["Original"]}, id="linear"),

@@ -157,14 +157,18 @@ def _region_features(case: Case, mask: np.ndarray, extraction: dict, coefficient
     if not coefficients:
         coefficients.append(spline_coefficients(case.image))
     image = resampled_image(case, coefficients[0], box)
-    region = whole
+    region = form = whole
     if extraction["resegment"] is not None:
         low, high = extraction["resegment"]
         region = whole & (image >= low) & (image <= high)
     if _flat(region) or np.ptp(image[region]) == 0:
         return plain_features(case, mask, extraction)
+    if region is not whole:  # pyradiomics keeps the form, but cuts it to the box of what is left
+        form = np.zeros_like(whole)
+        left = tuple(slice(a, b + 1) for a, b in zip(*(ends[::-1] for ends in bounds(region)), strict=True))
+        form[left] = whole[left]
     images = extraction["image_types"], extraction["log_sigma_mm"]
-    return grid_features(image, region, box.spacing, *images, bin_settings(extraction), shape_region=whole)
+    return grid_features(image, region, box.spacing, *images, bin_settings(extraction), shape_region=form)
 
 
 def _flat(mask: np.ndarray) -> bool:
