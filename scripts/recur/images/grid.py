@@ -40,7 +40,7 @@ class Grid(NamedTuple):
 
     def __str__(self) -> str:
         def join(values: Iterable[float], digits: int) -> str:
-            return " ".join(f"{v:.{digits}f}" for v in values)
+            return " ".join(f"{round(v, digits) + 0.0:.{digits}f}" for v in values)  # no -0.0000
 
         size = "x".join(map(str, self.size))
         parts = join(self.spacing, 4), join(self.origin, 3), join(self.direction, 4)
