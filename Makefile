@@ -16,6 +16,7 @@ COMPILE := uv pip compile --quiet --python-version 3.11 --generate-hashes --no-e
 	--no-annotate --custom-compile-command "make lock"
 
 BROWSER := chromium chromium-driver
+SLURM := slurm-wlm munge
 ROOT := $(shell [ "$$(id -u)" = 0 ] && echo env || echo sudo -n)
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -26,7 +27,7 @@ export OPENBLAS_NUM_THREADS := 1
 export NUMBA_NUM_THREADS := 1
 export ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS := 1
 
-.PHONY: demo null test bench bench-peers audit environment browser lock clean
+.PHONY: demo null test bench bench-peers audit environment browser slurm lock clean
 .DELETE_ON_ERROR:
 
 demo: environment
@@ -38,7 +39,7 @@ null: environment
 	@echo "== null study"
 	@snakemake --config study=studies/null.yaml
 
-test: environment browser
+test: environment browser slurm
 	@echo "== style: ruff, snakefmt"
 	@ruff check --quiet
 	@ruff format --check --quiet
@@ -90,6 +91,13 @@ browser:
 		$(ROOT) apt-get update -qq && \
 		$(ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(BROWSER) > /dev/null; } || \
 		echo "browser tests will be skipped; to run them: apt-get install $(BROWSER)"
+
+# The cluster profile is tested on a SLURM that the tests start as root, with its own keys and ports.
+slurm:
+	@[ "$$(id -u)" != 0 ] || { command -v slurmctld && command -v slurmd && command -v munged; } > /dev/null || \
+		{ command -v apt-get > /dev/null && echo "== SLURM for the tests: $(SLURM) (once)" && apt-get update -qq && \
+		env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SLURM) > /dev/null; } || \
+		echo "SLURM tests will be skipped; to run them: apt-get install $(SLURM), as root"
 
 lock:
 	@$(COMPILE) envs/requirements.in --output-file envs/requirements.txt

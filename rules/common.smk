@@ -160,7 +160,10 @@ ANALYSIS_SETTINGS = {
     "fit": (),  # everything
 }
 if workflow.is_main_process:
-    studies.write_settings(STUDY, f"{RESULTS}/settings", SECTIONS, ANALYSIS_SETTINGS)
+    try:
+        studies.write_settings(STUDY, f"{RESULTS}/settings", SECTIONS, ANALYSIS_SETTINGS)
+    except OSError as error:
+        sys.exit(f"ERROR: {RESULTS}: cannot be written ({error.strerror})")
 
 
 def labels(wildcards):

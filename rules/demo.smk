@@ -40,8 +40,8 @@ if DEMO:
         conda:
             "../envs/imaging.yaml"
         resources:
-            mem_mb=1500,
-            runtime=10,
+            mem_mb=lambda wildcards, attempt: 1500 * attempt,
+            runtime=lambda wildcards, attempt: 10 * attempt,
         params:
             seed=DEMO["seed"],
             batches=STUDY["batches"],

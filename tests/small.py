@@ -8,6 +8,8 @@ from pathlib import Path
 
 import yaml
 
+from recur.provenance import outputs_of, sha256_of
+
 ROOT = Path(__file__).parent.parent
 NOT_COPIED = (".git", ".venv", ".snakemake", "data", "results", "logs", "benchmarks", "*_cache", "__pycache__")
 
@@ -41,6 +43,27 @@ def tiny_project(folder: Path) -> Path:
     study["analyses"]["recommended"] |= {"ablations": False, "internal_validation": quick}
     (folder / "config.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
     return folder
+
+
+def results_of(project: Path) -> dict[str, str]:
+    """SHA-256 of every table, model and figure of the project's study, by name."""
+    results = project / "results/demo"
+    return {str(path.relative_to(results)): sha256_of(path) for path in outputs_of(results)}
+
+
+def start_snakemake(project: Path, *arguments: str, before: tuple[str, ...] = ()) -> subprocess.Popen:
+    """A workflow beside the test, in a process group of its own; what it says is appended to run.log."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    command = [*before, sys.executable, "-m", "snakemake", *arguments]
+    with (project / "run.log").open("ab") as said:
+        return subprocess.Popen(
+            command,
+            cwd=project,
+            env=os.environ | {"PATH": path},
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
 
 def run_snakemake(project: Path, *arguments: str) -> subprocess.CompletedProcess:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -46,8 +47,8 @@ SETTINGS = {
 }
 
 
-def stored_case(seed, path, rim_mm=4.0):
-    """A noisy ball of 12 mm with a rim, as floor 2 stores it (nothing cropped)."""
+def stored_case(seed, path, rim_mm=4.0, tumour_bit=1):
+    """A noisy ball of 12 mm with a rim, as floor 2 stores it (nothing cropped); with tumour_bit 0 the ball is lost."""
     shape, spacing = (16, 30, 30), (1.5, 1.5, 2.5)
     rng = np.random.default_rng(seed)
     middle = np.array([[[[7.5]]], [[[14.5]]], [[[14.5]]]])
@@ -55,7 +56,7 @@ def stored_case(seed, path, rim_mm=4.0):
     tumour = distance < 6
     away = distance_transform_edt(~tumour, sampling=spacing[::-1])
     image = np.rint(100 + 30 * rng.normal(size=shape))
-    labels = tumour * 1 + ((away > 0) & (away <= rim_mm)) * 2
+    labels = tumour * tumour_bit + ((away > 0) & (away <= rim_mm)) * 2
     regions = [{"region": "rim", "reason": "rim: 20 % of the 4 mm shell is left"}] if rim_mm == 0 else []
     case = Case(
         image=image.astype(np.float32),
@@ -83,7 +84,7 @@ def outputs(folder, name):
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """Cases of five patients (two phases; reader2 for one): one file broken, one excluded before, one without a rim."""
+    """Cases of five patients (two phases; reader2 for one): one lost its tumour, one excluded before, one rimless."""
     folder = tmp_path_factory.mktemp("study")
     rows = []
     for n, (patient, reader, phase) in enumerate(
@@ -95,7 +96,7 @@ def study(tmp_path_factory):
         name = f"{n:064x}.npz"
         stored_case(n, CACHE / name, rim_mm=0 if (patient, phase) == ("P5", "PVP") else 4)
         rows.append([patient, phase, reader, name, "ok", "", 100, 1.0])
-    (CACHE / rows[6][3]).write_bytes(b"PK broken")
+    stored_case(6, CACHE / rows[6][3], tumour_bit=0)
     rows[8] = ["P4", "AP", "reader1", "", "excluded", "rim: too little left", "", ""]
     columns = ["patient_id", "phase", "reader", "case", "status", "reason", "rim_voxels", "tumour_ml"]
     pd.DataFrame(rows, columns=columns).to_csv(folder / "cases.csv", index=False)
@@ -120,10 +121,24 @@ def test_features_program_writes_a_row_per_patient_and_reader(study):
     assert np.isfinite(table.iloc[:3][expected].to_numpy()).all()
     excluded = read_table(folder / "a.csv")
     assert excluded[["patient_id", "floor"]].to_numpy().tolist() == [["P3", "features"]]
-    assert excluded["reason"][0].startswith("AP reader1:") and "not a readable case" in excluded["reason"][0]
+    assert excluded["reason"][0].startswith("AP reader1:") and "tumour" in excluded["reason"][0]
     lines = done.stderr.splitlines()
     assert lines[-1] == "features, cases: 11 of 11 done, about 0 s left"
     assert not list((SCRIPTS / "recur" / "features").rglob("*.nb[ic]")), "nothing compiled into the source tree"
+
+
+@pytest.mark.parametrize("what", ["damaged", "missing"])
+def test_a_case_that_the_disk_lost_ends_the_job_and_excludes_nobody(study, tmp_path, what):
+    cases = read_table(study[0] / "cases.csv")[:1].assign(case="0.npz")
+    cases.to_csv(tmp_path / "cases.csv", index=False)
+    whole = (CACHE / f"{0:064x}.npz").read_bytes()
+    if what == "damaged":
+        (tmp_path / "0.npz").write_bytes(whole[: len(whole) // 2] + bytes(8) + whole[len(whole) // 2 + 8 :])
+    common = ("--cases", tmp_path / "cases.csv", "--cache", tmp_path, "--settings", json.dumps(SETTINGS))
+    done = run("features.py", *common, *outputs(tmp_path, "a"), check=False)
+    assert done.returncode == 1 and not (tmp_path / "a.parquet").exists()
+    said = done.stderr.splitlines()[-1]
+    assert re.match(r"ERROR: 0.npz: not a readable case .*; make it again: snakemake --forcerun cases$", said)
 
 
 def test_a_region_that_is_not_there_is_nan_with_its_reason(study):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -14,6 +16,8 @@ from recur.tables import StudyError, read_json
 
 Item = TypeVar("Item")
 SECONDS_BETWEEN_LINES = 5
+# what the machine, not the program, does wrong: full, over quota, read-only, forbidden, broken
+OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO}
 
 
 SHARED = {
@@ -35,13 +39,24 @@ def training_parser(description: str | None, *shared: str) -> argparse.ArgumentP
 
 @contextlib.contextmanager
 def reported() -> Iterator[None]:
-    """Print the problems of a StudyError, one a line, and exit with 1; a user's mistake is not a traceback."""
+    """Print the problems of a StudyError or of the disk, one a line, and exit with 1; neither is a traceback."""
     try:
         yield
     except StudyError as error:
         for problem in error.problems:
             print(f"ERROR: {problem}", file=sys.stderr)
         sys.exit(1)
+    except OSError as error:
+        if error.errno not in OF_THE_DISK:
+            raise
+        print(f"ERROR: {disk_problem(error)}", file=sys.stderr)
+        sys.exit(1)
+
+
+def disk_problem(error: OSError) -> str:
+    """One line on a file that could not be written or read, for what the user has to put right."""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{os.strerror(error.errno)}; put it right and run again, finished jobs are not repeated"
 
 
 def progress(items: Iterable[Item], total: int, what: str, unit: str = "") -> Iterator[Item]:

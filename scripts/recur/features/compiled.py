@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -10,10 +11,12 @@ from pathlib import Path
 def compile_kernels(directory: Path) -> None:
     """Compile the loops of recur.features.kernels, or load them from `directory` if a job compiled them already.
 
-    Not in the source tree, which may be read-only. The lock lets one of several starting jobs compile.
+    Not in the source tree, which may be read-only. The lock lets one of several starting jobs compile; on a shared file
+    system without locks each of them does. numba keeps the code of every kind of processor apart and renames whole files.
     """
     directory.mkdir(parents=True, exist_ok=True)
     os.environ["NUMBA_CACHE_DIR"] = str(directory.resolve())  # read when numba is imported
     with (directory / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        with contextlib.suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
         import recur.features.kernels  # noqa: F401

@@ -82,7 +82,7 @@ def check_extraction(extraction: dict[str, Any]) -> dict[str, Any]:
 
 
 def load_case(path: str | Path) -> Case:
-    """Read a case .npz of floor 2. Raises ValueError when it is missing, broken or not a case."""
+    """Read a case .npz of floor 2. Raises StudyError when it is missing or damaged: no fault of the patient's."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             return Case(
@@ -96,7 +96,10 @@ def load_case(path: str | Path) -> Case:
                 facts=json.loads(stored["facts"].tobytes()),
             )
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{Path(path).name}: not a readable case ({type(error).__name__}); run cases again") from None
+        name = Path(path).name
+        raise StudyError(
+            f"{name}: not a readable case ({type(error).__name__}); make it again: snakemake --forcerun cases"
+        ) from None
 
 
 def extract_case(case: Case, extraction: dict[str, Any]) -> dict[str, float]:
