@@ -182,14 +182,18 @@ def bottleneck(jobs: dict[str, str], needs: list[tuple[str, str]], times: dict[s
 
 
 def measured(benchmarks: Path) -> pd.DataFrame:
-    """Rule, jobs, mean seconds and largest memory (MB) of what the rules recorded of a study."""
+    """Rule, jobs, mean seconds of computing and largest memory (MB) of what the rules recorded of a study.
+
+    Seconds of the processor, not of the clock: jobs have one thread, and other work on the machine counts for nothing.
+    """
     rows = [
         pd.read_csv(file, sep="\t").assign(rule=file.relative_to(benchmarks).parts[0].removesuffix(".tsv"))
         for file in sorted(benchmarks.rglob("*.tsv"))
     ]
     table = pd.concat(rows)
-    table["max_rss"] = pd.to_numeric(table["max_rss"], errors="coerce")
-    return table.groupby("rule").agg(jobs=("s", "size"), seconds=("s", "mean"), mb=("max_rss", "max")).reset_index()
+    table[["max_rss", "cpu_time"]] = table[["max_rss", "cpu_time"]].apply(pd.to_numeric, errors="coerce")
+    found = table.groupby("rule").agg(jobs=("s", "size"), seconds=("cpu_time", "mean"), mb=("max_rss", "max"))
+    return found.reset_index()
 
 
 def main() -> None:

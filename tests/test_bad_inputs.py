@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import pickle
 import re
 import shutil
 import subprocess
@@ -28,11 +29,11 @@ from recur.check import check_tables, image_root
 from recur.cohort import Cohort, assign_all, read_cohort, read_manifest
 from recur.images.inventory import inventory
 from recur.study import resolve
-from recur.tables import StudyError
+from recur.tables import StudyError, read_frozen, write_frozen
 
 ROOT = Path(__file__).parent.parent
 LIST = yaml.safe_load(Path(__file__).with_suffix(".yaml").with_name("bad_inputs.yaml").read_text())
-LATER = [entry for entry in LIST if entry["change"][0] == "same image"]  # known when the images have been read
+LATER = [e for e in LIST if e["change"][0] in ("same image", "model")]  # known when images or models are read
 SHAPE = (24, 28, 32)  # z, y, x
 SPACING = (1.0, 1.2, 1.5)
 ORIGIN = (-40.0, 30.0, 100.0)
@@ -333,6 +334,21 @@ def change_features_damaged(folder):
     change_study(folder, {"features.table": "features.parquet"})
 
 
+def change_model(folder, how):
+    """A frozen model beside the study, with what is wrong with it."""
+    path = folder / "model.json"
+    write_frozen({"formula": "age", "coefficients": [0.5]}, path)
+    match how:
+        case "edited":
+            change_replace(folder, path.name, "0.5", "0.6")
+        case "cut":
+            change_cut(folder, path.name)
+        case "other":
+            change_file(folder, path.name, '{"coefficients": [0.5]}')
+        case "pickle":
+            path.write_bytes(pickle.dumps({"coefficients": [0.5]}))
+
+
 # --- what the study says ---------------------------------------------------------------------------------------------
 
 
@@ -360,6 +376,8 @@ def outcome(folder: Path) -> tuple[list[str], dict[str, str], Cohort | None]:
         if "features" in study:
             features = study["features"]
             excluded += [import_feature_table(features["table"], features["id"], features["pattern"])[1]]
+        for model in folder.glob("model.json"):
+            read_frozen(model)
         return [], pd.concat(excluded).groupby("patient_id")["reason"].agg("; ".join).to_dict(), cohort
     except StudyError as error:
         return error.problems, {}, None

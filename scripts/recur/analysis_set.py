@@ -46,12 +46,15 @@ def import_feature_table(path: str | Path, id_column: str, pattern: str) -> tupl
             values = ", ".join(f"{numbers[name][row]:g}" for row in below.index[:3])
             raise StudyError(f"{path}: patient {', '.join(below[:3])}: {name} is {values}, which no size can be")
     result = pd.concat([table[id_column].astype(str).rename("patient_id"), numbers[names]], axis=1)
-    count = (~np.isfinite(result[names])).sum(axis=1)
+    usable = np.isfinite(result[names])
+    count, first = (~usable).sum(axis=1), usable.idxmin(axis=1)
+    cells = {row: table.at[row, first[row]] for row in count.index[count > 0]}
+    said = {row: "missing" if pd.isna(cell) else f"{cell!r} is no number" for row, cell in cells.items()}
     bad = pd.DataFrame(
         {
             "patient_id": result["patient_id"][count > 0],
             "floor": "features",
-            "reason": [f"{n} of {len(names)} features missing" for n in count[count > 0]],
+            "reason": [f"{count[row]} of {len(names)} features missing ({first[row]}: {said[row]})" for row in said],
         }
     )
     kept = result[count == 0]

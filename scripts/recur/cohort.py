@@ -63,6 +63,7 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
     endpoints, found, missing, warnings = read_endpoints(table, study)
     problems += found
     warnings += limit_warnings(table, clinical["variables"])
+    warnings += id_warnings(ids) + split_warnings(table, centre, study)
     wrong_units = unit_problems(values, clinical["variables"])
     if wrong_units:
         raise StudyError(f"{path}: {text}" for text in wrong_units)
@@ -144,6 +145,27 @@ def id_problems(ids: pd.Series) -> list[tuple[Any, str]]:
     return problems
 
 
+def id_warnings(ids: pd.Series) -> list[str]:
+    """Ids that only capital letters tell apart: one patient twice?"""
+    known = ids.dropna().drop_duplicates()
+    alike = sorted(known[known.str.lower().duplicated(keep=False)])
+    return [f"ids that differ in capital letters only: {', '.join(alike)}; one patient twice?"] if alike else []
+
+
+def split_warnings(table: pd.DataFrame, centre: pd.Series, study: dict[str, Any]) -> list[str]:
+    """How many patients a split leaves out, by the cell that it does not name."""
+    found = []
+    for name, split in splits_of(study).items():
+        if split["kind"] not in ("centre", "column"):
+            continue
+        cells = centre if split["kind"] == "centre" else table[split["column"]].fillna("")
+        out = cells[~cells.isin([*split["train"], *split.get("external", []), *split.get("test", [])])]
+        if len(out):
+            cells = ", ".join(repr(cell) if cell else "empty cells" for cell in sorted(out.unique()))
+            found.append(f"{name}: {len(out)} patients are in no part of the split: {cells}")
+    return found
+
+
 def centre_problems(centre: pd.Series) -> list[tuple[Any, str]]:
     """(row, problem) for centres that a spreadsheet would take for a formula: their names stand in every table."""
     return [
@@ -189,10 +211,13 @@ def read_variables(
                         f"column {column}, value {text[row]!r}: outside {allowed}",
                     )
                 )
+        if variable["transform"] == "ln":
+            for row in table.index[values[name] < 0]:
+                problems.append((row, f"column {column}, value {text[row]!r}: negative, and it has a logarithm taken"))
         if "floor" in variable:
             values[name] = values[name].clip(lower=variable["floor"])
         elif variable["transform"] == "ln":
-            for row in table.index[values[name] <= 0]:
+            for row in table.index[values[name] == 0]:
                 problems.append((row, f"column {column}, value {text[row]!r}: has no logarithm; declare `floor`"))
     return values, problems
 

@@ -13,6 +13,7 @@ OUTCOMES = ("recurrence", "death", "last_contact", "last_imaging", "transplant")
 PREOPERATIVE = ("scan", "afp")
 NAMES = ("t0", *OUTCOMES, *PREOPERATIVE)
 
+YEARS = (1900, 2100)  # others are typing errors or another calendar
 PLACEHOLDERS = ("1900-01-01", "1970-01-01", "9999-12-31", "1899-12-30", "2099-12-31")
 EARLY_RECURRENCE_DAYS = 30  # earlier: residual disease?
 PERIOPERATIVE_DAYS = 90
@@ -35,7 +36,8 @@ def parse_dates(
             parsed[name] = pd.Series(pd.NaT, index=table.index, dtype="datetime64[ns]")
             continue
         text = table[column]
-        parsed[name] = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce").astype("datetime64[ns]")
+        days = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce")
+        parsed[name] = days.where(days.dt.year.between(*YEARS)).astype("datetime64[ns]")
         parsed.loc[text.isin(PLACEHOLDERS), name] = pd.NaT
         for row in table.index[text.notna() & parsed[name].isna()]:
             problems.append((table.at[row, id_column], f"{column}: {why_no_date(str(text[row]))}"))
@@ -58,6 +60,9 @@ def why_no_date(text: str) -> str:
         return f"{text!r} has a year of two digits; {wanted}"
     if parts and int(parts[1]) <= 12 and int(parts[2]) <= 12 and parts[1] != parts[2]:
         return f"{text!r} can be read day first or month first; {wanted}"
+    year = re.fullmatch(r"(\d{4})-\d{2}-\d{2}", text)
+    if year and not YEARS[0] <= int(year[1]) <= YEARS[1]:
+        return f"{text!r} is not in {YEARS[0]} to {YEARS[1]}; a typing error, or another calendar?"
     return f"{text!r} is not a date written yyyy-mm-dd"
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 import functools
 import json
+import math
 import os
 import re
+from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -57,7 +59,7 @@ def resolve(path: str | Path) -> dict[str, Any]:
         raise StudyError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     rules = schema("study")
     study = raw if isinstance(raw, dict) else {}
-    problems = list(schema_problems(raw, rules, str(path)))
+    problems = [*schema_problems(raw, rules, str(path)), *not_finite(raw, str(path))]
     if problems:
         raise StudyError(problems)
     study = with_defaults(study, rules, rules)
@@ -76,6 +78,15 @@ def resolve(path: str | Path) -> dict[str, Any]:
     if problems:
         raise StudyError(problems)
     return study
+
+
+def not_finite(value: Any, where: str) -> Iterator[str]:
+    """Every .nan and .inf of the file, which no schema refuses."""
+    if isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from not_finite(item, f"{where}: {key}")
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield f"{where}: {value} is not a number that can be used"
 
 
 def schema_problems(value: Any, rules: dict[str, Any], where: str) -> list[str]:
@@ -141,6 +152,10 @@ def contradictions(study: dict[str, Any]) -> list[str]:
             found.append(f"clinical.{key}: {clinical[key]!r} is no numeric clinical variable")
         if key in variables:
             found.append(f"clinical.variables: the name {key!r} is the workflow's own; choose another")
+    try:
+        re.compile(study.get("features", {}).get("pattern", ""))
+    except re.error as error:
+        found.append(f"features.pattern: no regular expression ({error})")
     if "visits" in clinical and not dates:
         found.append("clinical.visits: intervals count from the index treatment and need clinical.dates.t0")
     for timing in ("pre", "post"):

@@ -12,7 +12,7 @@ def compile_kernels(directory: Path) -> None:
     """Compile the loops of recur.features.kernels, or load them from `directory` if a job compiled them already.
 
     Not in the source tree, which may be read-only. The lock lets one of several starting jobs compile; on a shared file
-    system without locks each of them does. numba keeps the code of every kind of processor apart and renames whole files.
+    system without locks each of them does. numba keeps the code of every kind of processor apart.
     """
     directory.mkdir(parents=True, exist_ok=True)
     os.environ["NUMBA_CACHE_DIR"] = str(directory.resolve())  # read when numba is imported

@@ -180,12 +180,12 @@ def _nifti_voxels(path: Path, reader: sitk.ImageFileReader) -> np.ndarray | None
     """The voxels (z, y, x) of a file with unscaled whole numbers; None for others, which ITK reads.
 
     Refuses what ITK passes over in silence: gzip's checksum, missing bytes (it fills in noise), NaN (it makes them 0),
-    a zero spacing (it makes it 1).
+    a zero or infinite spacing (it makes it 1).
     """
     data = igzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
     order = "<" if data[0] == 348 % 256 else ">"  # the first number is the header's length
     stored = np.abs(np.frombuffer(data, f"{order}f4", 3, 80))  # pixdim[1..3]
-    if not (stored > 0).all():
+    if not ((stored > 0) & np.isfinite(stored)).all():
         text = " ".join(f"{v:g}" for v in stored)
         raise StudyError(f"{path.name}: voxel spacing {text} mm is not possible; export the image again")
     header = {key: int(float(reader.GetMetaData(key))) for key in ("vox_offset", "bitpix", "datatype")}
