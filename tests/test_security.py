@@ -1,6 +1,7 @@
 """What a user hands over is data: never run, never part of a shell line; identifiers of patients stay behind."""
 
 import ast
+import json
 import re
 import shutil
 from pathlib import Path
@@ -70,6 +71,18 @@ def test_names_of_the_study_reach_no_shell(tmp_path):
 
 def quoted(text: str) -> str:
     return text.replace('"', '""')
+
+
+def test_rules_notebooks_and_pages_run_no_text():
+    """What is not Python modules: rules, the code of notebooks, the scripts of pages."""
+    texts = {path: path.read_text() for path in [ROOT / "Snakefile", *ROOT.glob("rules/*.smk")]}
+    for path in ROOT.glob("notebooks/*.ipynb"):
+        texts[path] = "".join("".join(cell["source"]) for cell in json.loads(path.read_text())["cells"])
+    texts |= {path: path.read_text() for path in [*ROOT.glob("scripts/**/*.js"), *ROOT.glob("scripts/**/*.html")]}
+    assert len(texts) > 12
+    for path, text in texts.items():
+        found = re.findall(r"(?<![\w.])(eval|exec|compile|Function|__import__|unpickle)\(|pickle|document\.write", text)
+        assert not found, path
 
 
 def test_pages_fetch_nothing():
