@@ -119,7 +119,8 @@ rule table1:
         script="scripts/table1.py",
         package=imports("scripts/table1.py"),
     output:
-        "results/{study}/cohort/{analysis}/table1.csv",
+        table="results/{study}/cohort/{analysis}/table1.csv",
+        balance="results/{study}/cohort/{analysis}/balance.csv",
     log:
         "logs/{study}/table1/{analysis}.log",
     benchmark:
@@ -130,7 +131,8 @@ rule table1:
         labels=labels,
     shell:
         "python {input.script} --train {input.train} --heldout {input.heldout}"
-        " --clinical {input.clinical} --labels {params.labels:q} --output {output} > {log} 2>&1"
+        " --clinical {input.clinical} --labels {params.labels:q} --output {output.table}"
+        " --balance {output.balance} > {log} 2>&1"
 
 
 rule follow_up:

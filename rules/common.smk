@@ -189,6 +189,12 @@ def competing_death(analysis):
     return has_competing(STUDY["endpoints"][STUDY["analyses"][analysis]["endpoint"]])
 
 
+def competing_endpoint(analysis):
+    """The analysis's endpoint if it tells death without recurrence from censoring, else the study's first that does."""
+    names = [STUDY["analyses"][analysis]["endpoint"], *STUDY["endpoints"]]
+    return next((name for name in names if has_competing(STUDY["endpoints"][name])), None)
+
+
 def uses_features(analysis):
     return studies.uses_features(STUDY, analysis)
 
@@ -328,6 +334,11 @@ def has_figure(analysis, figure):
         and chosen["stability"]["rule"] != "none",
         "ablations": has_ablations(analysis),
         "scores": "comparators" in STUDY,
+        "competing": competing_endpoint(analysis) is not None,
+        "example": features and bool(IMAGES),
+        "resampled": features and chosen["internal_validation"]["resamples"] > 0,
+        "null": "null_study" in STUDY,
+        "held_out": studies.split_of(STUDY, analysis)["kind"] != "none",
         "factors": bool(STUDY["candidates"]["pre"] + STUDY["candidates"]["post"]),
         "learning": chosen["internal_validation"]["learning_repeats"] > 0,
         "forest": features and chosen["ranking"]["kind"] != "none",

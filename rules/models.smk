@@ -1,6 +1,10 @@
 """Floor 6: Cox models before and after surgery, with their cut-points, frozen as JSON; training rows only."""
 
 
+localrules:
+    equations,
+
+
 rule models:
     input:
         cohort="results/{study}/cohort/{analysis}/train.csv",
@@ -34,6 +38,23 @@ rule models:
         " --coefficients {output.coefficients} --nomogram {output.nomogram} --sample-size {output.sample_size} > {log} 2>&1"
 
 
+rule equations:
+    input:
+        models="results/{study}/models/{analysis}/frozen",
+        script="scripts/equations.py",
+        package=imports("scripts/equations.py"),
+    output:
+        "results/{study}/models/{analysis}/equations.csv",
+    log:
+        "logs/{study}/equations/{analysis}.log",
+    conda:
+        "../envs/modelling.yaml"
+    params:
+        labels=labels,
+    shell:
+        "python {input.script} --models {input.models} --labels {params.labels:q} --output {output} > {log} 2>&1"
+
+
 rule diagnostics:
     input:
         cohort="results/{study}/cohort/{analysis}/train.csv",
@@ -49,6 +70,7 @@ rule diagnostics:
         package=imports("scripts/diagnostics.py"),
     output:
         table="results/{study}/models/{analysis}/diagnostics.csv",
+        scan="results/{study}/models/{analysis}/cutpoint_scan.csv",
         univariable="results/{study}/signature/{analysis}/univariable.csv",
     log:
         "logs/{study}/diagnostics/{analysis}.log",
@@ -63,7 +85,8 @@ rule diagnostics:
     shell:
         "python {input.script} --cohort {input.cohort} --features {input.features} --repeats {input.repeats}"
         " {params.scores} --models {input.models} --settings {input.settings} --seed {params.seed}"
-        " --labels {params.labels:q} --output {output.table} --univariable {output.univariable} > {log} 2>&1"
+        " --labels {params.labels:q} --output {output.table} --cutpoint-scan {output.scan}"
+        " --univariable {output.univariable} > {log} 2>&1"
 
 
 rule score_models:

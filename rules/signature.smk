@@ -37,3 +37,33 @@ rule signature:
         "python {input.script} --cohort {input.cohort} --features {input.features} --repeats {input.repeats}"
         " --icc {input.icc} --settings {input.settings} --seed {params.seed} --labels {params.labels:q}"
         " --signature {output.signature} --trace {params.trace} --scores {output.scores} > {log} 2>&1"
+
+
+if IMAGES:
+
+    rule example_case:
+        """One training patient for a figure: slices, regions, a map of the signature's heaviest feature."""
+        input:
+            cases=expand("results/{{study}}/images/batch-{batch}.csv", batch=BATCHES),
+            train="results/{study}/cohort/{analysis}/train.csv",
+            weights="results/{study}/signature/{analysis}/weights.csv",
+            script="scripts/example_case.py",
+            package=imports("scripts/example_case.py"),
+        output:
+            pixels="results/{study}/signature/{analysis}/example_pixels.csv",
+            views="results/{study}/signature/{analysis}/example_views.csv",
+        log:
+            "logs/{study}/example_case/{analysis}.log",
+        benchmark:
+            "benchmarks/{study}/example_case/{analysis}.tsv"
+        conda:
+            "../envs/imaging.yaml"
+        params:
+            cache=STUDY["cache_dir"],
+            phases=IMAGES["phases"],
+            extraction=json.dumps(IMAGES["extraction"], sort_keys=True),
+            labels=labels,
+        shell:
+            "python {input.script} --cases {input.cases} --cache {params.cache:q} --train {input.train}"
+            " --weights {input.weights} --phases {params.phases} --extraction {params.extraction:q}"
+            " --labels {params.labels:q} --pixels {output.pixels} --views {output.views} > {log} 2>&1"

@@ -233,6 +233,83 @@ rule factors:
         " --labels {params.labels:q} --output {params.folder} > {log} 2>&1"
 
 
+rule subgroups:
+    input:
+        risks="results/{study}/validation/{analysis}/risks.csv",
+        train="results/{study}/cohort/{analysis}/train.csv",
+        heldout="results/{study}/cohort/{analysis}/heldout.csv",
+        settings="results/{study}/settings/{analysis}/models.json",
+        script="scripts/subgroups.py",
+        package=imports("scripts/subgroups.py"),
+    output:
+        "results/{study}/validation/{analysis}/subgroups.csv",
+    log:
+        "logs/{study}/subgroups/{analysis}.log",
+    benchmark:
+        "benchmarks/{study}/subgroups/{analysis}.tsv"
+    conda:
+        "../envs/modelling.yaml"
+    params:
+        labels=labels,
+    shell:
+        "python {input.script} --risks {input.risks} --cohorts {input.train} {input.heldout} --settings {input.settings}"
+        " --labels {params.labels:q} --output {output} > {log} 2>&1"
+
+
+rule incidence:
+    """Recurrence and death without it as competing events, also of an analysis whose endpoint censors such deaths."""
+    input:
+        risks="results/{study}/validation/{analysis}/risks.csv",
+        endpoints="results/{study}/cohort/endpoints.csv",
+        script="scripts/incidence.py",
+        package=imports("scripts/incidence.py"),
+    output:
+        "results/{study}/survival/{analysis}/incidence.csv",
+    log:
+        "logs/{study}/incidence/{analysis}.log",
+    benchmark:
+        "benchmarks/{study}/incidence/{analysis}.tsv"
+    conda:
+        "../envs/modelling.yaml"
+    params:
+        endpoint=lambda wildcards: competing_endpoint(wildcards.analysis),
+        labels=labels,
+    shell:
+        "python {input.script} --risks {input.risks} --endpoints {input.endpoints} --endpoint {params.endpoint}"
+        " --labels {params.labels:q} --output {output} > {log} 2>&1"
+
+
+rule heatmap:
+    """Training patients and features in clusters: what the heatmap draws."""
+    input:
+        cohort="results/{study}/cohort/{analysis}/train.csv",
+        features="results/{study}/features/{analysis}/train.parquet",
+        path="results/{study}/signature/{analysis}/lasso_path.csv",
+        weights="results/{study}/signature/{analysis}/weights.csv",
+        risks="results/{study}/validation/{analysis}/risks.csv",
+        settings="results/{study}/settings/{analysis}/models.json",
+        script="scripts/heatmap.py",
+        package=imports("scripts/heatmap.py"),
+    output:
+        values="results/{study}/signature/{analysis}/heatmap.csv",
+        clusters="results/{study}/signature/{analysis}/heatmap_clusters.csv",
+        patients="results/{study}/signature/{analysis}/heatmap_patients.csv",
+    log:
+        "logs/{study}/heatmap/{analysis}.log",
+    benchmark:
+        "benchmarks/{study}/heatmap/{analysis}.tsv"
+    conda:
+        "../envs/modelling.yaml"
+    params:
+        seed=STUDY["seed"],
+        labels=labels,
+    shell:
+        "python {input.script} --cohort {input.cohort} --features {input.features} --path {input.path}"
+        " --weights {input.weights} --risks {input.risks} --settings {input.settings} --seed {params.seed}"
+        " --labels {params.labels:q} --values {output.values} --clusters {output.clusters}"
+        " --patients {output.patients} > {log} 2>&1"
+
+
 rule compare_scores:
     input:
         train="results/{study}/cohort/{analysis}/train.csv",

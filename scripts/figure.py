@@ -19,6 +19,9 @@ NUMBERS = {
     "frequency", "score", "score_out_of_fold", "hr", "p", "events", "points", "horizon_months",
     "estimate", "time_months", "fpr", "tpr", "threshold", "predicted", "observed", "net_benefit", "time",
     "survival", "n_risk", "n_event", "n_censor", "chi2", "df", "event", "lp", "difference", "p_holm",
+    "smd", "z", "left", "right", "height", "size", "value", "statistic", "cutpoint", "n_low", "p_corrected",
+    "incidence", "p_heterogeneity", "c_harrell", "row", "column", "intensity", "tumour", "rim",
+    "liver", "other_reader", "map", "row_mm", "column_mm", "low", "high", "slice", "slices",
 }  # fmt: skip
 
 

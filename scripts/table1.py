@@ -17,10 +17,12 @@ def main() -> None:
     parser.add_argument("--clinical", type=read_json, required=True, help="settings/clinical.json")
     parser.add_argument("--labels", type=json.loads, required=True, help="analysis and endpoint, as JSON")
     parser.add_argument("--output", required=True)
+    parser.add_argument("--balance", required=True, help="standardised differences between every two cohorts")
     args = parser.parse_args()
     frame = pd.concat([read_made(path) for path in (args.train, args.heldout)], ignore_index=True)
-    table = make_table1(frame, args.clinical["clinical"]["variables"])
+    table, balance = make_table1(frame, args.clinical["clinical"]["variables"])
     write_table(labelled(table, args.labels), args.output)
+    write_table(labelled(balance, args.labels), args.balance)
 
 
 if __name__ == "__main__":

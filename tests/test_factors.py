@@ -6,9 +6,9 @@ import pandas as pd
 from recur.factors import factor_groups, factor_tables
 
 VARIABLES = {
-    "age": {"kind": "numeric", "label": "Age", "unit": "years"},
-    "mvi": {"kind": "binary", "label": None, "unit": ""},
-    "grade": {"kind": "ordinal", "label": "Grade", "unit": "", "levels": ["I", "II", "III"]},
+    "age": {"kind": "numeric", "label": "Age", "unit": "years", "transform": "none"},
+    "mvi": {"kind": "binary", "label": None, "unit": "", "transform": "none"},
+    "grade": {"kind": "ordinal", "label": "Grade", "unit": "", "transform": "none", "levels": ["I", "II", "III"]},
 }
 
 

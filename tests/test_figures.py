@@ -275,7 +275,7 @@ def invented(cohorts: tuple[str, ...], odd: str) -> dict[str, pd.DataFrame]:
                         add("validation/{a}/net_benefit.csv", **everybody, threshold=t, net_benefit=1 - 0.7 / (1 - t))
             for t in range(6, 73, 3):
                 value = middle + 0.08 - 0.0006 * t + rng.normal(0, 0.006)
-                for metric in ("auc", "brier"):
+                for metric in ("auc", "brier", "brier_null"):
                     add(
                         "validation/{a}/time_curves.csv", model=model, cohort=shown, time_months=t, metric=metric,
                         estimate=value, lower=value - 0.06, upper=value + 0.06,
@@ -289,7 +289,73 @@ def invented(cohorts: tuple[str, ...], odd: str) -> dict[str, pd.DataFrame]:
                 )  # fmt: skip
         add("survival/{a}/factor_logrank.csv", factor=factor, cohort="train", p=0.2 / (1 + f))
     add_scores(add, cohorts=("train", "external-B"))
-    return {path: pd.DataFrame(rows) for path, rows in tables.items()}
+    add_descriptions(add, cohorts, names, labels, odd)
+    frames = {path: pd.DataFrame(rows) for path, rows in tables.items()}
+    nothing = pd.DataFrame(columns=["analysis", "endpoint", "variable", "cohort_a", "cohort_b", "smd"])
+    return {"cohort/{a}/balance.csv": nothing} | frames  # one cohort has nothing to compare
+
+
+def add_descriptions(add, cohorts, names, labels, odd) -> None:
+    """Balance, subgroups, incidence, equation, cut-point search, clusters, an example and redrawn outcomes."""
+    rng = np.random.default_rng(3)
+    for i, name in enumerate(("Age (years)", f"Non-smooth margin{odd}", "A variable of a very long name, as written")):
+        for cohort in cohorts[1:]:
+            add("cohort/{a}/balance.csv", variable=name, cohort_a="train", cohort_b=cohort, smd=0.05 + 0.15 * i)
+    for cohort in cohorts:
+        base = {"model": "combined_pre", "cohort": "train-apparent" if cohort == "train" else cohort}
+        add("validation/{a}/subgroups.csv", **base, factor="all", level="", estimate=0.7, lower=0.6, upper=0.8, n=90,
+            events=40, p_heterogeneity=np.nan)  # fmt: skip
+        for level, c in ((f"up to 61.5 years{odd}", 0.68), ("above 61.5 years", np.nan)):
+            add("validation/{a}/subgroups.csv", **base, factor=f"Age{odd}", level=level, estimate=c, lower=c - 0.1,
+                upper=c + 0.1, n=45, events=20, p_heterogeneity=0.4)  # fmt: skip
+        for group, steep in (("low", 0.02), ("high", 0.06)):
+            for cause in ("event", "competing"):
+                for t in range(0, 73, 6):
+                    value = min(steep * t / 6 * (1 if cause == "event" else 0.3), 0.9)
+                    add("survival/{a}/incidence.csv", model="combined_pre", cohort=cohort, group=group, cause=cause,
+                        time=t, incidence=value, lower=0.8 * value, upper=min(1.2 * value, 1), n_risk=60)  # fmt: skip
+    for term, coef in (("ln_afp", 0.11), ("margin", 0.62), ("signature", -1.2)):
+        unit, transform = ("ng/mL", "ln") if term == "ln_afp" else ("", "none")
+        add("models/{a}/equations.csv", model="combined_pre", part="term", name=term, label=labels[term] + odd,
+            unit=unit, transform=transform, value=coef)  # fmt: skip
+    for part, name, label, value in (
+        ("level", "margin", f"smooth{odd}", 0), ("level", "margin", "non-smooth", 1), ("constant", "", "", -0.9),
+        ("cutpoint", "", "", -0.31), ("survival", "24", "", 0.81), ("survival", "60", "", 0.55),
+    ):  # fmt: skip
+        add("models/{a}/equations.csv", model="combined_pre", part=part, name=name, label=label, unit="",
+            transform="none", value=value)  # fmt: skip
+    for i, cut in enumerate(np.linspace(-1.5, 1.5, 60)):
+        add("models/{a}/cutpoint_scan.csv", model="combined_pre", cutpoint=cut, statistic=5 - (cut - 0.4) ** 2,
+            p=1e-6, chosen=int(i == 38), p_corrected=2e-5 if i == 38 else np.nan)  # fmt: skip
+    patients = [f"train-{i:03d}{odd}" for i in range(24)]
+    for j, name in enumerate(names[:6]):
+        for patient in patients:
+            add("signature/{a}/heatmap.csv", feature=name, patient_id=patient, z=rng.normal() + (j > 2))
+    for axis, count in (("feature", 6), ("patient", 24)):
+        for k in range(count - 1):  # a ladder: each merge takes one leaf more
+            add("signature/{a}/heatmap_clusters.csv", axis=axis, left=count + k - 1 if k else 0, right=k + 1,
+                height=0.1 * (k + 1), size=k + 2)  # fmt: skip
+    for i, patient in enumerate(patients):
+        for name, label, value, text in (
+            ("event", "Event", i % 2, "yes" if i % 2 else "no"), ("age", f"Age (years){odd}", 50.0 + i, ""),
+        ):  # fmt: skip
+            add(
+                "signature/{a}/heatmap_patients.csv", patient_id=patient, name=name, label=label, value=value, text=text
+            )
+    for phase in ("AP", f"PVP{odd}"):
+        add("signature/{a}/example_views.csv", phase=phase, row_mm=1.5, column_mm=1.0, low=-50, high=200, slice=18,
+            slices=36, feature="original_glcm_Contrast")  # fmt: skip
+        for row, column in np.ndindex(20, 30):
+            far = np.hypot(1.5 * (row - 10), column - 15)
+            add("signature/{a}/example_pixels.csv", phase=phase, row=row, column=column, intensity=100 - 2 * far,
+                tumour=int(far < 6), rim=int(6 <= far < 10), liver=1, other_reader=int(far < 5),
+                map=far if far < 10 else np.nan)  # fmt: skip
+    for signal in ("none", "clinical_only"):
+        for model in ("signature", "combined_pre", "leaky"):
+            for seed in range(12):
+                add("validation/redraws.csv", signal=signal, seed=seed, cohort="external-B", model=model,
+                    c_harrell=0.5 + 0.2 * (model == "leaky") + rng.normal(0, 0.04))  # fmt: skip
+            add("validation/null_summary.csv", signal=signal, cohort="external-B", model=model, mean=0.5)
 
 
 def add_scores(add, cohorts) -> None:
@@ -299,7 +365,8 @@ def add_scores(add, cohorts) -> None:
         for cohort in cohorts:
             shown = "train-apparent" if cohort == "train" else cohort
             base = {"model": score, "cohort": shown, "n": 90, "events": 40}
-            add("validation/{a}/scores.csv", **base, metric="c_harrell", estimate=0.6 - 0.02 * i)
+            c = 0.6 - 0.02 * i
+            add("validation/{a}/scores.csv", **base, metric="c_harrell", estimate=c, lower=c - 0.1, upper=c + 0.1)
             add("validation/{a}/scores.csv", **base, metric="tied_share", estimate=0.3 * i)
             for metric, p in (("c_harrell", 0.01 * (i + 1)), ("c_gamma", 0.005)):
                 add(
@@ -356,10 +423,10 @@ def test_literals(name, paths):
     found = literals(name)
     assert set(found) == {"INPUTS", "CAPTION", "CATEGORY", "NEEDS"}
     assert set(found["INPUTS"].values()) <= set(paths)
-    assert found["CATEGORY"] in ("Cohort", "Signature", "Models", "Validation", "Survival", "Scores")
+    assert found["CATEGORY"] in ("Cohort", "Images", "Signature", "Models", "Validation", "Survival", "Scores")
     assert found["NEEDS"] in (
             "signature", "stability", "forest", "images", "internal", "ablations", "learning", "scores", "factors",
-            None,
+            "competing", "example", "resampled", "null", "held_out", None,
         )  # fmt: skip
     assert "{" not in found["CAPTION"].format(endpoint="TTR")
 

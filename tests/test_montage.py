@@ -14,11 +14,11 @@ from recur.images.montage import (
     PANEL,
     Reading,
     _edges,
-    _view,
     draw_montage,
     draw_thumbnail,
     overlap,
     save_picture,
+    view_of,
 )
 
 SHAPE = (24, 90, 90)  # z, y, x
@@ -106,7 +106,7 @@ def test_the_patient_lies_the_same_way_however_the_voxels_are_stored(direction, 
 def test_a_sagittal_series_is_shown_in_its_own_plane_front_to_the_left_head_up():
     labels = np.zeros((20, 60, 80), dtype=int)
     labels[10, 5:15, 60:70] = TUMOUR  # near the head, to the back
-    view = _view([Reading("r", made(labels, direction=SAGITTAL), "")])
+    view = view_of([Reading("r", made(labels, direction=SAGITTAL), "")])
     assert view.slices == 2 and view.image.shape == (60, 80, 20)
     np.testing.assert_allclose(view.spacing, (1, 1, 4))
     overview = panels(draw_montage("P1", {"T1": [Reading("r", made(labels, direction=SAGITTAL), "")]}), 3)[0]
@@ -118,7 +118,7 @@ def test_the_second_readers_contour_lies_where_it_was_drawn_although_cropped_oth
     first, second = regions(tumour=12), regions(tumour=16)
     cut = (slice(3, 21), slice(10, 80), slice(5, 85))
     second_case = made(second[cut], offset=(5, 10, 3), full_size=(90, 90, 24))
-    view = _view([Reading("reader1", made(first), ""), Reading("reader2", second_case, "")])
+    view = view_of([Reading("reader1", made(first), ""), Reading("reader2", second_case, "")])
     assert overlap(made(first), second_case) == 2 * ball(12).sum() / (ball(12).sum() + ball(16).sum())
     np.testing.assert_array_equal((view.labels[1] & TUMOUR) > 0, (second & TUMOUR) > 0)
     alone = draw_montage("P1", {"AP": [Reading("reader1", made(first), "")]})
@@ -133,7 +133,7 @@ def test_the_second_readers_contour_lies_where_it_was_drawn_although_cropped_oth
 
 def test_a_reader_on_another_grid_is_not_drawn():
     other = made(regions(), spacing=(1.0, 1.0, 4.5))
-    view = _view([Reading("reader1", made(regions()), ""), Reading("reader2", other, "")])
+    view = view_of([Reading("reader1", made(regions()), ""), Reading("reader2", other, "")])
     assert view.labels[1] is None and overlap(made(regions()), other) is None
 
 
@@ -141,11 +141,11 @@ def test_mr_and_normalised_images_take_their_grey_scale_from_the_regions():
     labels = regions(liver=43)
     noise = np.random.default_rng(2).normal(0, 1, SHAPE)
     for facts in ({"modality": "MR"}, {"normalise": "zscore"}):
-        view = _view([Reading("r", made(labels, noise, facts=facts), "")])
+        view = view_of([Reading("r", made(labels, noise, facts=facts), "")])
         assert -4 < view.low < -2 and 2 < view.high < 4
-    ct = _view([Reading("r", made(labels), "")])
+    ct = view_of([Reading("r", made(labels), "")])
     assert (ct.low, ct.high) == HU_WINDOW
-    raw = _view([Reading("r", made(labels, noise * 100 + 1100), "")])  # rescaling was lost: still something to see
+    raw = view_of([Reading("r", made(labels, noise * 100 + 1100), "")])  # rescaling was lost: still something to see
     assert raw.low > 500
 
 

@@ -15,10 +15,14 @@ INPUTS = {
 }
 CAPTION = (
     "Calibration of the main model ({endpoint}): observed against predicted risk as a smooth curve with 95 % band "
-    "and as risk groups; spikes are the patients' predictions, the diagonal is perfect calibration."
+    "and as risk groups; below, the histogram of the patients' predictions; the diagonal is perfect calibration."
 )
 CATEGORY = "Validation"
 NEEDS = None
+
+BINS = 40
+ROOM = 0.15  # of the histogram, in units of the axis
+FLOOR = -0.18
 
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
@@ -45,10 +49,13 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         )  # fmt: skip
         column = f"risk_{horizon:g}"
         if column in risks:
-            spikes = risks[(risks["model"] == model) & (risks["cohort"] == cohort.removesuffix("-apparent"))][
+            risk_values = risks[(risks["model"] == model) & (risks["cohort"] == cohort.removesuffix("-apparent"))][
                 column
             ].dropna()
-            ax.vlines(spikes, -0.07, -0.02, color=style.GREY, linewidth=0.3)
+            counts, edges = np.histogram(risk_values, bins=BINS, range=(0, 1))
+            tops = FLOOR + ROOM * counts / max(counts.max(), 1)
+            ax.bar(edges[:-1], tops - FLOOR, np.diff(edges), FLOOR, align="edge", color=style.GREY, linewidth=0)
+            ax.axhline(0, color=style.LIGHT, linewidth=0.5, zorder=0)
         named = (("calibration_slope", "slope"), ("oe_ratio", "O/E"), ("ici", "ICI"))
         texts = [(f"{n} ", style.estimate_text(performance, model, cohort, metric, horizon)) for metric, n in named]
         ax.text(
@@ -60,7 +67,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
             fontsize=6.5,
             zorder=5,
         )
-        ax.set(xlim=(0, 1), ylim=(-0.08, 1), xticks=np.arange(0, 1.1, 0.2), yticks=np.arange(0, 1.1, 0.2))
+        ax.set(xlim=(0, 1), ylim=(FLOOR, 1), xticks=np.arange(0, 1.1, 0.2), yticks=np.arange(0, 1.1, 0.2))
         style.percent(ax.xaxis)
         style.percent(ax.yaxis)
         ax.set_title(f"{style.evaluated_label(cohort)}, {horizon:g} months")

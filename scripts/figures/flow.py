@@ -101,7 +101,9 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         above = y
     for r, row in enumerate(end_rows):
         total = len(row) * end_mm + 4 * (len(row) - 1)
-        xs = [(WIDTH - total) / 2 + k * (end_mm + 4) for k in range(len(row))]
+        # below the trunk where it stands at the side
+        start = left if total + left <= WIDTH - 2 else (WIDTH - total) / 2
+        xs = [start + k * (end_mm + 4) for k in range(len(row))]
         fork = y + GAP
         if r == 0 and trunk:
             centres = [x + end_mm / 2 for x in xs]

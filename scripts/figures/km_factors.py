@@ -6,17 +6,25 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from figures.km import FEW
 from recur import style
 
 INPUTS = {"km": "survival/{analysis}/factor_km.csv", "logrank": "survival/{analysis}/factor_logrank.csv"}
 CAPTION = (
     "Kaplan-Meier curves ({endpoint}) by the levels of each clinical factor in training patients, with log-rank tests "
-    "that are not corrected for their number; numbers are halved at their median."
+    "that are not corrected for their number; pale where fewer than 10 are at risk; numbers are halved at their median."
 )
 CATEGORY = "Survival"
 NEEDS = "factors"
 
 MOST = 12
+LOOKS = [(style.BLUE, "-"), (style.VERMILLION, (0, (5, 1.5))), (style.ORANGE, (0, (1, 1))),
+         *((colour, line) for colour, line, _ in style.SERIES[3:])]  # fmt: skip
+
+
+def in_order(levels: list[str]) -> list[str]:
+    """The lower level first, so that it looks like the low-risk group."""
+    return sorted(levels, key=lambda level: (level.startswith("above "), level))
 
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
@@ -31,11 +39,13 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     ticks = style.month_ticks(km["time"].max())
     for ax, factor in zip(axes, factors, strict=False):
         here = km[km["factor"] == factor]
-        for (colour, line, _), level in zip(style.SERIES, dict.fromkeys(here["group"]), strict=False):
+        for (colour, line), level in zip(LOOKS, in_order(list(dict.fromkeys(here["group"]))), strict=False):
             curve = here[here["group"] == level].sort_values("time")
             label = f"{style.shorten(level, 20)} ({curve['n_risk'].iloc[0]:.0f})"
             time, free = np.append(0.0, curve["time"]), np.append(1.0, curve["survival"])
-            ax.step(time, free, where="post", color=colour, linestyle=line, label=label)
+            until = 1 + max(int((curve["n_risk"] >= FEW).sum()), 1)
+            ax.step(time[:until], free[:until], where="post", color=colour, linestyle=line, label=label)
+            ax.step(time[until - 1 :], free[until - 1 :], where="post", color=colour, linestyle=line, alpha=0.4)
         test = tables["logrank"]
         test = test[(test["factor"] == factor) & (test["cohort"] == "train")]
         p = style.p_text(test["p"].iloc[0], "log-rank ") if len(test) else ""
@@ -44,7 +54,9 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         ax.set_xlim(0, max(km["time"].max(), ticks[-1]) * 1.02)
         style.percent(ax.yaxis)
         ax.legend(loc="lower left", frameon=False, handlelength=1.6)
-        ax.set_xlabel("Months since treatment")
+        ax.set_xlabel(
+            "Months since treatment" if ax.get_subplotspec().is_last_row() or ax is axes[len(factors) - 1] else ""
+        )
         style.left_only(ax, f"{style.endpoint_free(context['endpoint'])} (%)")
     for ax in axes[len(factors) :]:
         ax.set_visible(False)

@@ -10,7 +10,7 @@ from recur import style
 INPUTS = {"learning": "validation/{analysis}/learning_curve.csv"}
 CAPTION = (
     "Learning curve ({endpoint}): Harrell's C on a random fifth left out, by the number of patients that the whole fit "
-    "was trained on; means over repeats, bars from the 2.5th to the 97.5th centile of the main model."
+    "was trained on; means over repeats, the band from the 2.5th to the 97.5th centile of the main model."
 )
 CATEGORY = "Validation"
 NEEDS = "learning"
@@ -28,8 +28,8 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         curve = table[table["model"] == model].sort_values("n")
         ax.plot(curve["n"], curve["estimate"], marker=style.marker(model), **look)
         if model == models[0]:
-            ax.vlines(curve["n"], curve["lower"], curve["upper"], color=look["color"], linewidth=0.6)
-    ax.axhline(0.5, color=style.GREY, linewidth=0.6)
+            ax.fill_between(curve["n"], curve["lower"], curve["upper"], color=look["color"], alpha=0.15, linewidth=0)
+    ax.axhline(0.5, color=style.GREY, linewidth=0.6, linestyle=(0, (2, 2)), zorder=0)
     ax.set_xlabel("Training patients")
     ax.set_ylabel("Harrell's C")
     style.legend(fig, looks)

@@ -10,17 +10,17 @@ from recur import style
 
 INPUTS = {
     "nomogram": "models/{analysis}/nomogram.csv",
-    "coefficients": "models/{analysis}/coefficients.csv",
+    "equations": "models/{analysis}/equations.csv",
 }
 CAPTION = (
     "Nomogram of the main model ({endpoint}): read the points of each value off the top axis, add them, and read the "
-    "risk below the total."
+    "risk below the total. The equation below it gives the same risk without reading off an axis."
 )
 CATEGORY = "Models"
 NEEDS = None
 
 LABEL = 52  # mm, names at the left
-SCALE = 120  # mm, length of the axes
+SCALE = 116  # mm, length of the axes
 STEP = 9.5  # mm between the axes
 
 
@@ -30,6 +30,29 @@ def as_text(value: object) -> str:
         return style.minus(f"{float(value):.4g}")
     except (TypeError, ValueError):
         return style.shorten(value, 14)
+
+
+def equation(rows: pd.DataFrame, event: str) -> list[str]:
+    """The model as text: its linear predictor, then the risk at each horizon."""
+    parts = []
+    for row in rows[rows["part"] == "term"].itertuples():
+        unit = f" in {row.unit}" if isinstance(row.unit, str) and row.unit else ""
+        name = f"ln({row.label}{unit})" if row.transform == "ln" else f"{row.label}{unit}"
+        levels = rows[(rows["part"] == "level") & (rows["name"] == row.name)]
+        coded = ", ".join(f"{level.value:g} {level.label}" for level in levels.itertuples())
+        sign = "−" if row.value < 0 else "+"
+        parts.append(f"{sign} {abs(row.value):.4g} × {style.plain(name)}{f' ({style.plain(coded)})' if coded else ''}")
+    for row in rows[rows["part"] == "constant"].itertuples():
+        parts.append(f"{'−' if row.value < 0 else '+'} {abs(row.value):.4g}")
+    text = "Linear predictor (LP) = " + " ".join(parts).removeprefix("+ ")
+    risks = [
+        f"{event.capitalize()} by {row.name} months = 1 − {row.value:.4g}^exp(LP)"
+        for row in rows[rows["part"] == "survival"].itertuples()
+    ]
+    high = [
+        f"High risk: LP above {style.number(row.value, 3)}" for row in rows[rows["part"] == "cutpoint"].itertuples()
+    ]
+    return [text, ".  ".join([*risks, *high]) + ("." if risks or high else "")]
 
 
 def scale(ax, y: float, name: str, at: np.ndarray, texts: list[str], strong: bool = False) -> None:
@@ -58,15 +81,18 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     if model is None:
         return style.message("no model with terms: no nomogram")
     table = table[table["model"] == model]
-    coefficients = tables["coefficients"]
-    coefficients = coefficients[(coefficients["model"] == model) & coefficients["label"].notna()]
-    labels = dict(zip(coefficients["term"], coefficients["label"], strict=True))
+    equations = tables["equations"][tables["equations"]["model"] == model]
+    entered = equations[equations["part"] == "term"].drop_duplicates("name").set_index("name")
+    levels = equations[equations["part"] == "level"].set_index(["name", "value"])["label"].to_dict()
+    event = style.endpoint_event(context["endpoint"])
+    lines = [line for text in equation(equations, event) for line in style.wrap(text, style.TWO_COLUMNS - 6)]
     axes = list(dict.fromkeys(table["axis"]))
     risks = sorted((a for a in axes if a.startswith("risk_")), key=lambda a: float(a.removeprefix("risk_")))
     terms = [a for a in axes if a not in risks and a != "total"]
     total = table.loc[table["axis"] == "total", "points"]
     reach = max([*total, *table.loc[table["axis"].isin(risks), "points"], 1e-9])
-    fig, ax = style.page(style.TWO_COLUMNS, STEP * (len(terms) + len(risks) + 2) + 4)
+    room = 3.3 * len(lines) + 5
+    fig, ax = style.page(style.TWO_COLUMNS, STEP * (len(terms) + len(risks) + 2) + 4 + room)
     fig.set_label(style.model_label(model))
     y = 6.0
     points = np.arange(0, 101, 10)
@@ -74,15 +100,18 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     for term in terms:
         y += STEP
         rows = table[table["axis"] == term]
-        name = style.shorten(labels.get(term, term), (LABEL - 5) / style.CHARACTER)
-        scale(ax, y, name, SCALE * rows["points"].to_numpy() / 100, [as_text(v) for v in rows["value"]])
+        label, unit = (entered[key].get(term) for key in ("label", "unit")) if len(entered) else (None, None)
+        name = f"{label} ({unit})" if isinstance(unit, str) and unit else label or term
+        texts = [style.shorten(levels.get((term, v), as_text(v)), 16) for v in rows["value"]]
+        scale(ax, y, style.shorten(name, (LABEL - 5) / style.CHARACTER), SCALE * rows["points"].to_numpy() / 100, texts)
     y += STEP
     scale(ax, y, "Total points", SCALE * total.to_numpy() / reach, [as_text(round(p, 1)) for p in total], strong=True)
-    event = style.endpoint_event(context["endpoint"])
     for risk in risks:
         y += STEP
         rows = table[table["axis"] == risk]
         chance = [f"{100 * float(v):.3g}" for v in rows["value"]]
         name = f"{event.capitalize()} by {risk.removeprefix('risk_')} months (%)"
         scale(ax, y, style.shorten(name, LABEL / style.CHARACTER), SCALE * rows["points"].to_numpy() / reach, chance)
+    for i, line in enumerate(lines):
+        ax.text(1.5, y + 8 + 3.3 * i, line, va="center")
     return fig

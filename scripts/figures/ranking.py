@@ -36,7 +36,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
             rows += [(len(labels) + i, *row) for i, row in enumerate(part[list(RANKS)].itertuples(index=False))]
             labels += [style.feature_label(f) for f in part["feature"]]
     shown = pd.DataFrame(rows, columns=["row", *RANKS])
-    fig = style.new_figure(style.MIDDLE, 20 + 3.5 * len(labels))
+    fig = style.new_figure(style.TWO_COLUMNS, 20 + 3.5 * len(labels))
     ax = fig.subplots()
     both = shown[list(RANKS)]
     ax.hlines(shown["row"], both.min(axis=1), both.max(axis=1), color=style.LIGHT, linewidth=0.8, zorder=1)

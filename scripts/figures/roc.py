@@ -43,7 +43,8 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
             ax.legend(
                 handles=handles, loc="lower right", title="AUC (95 % CI)", title_fontsize=6.5, fontsize=6.5,
                 handlelength=1.9, labelspacing=0.2, borderaxespad=0.1, alignment="left",
-            )  # fmt: skip
+                frameon=True, facecolor="white", edgecolor="none", framealpha=0.85,
+            ).set_zorder(4)  # fmt: skip
         ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xticks=ticks, yticks=ticks)
         style.percent(ax.xaxis)
         style.percent(ax.yaxis)

@@ -56,5 +56,6 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
             )
     headings = ("Difference (95 % CI)", "p (Holm)", "tied", "n")
     return style.forest(
-        rows, "Model better than score", 0.0, headings, width_mm=style.TWO_COLUMNS, right_mm=(34, 16, 12, 8)
-    )
+        rows, "Difference in C; above 0 the model is better", 0.0, headings, width_mm=style.TWO_COLUMNS,
+        right_mm=(29, 14, 10, 7), plot_share=0.22,
+    )  # fmt: skip

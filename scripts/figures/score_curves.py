@@ -40,7 +40,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     for name, (colour, line, _) in zip(names, style.SERIES, strict=False):
         label = style.model_label(main) if name == main else labels.get(name, name)
         looks[name] = {"color": colour, "linestyle": line, "label": label}
-    fig, places = style.grid(["auc", "net_benefit"], [None], 55, 10)
+    fig, places = style.grid(["auc", "net_benefit"], [None], 55, 24)
     here = cohort.removesuffix("-apparent")
     auc = pd.concat([tables["curves"], tables["score_curves"]])
     auc = auc[(auc["metric"] == "auc") & (auc["cohort"] == here)].dropna(subset=["estimate"])

@@ -32,26 +32,27 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     count = len(table)
     table = table.reindex(table["weight"].abs().sort_values(ascending=False, kind="stable").index).head(MOST)
     table = table.sort_values("weight", ascending=False).reset_index(drop=True)
-    fig = style.new_figure(style.MIDDLE, 12 + 4.4 * len(table) + (4 if count > MOST else 0))
+    fig = style.new_figure(style.TWO_COLUMNS, 12 + 4.4 * len(table) + (4 if count > MOST else 0))
     ax = fig.subplots()
     sign = np.where(table["weight"] > 0, "raises", "lowers")
     sns.barplot(
         x=table["weight"], y=table.index, hue=sign, palette={"raises": style.VERMILLION, "lowers": style.BLUE},
         orient="h", legend=False, width=0.7, saturation=1, ax=ax,
     )  # fmt: skip
-    reach = table["weight"].abs().max()
     for i, row in table.iterrows():
         share = f" ({100 * row['frequency']:.0f} %)" if pd.notna(row["frequency"]) else ""
         right = row["weight"] > 0
-        ax.text(
-            row["weight"] + (0.02 if right else -0.02) * reach, i, style.minus(f"{row['weight']:+.3f}") + share,
-            ha="left" if right else "right", va="center", fontsize=6.5,
+        ax.annotate(
+            style.minus(f"{row['weight']:+.3f}") + share, (row["weight"], i), xytext=(2 if right else -2, 0),
+            textcoords="offset points", ha="left" if right else "right", va="center", fontsize=style.SMALL,
         )  # fmt: skip
-    ax.xaxis.set_major_locator(MaxNLocator(6))
     ax.axvline(0, color=style.BLACK, linewidth=0.6)
     low, high = min(table["weight"].min(), 0), max(table["weight"].max(), 0)
-    room = 0.48 * (high - low)
-    ax.set_xlim(low - (room if low < 0 else 0), high + (room if high > 0 else 0))
+    # a text takes about a fifth of the axis, beside every bar that reaches the end of it
+    room = 0.32 * (high - low)
+    low, high = low - (room if low < 0 else 0), high + (room if high > 0 else 0)
+    ax.set_xlim(low, high)
+    ax.xaxis.set_major_locator(MaxNLocator(6))
     ax.set_yticks(range(len(table)), [style.feature_label(f) for f in table["feature"]])
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)

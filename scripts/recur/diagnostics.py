@@ -135,6 +135,26 @@ def cutpoint_spread(
     ]
 
 
+def cutpoint_scan(train: Training, score: np.ndarray | None, models: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    """Every cut of a model's linear predictor that the search for its cut-point looked at.
+
+    Columns model, cutpoint, n_low, events_low, events_high, statistic (standardised log-rank), p (of this cut, as if it
+    were the only one), chosen, and on the chosen cut p_corrected (for the search; recur.cutpoint).
+    """
+    columns = ["model", "cutpoint", "n_low", "events_low", "events_high", "statistic", "p", "chosen", "p_corrected"]
+    parts = [pd.DataFrame(columns=columns)]
+    for name, model in models.items():
+        if not model["terms"] or model["cutpoint"] is None:
+            continue
+        found = best_cutpoint(linear_predictor(model, train.clinical, score), train.time, train.event)
+        table = found["candidates"]
+        chosen = table["cutpoint"] == found["cutpoint"]
+        corrected = np.where(chosen, found["p_corrected"], np.nan)
+        p = 2 * norm.sf(table["statistic"])
+        parts.append(table.assign(model=name, p=p, chosen=chosen.astype(int), p_corrected=corrected)[columns])
+    return pd.concat(parts[1:] or parts, ignore_index=True)
+
+
 def added_value(models: dict[str, dict[str, Any]]) -> list[tuple]:
     """Guard 31: likelihood-ratio test of clinical terms + signature against the clinical terms, where they are nested.
 

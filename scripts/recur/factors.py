@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from recur.scorer import input_label
 from recur.validation import survival_tables
 
 
@@ -20,7 +21,7 @@ def factor_groups(frame: pd.DataFrame, terms: list[str], variables: dict[str, An
     parts = []
     for term in terms:
         variable, values = variables[term], frame[term].astype(float)
-        label = variable["label"] or term
+        label = input_label(variable["label"] or term, variable["transform"])
         known = values.notna()
         if variable["kind"] == "numeric":
             cut = float(values[frame["cohort"] == "train"].median())

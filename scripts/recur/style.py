@@ -25,10 +25,11 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from recur.tables import whole_file
 
 MM = 1 / 25.4  # inches per millimetre
-ONE_COLUMN, MIDDLE, TWO_COLUMNS = 88, 130, 180  # figure widths of journals, mm
+ONE_COLUMN, MIDDLE, TWO_COLUMNS = 85, 130, 175  # figure widths of journals, mm
 HEADER = 5  # mm kept free at the top of every figure for the note and the SYNTHETIC label
 SYNTHETIC = "SYNTHETIC DATA"
 FONT = 7  # points at final size
+SMALL = 6.5  # the least that may be printed
 CHARACTER = 0.56 * FONT / 72 / MM  # mean width of a character of DejaVu Sans at FONT, mm
 
 BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
@@ -187,7 +188,9 @@ def shorten(text: Any, characters: float) -> str:
 
 def wrap(text: Any, width_mm: float) -> list[str]:
     """Lines of text that fit this width at the normal font size."""
-    return textwrap.wrap(plain(text), max(int(width_mm / CHARACTER), 4)) or [""]
+    # a count stays with its "n ="
+    text = plain(text).replace("(n = ", "(n\xa0=\xa0")
+    return [line.replace("\xa0", " ") for line in textwrap.wrap(text, max(int(width_mm / CHARACTER), 4))] or [""]
 
 
 SHORTER = {
@@ -413,9 +416,13 @@ def left_only(ax: Axes, label: str) -> None:
 
 
 def legend(fig: Figure, looks: dict[str, dict[str, Any]]) -> None:
-    """One legend of lines under all panels, as many in a row as the page has room for."""
+    """One legend of lines under all panels, as many in a row as the page has room for; long names are cut."""
+    page_mm = fig.get_figwidth() / MM
+    most = (page_mm - 14) / CHARACTER
+    looks = {name: look | {"label": shorten(look["label"], most)} for name, look in looks.items()}
+    longest = max((len(look["label"]) for look in looks.values()), default=1) * CHARACTER + 13
     handles = [Line2D([], [], **look) for look in looks.values()]
-    fig.legend(handles=handles, loc="outside lower center", ncols=min(int(fig.get_figwidth() / MM / 42), len(handles)))
+    fig.legend(handles=handles, loc="outside lower center", ncols=max(1, min(int(page_mm / longest), len(handles))))
 
 
 def forest(
@@ -427,6 +434,7 @@ def forest(
     limits: tuple[float, float] | None = None,
     width_mm: float = MIDDLE,
     right_mm: Sequence[float] = (28,),
+    plot_share: float = 0.33,
 ) -> Figure:
     """Estimates with intervals, one row each, their numbers at the right.
 
@@ -435,7 +443,7 @@ def forest(
     without an estimate keeps its label and stays blank.
     """
     step, top, bottom = 4.0, 6.0, 11.0
-    plot_mm = 0.33 * width_mm
+    plot_mm = plot_share * width_mm
     label_mm = width_mm - plot_mm - sum(right_mm) - 4
     height = top + step * len(rows) + bottom
     fig, sheet = page(width_mm, height)
@@ -464,11 +472,14 @@ def forest(
     for i, row in enumerate(rows):
         y = top + step * (i + 0.5)
         heading = "texts" not in row
+        room = (width_mm - 4 if heading else label_mm - 3) / CHARACTER
+        small = len(plain(row["label"])) > room
         sheet.text(
             1.5 if heading else 4,
             y,
-            shorten(row["label"], (width_mm - 4 if heading else label_mm - 3) / CHARACTER),
+            shorten(row["label"], room * FONT / SMALL if small else room),
             va="center",
+            fontsize=SMALL if small else FONT,
             weight="bold" if heading else "normal",
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.3} if heading else None,
         )

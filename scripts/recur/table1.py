@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from itertools import permutations
 from typing import Any
 
 import pandas as pd
@@ -13,10 +15,12 @@ from recur.scorer import input_label
 OBSERVED = "Time to event or censoring (months)"
 
 
-def make_table1(frame: pd.DataFrame, variables: dict[str, Any]) -> pd.DataFrame:
-    """Columns variable, level, overall, one a cohort, missing, p, smd; medians with quartiles, counts with per cent.
+def make_table1(frame: pd.DataFrame, variables: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(table, balance) of the patients.
 
-    p: Kruskal-Wallis or chi-square (Fisher where counts are small); smd: the largest between two cohorts.
+    table: variable, level, overall, one a cohort, missing, p, smd; medians with quartiles, counts with per cent. p:
+    Kruskal-Wallis or chi-square (Fisher where counts are small); smd: the largest between two cohorts. balance:
+    variable, cohort_a, cohort_b, smd (absolute) of every two cohorts.
     """
     shown = frame[["cohort"]].copy()
     categorical, continuous, order, decimals = [], [], {"Event": ["no", "yes"]}, {OBSERVED: 1}
@@ -58,7 +62,7 @@ def make_table1(frame: pd.DataFrame, variables: dict[str, Any]) -> pd.DataFrame:
             order=order,
             decimals=decimals,
         ).tableone
-    return flat(table, cohorts, compare)
+    return flat(table, cohorts, compare), balance(table, cohorts)
 
 
 def flat(table: pd.DataFrame, cohorts: list[str], compare: bool) -> pd.DataFrame:
@@ -77,5 +81,21 @@ def flat(table: pd.DataFrame, cohorts: list[str], compare: bool) -> pd.DataFrame
     numbers = rows[smd].apply(pd.to_numeric, errors="coerce").abs().max(axis=1) if smd else None
     result["smd"] = numbers if numbers is not None else float("nan")
     result["level"] = result["level"].replace("None", "missing")
-    result["variable"] = result["variable"].str.replace(r", (median|n|mean) .*$", "", regex=True)
+    result["variable"] = result["variable"].map(without_summary)
     return result
+
+
+def without_summary(variable: str) -> str:
+    """tableone's name of a variable without how it is summarised."""
+    return re.sub(r", (median|n|mean) .*$", "", variable)
+
+
+def balance(table: pd.DataFrame, cohorts: list[str]) -> pd.DataFrame:
+    """The standardised differences of tableone's table, a row a variable and pair of cohorts, where defined."""
+    labels = {name[-1] if isinstance(name, tuple) else name: name for name in table.columns}
+    rows = []
+    for a, b in permutations(cohorts, 2):
+        if f"SMD ({a},{b})" in labels:
+            values = pd.to_numeric(table[labels[f"SMD ({a},{b})"]], errors="coerce").abs()
+            rows += [(without_summary(key[0]), a, b, value) for key, value in values.items() if pd.notna(value)]
+    return pd.DataFrame(rows, columns=["variable", "cohort_a", "cohort_b", "smd"])

@@ -81,7 +81,7 @@ def draw_montage(patient_id: str, phases: Mapping[str, Sequence[Reading]], synth
 
 def draw_thumbnail(readings: Sequence[Reading]) -> Image.Image | None:
     """The tumour of one phase, small, with every contour; None where there is nothing to draw."""
-    view = _view(readings)
+    view = view_of(readings)
     if view is None:
         return None
     colours = _colours([readings[view.base].case])
@@ -137,7 +137,7 @@ def _row(
     """The texts of a phase and under them its panels."""
     font = ImageFont.load_default(size=12)
     lines = []
-    view = _view(readings)
+    view = view_of(readings)
     for i, reading in enumerate(readings):
         text = f"{phase} {reading.reader}: {'EXCLUDED: ' if reading.excluded else ''}{reading.note}"
         if view and i > view.base and view.labels[i] is not None:
@@ -212,9 +212,9 @@ def _panel(
     """The slice of the region's largest extent around `field`, in true proportions: picture, slice, mm per pixel."""
     across = tuple(a for a in range(3) if a != normal)
     k = int(region.sum(axis=across).argmax())
-    image = _slice(view.image, normal, k)
+    image = slice_of(view.image, normal, k)
     rows, columns = view.spacing[list(across)]
-    hit = _slice(field.any(axis=normal, keepdims=True), normal, 0)
+    hit = slice_of(field.any(axis=normal, keepdims=True), normal, 0)
     margin = 0.0 if field.all() else MARGIN_MM
     y, x = (np.flatnonzero(hit.any(axis=a)) for a in (1, 0))
     centre = np.array([(y[0] + y[-1] + 1) / 2 * rows, (x[0] + x[-1] + 1) / 2 * columns])
@@ -241,7 +241,7 @@ def _panel(
             continue
         for name in reversed(colours):  # the tumour last, on top
             if name in bits:
-                mask = _slice((labels & np.uint8(bits[name])) > 0, normal, k)
+                mask = slice_of((labels & np.uint8(bits[name])) > 0, normal, k)
                 edges = (_edges(mask, dashed=i != view.base) - box[:2]) * scale
                 for line in edges.reshape(-1, 4).tolist():
                     draw.line(line, fill=colours[name], width=thickness)
@@ -264,7 +264,7 @@ def _edges(mask: np.ndarray, dashed: bool) -> np.ndarray:
 # geometry, grey scale, names
 
 
-def _view(readings: Sequence[Reading]) -> View | None:
+def view_of(readings: Sequence[Reading]) -> View | None:
     """The first case of the readings turned to the patient, and every reading's labels on its lattice."""
     base = next((i for i, reading in enumerate(readings) if reading.case), None)
     if base is None:
@@ -345,7 +345,7 @@ def _regions(view: View) -> np.ndarray:
     return (view.labels[view.base] & np.uint8(bits)) > 0
 
 
-def _slice(array: np.ndarray, normal: int, k: int) -> np.ndarray:
+def slice_of(array: np.ndarray, normal: int, k: int) -> np.ndarray:
     """One slice as a picture: rows from anterior to posterior or from superior to inferior."""
     plane = np.take(array, k, axis=normal)
     return plane if normal == 0 else plane[::-1]

@@ -1,0 +1,55 @@
+"""Cumulative incidence of recurrence and of death without it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from recur import style
+
+INPUTS = {"incidence": "survival/{analysis}/incidence.csv"}
+CAPTION = (
+    "Cumulative incidence (Aalen-Johansen) of recurrence and, as its competing event, of death without recurrence, "
+    "with 95 % confidence bands, by risk group of the main model and cohort. One minus Kaplan-Meier, which treats "
+    "those who died as if they could still recur, would lie above the curves of recurrence."
+)
+CATEGORY = "Survival"
+NEEDS = "competing"
+
+CAUSES = {"event": ("Recurrence", "-"), "competing": ("Death without recurrence", (0, (2, 1.2)))}
+
+
+def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
+    table = tables["incidence"]
+    model = style.main_model(table) or ("all" if len(table) else None)
+    if model is None:
+        return style.message("no cumulative incidence to draw")
+    table = table[table["model"] == model].sort_values("time", kind="stable")
+    cohorts, groups = style.cohorts_of(table), style.ordered(table["group"], list(style.GROUPS))
+    fig, places = style.grid(cohorts, [None], 62, 8)
+    fig.set_label(style.model_label(model) if model != "all" else "")
+    ticks, looks = style.month_ticks(table["time"].max()), {}
+    for (cohort, _), ax in places.items():
+        here = table[table["cohort"] == cohort]
+        for group in groups:
+            colour = style.group_style(group)[0]
+            for cause, (name, line) in CAUSES.items():
+                curve = here[(here["group"] == group) & (here["cause"] == cause)]
+                if curve.empty:
+                    continue
+                time = np.append(0.0, curve["time"])
+                steps = {key: np.append(0.0, curve[key]) for key in ("incidence", "lower", "upper")}
+                ax.step(time, steps["incidence"], where="post", color=colour, linestyle=line)
+                ax.fill_between(
+                    time, steps["lower"], steps["upper"], step="post", color=colour, alpha=0.12, linewidth=0
+                )
+                label = name if group not in style.GROUPS else f"{style.group_label(group)}: {name.lower()}"
+                looks[group, cause] = {"color": colour, "linestyle": line, "label": label}
+        ax.set(ylim=(0, 1), xticks=ticks, xlabel="Months since treatment")
+        ax.set_xlim(0, max(table["time"].max(), ticks[-1]) * 1.02)
+        ax.set_title(style.cohort_label(cohort))
+        style.percent(ax.yaxis)
+        style.left_only(ax, "Cumulative incidence (%)")
+    style.legend(fig, looks)
+    return fig

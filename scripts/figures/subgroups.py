@@ -1,0 +1,57 @@
+"""Discrimination of the main model within subgroups."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from recur import style
+
+INPUTS = {"subgroups": "validation/{analysis}/subgroups.csv"}
+CAPTION = (
+    "Harrell's C of the frozen main model ({endpoint}) within the levels of clinical variables, with 95 % confidence "
+    "intervals, in the first held-out cohort (without one, apparent in training); numbers are halved at their training "
+    "median. Blank: fewer than 10 events. p of the difference between the levels, not corrected for their number."
+)
+CATEGORY = "Validation"
+NEEDS = None
+
+MOST = 14  # variables on one page
+
+
+def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
+    table = tables["subgroups"]
+    model = style.main_model(table)
+    table = table[table["model"] == model]
+    cohorts = [name for name in style.cohorts_of(table) if not name.startswith("train")] or style.cohorts_of(table)
+    table = table[table["cohort"] == cohorts[0]] if cohorts else table
+    if table["estimate"].isna().all():
+        return style.message("no subgroup has enough events")
+    rows = []
+    factors = list(dict.fromkeys(table["factor"]))
+    for factor in factors[: MOST + 1]:
+        part = table[table["factor"] == factor]
+        if factor != "all":
+            p = style.p_text(part["p_heterogeneity"].iloc[0])
+            rows.append({"label": f"{factor}  ({p})" if p else factor})
+        for row in part.itertuples():
+            whole = factor == "all"
+            rows.append(
+                {
+                    "label": "All patients" if whole else row.level,
+                    "estimate": row.estimate,
+                    "lower": row.lower,
+                    "upper": row.upper,
+                    "color": style.VERMILLION if whole else style.BLUE,
+                    "marker": "D" if whole else "s",
+                    "texts": (
+                        style.interval(row.estimate, row.lower, row.upper),
+                        style.number(row.n, 0),
+                        style.number(row.events, 0),
+                    ),
+                }
+            )
+    fig = style.forest(rows, "Harrell's C", 0.5, ("C (95 % CI)", "n", "events"), right_mm=(26, 9, 11))
+    more = f" · {MOST} of {len(factors) - 1} variables" if len(factors) > MOST + 1 else ""
+    fig.set_label(f"{style.model_label(model)} · {style.evaluated_label(cohorts[0])}{more}")
+    return fig
