@@ -7,12 +7,18 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from urllib.parse import unquote
 
 import pandas as pd
 import pydicom
 import pytest
+import yaml
 from rocrate.rocrate import ROCrate
 from small import run_snakemake, small_project
+
+from recur import checklists, report
+from recur.manuscript import as_html, manuscript_tables
+from recur.pages import blocks_page
 
 
 @pytest.fixture(scope="module")
@@ -231,6 +237,42 @@ def test_pages_run_and_fetch_nothing_from_elsewhere(study):
     for page in pages:
         text = page.read_text()
         assert not re.search(r"""<(script|link|img|iframe)[^>]*(src|href)=["']?(https?:)?//""", text), page
+
+
+def test_every_evidence_link_of_the_checklists_leads_to_a_file(study):
+    folder = study / "results/demo/report"
+    links = re.findall(r'href="([^"#]+)"', (folder / "checklists.html").read_text())
+    assert len(links) > 60
+    assert [link for link in links if not (folder / unquote(link)).exists()] == []
+    page = (folder / "report.html").read_text()
+    assert [link for link in re.findall(r'href="([^"#]+)"', page) if not (folder / unquote(link)).exists()] == []
+
+
+def test_hostile_text_of_tables_and_study_file_becomes_no_markup_on_any_page(study, tmp_path):
+    """Labels, title and reasons that try to leave their cell, through the report, checklists and manuscript tables."""
+    evil = "</td></script><script>document.title=1</script><img src=x onerror=document.title=1>"
+    folder = tmp_path / "results"
+    ignored = shutil.ignore_patterns("input", "features", "*.parquet", "resamples", "learning")
+    shutil.copytree(study / "results/demo", folder, ignore=ignored)
+    shutil.copytree(study / "results/demo/features", folder / "features", ignore=shutil.ignore_patterns("*.parquet"))
+    for path in [*folder.rglob("*.csv"), folder / "study.resolved.yaml"]:
+        text = path.read_text()
+        for name in ("Microvascular invasion", "Combined", "no image in the manifest", "Recurrence after resection"):
+            text = text.replace(name, f"{name} {evil}")
+        path.write_text(text)
+    resolved = yaml.safe_load((folder / "study.resolved.yaml").read_text())
+    captions = {
+        f"recommended/{path.stem}": [evil, f"caption {evil}"] for path in folder.glob("figures/recommended/*.png")
+    }
+    lists = checklists.checklists(folder, resolved | {"reporting": {"ethics": evil}})
+    pages = {
+        "report": report.report(folder, captions),
+        "checklists": blocks_page(checklists.page(lists, resolved), evil),
+        "manuscript": "".join(map(as_html, manuscript_tables(folder, "recommended"))),
+    }
+    for name, page in pages.items():
+        assert "<script>document" not in page and "<img src=x" not in page, name
+        assert "&lt;script&gt;document" in page, name
 
 
 def test_everything_is_in_the_record_and_the_crate(study):
