@@ -8,6 +8,7 @@ import sys
 import time
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -18,6 +19,7 @@ from small import ROOT, run_snakemake, small_project
 
 from recur import store as download
 from recur.check import check_tables
+from recur.cohort import Cohort, read_cohort
 from recur.collection import SERIES, select_series
 from recur.store import download_plan, fetch, is_whole, matches, series_path
 from recur.study import resolve
@@ -104,10 +106,10 @@ def test_an_unknown_collection_and_foreign_patients_are_refused():
 def test_the_plan_says_what_how_much_and_under_which_licence(tmp_path, monkeypatch):
     series = select_series(HCC, pd.Series(["HCC_001", "HCC_002"]))
     text = "\n".join(download_plan(HCC, series, tmp_path))
-    assert "2 patients, 6 series (4 CT, 2 SEG), 353 files, 0.2 GB" in text
+    assert "2 patients, 6 series (4 CT, 2 SEG), 353 files, 205 MB" in text
     assert "CC BY 4.0" in text and "https://doi.org/10.7937/tcia.5fna-0924" in text
-    monkeypatch.setattr("shutil.disk_usage", lambda _: os.terminal_size((0, 0)) and type("", (), {"free": 10**8})())
-    with pytest.raises(StudyError, match=r"0.2 GB to fetch, 0.1 GB free"):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10**8))
+    with pytest.raises(StudyError, match="205 MB to fetch, 100 MB free"):
         download_plan(HCC, series, tmp_path)
 
 
@@ -123,6 +125,13 @@ def test_everything_arrives_once(store, tmp_path):
     again = fetch(series, tmp_path)
     pd.testing.assert_frame_equal(again, table)
     assert set(store.fetched.values()) == {1}
+
+
+def test_a_folder_of_any_name(store, tmp_path):
+    series = stored(store, patients=1)
+    folder = tmp_path / 'my "data" $HOME `x` \\ é'
+    fetch(series, folder)
+    assert whole(series, folder) == ["P0"] and [path.name for path in folder.iterdir()] == ["P0"]
 
 
 def test_a_missing_object_is_told_from_the_index(store, tmp_path):
@@ -288,6 +297,47 @@ def test_what_is_known_after_treatment_is_refused_in_preoperative_models(name, t
     assert late and all(any(f"candidates.pre: '{key}'" in text for text in error.value.problems) for key in late)
 
 
+def published(name: str, table: Path) -> Cohort:
+    """The clinical table of a public study, read as the study file says."""
+    study = resolve(ROOT / "studies" / f"{name}.yaml")
+    study["clinical"]["table"] = str(table)
+    return read_cohort(study)
+
+
+@pytest.mark.reference
+def test_the_spreadsheet_of_the_metastases_is_read_as_published():
+    path = Path(os.environ.get("REFERENCE_DATA", ""), "crlm_resection/clinical_tcia_october_2022.xlsx")
+    if not path.exists():
+        pytest.skip("REFERENCE_DATA is not set: no spreadsheet")
+    cohort = published("crlm", path)
+    assert len(cohort.clinical) == 197 and cohort.exclusions.empty
+    assert cohort.endpoints["DFS_event"].sum() == 138 and cohort.endpoints["OS_event"].sum() == 107
+    assert cohort.clinical["risk_score"].isna().sum() == 29, "-999 is a missing value"
+    assert cohort.clinical["necrosis"].max() <= 1, "fractions"
+    assert cohort.clinical["male"].sum() == 117
+
+
+@pytest.mark.reference
+def test_the_spreadsheet_of_the_chemoembolised_is_read_as_published(tmp_path):
+    """Its columns and sheets with made-up cells: the table itself is not here."""
+    source = Path(os.environ.get("REFERENCE_DATA", ""), "hcc_tace_seg_columns/SOURCE.md")
+    if not source.exists():
+        pytest.skip("REFERENCE_DATA is not set: no list of columns")
+    columns = [line.split("\t") for line in source.read_text().splitlines() if line.count("\t") == 2]
+    cells = {"str": "x", "int64": 1, "float64": 26.0}
+    table = pd.DataFrame({name: [cells[kind]] * 4 for name, kind, _ in columns})
+    table["TCIA_ID"] = [f"HCC_{n:03}" for n in range(1, 5)]
+    table["Censored_0_progressed_1"] = [0, 1, 1, 0]
+    table["Interval_BL"] = 30
+    with pd.ExcelWriter(tmp_path / "table.xlsx") as book:
+        table.to_excel(book, sheet_name="data table", index=False)
+        pd.DataFrame({"term": ["TTP"]}).to_excel(book, sheet_name="glossary", index=False)
+    cohort = published("hcc-tace-seg", tmp_path / "table.xlsx")
+    assert cohort.exclusions.empty and list(cohort.endpoints["TTP_event"]) == [0, 1, 1, 0]
+    assert cohort.endpoints["TTP_time"].to_numpy() == pytest.approx(26 * 7 / 30.4375), "weeks to months"
+    assert set(cohort.clinical["scan_to_treatment"]) == {30}, "days"
+
+
 def test_a_public_cohort_from_the_store_to_its_features(server, tmp_path):
     """Three patients of the real index, whose objects are generated: fetched, listed, cut out, measured."""
     server.faults.clear()
@@ -308,13 +358,14 @@ def test_a_public_cohort_from_the_store_to_its_features(server, tmp_path):
     clinical.to_csv(project / "studies/clinical.csv", index=False)
     (project / "studies/crlm.yaml").write_text(yaml.safe_dump(study))
 
-    arguments = ("--cores", "2", "--config", "study=studies/crlm.yaml")
+    target = "results/crlm/features/reader1.parquet"
+    arguments = ("--cores", "2", "--config", "study=studies/crlm.yaml", "--", target)
     ran = run_snakemake(project, *arguments)
     assert ran.returncode == 0
-    assert "3 patients, 6 series (3 CT, 3 SEG), 70 files, 0.1 GB" in ran.stderr
+    assert "3 patients, 6 series (3 CT, 3 SEG), 70 files, 47 MB" in ran.stderr
     manifest = pd.read_csv(project / "results/crlm/input/images.csv")
     assert list(manifest["patient_id"]) == ids and set(manifest["phase"]) == {"PVP"}
-    features = pd.read_parquet(project / "results/crlm/features/reader1.parquet").set_index("patient_id")
+    features = pd.read_parquet(project / target).set_index("patient_id")
     for patient, count in voxels.items():
         volume = features.loc[patient, "PVP_tumour_original_shape_VoxelVolume"]
         assert volume == pytest.approx(count * 0.8 * 0.8 * 5, rel=0.05), "resampled to 1 mm"

@@ -13,6 +13,7 @@ import idc_index_data
 import pandas as pd
 import pyarrow.parquet as pq
 
+from recur.store import URL
 from recur.tables import PATIENT_ID, StudyError
 
 INDEX = Path(idc_index_data.IDC_INDEX_PARQUET_FILEPATH)
@@ -65,9 +66,10 @@ def select_series(
             "is clinical.id the column of the collection's patient ids?"
         )
     table = table[table["PatientID"].isin(here)].copy()
-    unsafe = sorted(p for p in here if not PATIENT_ID.fullmatch(p))
+    unsafe = [p for p in here if not PATIENT_ID.fullmatch(p)]
+    unsafe += [url for url in table["series_aws_url"] if not URL.fullmatch(url.removesuffix("*"))]
     if unsafe:
-        raise StudyError(f"public.collection: patient id {p!r} cannot name a folder" for p in unsafe)
+        raise StudyError(f"public.collection: {text!r} in the index cannot name a folder" for text in unsafe)
     series = pd.DataFrame(
         {
             "patient_id": table["PatientID"],

@@ -6,6 +6,7 @@ store lists is there with its size and its MD5. Whatever ends in between costs w
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -101,23 +102,30 @@ def download_plan(collection: str, series: pd.DataFrame, folder: Path) -> list[s
     """What would be fetched, in lines for people; raises StudyError where the disk is too small for it."""
     there = series["bytes"][[is_whole(folder, row) for row in series.to_dict("records")]].sum()
     needed = series["bytes"].sum() - there
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StudyError(f"{folder}: cannot be made ({error.strerror}); set images.root to another folder") from None
     free = shutil.disk_usage(folder).free
     counts = ", ".join(f"{n} {name}" for name, n in series["modality"].value_counts().sort_index().items())
     lines = [
         f"public cohort {collection} (Imaging Data Commons)",
         f"  {series['patient_id'].nunique()} patients, {len(series)} series ({counts}), {series['files'].sum()} files, "
-        f"{series['bytes'].sum() / 1e9:.1f} GB",
+        f"{in_words(series['bytes'].sum())}",
         f"  licence: {', '.join(sorted(set(series['licence'].dropna())))}; "
         f"cite {', '.join(f'https://doi.org/{doi}' for doi in sorted(set(series['doi'].dropna())))}",
-        f"  to {folder}: {there / 1e9:.1f} GB are there, {needed / 1e9:.1f} GB to fetch, {free / 1e9:.0f} GB free",
+        f"  to {folder}: {in_words(there)} are there, {in_words(needed)} to fetch, {in_words(free)} free",
     ]
     if needed > free:
         raise StudyError(
-            f"{folder}: {needed / 1e9:.1f} GB to fetch, {free / 1e9:.1f} GB free; set images.root to a folder on a "
+            f"{folder}: {in_words(needed)} to fetch, {in_words(free)} free; set images.root to a folder on a "
             "larger disk, or public.max_patients"
         )
     return lines
+
+
+def in_words(size: float) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
 # ---------------------------------------------------------------- the client
@@ -272,6 +280,9 @@ def publish(folder: Path, row: dict[str, Any], names: set[str]) -> None:
     if place.exists():
         shutil.rmtree(place)
     os.replace(part, place)
+    with contextlib.suppress(OSError):  # another series is still arriving
+        part.parent.rmdir()
+        part.parent.parent.rmdir()
 
 
 def content(folder: Path, row: dict[str, Any]) -> dict[str, str]:
