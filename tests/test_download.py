@@ -362,7 +362,7 @@ def test_a_public_cohort_from_the_store_to_its_features(server, tmp_path):
     arguments = ("--cores", "2", "--config", "study=studies/crlm.yaml", "--", target)
     ran = run_snakemake(project, *arguments)
     assert ran.returncode == 0
-    assert "3 patients, 6 series (3 CT, 3 SEG), 70 files, 47 MB" in ran.stderr
+    assert "3 patients, 6 series (3 CT, 3 SEG), 70 files, 43 MB" in ran.stderr
     manifest = pd.read_csv(project / "results/crlm/input/images.csv")
     assert list(manifest["patient_id"]) == ids and set(manifest["phase"]) == {"PVP"}
     features = pd.read_parquet(project / target).set_index("patient_id")
