@@ -348,7 +348,7 @@ def test_a_public_cohort_from_the_store_to_its_features(server, tmp_path):
     project = small_project(tmp_path / "project")
     study = yaml.safe_load((project / "studies/crlm.yaml").read_text())
     study |= {"batches": 2, "analyses": {}, "candidates": {}, "on_error": "stop"}
-    del study["comparators"]
+    del study["comparators"], study["primary"]
     study["images"]["extraction"]["image_types"] = ["Original"]
     study["clinical"]["table"] = "clinical.csv"
     columns = [variable["column"] for variable in study["clinical"]["variables"].values()]

@@ -1,5 +1,6 @@
 """The study file: defaults < preset < file, and errors that help."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,13 @@ def test_public_images_need_a_folder_and_phases_that_can_be_assigned(tmp_path):
     assert "images.phases: 'late' is not among the phases of public images (NC, AP, PVP, DP)" in text
     (text,) = problems(write(tmp_path, public=PUBLIC | {"phase": "PVP"}, images=images | {"phases": ["AP"]}))
     assert "'AP' is not among the phases of public images (PVP)" in text
+
+
+def test_every_study_has_its_page_and_pictures_stay_small():
+    index = (ROOT / "docs/studies/README.md").read_text()
+    for study in (ROOT / "studies").glob("*.yaml"):
+        assert study.stem == "template" or f"| {study.stem}" in index or f", {study.stem} " in index, study.name
+    for page in re.findall(r"\]\((\w[\w-]*\.md)\)", index):
+        assert (ROOT / "docs/studies" / page).exists()
+    for picture in (ROOT / "docs/gallery").glob("*.png"):
+        assert picture.stat().st_size < 200_000, picture.name
