@@ -140,6 +140,8 @@ elif "features" in STUDY:
             "benchmarks/{study}/import_features.tsv"
         conda:
             "../envs/modelling.yaml"
+        resources:
+            mem_mb=lambda wildcards, attempt: 2000 * attempt,
         params:
             id=STUDY["features"]["id"],
             pattern=STUDY["features"]["pattern"],
@@ -179,6 +181,8 @@ rule analysis_set:
         "benchmarks/{study}/analysis_set/{analysis}.tsv"
     conda:
         "../envs/modelling.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
     params:
         endpoint=lambda wildcards: STUDY["analyses"][wildcards.analysis]["endpoint"],
         competing=lambda wildcards: "--competing" if competing_death(wildcards.analysis) else "",

@@ -42,7 +42,9 @@ ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a file system
 def undisturbed(tmp_path_factory) -> Path:
     """The tiny study, run once without a fault."""
     project = tiny_project(tmp_path_factory.mktemp("undisturbed") / "project")
+    start = time.monotonic()
     assert run_snakemake(project, *RUN).returncode == 0
+    (project / "seconds").write_text(str(time.monotonic() - start))
     assert not part_files(project)
     return project
 
@@ -104,6 +106,7 @@ def again(project: Path) -> subprocess.Popen:
 def test_fifty_kills_at_random_moments_change_no_byte_and_nothing_is_done_twice(undisturbed, tmp_path):
     """Alternately the whole workflow, its main process alone (the jobs live on), and single jobs."""
     rng, kills, rounds = random.Random(1), Counter(), 0
+    longest = float((undisturbed / "seconds").read_text()) / 5  # long enough that jobs get done between two kills
     while kills.total() < KILLS:
         rounds += 1
         project = tiny_project(tmp_path / str(rounds))
@@ -112,7 +115,7 @@ def test_fifty_kills_at_random_moments_change_no_byte_and_nothing_is_done_twice(
             if rng.random() < 0.9:  # else while Snakemake itself starts or plans
                 wait_for(lambda run=run: programs_of(run) or run.poll() is not None, 600, "a job")
             with contextlib.suppress(subprocess.TimeoutExpired):
-                run.wait(rng.uniform(0, 15))
+                run.wait(rng.uniform(0, longest))
             what = rng.choice(["workflow", "main process", "job", "job"])
             if run.poll() is None and kill(run, what, rng):
                 kills[what] += 1
