@@ -17,7 +17,7 @@ include: "rules/common.smk"
 # The floors; data only goes down.
 if FROM_TABLES:
     check_tables_unchanged()
-else:
+elif "reported" not in STUDY:
 
     include: "rules/demo.smk"  # a synthetic cohort with known truth
     include: "rules/download.smk"  # a public cohort: chosen, fetched, listed
@@ -30,6 +30,10 @@ else:
     include: "rules/validation.smk"  # 7 frozen models applied to every cohort
     include: "rules/sensitivity.smk"  #   ablations, learning curve, two analyses side by side
     include: "rules/null.smk"  #   outcomes redrawn: does noise stay noise?
+
+
+if not FROM_TABLES:
+
     include: "rules/diagnostic.smk"  #   accuracy of tests, readers, groups; printed numbers checked
 
 
@@ -46,6 +50,7 @@ rule all:
 rule figures:
     input:
         figure_files(),
+        diagnostic_figure_files(),
 
 
 onsuccess:

@@ -30,7 +30,7 @@ FROM_TABLES = config.get("from") == "tables"
 try:
     STUDY = studies.resolve(STUDY_FILE)
     # cluster jobs read this file too; tables are checked once, by the main process
-    if workflow.is_main_process and not FROM_TABLES:
+    if workflow.is_main_process and not FROM_TABLES and "clinical" in STUDY:
         check_tables(STUDY)
 except StudyError as error:
     sys.exit("\n".join(f"ERROR: {problem}" for problem in error.problems))
@@ -42,6 +42,7 @@ BATCHES = range(STUDY["batches"])
 IMAGES = STUDY.get("images")
 INPUT = os.path.dirname(IMAGES["manifest"]) if IMAGES else None  # of a manifest that a rule makes
 IMAGES_MADE = "demo" in STUDY or "public" in STUDY  # generated or fetched by a rule
+DIAGNOSTIC = STUDY.get("diagnostic", {})
 VARIANTS = studies.variants(STUDY)
 READERS = IMAGES["readers"] if IMAGES else ["reader1"] + ["reader2"] * bool(STUDY.get("features"))
 THRESHOLDS = STUDY.get("thresholds", [0.05, 0.8])
@@ -121,6 +122,7 @@ SECTIONS = {
         "thresholds",
     ),
     "comparators": ("clinical", "comparators", "images"),
+    "diagnostic": ("clinical", "diagnostic", "seed", "split"),
     "model_card": (
         "analyses",
         "candidates",
@@ -306,6 +308,65 @@ FIGURES = {
     if not path.stem.startswith("_")
 }
 
+# those of a diagnostic study are drawn once, not for every analysis
+DIAGNOSTIC_FIGURES = {
+    name: FIGURES.pop(name) for name in list(FIGURES) if FIGURES[name]["CATEGORY"] == "Diagnostic"
+}
+
+
+def diagnostic_figures():
+    """The diagnostic figures that the study has something for."""
+    has = {
+        "scores": any(
+            diagnostic_variables()[name]["kind"] != "binary" for name in DIAGNOSTIC.get("tests", [])
+        ),
+        "tests": bool(DIAGNOSTIC.get("tests")),
+        "readers": bool(DIAGNOSTIC.get("readers")),
+        "groups": bool(DIAGNOSTIC.get("groups", {}).get("endpoints")),
+        "masks": bool(IMAGES) and len(READERS) > 1,
+    }
+    return [name for name, facts in DIAGNOSTIC_FIGURES.items() if has[facts["NEEDS"]]]
+
+
+def diagnostic_variables():
+    """The variables that tests and readings are: of the lesions where there is such a table."""
+    return DIAGNOSTIC.get("lesions", STUDY["clinical"])["variables"]
+
+
+def diagnostic_units():
+    table = "lesions" if "lesions" in DIAGNOSTIC else "clinical"
+    return f"{RESULTS}/cohort/{table}.csv"
+
+
+def diagnostic_caption(figure):
+    text = DIAGNOSTIC_FIGURES[figure]["CAPTION"].format(endpoint=DIAGNOSTIC.get("reference", ""))
+    return " ".join([text, *only(STUDY["synthetic"], "Synthetic data.")])
+
+
+def diagnostic_figure_files(suffixes=("svg", "pdf", "png")):
+    return [
+        f"{RESULTS}/figures/diagnostic/{figure}.{suffix}"
+        for figure in diagnostic_figures()
+        for suffix in suffixes
+    ]
+
+
+def diagnostic_tables():
+    """Tables of a diagnostic study, and of the readers' masks of any study with images."""
+    names = [
+        *only(DIAGNOSTIC.get("tests"), "accuracy", "auc", "roc", "band", "comparisons"),
+        *only(DIAGNOSTIC.get("readers"), "agreement"),
+        *only("groups" in DIAGNOSTIC, "groups", "curves", "weighted", "balance"),
+        *only(IMAGES and len(READERS) > 1, "masks", "mask_summary"),
+        *only("reported" in STUDY, "consistency"),
+    ]
+    return [f"{RESULTS}/diagnostic/{name}.csv" for name in names]
+
+
+def diagnostic_outputs():
+    page = only(diagnostic_tables(), f"{RESULTS}/report/diagnostic.html")
+    return [*diagnostic_tables(), *diagnostic_figure_files(), *page]
+
 
 def figure_caption(analysis, figure):
     chosen = STUDY["analyses"][analysis]
@@ -369,7 +430,17 @@ def figure_files(suffixes=("svg", "pdf", "png")):
 def all_figure_tables():
     """Every table that some figure of the study draws."""
     pairs = [(a, f) for a in ANALYSES for f in FIGURES if has_figure(a, f)]
-    return sorted({path for pair in pairs for path in figure_tables(*pair).values()})
+    paths = {path for pair in pairs for path in figure_tables(*pair).values()}
+    return sorted(
+        paths | {path for f in diagnostic_figures() for path in diagnostic_inputs(f).values()}
+    )
+
+
+def diagnostic_inputs(figure):
+    """name -> path of the tables a diagnostic figure draws."""
+    return {
+        name: f"{RESULTS}/{path}" for name, path in DIAGNOSTIC_FIGURES[figure]["INPUTS"].items()
+    }
 
 
 def check_tables_unchanged():
@@ -458,16 +529,21 @@ def applied_pages():
 
 def final_outputs():
     """What `snakemake` makes: everything of the study, and the record of what it was made from."""
-    return figure_files() if FROM_TABLES else [*study_outputs(), f"{RESULTS}/provenance.json"]
+    if FROM_TABLES:
+        return [*figure_files(), *diagnostic_figure_files()]
+    return [*study_outputs(), f"{RESULTS}/provenance.json"]
 
 
 def study_outputs():
     """Tables, models, figures and the report (features and pictures, without an analysis)."""
+    if "reported" in STUDY:
+        return diagnostic_outputs()
     pictures = only(IMAGES, f"{RESULTS}/images/qc/index.html", f"{RESULTS}/images/acquisition.csv")
     null = only("null_study" in STUDY, f"{RESULTS}/validation/null.csv")
     checklists = only(ANALYSES, f"{RESULTS}/report/checklists.html")
     pages = [f"{RESULTS}/report/report.html", *applied_pages(), *manuscript_tables(), *checklists]
-    return [*pages, *feature_tables(), *pictures, *result_tables(), *figure_files(), *null]
+    tables = [*feature_tables(), *pictures, *result_tables()]
+    return [*pages, *tables, *figure_files(), *null, *diagnostic_outputs()]
 
 
 def where_results_are():
@@ -475,6 +551,7 @@ def where_results_are():
         "report": "report/report.html",
         "risks": "report/calculator.html",
         "card": "report/model_card.html",
+        "tests": "report/diagnostic.html",
         "lists": "report/checklists.html",
         "images": "images/qc/index.html",
         "figures": "figures",

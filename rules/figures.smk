@@ -38,3 +38,37 @@ rule figure:
         "python {input.script} --figure {wildcards.figure} --input {params.tables} --output-stem {params.stem}"
         " --title-note {wildcards.analysis} --endpoint {params.endpoint} --primary-horizon {params.horizon}"
         " {params.synthetic} > {log} 2>&1"
+
+
+rule diagnostic_figure:
+    input:
+        tables=lambda wildcards: diagnostic_inputs(wildcards.figure).values(),
+        script="scripts/figure.py",
+        drawing="scripts/figures/{figure}.py",
+        package=imports("scripts/figure.py"),
+    output:
+        report(
+            "results/{study}/figures/diagnostic/{figure}.svg",
+            caption="../report/figure.rst",
+            category="Diagnostic",
+            labels={"figure": "{figure}"},
+        ),
+        pdf="results/{study}/figures/diagnostic/{figure}.pdf",
+        png="results/{study}/figures/diagnostic/{figure}.png",
+    log:
+        "logs/{study}/diagnostic_figure/{figure}.log",
+    conda:
+        "../envs/report.yaml"
+    resources:
+        runtime=2,
+    params:
+        tables=lambda wildcards: [
+            f"{k}={v}" for k, v in diagnostic_inputs(wildcards.figure).items()
+        ],
+        stem=lambda wildcards, output: output.pdf.removesuffix(".pdf"),
+        endpoint=DIAGNOSTIC.get("reference", "none"),
+        caption=lambda wildcards: diagnostic_caption(wildcards.figure),
+        synthetic="--synthetic" if STUDY["synthetic"] else "",
+    shell:
+        "python {input.script} --figure {wildcards.figure} --input {params.tables} --output-stem {params.stem}"
+        " --endpoint {params.endpoint} --primary-horizon 0 {params.synthetic} > {log} 2>&1"

@@ -22,6 +22,7 @@ NUMBERS = {
     "smd", "z", "left", "right", "height", "size", "value", "statistic", "cutpoint", "n_low", "p_corrected",
     "incidence", "p_heterogeneity", "c_harrell", "row", "column", "intensity", "tumour", "rim",
     "liver", "other_reader", "map", "row_mm", "column_mm", "low", "high", "slice", "slices",
+    "sensitivity", "specificity", "x", "dice", "hd95_mm", "median", "lower_quartile", "upper_quartile",
 }  # fmt: skip
 
 

@@ -292,7 +292,50 @@ def invented(cohorts: tuple[str, ...], odd: str) -> dict[str, pd.DataFrame]:
     add_descriptions(add, cohorts, names, labels, odd)
     frames = {path: pd.DataFrame(rows) for path, rows in tables.items()}
     nothing = pd.DataFrame(columns=["analysis", "endpoint", "variable", "cohort_a", "cohort_b", "smd"])
+    frames |= diagnostic(cohorts, odd)
     return {"cohort/{a}/balance.csv": nothing} | frames  # one cohort has nothing to compare
+
+
+def diagnostic(cohorts: tuple[str, ...], odd: str) -> dict[str, pd.DataFrame]:
+    """INVENTED tables of a diagnostic study."""
+    rng = np.random.default_rng(9)
+    rows: dict[str, list] = {}
+    interval = {"estimate": 0.71, "lower": 0.62, "upper": 0.8}
+    for cohort in cohorts:
+        for test in (f"lirads_reader1{odd}", "afp"):
+            place = {"cohort": cohort, "test": test}
+            rows.setdefault("auc", []).append(place | interval)
+            for x in np.linspace(0, 1, 6):
+                at = place | {"specificity": 1 - x, "sensitivity": np.sqrt(x)}
+                rows.setdefault("roc", []).append(at | {"threshold": 5 - 5 * x})
+                rows.setdefault("band", []).append(at | {"lower": x, "upper": min(np.sqrt(x) + 0.1, 1)})
+            for cutoff, origin in (("LR-5", "declared"), ("> 12.5", "youden, training")):
+                for metric in ("sensitivity", "specificity", "accuracy", "ppv", "npv", "lr_positive"):
+                    row = place | {"cutoff": cutoff, "cutoff_from": origin, "metric": metric, "x": 71, "n": 100}
+                    rows.setdefault("accuracy", []).append(row | interval)
+        train = cohort.startswith("train")
+        name = f"{cohort}-optimism_corrected" if train else cohort
+        rows["auc"].append({"cohort": name, "test": "combination", "estimate": 0.8})
+        for group in (f"TACE{odd}", "RFA"):
+            for k in range(12):
+                row = {"cohort": cohort, "endpoint": "OS", "group": group, "time": 6.0 * k, "n_risk": 40 - 3 * k}
+                rows.setdefault("curves", []).append(row | {"survival": 1 - k / 15})
+            rows.setdefault("groups", []).append({"cohort": cohort, "variable": "OS", "group": group, "p": 0.031})
+        rows.setdefault("weighted", []).append(
+            {"cohort": cohort, "outcome": "OS", "measure": "hazard ratio"} | interval
+        )
+    for coefficient in ("agreement", "kappa", "kappa_linear", "kappa_quadratic", "pabak", "gwet_ac1"):
+        row = {"reading": f"lirads{odd}", "reader_a": "lirads_reader1", "reader_b": "lirads_reader2", "n": 115}
+        rows.setdefault("agreement", []).append(row | {"coefficient": coefficient} | interval)
+    for phase in ("AP", "PVP"):
+        pair = {"phase": phase, "reader_a": "reader1", "reader_b": "reader2"}
+        for k in range(20):
+            values = {"dice": rng.uniform(0.7, 0.95), "hd95_mm": rng.uniform(1, 6)}
+            rows.setdefault("masks", []).append({"patient_id": f"P{k}{odd}"} | pair | values)
+        for measure, middle in (("dice", 0.85), ("hd95_mm", 3.0)):
+            box = {"median": middle, "lower_quartile": 0.9 * middle, "upper_quartile": 1.1 * middle}
+            rows.setdefault("mask_summary", []).append(pair | {"measure": measure} | box)
+    return {f"diagnostic/{name}.csv": pd.DataFrame(items) for name, items in rows.items()}
 
 
 def add_descriptions(add, cohorts, names, labels, odd) -> None:
@@ -423,10 +466,20 @@ def test_literals(name, paths):
     found = literals(name)
     assert set(found) == {"INPUTS", "CAPTION", "CATEGORY", "NEEDS"}
     assert set(found["INPUTS"].values()) <= set(paths)
-    assert found["CATEGORY"] in ("Cohort", "Images", "Signature", "Models", "Validation", "Survival", "Scores")
+    assert found["CATEGORY"] in (
+        "Cohort",
+        "Images",
+        "Signature",
+        "Models",
+        "Validation",
+        "Survival",
+        "Scores",
+        "Diagnostic",
+    )
     assert found["NEEDS"] in (
             "signature", "stability", "forest", "images", "internal", "ablations", "learning", "scores", "factors",
-            "competing", "example", "resampled", "null", "held_out", None,
+            "competing", "example", "resampled", "null", "held_out", "tests",
+            "readers", "masks", "groups", None,
         )  # fmt: skip
     assert "{" not in found["CAPTION"].format(endpoint="TTR")
 

@@ -94,7 +94,7 @@ def write_clinical(tmp_path, **analyses):
 
 
 @pytest.mark.parametrize(
-    "path", ["config.yaml", *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("studies/*.yaml"))]
+    "path", ["config.yaml", *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("studies/**/*.yaml"))]
 )
 def test_every_shipped_study_resolves(path, monkeypatch):
     monkeypatch.setenv("REFERENCE_DATA", "/data")

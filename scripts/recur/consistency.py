@@ -23,7 +23,7 @@ from scipy.special import logit
 
 from recur.accuracy import mcnemar_test, proportion
 from recur.group_tests import chi2_2x2, contingency, t_from_summary
-from recur.study import OneKeyLoader, schema, schema_problems
+from recur.study import OneKeyLoader, schema, schema_problems, twice
 from recur.survival import Z95
 from recur.tables import StudyError, read_table
 
@@ -275,7 +275,8 @@ def check_interval(statement: Row) -> list[Row]:
         verdict, f, g = "inconsistent", np.log, float
     else:
         verdict, shown = "inconsistent", f"middle {middle:.4g}"
-        note = f"{lower.value - estimate.value:+.3f} and {upper.value - estimate.value:+.3f}: no Wald interval lies so"
+        sides = [f"{limit.value - estimate.value:+.3f}" for limit in (lower, upper)]
+        note = f"the limits lie {sides[0]} and {sides[1]} from it: not a Wald interval"
         if not lower.value <= estimate.value <= upper.value:
             note = "the estimate is outside its interval"
     rows = [row(statement, "symmetry of the interval", printed, shown, verdict, note)]
@@ -505,10 +506,8 @@ def read_statements(path: str | Path) -> list[Row]:
 def checked_statements(value: Any, where: str) -> None:
     """Raises StudyError where the statements are not as schemas/reported.schema.yaml has them."""
     problems = list(schema_problems(value, schema("reported"), where))
-    ids = [item["id"] for item in value] if not problems else []
-    problems += [
-        f"{where}: the id {name!r} stands there twice" for name in sorted({i for i in ids if ids.count(i) > 1})
-    ]
+    ids = [] if problems else [item["id"] for item in value]
+    problems += [f"{where}: the id {name!r} stands there twice" for name in twice(ids)]
     if problems:
         raise StudyError(problems)
 

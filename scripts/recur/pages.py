@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 # h1 h2 h3 p note alarm code: text; ul: texts; table: (heads, rows), a row of one cell being a heading over those below;
-# a cell is text, or (text, address) pairs that become links
+# a cell is text, or (text, address) pairs that become links; figure: (PNG file, caption)
 Block = tuple[str, Any]
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;color:#1a1a1a;max-width:70rem;
@@ -26,6 +26,7 @@ h2{border-bottom:1px solid #c8ccd2;margin-top:2rem}
 font-variant-numeric:tabular-nums}
 th,td{border-bottom:1px solid #c8ccd2;padding:.2rem .7rem .2rem 0;text-align:left;vertical-align:top}
 th[colspan]{padding-top:.6rem}td.in{padding-left:1rem}
+figure{margin:1rem 0}figure img{max-width:100%;height:auto}figcaption{font-size:.85rem;color:#444}
 pre{background:#f2f4f7;padding:.7rem;overflow-x:auto;font-size:.85rem}
 @media print{body{font-size:10pt;max-width:none;padding:0}.scroll{overflow:visible}tr{break-inside:avoid}
 thead{display:table-header-group}h2,h3{break-after:avoid}pre{white-space:pre-wrap}}
@@ -40,12 +41,18 @@ def blocks_page(blocks: list[Block], title: str) -> str:
             parts.append(f"<ul>{''.join(f'<li>{html.escape(text)}</li>' for text in content)}</ul>")
         elif kind == "table":
             parts.append(f'<div class="scroll">{html_table(*content)}</div>')
+        elif kind == "figure":
+            path, caption = content
+            data, text = base64.b64encode(path.read_bytes()).decode(), html.escape(caption)
+            image = f'<img alt="{text}" src="data:image/png;base64,{data}">'
+            parts.append(f"<figure>{image}<figcaption>{text}</figcaption></figure>")
         elif kind in ("alarm", "note"):
             parts.append(f'<p class="{kind}">{html.escape(content)}</p>')
         else:
             tag = "pre" if kind == "code" else kind
             parts.append(f"<{tag}>{html.escape(content)}</{tag}>")
-    policy = f"default-src 'none'; style-src 'sha256-{sha256(STYLE)}'; base-uri 'none'; form-action 'none'"
+    images = "; img-src data:" if any(kind == "figure" for kind, _ in blocks) else ""
+    policy = f"default-src 'none'; style-src 'sha256-{sha256(STYLE)}'{images}; base-uri 'none'; form-action 'none'"
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'

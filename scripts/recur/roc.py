@@ -167,9 +167,12 @@ def sensitivity_at(outcome: ArrayLike, score: ArrayLike, specificities: ArrayLik
     if reason := one_class(outcome):
         raise ValueError(reason)
     fpr, tpr, _ = roc_curve(outcome, score, drop_intermediate=False)
-    at = 1 - np.asarray(specificities, float)
-    tolerance = 1e-12
-    left = np.searchsorted(fpr, at + tolerance, side="right") - 1  # the last point that is not beyond
+    return _joined(fpr, tpr, 1 - np.asarray(specificities, float))
+
+
+def _joined(fpr: np.ndarray, tpr: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Height of the curve at each false positive rate: its top where it rises, else on the line to the next point."""
+    left = np.searchsorted(fpr, at + 1e-12, side="right") - 1  # the last point that is not beyond
     right = np.minimum(left + 1, len(fpr) - 1)
     gap = np.where(fpr[right] > fpr[left], fpr[right] - fpr[left], 1.0)
     share = np.clip((at - fpr[left]) / gap, 0.0, 1.0)
@@ -188,13 +191,16 @@ def roc_band(
     at = np.asarray(specificities, float)
     if one_class(outcome):
         return pd.DataFrame({"specificity": [], "sensitivity": [], "lower": [], "upper": []}, dtype=float)
-    case, control = score[outcome], score[~outcome]
+    levels, place = np.unique(-score, return_inverse=True)  # highest scores first
+    classes = [place[~outcome], place[outcome]]
     drawn = np.empty((resamples, len(at)))
-    label = np.repeat([True, False], [len(case), len(control)])
     for i in range(resamples):
         rng = np.random.default_rng([seed, i])
-        sample = np.concatenate([rng.choice(case, len(case)), rng.choice(control, len(control))])
-        drawn[i] = sensitivity_at(label, sample, at)
+        rates = []
+        for own in classes:
+            counts = np.bincount(own[rng.integers(0, len(own), len(own))], minlength=len(levels))
+            rates.append(np.concatenate([[0.0], counts.cumsum() / len(own)]))
+        drawn[i] = _joined(*rates, 1 - at)
     lower, upper = np.quantile(drawn, [0.025, 0.975], axis=0)
     estimate = sensitivity_at(outcome, score, at)
     return pd.DataFrame({"specificity": at, "sensitivity": estimate, "lower": lower, "upper": upper})

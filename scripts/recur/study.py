@@ -60,6 +60,10 @@ def resolve(path: str | Path) -> dict[str, Any]:
     rules = schema("study")
     study = raw if isinstance(raw, dict) else {}
     problems = [*schema_problems(raw, rules, str(path)), *not_finite(raw, str(path))]
+    if isinstance(raw, dict) and "reported" in raw and not problems:
+        problems = reported_problems(raw, str(path))
+    elif isinstance(raw, dict) and "clinical" not in raw:
+        problems.append(f"{path}: (top): 'clinical' is a required property")
     if problems:
         raise StudyError(problems)
     study = with_defaults(study, rules, rules)
@@ -89,6 +93,20 @@ def not_finite(value: Any, where: str) -> Iterator[str]:
         yield f"{where}: {value} is not a number that can be used"
 
 
+def reported_problems(study: dict[str, Any], where: str) -> list[str]:
+    """Statements that are not as their schema has them; a study of printed numbers has no data beside them."""
+    found = list(schema_problems(study["reported"]["statements"], schema("reported"), f"{where}: reported.statements"))
+    ids = [] if found else [item["id"] for item in study["reported"]["statements"]]
+    found += [f"{where}: reported.statements: the id {name!r} stands there twice" for name in twice(ids)]
+    other = sorted(set(study) - {"study", "title", "reported"})
+    return found + [f"{where}: {key}: has no place beside reported, a study of printed numbers only" for key in other]
+
+
+def twice(names: list[str]) -> list[str]:
+    """Names that stand in a list more than once."""
+    return sorted({name for name in names if names.count(name) > 1})
+
+
 def schema_problems(value: Any, rules: dict[str, Any], where: str) -> list[str]:
     """Every violation of a schema, one line each, naming the key and the nearest known key."""
     found = []
@@ -110,7 +128,8 @@ def schema_problems(value: Any, rules: dict[str, Any], where: str) -> list[str]:
 def with_defaults(value: Any, rules: dict[str, Any], root: dict[str, Any]) -> Any:
     """A copy of value with the schema's defaults filled in, at every level that exists or has a default."""
     if "$ref" in rules:
-        rules = {**root["$defs"][rules["$ref"].rsplit("/", 1)[1]], **{k: v for k, v in rules.items() if k != "$ref"}}
+        target = functools.reduce(lambda at, key: at[key], rules["$ref"].removeprefix("#/").split("/"), root)
+        rules = {**target, **{k: v for k, v in rules.items() if k != "$ref"}}
     if not isinstance(value, dict):
         return deepcopy(value)
     result = dict(value)
@@ -136,7 +155,9 @@ def overlay(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
 
 def contradictions(study: dict[str, Any]) -> list[str]:
     """What a schema cannot say: names that refer to nothing, terms in the wrong model, splits without their keys."""
-    found = []
+    found: list[str] = []
+    if "clinical" not in study:
+        return found
     clinical = study["clinical"]
     variables, dates = clinical["variables"], clinical.get("dates", {})
     for name, variable in variables.items():
@@ -201,6 +222,8 @@ def contradictions(study: dict[str, Any]) -> list[str]:
         if split["kind"] == "centre" and not clinical["centre"]:
             found.append(f"{place}: a split by centre needs clinical.centre")
     phases = study.get("images", {}).get("phases")
+    if "diagnostic" in study["analyses"]:
+        found.append("analyses.diagnostic: the name is the workflow's own; choose another")
     for name, analysis in study["analyses"].items():
         if analysis["endpoint"] not in study["endpoints"]:
             near = difflib.get_close_matches(analysis["endpoint"], study["endpoints"], 1)
@@ -236,7 +259,76 @@ def contradictions(study: dict[str, Any]) -> list[str]:
         found.append("demo: needs images.manifest, where the generated cohort goes")
     if "images" in study and "features" in study:
         found.append("images and features: give one of the two, not both")
+    return found + (diagnostic_contradictions(study) if "diagnostic" in study else [])
+
+
+def diagnostic_contradictions(study: dict[str, Any]) -> list[str]:
+    """Names of the diagnostic section that refer to nothing, or to a variable of another kind than is needed."""
+    plan, found = study["diagnostic"], []
+    patients = study["clinical"]["variables"]
+    units = plan["lesions"]["variables"] if "lesions" in plan else patients
+    used = [("reference", plan["reference"], ("binary",))] if "reference" in plan else []
+    used += [(f"tests.{name}", name, ("binary", "ordinal", "numeric")) for name in plan["tests"]]
+    used += [
+        (f"readers.{reading}", name, ("binary", "ordinal", "categorical", "numeric"))
+        for reading, names in plan["readers"].items()
+        for name in names
+    ]
+    held = [(place, name, kinds, units) for place, name, kinds in used]
+    groups = plan.get("groups")
+    if groups:
+        held.append(("groups.by", groups["by"], ("binary", "categorical", "ordinal"), patients))
+        kinds = ("binary", "ordinal", "categorical", "numeric")
+        held += [(f"groups.{key}", name, kinds, patients) for key in ("variables", "adjust") for name in groups[key]]
+        found += [
+            f"diagnostic.groups.endpoints: {name!r} is no endpoint of this study"
+            for name in groups["endpoints"]
+            if name not in study["endpoints"]
+        ]
+        by = patients.get(groups["by"], {})
+        if groups["adjust"] and by.get("kind") != "binary" and len(by.get("levels", [])) != 2:
+            found.append("diagnostic.groups.adjust: a propensity score compares two groups")
+    for place, name, kinds, known in held:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            found.append(f"diagnostic.{place}: {name!r} is no variable{hint}")
+        elif known[name]["kind"] not in kinds:
+            found.append(f"diagnostic.{place}: {name!r} is {known[name]['kind']}; needed: {', '.join(kinds)}")
+    for name, test in plan["tests"].items():
+        found += cutoff_contradictions(name, test, units.get(name, {}))
+    for reading, names in plan["readers"].items():
+        kinds = {units[name]["kind"] for name in names if name in units}
+        levels = {str(units[name].get("levels")) for name in names if name in units}
+        if len(kinds) > 1 or len(levels) > 1:
+            found.append(
+                f"diagnostic.readers.{reading}: the readers' variables are not of one kind with the same levels"
+            )
+    if (plan["tests"] or plan["combination"]) and "reference" not in plan:
+        found.append("diagnostic.reference: tests need a reference standard")
+    found += [
+        f"diagnostic.combination: {name!r} is not among diagnostic.tests"
+        for name in plan["combination"]
+        if name not in plan["tests"]
+    ]
     return found
+
+
+def cutoff_contradictions(name: str, test: dict[str, Any], variable: dict[str, Any]) -> list[str]:
+    """Cut-points that the variable of a test cannot have."""
+    given = test.get("positive_from", [])
+    if variable.get("kind") == "binary" and given:
+        return [f"diagnostic.tests.{name}.positive_from: a binary test has no cut-point"]
+    if variable.get("kind") == "ordinal":
+        levels = [str(level) for level in variable.get("levels", [])]
+        return [
+            f"diagnostic.tests.{name}.positive_from: {level!r} is no level ({', '.join(levels)})"
+            for level in given
+            if str(level) not in levels
+        ]
+    return [
+        f"diagnostic.tests.{name}.positive_from: {level!r} is no number" for level in given if isinstance(level, str)
+    ]
 
 
 def image_contradictions(study: dict[str, Any], name: str, analysis: dict[str, Any]) -> list[str]:
@@ -306,7 +398,11 @@ def locate(study: dict[str, Any], folder: Path, missing: list[str]) -> None:
 
     Unset environment variables are added to missing.
     """
+    if "clinical" not in study:
+        return
     holders = [(study["clinical"], "table", "clinical")]
+    if "lesions" in study.get("diagnostic", {}):
+        holders.append((study["diagnostic"]["lesions"], "table", "diagnostic.lesions"))
     if "visits" in study["clinical"]:
         holders.append((study["clinical"]["visits"], "table", "clinical.visits"))
     holders += [(study[key], item, key) for key, item in PATHS if key in study and study[key].get(item)]

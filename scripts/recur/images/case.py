@@ -35,6 +35,7 @@ NOT_OF_CASES = (
     "controls.py",
     "detached.py",
     "inventory.py",
+    "mask_agreement.py",
     "montage.py",
     "perturb.py",
     "qc.py",

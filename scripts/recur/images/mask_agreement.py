@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import SimpleITK as sitk
+
+from recur.images.case import TUMOUR, Case, load_case
+
+COLUMNS = ["patient_id", "phase", "lesion", "reader_a", "reader_b", "dice", "jaccard", "hausdorff_mm", "hd95_mm"]
+COLUMNS += ["mean_distance_mm", "volume_a_ml", "volume_b_ml", "reason"]
 
 
 def mask_agreement(a: sitk.Image, b: sitk.Image) -> dict:
@@ -41,3 +49,52 @@ def mask_agreement(a: sitk.Image, b: sitk.Image) -> dict:
         "hd95_mm": max(float(np.quantile(d, 0.95)) for d in distance),
         "mean_distance_mm": float(np.concatenate(distance).mean()),
     }
+
+
+def tumours_on_one_grid(first: Case, other: Case) -> tuple[sitk.Image, sitk.Image] | None:
+    """The tumours of two readers' crops of one image in a box that holds both, or None for different lattices."""
+    if first.full_size.tolist() != other.full_size.tolist() or not np.allclose(first.spacing, other.spacing, rtol=1e-6):
+        return None
+    starts = [np.asarray(case.offset)[::-1] for case in (first, other)]
+    low = np.minimum(*starts)
+    high = np.maximum(*(start + case.labels.shape for start, case in zip(starts, (first, other), strict=True)))
+    images = []
+    for start, case in zip(starts, (first, other), strict=True):
+        whole = np.zeros(high - low, np.uint8)
+        at = tuple(slice(s, s + n) for s, n in zip(start - low, case.labels.shape, strict=True))
+        whole[at] = (case.labels & TUMOUR) > 0
+        image = sitk.GetImageFromArray(whole)
+        image.SetSpacing([float(x) for x in case.spacing])
+        images.append(image)
+    return images[0], images[1]
+
+
+def readers_masks(cases: pd.DataFrame, cache: Path) -> pd.DataFrame:
+    """Agreement of every two readers' tumour masks: patient_id, phase, lesion, reader_a, reader_b, mask_agreement's.
+
+    cases: rows of images/batch-*.csv; only those that were made count. `reason` says why a pair has no values.
+    """
+    made = cases[cases["status"] == "ok"]
+    found = []
+    for (patient, phase, lesion), rows in made.groupby(["patient_id", "phase", "lesion"], sort=True):
+        readings = list(rows.sort_values("reader").itertuples())
+        for a, b in ((a, b) for i, a in enumerate(readings) for b in readings[i + 1 :]):
+            pair = tumours_on_one_grid(load_case(cache / a.case), load_case(cache / b.case))
+            row = {"patient_id": patient, "phase": phase, "lesion": lesion, "reader_a": a.reader, "reader_b": b.reader}
+            values = {"reason": "the readers' images are not on one grid"} if pair is None else mask_agreement(*pair)
+            found.append(row | values)
+    return pd.DataFrame(found, columns=COLUMNS)
+
+
+def mask_summary(masks: pd.DataFrame) -> pd.DataFrame:
+    """Median and quartiles: phase, reader_a, reader_b, measure, n, median, lower_quartile, upper_quartile."""
+    found = []
+    for (phase, a, b), part in masks.groupby(["phase", "reader_a", "reader_b"], sort=True):
+        for measure in ("dice", "jaccard", "hausdorff_mm", "hd95_mm", "mean_distance_mm"):
+            values = part[measure].dropna().astype(float)
+            row = {"phase": phase, "reader_a": a, "reader_b": b, "measure": measure, "n": len(values)}
+            quartiles = zip(("lower_quartile", "median", "upper_quartile"), (0.25, 0.5, 0.75), strict=True)
+            found.append(row | {name: values.quantile(q) for name, q in quartiles})
+    return pd.DataFrame(
+        found, columns=["phase", "reader_a", "reader_b", "measure", "n", "median", "lower_quartile", "upper_quartile"]
+    )
