@@ -62,9 +62,9 @@ def invented(n: int = 120, seed: int = 0) -> pd.DataFrame:
 
 @pytest.mark.reference
 def test_the_study_of_real_data_has_the_values_of_r():
+    data = oracle.table("asah").rename(columns={"id": "patient_id"}).astype({"patient_id": str})
     plan = resolve(ROOT / "studies/asah.yaml")
     plan["diagnostic"]["resamples"] = 50
-    data = oracle.table("asah").rename(columns={"id": "patient_id"}).astype({"patient_id": str})
     data["wfns"] -= 1  # the place of the level
     tables = d.evaluate_tests({"all": data}, plan, 1)
     for name in ("s100b", "ndka", "wfns"):
