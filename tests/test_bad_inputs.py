@@ -208,6 +208,13 @@ def change_only_event(folder, name):
     edit(folder, name, keep)
 
 
+def change_no_event_in(folder, name, centre):
+    def empty(table):
+        return table.assign(recurrence_date=table["recurrence_date"].where(table["centre"] != centre, ""))
+
+    edit(folder, name, empty)
+
+
 def change_recorded(folder, patient, time, event="1"):
     edit(folder, "clinical.csv", lambda table: table.assign(time="30", event=[str(i % 2) for i in range(len(table))]))
     change_cells(folder, "clinical.csv", patient, {"time": time, "event": event})

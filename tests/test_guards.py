@@ -265,8 +265,10 @@ def test_a_study_without_images_or_features_needs_no_guard_of_theirs():
 def test_fewer_than_five_events_per_candidate_stop_the_recommended_analysis_only():
     declared = settings() | {"preset": "recommended", "candidates": {"pre": ["afp"], "post": []}}
     assert too_few_events(declared, "a", 10, True) == []
-    assert "9 training events for 2 candidate columns" in too_few_events(declared, "a", 9, True)[0]
-    assert too_few_events(declared, "a", 9, False) == []
+    assert "9 training events; no model is fitted on fewer than 10" in too_few_events(declared, "a", 9, False)[0]
+    two = declared | {"candidates": {"pre": ["afp", "afp"], "post": []}}
+    assert "14 training events for 3 candidate columns" in too_few_events(two, "a", 14, True)[0]
+    assert too_few_events(two, "a", 14, False) == []
     assert too_few_events(declared, "trial_replicate", 9, True) == []
     assert too_few_events(declared | {"preset": "ji2020"}, "a", 9, True) == []
 

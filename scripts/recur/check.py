@@ -71,13 +71,22 @@ def page(study: dict[str, Any]) -> str:
 
 
 def training_problems(study: dict[str, Any], cohort: Cohort) -> list[str]:
-    """What no analysis can be fitted on: training patients without enough events, or a term that never varies."""
+    """What no analysis can be fitted or judged on: training patients without enough events, held-out ones without any,
+    or a term that never varies.
+    """
     assigned, problems = assign_all(study, cohort.clinical), []
     for name, analysis in study["analyses"].items():
         own = f"cohort_{name}"
-        train = (assigned[own if own in assigned else "cohort"] == TRAIN).to_numpy()
+        cohorts = assigned[own if own in assigned else "cohort"]
+        train = (cohorts == TRAIN).to_numpy()
         endpoint, settings = analysis["endpoint"], analysis_settings(study, name)
-        events = int((cohort.endpoints[f"{endpoint}_event"][train] == EVENT).sum())
+        occurred = cohort.endpoints[f"{endpoint}_event"] == EVENT
+        events = int(occurred[train].sum())
+        problems += [
+            f"endpoint {endpoint}: none of the {len(part)} patients of {held} has the event"
+            for held, part in occurred.groupby(cohorts.to_numpy())
+            if held not in (TRAIN, "") and not part.any()
+        ]
         if events == 0:
             problems.append(f"endpoint {endpoint}: none of the {train.sum()} training patients has the event")
         else:

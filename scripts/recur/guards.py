@@ -18,6 +18,7 @@ from recur.study import is_replicate, split_of, uses_features
 COLUMNS = ["guard", "mode", "status", "title", "text"]
 FEW_AT_RISK = 10
 FEW_EVENTS, TOO_FEW_EVENTS = 10, 5  # per candidate column
+FEWEST_EVENTS = 10  # of a model
 THICK_SLICE_MM = 3.0
 CENTRE_AUC = 0.7
 VOLUME_RHO = 0.8
@@ -517,12 +518,14 @@ def flags(guards: pd.DataFrame) -> list[tuple[int, str]]:
 
 
 def too_few_events(settings: dict[str, Any], analysis: str, events: int, with_signature: bool) -> list[str]:
-    """Guard 11 as an error: under `recommended` fewer than 5 events per candidate column of a model stop the run.
+    """Guard 11 as an error under `recommended`: fewer than 10 events, or fewer than 5 per candidate column of a model.
 
     settings: preset, candidates, variables. A declared `*_replicate` is flagged only.
     """
     if is_replicate(analysis, settings):
         return []
+    if events < FEWEST_EVENTS:
+        return [f"analysis {analysis}: {events} training events; no model is fitted on fewer than {FEWEST_EVENTS}"]
     return [
         f"analysis {analysis}: {events} training events for {terms} candidate columns of the {timing}operative model, "
         f"fewer than {TOO_FEW_EVENTS} each; name fewer candidates"
