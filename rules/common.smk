@@ -365,7 +365,8 @@ def diagnostic_tables():
 
 def diagnostic_outputs():
     page = only(diagnostic_tables(), f"{RESULTS}/report/diagnostic.html")
-    return [*diagnostic_tables(), *diagnostic_figure_files(), *page]
+    sums = only(diagnostic_figures(), f"{RESULTS}/tables.sha256")
+    return [*diagnostic_tables(), *diagnostic_figure_files(), *page, *sums]
 
 
 def figure_caption(analysis, figure):

@@ -37,7 +37,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
             title = style.p_text(test["p"].iloc[0], "log-rank ") if len(test) else ""
             ratio = weighted[(weighted["cohort"] == cohort) & (weighted["outcome"] == endpoint)]
             for row in ratio[ratio["measure"] == "hazard ratio"].itertuples():
-                title += f"; weighted HR {style.interval(row.estimate, row.lower, row.upper)}"
+                title += f"\nweighted HR {style.interval(row.estimate, row.lower, row.upper)}"
             ax.set_title(f"{'All' if cohort == 'all' else style.cohort_label(cohort)}\n{title}")
             ax.set(ylim=(0, 1.02), xticks=ticks)
             ax.set_xlim(0, max(curves["time"].max(), ticks[-1]) * 1.02)
