@@ -28,6 +28,8 @@ elif "reported" not in STUDY:
     include: "rules/signature.smk"  # 5 ranking and the LASSO-Cox signature
     include: "rules/models.smk"  # 6 Cox models and their cut-points, frozen as JSON
     include: "rules/validation.smk"  # 7 frozen models applied to every cohort
+    include: "rules/binary.smk"  #   the same for a binary endpoint
+    include: "rules/categories.smk"  #   ordinal and categorical endpoints: models and tests
     include: "rules/sensitivity.smk"  #   ablations, learning curve, two analyses side by side
     include: "rules/null.smk"  #   outcomes redrawn: does noise stay noise?
 

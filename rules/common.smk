@@ -16,6 +16,7 @@ from recur import study as studies
 from recur.check import batch_fingerprints, check_tables
 from recur.endpoints import has_competing
 from recur.tables import StudyError
+from recur.wording import WORDS
 
 KNOWN_OPTIONS = {"study", "from"}
 unknown = set(config) - KNOWN_OPTIONS
@@ -37,7 +38,11 @@ except StudyError as error:
 
 NAME = STUDY["study"]
 RESULTS = f"results/{NAME}"
-ANALYSES = list(STUDY["analyses"])
+OUTCOMES = {name: studies.outcome_kind(STUDY, name) for name in STUDY["analyses"]}
+SURVIVAL, BINARY, CATEGORIES = (
+    [n for n, kind in OUTCOMES.items() if kind == k] for k in ("survival", "binary", "categories")
+)
+ANALYSES = [*SURVIVAL, *BINARY]  # those with models of floors 5 and 6
 BATCHES = range(STUDY["batches"])
 IMAGES = STUDY.get("images")
 INPUT = os.path.dirname(IMAGES["manifest"]) if IMAGES else None  # of a manifest that a rule makes
@@ -50,9 +55,14 @@ LEARNING_CHUNK = 10  # repeats of the learning curve a job
 RESAMPLE_CHUNK = 50  # resamples a job; fixed, so that cores and restarts change nothing
 
 
+def one_of(names):
+    """A wildcard constraint: one of the names, or nothing at all."""
+    return "|".join(map(re.escape, names)) or "none"
+
+
 wildcard_constraints:
     study=re.escape(NAME),
-    analysis="|".join(map(re.escape, ANALYSES)) or "none",
+    analysis=one_of(OUTCOMES),
     reader="|".join(map(re.escape, READERS)),
     variant="|".join(VARIANTS) or "none",
     batch=r"\d+",
@@ -158,6 +168,7 @@ ANALYSIS_SETTINGS = {
         "horizons_months",
         "models",
         "inputs",
+        "cutpoint_sensitivity",
     ),
     "fit": (),  # everything
 }
@@ -240,7 +251,7 @@ def guard_tables(analysis):
         "performance": f"validation/{analysis}/performance.csv",
         "risks": f"validation/{analysis}/risks.csv",
         "net_benefit": f"validation/{analysis}/net_benefit.csv",
-        "rates": f"survival/{analysis}/rates.csv",
+        **({"rates": f"survival/{analysis}/rates.csv"} if analysis in SURVIVAL else {}),
         "diagnostics": f"models/{analysis}/diagnostics.csv",
         "frequencies": f"signature/{analysis}/selection_frequency.csv",
     }
@@ -289,7 +300,7 @@ def image_fingerprints():
 
 
 def figure_facts(path):
-    """INPUTS, CAPTION, CATEGORY and NEEDS of a figure file, read without importing any plotting library."""
+    """INPUTS, CAPTION, CATEGORY, NEEDS and OUTCOME of a figure file, read without importing any plotting library."""
     facts = {}
     for node in ast.parse(Path(path).read_text()).body:
         if isinstance(node, ast.Assign) and node.targets[0].id in (
@@ -297,6 +308,7 @@ def figure_facts(path):
             "CAPTION",
             "CATEGORY",
             "NEEDS",
+            "OUTCOME",
         ):
             facts[node.targets[0].id] = ast.literal_eval(node.value)
     return facts
@@ -371,7 +383,8 @@ def diagnostic_outputs():
 
 def figure_caption(analysis, figure):
     chosen = STUDY["analyses"][analysis]
-    parts = [FIGURES[figure]["CAPTION"].format(endpoint=chosen["endpoint"])]
+    words = WORDS[OUTCOMES[analysis]]
+    parts = [FIGURES[figure]["CAPTION"].format(endpoint=chosen["endpoint"], **words)]
     if FIGURES[figure]["NEEDS"] == "stability" and studies.is_perturbed(chosen):
         parts.append("The readings are perturbed images and masks: there is no second reader.")
     if FIGURES[figure]["NEEDS"] == "stability" and chosen["stability"]["source"] == "settings":
@@ -386,6 +399,8 @@ def figure_caption(analysis, figure):
 def has_figure(analysis, figure):
     """Whether an analysis has what a figure shows."""
     chosen, features = STUDY["analyses"][analysis], uses_features(analysis)
+    if FIGURES[figure].get("OUTCOME", OUTCOMES[analysis]) != OUTCOMES[analysis]:
+        return False
     return {
         None: True,
         "signature": features,
@@ -472,9 +487,16 @@ def feature_tables():
     )
 
 
+def category_tables():
+    """The tables of analyses of ordinal and categorical endpoints, which have no other floors."""
+    names = ("category_performance", "category_tests", "category_risks")
+    judged = [f"{RESULTS}/validation/{a}/{name}.csv" for a in CATEGORIES for name in names]
+    return judged + [f"{RESULTS}/models/{a}/category_coefficients.csv" for a in CATEGORIES]
+
+
 def result_tables():
     """The tables of a study that people read, over all its analyses."""
-    return only(
+    return category_tables() + only(
         ANALYSES,
         f"{RESULTS}/cohort/patients.csv",
         f"{RESULTS}/cohort/exclusions.csv",
@@ -483,20 +505,18 @@ def result_tables():
         f"{RESULTS}/validation/comparisons.csv",
         f"{RESULTS}/validation/consistency.csv",
         f"{RESULTS}/validation/guards.csv",
-        f"{RESULTS}/survival/km.csv",
-        f"{RESULTS}/survival/logrank.csv",
-        f"{RESULTS}/survival/rates.csv",
+        *only(SURVIVAL, *(f"{RESULTS}/survival/{name}.csv" for name in ("km", "logrank", "rates"))),
         f"{RESULTS}/tables.sha256",
         *only(
-            "comparators" in STUDY,
+            SURVIVAL and "comparators" in STUDY,
             f"{RESULTS}/validation/scores.csv",
             f"{RESULTS}/validation/score_comparisons.csv",
         ),
         *(f"{RESULTS}/cohort/{analysis}/table1.csv" for analysis in ANALYSES),
-        *(f"{RESULTS}/cohort/{analysis}/follow_up.csv" for analysis in ANALYSES),
+        *(f"{RESULTS}/cohort/{analysis}/follow_up.csv" for analysis in SURVIVAL),
         *(f"{RESULTS}/models/{analysis}/sample_size.csv" for analysis in ANALYSES),
         *only(len(ANALYSES) > 1, f"{RESULTS}/validation/contrast.csv"),
-        *(f"{RESULTS}/validation/{analysis}/transport.csv" for analysis in ANALYSES),
+        *(f"{RESULTS}/validation/{analysis}/transport.csv" for analysis in SURVIVAL),
     )
 
 
@@ -516,7 +536,9 @@ def manuscript_sources(analysis):
         "models/{}/coefficients.csv",
         "validation/{}/performance.csv",
         "validation/{}/comparisons.csv",
-        *only("comparators" in STUDY, "validation/{}/score_comparisons.csv"),
+        *only(
+            analysis in SURVIVAL and "comparators" in STUDY, "validation/{}/score_comparisons.csv"
+        ),
         *(features if uses_features(analysis) else ()),
     ]
     return [f"{RESULTS}/{name.format(analysis)}" for name in names]

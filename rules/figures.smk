@@ -32,11 +32,12 @@ rule figure:
         stem=lambda wildcards, output: output.pdf.removesuffix(".pdf"),
         endpoint=lambda wildcards: STUDY["analyses"][wildcards.analysis]["endpoint"],
         caption=lambda wildcards: figure_caption(wildcards.analysis, wildcards.figure),
+        outcome=lambda wildcards: OUTCOMES[wildcards.analysis],
         horizon=STUDY["horizons_months"][0],
         synthetic="--synthetic" if STUDY["synthetic"] else "",
     shell:
         "python {input.script} --figure {wildcards.figure} --input {params.tables} --output-stem {params.stem}"
-        " --title-note {wildcards.analysis} --endpoint {params.endpoint} --primary-horizon {params.horizon}"
+        " --title-note {wildcards.analysis} --endpoint {params.endpoint} --outcome {params.outcome} --primary-horizon {params.horizon}"
         " {params.synthetic} > {log} 2>&1"
 
 

@@ -72,6 +72,8 @@ rule performance:
         "logs/{study}/performance/{analysis}.log",
     benchmark:
         "benchmarks/{study}/performance/{analysis}.tsv"
+    wildcard_constraints:
+        analysis=one_of(SURVIVAL),
     conda:
         "../envs/modelling.yaml"
     params:
@@ -107,6 +109,8 @@ rule transport:
         "logs/{study}/transport/{analysis}.log",
     benchmark:
         "benchmarks/{study}/transport/{analysis}.tsv"
+    wildcard_constraints:
+        analysis=one_of(SURVIVAL),
     conda:
         "../envs/modelling.yaml"
     params:
@@ -202,9 +206,10 @@ rule internal_validation:
     params:
         labels=labels,
         seed=STUDY["seed"],
+        metric=lambda wildcards: "auc" if wildcards.analysis in BINARY else "c_harrell",
     shell:
         "python {input.script} --measured {input.measured} --nested {input.nested} --missing {input.missing} --features {input.features} --resamples {input.resamples}"
-        " --seed {params.seed} --labels {params.labels:q} --output {output.performance}"
+        " --metric {params.metric} --seed {params.seed} --labels {params.labels:q} --output {output.performance}"
         " --frequencies {output.frequencies} > {log} 2>&1"
 
 
@@ -223,6 +228,8 @@ rule factors:
         "logs/{study}/factors/{analysis}.log",
     benchmark:
         "benchmarks/{study}/factors/{analysis}.tsv"
+    wildcard_constraints:
+        analysis=one_of(SURVIVAL),
     conda:
         "../envs/modelling.yaml"
     params:
@@ -332,6 +339,8 @@ rule compare_scores:
         "logs/{study}/compare_scores/{analysis}.log",
     benchmark:
         "benchmarks/{study}/compare_scores/{analysis}.tsv"
+    wildcard_constraints:
+        analysis=one_of(SURVIVAL),
     conda:
         "../envs/modelling.yaml"
     params:
@@ -416,6 +425,9 @@ localrules:
     tables_checksum,
 
 
+OF_SURVIVAL = ("km", "logrank", "rates", "scores", "score_comparisons")
+
+
 rule collect:
     input:
         tables=lambda wildcards: expand(
@@ -423,7 +435,7 @@ rule collect:
             study=wildcards.study,
             floor=wildcards.floor,
             table=wildcards.table,
-            analysis=ANALYSES,
+            analysis=SURVIVAL if wildcards.table in OF_SURVIVAL else ANALYSES,
         ),
         script="scripts/collect.py",
         package=imports("scripts/collect.py"),

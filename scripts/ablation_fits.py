@@ -9,8 +9,7 @@ from recur.analysis_set import read_training
 from recur.cli import progress, reported, training_parser
 from recur.cox import NotEstimable
 from recur.fit import fit
-from recur.nested import NESTED_COLUMNS
-from recur.resampling import nested_predictions
+from recur.resampling import nested_columns, nested_predictions
 from recur.tables import StudyError, write_frozen, write_table
 
 
@@ -36,7 +35,7 @@ def main() -> None:
         write_frozen(content, args.frozen / f"{name}.json")
         if args.settings["internal_validation"]["nested_repeats"]:
             parts.append(nested_predictions(part, settings, args.seed, 0, folds).assign(ablation=name))
-    columns = ["ablation", *NESTED_COLUMNS]
+    columns = ["ablation", *nested_columns(train)]
     write_table(pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns), args.nested)
 
 

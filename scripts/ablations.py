@@ -36,7 +36,10 @@ def main() -> None:
     sizes = {name: (content["features"], len(content["signature"]["features"])) for name, content in fits.items()}
     nested = read_made(args.nested)
     tables = {name: nested_performance(nested[nested["ablation"] == name], args.seed) for name in fits}
-    parts = [nested_rows(tables, sizes), pd.DataFrame(failed, columns=COLUMNS)]
+    parts = [
+        nested_rows(tables, sizes, "auc" if "risk" in nested else "c_harrell"),
+        pd.DataFrame(failed, columns=COLUMNS),
+    ]
     for cohort, features in zip(args.cohorts, args.features, strict=True):
         frame, values, names = read_rows(cohort, features)
         applied = {

@@ -12,11 +12,12 @@ import pandas as pd
 from recur import style
 from recur.cli import reported
 from recur.tables import StudyError, read_table
+from recur.wording import WORDS
 
 NUMBERS = {
     "order", "n", "excluded", "icc", "lower", "upper", "mrmr_rank", "mrmr_score", "forest_rank",
     "forest_importance", "lambda", "coef", "deviance", "se", "n_nonzero", "weight", "mean", "sd",
-    "frequency", "score", "score_out_of_fold", "hr", "p", "events", "points", "horizon_months",
+    "frequency", "score", "score_out_of_fold", "hr", "or", "risk", "p", "events", "points", "horizon_months",
     "estimate", "time_months", "fpr", "tpr", "threshold", "predicted", "observed", "net_benefit", "time",
     "survival", "n_risk", "n_event", "n_censor", "chi2", "df", "event", "lp", "difference", "p_holm",
     "smd", "z", "left", "right", "height", "size", "value", "statistic", "cutpoint", "n_low", "p_corrected",
@@ -47,9 +48,10 @@ def draw(figure: str, paths: dict[str, str], context: dict[str, Any]):
     if missing := sorted(set(module.INPUTS) - set(paths)):
         raise StudyError(f"figure {figure} also needs --input {' '.join(f'{m}=...' for m in missing)}")
     style.apply()
+    context = context | {"words": WORDS[context["outcome"]]}
     fig = module.draw({name: read(paths[name]) for name in module.INPUTS}, context)
     style.finish(fig, context)
-    return fig, module.CAPTION.format(endpoint=context["endpoint"])
+    return fig, module.CAPTION.format(endpoint=context["endpoint"], **context["words"])
 
 
 def main() -> None:
@@ -60,10 +62,12 @@ def main() -> None:
     parser.add_argument("--title-note", default="", help="small text above the figure, such as the analysis")
     parser.add_argument("--synthetic", action="store_true", help="generated data: say so on the figure")
     parser.add_argument("--endpoint", required=True)
+    parser.add_argument("--outcome", choices=list(WORDS), default="survival")
     parser.add_argument("--primary-horizon", type=float, required=True, help="months")
     args = parser.parse_args()
     context = {
         "endpoint": args.endpoint,
+        "outcome": args.outcome,
         "primary_horizon": args.primary_horizon,
         "title_note": args.title_note,
         "synthetic": args.synthetic,

@@ -8,6 +8,7 @@ import pandas as pd
 from recur.cli import reported
 from recur.resampling import nested_performance, resample_performance, selection_frequency
 from recur.tables import labelled, read_made, write_table
+from recur.validation_binary import nested_measures
 
 
 def feature_names(path: str) -> list[str]:
@@ -22,6 +23,7 @@ def main() -> None:
     parser.add_argument("--resamples", nargs="*", default=[])
     parser.add_argument("--features", required=True, help="training features: their names")
     parser.add_argument("--missing", required=True, help="sensitivity to missing cells")
+    parser.add_argument("--metric", choices=["c_harrell", "auc"], required=True, help="what resamples are judged by")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--labels", type=json.loads, required=True, help="analysis and endpoint, as JSON")
     parser.add_argument("--output", required=True)
@@ -31,11 +33,13 @@ def main() -> None:
     nested = read_made(args.nested)
     parts, frequencies = [measured, read_made(args.missing)], pd.Series(dtype=float)
     if len(nested):
-        parts.append(nested_performance(nested, args.seed).assign(metric="c_harrell"))
+        parts.append(nested_performance(nested, args.seed).assign(metric=args.metric))
+        if "risk" in nested:
+            parts.append(nested_measures(nested, args.seed))
     if args.resamples:
         resamples = pd.concat([read_made(path) for path in args.resamples])
         apparent = measured[measured["cohort"] == "train-apparent"]
-        parts.append(resample_performance(resamples, apparent).assign(metric="c_harrell"))
+        parts.append(resample_performance(resamples, apparent, args.metric).assign(metric=args.metric))
         frequencies = selection_frequency(resamples, feature_names(args.features))
     table = pd.concat(parts)[[name for name in measured.columns if name not in args.labels]]
     write_table(labelled(table, args.labels), args.output)

@@ -1,4 +1,4 @@
-"""Fit the Cox models before and after surgery and freeze them, cut-points included, as JSON."""
+"""Fit the Cox or logistic models before and after surgery and freeze them, cut-points included, as JSON."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pandas as pd
 from recur.analysis_set import read_training
 from recur.cli import reported, training_parser
 from recur.cox import NotEstimable
-from recur.guards import too_few_events
+from recur.guards import smaller_class, too_few_events
 from recur.models import coefficient_table, fit_models
 from recur.nomogram import nomogram_tables
 from recur.samplesize import candidate_parameters, sample_size_table
@@ -30,13 +30,14 @@ def main() -> None:
         if list(scores["patient_id"]) != list(train.patient_id):
             raise StudyError(f"{args.scores}: does not list the patients of {args.cohort}")
         score = scores["second_stage"].to_numpy()
-    problems = too_few_events(args.settings, args.labels["analysis"], int(train.event.sum()), score is not None)
+    events = smaller_class(train.event) if train.binary else int(train.event.sum())
+    problems = too_few_events(args.settings, args.labels["analysis"], events, score is not None)
     if problems:
         raise StudyError(problems)
     try:
         models = fit_models(train, score, args.settings, args.seed)
     except NotEstimable as error:
-        raise StudyError(f"{args.labels['analysis']}: a Cox model cannot be estimated: {error}") from error
+        raise StudyError(f"{args.labels['analysis']}: a model cannot be estimated: {error}") from error
     for name, model in models.items():
         own = {"inputs": declared_inputs(model, args.settings)}
         write_frozen(args.labels | model | own, Path(args.models) / f"{name}.json")
@@ -46,7 +47,7 @@ def main() -> None:
     write_table(labelled(nomogram_tables(models), args.labels), args.nomogram)
     parameters = candidate_parameters(args.settings, len(train.names))
     horizon, prior = args.settings["horizons_months"][0], args.settings["sample_size"]["prior_r2_cs"]
-    sizes = sample_size_table(train.time, train.event, parameters, horizon, prior)
+    sizes = sample_size_table(None if train.binary else train.time, train.event, parameters, horizon, prior)
     write_table(labelled(sizes, args.labels), args.sample_size)
 
 

@@ -6,8 +6,7 @@ import pandas as pd
 
 from recur.analysis_set import read_training
 from recur.cli import reported, training_parser
-from recur.nested import NESTED_COLUMNS
-from recur.resampling import nested_predictions
+from recur.resampling import nested_columns, nested_predictions
 from recur.resume import fingerprint, forget, resumed
 from recur.tables import write_table
 
@@ -26,7 +25,7 @@ def main() -> None:
 
     repeats = range(options["nested_repeats"])
     parts = resumed(args.output, key, repeats, work, "repeats of the nested cross-validation")
-    write_table(pd.DataFrame([row for part in parts for row in part], columns=NESTED_COLUMNS), args.output)
+    write_table(pd.DataFrame([row for part in parts for row in part], columns=nested_columns(train)), args.output)
     forget(args.output)
 
 

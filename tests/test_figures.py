@@ -19,6 +19,7 @@ from matplotlib.text import Text
 import figure as program
 from recur import style
 from recur.tables import write_table
+from recur.wording import WORDS
 
 SCRIPTS = Path(program.__file__).parent
 FIGURES = sorted(p.stem for p in (SCRIPTS / "figures").glob("*.py"))
@@ -26,7 +27,13 @@ HOSTILE = "$x$<script>&amp;_\\frac{1}{2}\x07"
 COHORTS = ("train", "test", "external-B")
 MODELS = ("signature", "clinical_pre", "combined_pre", "clinical_post", "combined_post")
 HORIZONS = (24, 60)
-CONTEXT = {"endpoint": "TTR", "primary_horizon": 24.0, "title_note": "recommended, TTR", "synthetic": True}
+CONTEXT = {
+    "endpoint": "TTR",
+    "outcome": "survival",
+    "primary_horizon": 24.0,
+    "title_note": "recommended, TTR",
+    "synthetic": True,
+}
 
 
 def features(count: int) -> list[str]:
@@ -443,7 +450,7 @@ def literals(name: str) -> dict:
     """The module-level literals, read as the Snakefile reads them: without importing anything."""
     tree = ast.parse((SCRIPTS / "figures" / f"{name}.py").read_text())
     assigned = [(node.targets[0].id, node.value) for node in tree.body if isinstance(node, ast.Assign)]
-    wanted = ("INPUTS", "CAPTION", "CATEGORY", "NEEDS")
+    wanted = ("INPUTS", "CAPTION", "CATEGORY", "NEEDS", "OUTCOME")
     return {target: ast.literal_eval(value) for target, value in assigned if target in wanted}
 
 
@@ -464,7 +471,8 @@ def paths(tmp_path_factory):
 @pytest.mark.parametrize("name", FIGURES)
 def test_literals(name, paths):
     found = literals(name)
-    assert set(found) == {"INPUTS", "CAPTION", "CATEGORY", "NEEDS"}
+    assert set(found) - {"OUTCOME"} == {"INPUTS", "CAPTION", "CATEGORY", "NEEDS"}
+    assert found.get("OUTCOME", "survival") in WORDS
     assert set(found["INPUTS"].values()) <= set(paths)
     assert found["CATEGORY"] in (
         "Cohort",
@@ -481,7 +489,8 @@ def test_literals(name, paths):
             "competing", "example", "resampled", "null", "held_out", "tests",
             "readers", "masks", "groups", None,
         )  # fmt: skip
-    assert "{" not in found["CAPTION"].format(endpoint="TTR")
+    for words in WORDS.values():
+        assert "{" not in found["CAPTION"].format(endpoint="TTR", **words)
 
 
 AGAIN = """

@@ -9,7 +9,7 @@ from recur import style
 
 INPUTS = {"ablations": "validation/{analysis}/ablations.csv"}
 CAPTION = (
-    "Ablations ({endpoint}): Harrell's C with 95 % confidence interval of the signature and the combined model, the "
+    "Ablations ({endpoint}): {c} with 95 % confidence interval of the signature and the combined model, the "
     "whole fit repeated on the features of one phase or one region only, in nested cross-validation and held out."
 )
 CATEGORY = "Validation"
@@ -35,4 +35,4 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
                     | {"marker": style.marker(model), "filled": row.ablation == "all"}
                     | {"texts": (style.interval(*estimate.values()),)}
                 )
-    return style.forest(rows, "Harrell's C", 0.5, ("C (95 % CI)",), limits=(0.2, 1.0))
+    return style.forest_of_c(rows, context)

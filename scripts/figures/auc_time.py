@@ -14,6 +14,7 @@ CAPTION = (
 )
 CATEGORY = "Validation"
 NEEDS = None
+OUTCOME = "survival"
 
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:

@@ -36,7 +36,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     fig.set_label(style.model_label(model))
     event = style.endpoint_event(context["endpoint"])
     for (cohort, horizon), ax in places.items():
-        here = table[(table["cohort"] == cohort) & (table["horizon_months"] == horizon)]
+        here = style.at(table, cohort, horizon)
         curve = here[here["kind"] == "curve"].sort_values("predicted")
         groups = here[here["kind"] == "group"].sort_values("predicted")
         ax.plot([0, 1], [0, 1], color=style.GREY, linewidth=0.6, linestyle=(0, (2, 2)), zorder=1)
@@ -47,7 +47,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
             groups["predicted"], groups["observed"], yerr=np.clip(reach, 0, None), fmt="o", color=style.VERMILLION,
             elinewidth=0.8, markersize=3.5, zorder=4,
         )  # fmt: skip
-        column = f"risk_{horizon:g}"
+        column = "risk" if horizon is None else f"risk_{horizon:g}"
         if column in risks:
             risk_values = risks[(risks["model"] == model) & (risks["cohort"] == cohort.removesuffix("-apparent"))][
                 column
@@ -70,7 +70,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         ax.set(xlim=(0, 1), ylim=(FLOOR, 1), xticks=np.arange(0, 1.1, 0.2), yticks=np.arange(0, 1.1, 0.2))
         style.percent(ax.xaxis)
         style.percent(ax.yaxis)
-        ax.set_title(f"{style.evaluated_label(cohort)}, {horizon:g} months")
+        ax.set_title(style.panel_title(cohort, horizon))
         ax.set_xlabel(f"Predicted {event} (%)")
         style.left_only(ax, f"Observed {event} (%)")
     return fig

@@ -30,7 +30,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     cohorts, horizons = style.cohorts_of(table), style.horizons_of(table)
     fig, places = style.grid(cohorts, horizons, 50, 10)
     for (cohort, horizon), ax in places.items():
-        here = table[(table["cohort"] == cohort) & (table["horizon_months"] == horizon)]
+        here = style.at(table, cohort, horizon)
         for model, look in looks.items():
             curve = here[here["model"] == model].sort_values("threshold")
             ax.plot(curve["threshold"], curve["net_benefit"], **look)
@@ -40,7 +40,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         if len(used):
             ax.set_xlim(used.min(), max(used.max(), used.min() + 0.01))
         style.percent(ax.xaxis)
-        ax.set_title(f"{style.evaluated_label(cohort)}, {horizon:g} months")
+        ax.set_title(style.panel_title(cohort, horizon))
         ax.set_xlabel("Threshold probability (%)")
         if ax.get_subplotspec().is_first_col():
             ax.set_ylabel("Net benefit")

@@ -1,4 +1,4 @@
-"""Hazard ratios of the multivariable Cox models."""
+"""Hazard or odds ratios of the multivariable models."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from matplotlib.figure import Figure
 from recur import style
 
 INPUTS = {"coefficients": "models/{analysis}/coefficients.csv"}
-CAPTION = "Hazard ratios ({endpoint}) with 95 % confidence intervals of the terms of the multivariable Cox models."
+CAPTION = (
+    "Ratios of the {ratio} ({endpoint}) with 95 % confidence intervals of the terms of the multivariable {model} "
+    "models."
+)
 CATEGORY = "Models"
 NEEDS = None
 
@@ -18,29 +21,29 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     table = table[table["stage"] == "multivariable"]
     if table.empty:
         return style.message("no multivariable model has a term")
-    rows = []
+    rows, ratio = [], "or" if "or" in table else "hr"
     for model in style.models_of(table):
         terms = table[table["model"] == model]
         size = terms.iloc[0]
         rows.append({"label": f"{style.model_label(model)} (n = {size['n']:.0f}, {size['events']:.0f} events)"})
-        for term in terms.itertuples():
+        for term in terms.rename(columns={ratio: "estimate"}).itertuples():
             rows.append(
                 {
                     "label": term.label if isinstance(term.label, str) else term.term,
-                    "estimate": term.hr,
+                    "estimate": term.estimate,
                     "lower": term.lower,
                     "upper": term.upper,
                     "texts": (
-                        style.interval(term.hr, term.lower, term.upper),
+                        style.interval(term.estimate, term.lower, term.upper),
                         style.p_text(term.p).removeprefix("p ").removeprefix("= "),
                     ),
                 }
             )
     return style.forest(
         rows,
-        "Hazard ratio (log scale)",
+        f"{context['words']['ratio'].capitalize()} ratio (log scale)",
         1.0,
-        ("HR (95 % CI)", "p"),
+        (f"{ratio.upper()} (95 % CI)", "p"),
         log=True,
         width_mm=style.TWO_COLUMNS,
         right_mm=(32, 14),

@@ -16,6 +16,7 @@ CAPTION = (
 )
 CATEGORY = "Survival"
 NEEDS = None
+OUTCOME = "survival"
 
 FEW = 10  # at risk: below it a curve says little (methods: guard 40)
 

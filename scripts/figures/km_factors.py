@@ -16,6 +16,7 @@ CAPTION = (
 )
 CATEGORY = "Survival"
 NEEDS = "factors"
+OUTCOME = "survival"
 
 MOST = 12
 LOOKS = [(style.BLUE, "-"), (style.VERMILLION, (0, (5, 1.5))), (style.ORANGE, (0, (1, 1))),

@@ -1,4 +1,4 @@
-"""Cross-validated deviance of the penalised Cox model."""
+"""Cross-validated deviance of the penalised model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from recur import style
 
 INPUTS = {"deviance": "signature/{analysis}/cv_deviance.csv"}
 CAPTION = (
-    "Cross-validated partial-likelihood deviance of the penalised Cox model ({endpoint}, training cohort) with one "
+    "Cross-validated deviance of the penalised {model} model ({endpoint}, training cohort) with one "
     "standard error; the upper axis counts the features with a non-zero coefficient."
 )
 CATEGORY = "Signature"
@@ -40,5 +40,5 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     above.set_xticks(table["lambda"].iloc[places], [f"{n:.0f}" for n in table["n_nonzero"].iloc[places]])
     above.spines["top"].set_visible(True)
     above.set_xlabel("Features with a non-zero coefficient")
-    ax.set(xlabel="Penalty λ (log scale)", ylabel="Partial-likelihood deviance")
+    ax.set(xlabel="Penalty λ (log scale)", ylabel=context["words"]["deviance"])
     return fig

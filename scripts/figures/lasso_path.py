@@ -1,4 +1,4 @@
-"""Coefficient paths of the penalised Cox model."""
+"""Coefficient paths of the penalised model."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ INPUTS = {
     "weights": "signature/{analysis}/weights.csv",
 }
 CAPTION = (
-    "Coefficients of the penalised Cox model along the penalty ({endpoint}, training cohort). The features kept in the "
-    "signature are coloured; vertical lines mark the penalties of least deviance and one standard error above."
+    "Coefficients of the penalised {model} model along the penalty ({endpoint}, training cohort). The features kept in "
+    "the signature are coloured; vertical lines mark the penalties of least deviance and one standard error above."
 )
 CATEGORY = "Signature"
 NEEDS = "signature"

@@ -9,7 +9,7 @@ from recur import style
 
 INPUTS = {"learning": "validation/{analysis}/learning_curve.csv"}
 CAPTION = (
-    "Learning curve ({endpoint}): Harrell's C on a random fifth left out, by the number of patients that the whole fit "
+    "Learning curve ({endpoint}): {c} on a random fifth left out, by the number of patients that the whole fit "
     "was trained on; means over repeats, the band from the 2.5th to the 97.5th centile of the main model."
 )
 CATEGORY = "Validation"
@@ -31,6 +31,6 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
             ax.fill_between(curve["n"], curve["lower"], curve["upper"], color=look["color"], alpha=0.15, linewidth=0)
     ax.axhline(0.5, color=style.GREY, linewidth=0.6, linestyle=(0, (2, 2)), zorder=0)
     ax.set_xlabel("Training patients")
-    ax.set_ylabel("Harrell's C")
+    ax.set_ylabel(context["words"]["c"])
     style.legend(fig, looks)
     return fig

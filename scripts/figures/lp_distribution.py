@@ -16,6 +16,7 @@ CAPTION = (
 )
 CATEGORY = "Validation"
 NEEDS = None
+OUTCOME = "survival"
 
 BINS = 24
 

@@ -88,6 +88,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     lines = [line for text in equation(equations, event) for line in style.wrap(text, style.TWO_COLUMNS - 6)]
     axes = list(dict.fromkeys(table["axis"]))
     risks = sorted((a for a in axes if a.startswith("risk_")), key=lambda a: float(a.removeprefix("risk_")))
+    risks += [a for a in axes if a == "risk"]
     terms = [a for a in axes if a not in risks and a != "total"]
     total = table.loc[table["axis"] == "total", "points"]
     reach = max([*total, *table.loc[table["axis"].isin(risks), "points"], 1e-9])
@@ -110,7 +111,8 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         y += STEP
         rows = table[table["axis"] == risk]
         chance = [f"{100 * float(v):.3g}" for v in rows["value"]]
-        name = f"{event.capitalize()} by {risk.removeprefix('risk_')} months (%)"
+        when = "" if risk == "risk" else f" by {risk.removeprefix('risk_')} months"
+        name = f"{event.capitalize()}{when} (%)"
         scale(ax, y, style.shorten(name, LABEL / style.CHARACTER), SCALE * rows["points"].to_numpy() / reach, chance)
     for i, line in enumerate(lines):
         ax.text(1.5, y + 8 + 3.3 * i, line, va="center")

@@ -9,7 +9,7 @@ from recur import style
 
 INPUTS = {"performance": "validation/{analysis}/performance.csv"}
 CAPTION = (
-    "Optimism: Harrell's C ({endpoint}) of each model as fitted (apparent), by the internal estimates and in the "
+    "Optimism: {c} ({endpoint}) of each model as fitted (apparent), by the internal estimates and in the "
     "held-out cohorts, with 95 % confidence intervals."
 )
 CATEGORY = "Validation"
@@ -27,7 +27,7 @@ MARKS = {  # colour, marker, filled
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     table = tables["performance"]
-    table = table[(table["metric"] == "c_harrell") & table["estimate"].notna()]
+    table = table[(table["metric"] == context["words"]["metric"]) & table["estimate"].notna()]
     if table.empty:
         return style.message("no C-index could be estimated")
     rows = []
@@ -45,4 +45,4 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
                 {"label": name, "color": colour, "marker": marker, "filled": filled, **estimate}
                 | {"texts": (style.interval(*estimate.values()),)}
             )
-    return style.forest(rows, "Harrell's C", 0.5, ("C (95 % CI)",), limits=(0.2, 1.0))
+    return style.forest_of_c(rows, context)

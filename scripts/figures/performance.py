@@ -9,7 +9,7 @@ from recur import style
 
 INPUTS = {"performance": "validation/{analysis}/performance.csv"}
 CAPTION = (
-    "Harrell's C ({endpoint}) with 95 % confidence interval of every model: in training by the most honest internal "
+    "{c} ({endpoint}) with 95 % confidence interval of every model: in training by the most honest internal "
     "estimate there is, and in the held-out cohorts."
 )
 CATEGORY = "Validation"
@@ -19,9 +19,8 @@ INTERNAL = ("train-nested_cv", "train-oob", "train-optimism_corrected", "train-a
 
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
-    table = tables["performance"]
-    table = table[(table["metric"] == "c_harrell") & table["horizon_months"].isna()]
-    table = table if len(table) else tables["performance"][tables["performance"]["metric"] == "c_harrell"]
+    table = tables["performance"][tables["performance"]["metric"] == context["words"]["metric"]]
+    table = table[table["horizon_months"].isna()] if table["horizon_months"].isna().any() else table
     if table["estimate"].notna().sum() == 0:
         return style.message("no C-index could be estimated")
     with_value = set(table.loc[table["estimate"].notna(), "cohort"])
@@ -41,4 +40,4 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
             rows.append(
                 {"label": style.model_label(model), "texts": (style.interval(*estimate.values()),), **estimate, **look}
             )
-    return style.forest(rows, "Harrell's C", 0.5, ("C (95 % CI)",), limits=(0.2, 1.0))
+    return style.forest_of_c(rows, context)

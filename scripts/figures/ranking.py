@@ -10,7 +10,7 @@ from recur import style
 
 INPUTS = {"ranking": "signature/{analysis}/ranking.csv"}
 CAPTION = (
-    "Ranks of the selected features by minimum redundancy - maximum relevance (MRMR) and by random survival forest "
+    "Ranks of the selected features by minimum redundancy - maximum relevance (MRMR) and by {forest} "
     "importance ({endpoint}, training cohort); the candidates are the union of both."
 )
 CATEGORY = "Signature"

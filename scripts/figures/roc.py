@@ -1,4 +1,4 @@
-"""Time-dependent ROC curves per cohort and horizon."""
+"""ROC curves per cohort and horizon."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ from matplotlib.lines import Line2D
 from recur import style
 
 INPUTS = {"roc": "validation/{analysis}/roc.csv", "performance": "validation/{analysis}/performance.csv"}
-CAPTION = (
-    "Time-dependent (cumulative/dynamic) ROC curves of all models ({endpoint}); in each panel the AUC with its "
-    "95 % confidence interval."
-)
+CAPTION = "{roc} curves of all models ({endpoint}); in each panel the AUC with its 95 % confidence interval."
 CATEGORY = "Validation"
 NEEDS = None
 
@@ -28,7 +25,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     fig, places = style.grid(cohorts, horizons, 60, 6)
     ticks = np.arange(0, 1.1, 0.2)
     for (cohort, horizon), ax in places.items():
-        here = table[(table["cohort"] == cohort) & (table["horizon_months"] == horizon)]
+        here = style.at(table, cohort, horizon)
         ax.plot([0, 1], [0, 1], color=style.GREY, linewidth=0.6, linestyle=(0, (2, 2)))
         handles = []
         for model, look in looks.items():
@@ -48,7 +45,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xticks=ticks, yticks=ticks)
         style.percent(ax.xaxis)
         style.percent(ax.yaxis)
-        ax.set_title(f"{style.evaluated_label(cohort)}, {horizon:g} months")
+        ax.set_title(style.panel_title(cohort, horizon))
         ax.set_xlabel("1 − specificity (%)")
         style.left_only(ax, "Sensitivity (%)")
     style.legend(fig, looks)

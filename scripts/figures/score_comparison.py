@@ -19,6 +19,7 @@ CAPTION = (
 )
 CATEGORY = "Scores"
 NEEDS = "scores"
+OUTCOME = "survival"
 
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:

@@ -21,6 +21,7 @@ CAPTION = (
 )
 CATEGORY = "Scores"
 NEEDS = "scores"
+OUTCOME = "survival"
 
 BEST = 5
 

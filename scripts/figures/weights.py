@@ -15,7 +15,7 @@ INPUTS = {
     "frequency": "signature/{analysis}/selection_frequency.csv",
 }
 CAPTION = (
-    "Weights of the features of the radiomics signature (log hazard per standard deviation, {endpoint}); in brackets "
+    "Weights of the features of the radiomics signature (log {ratio} per standard deviation, {endpoint}); in brackets "
     "the share of bootstrap resamples that selected the feature."
 )
 CATEGORY = "Signature"
@@ -56,7 +56,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     ax.set_yticks(range(len(table)), [style.feature_label(f) for f in table["feature"]])
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
-    ax.set(xlabel="Weight (log hazard per SD)", ylabel="")
+    ax.set(xlabel=f"Weight (log {context['words']['ratio']} per SD)", ylabel="")
     if count > MOST:
         ax.set_title(f"The {MOST} largest of {count} weights", loc="left")
     return fig

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recur.discrimination import c_difference, harrell_c
+from recur.discrimination import c_difference, harrell_c, times_of
 from recur.training import Training
 
 COMPARED = ("signature", "combined_pre")
@@ -48,18 +48,19 @@ def ablation_rows(
     sizes: dict[str, tuple[int, int]],
     tested: bool,
 ) -> pd.DataFrame:
-    """Harrell's C of every ablation and its paired difference from all features in one cohort (COLUMNS).
+    """Harrell's C (of a binary outcome the AUC) of every ablation and its paired difference from all features in one
+    cohort (COLUMNS).
 
     scores: ablation -> model -> linear predictor by patient; outcome: patient_id, time, event; sizes: features offered
     and selected. The difference has no p-value on rows that were fitted (tested False).
     """
     rows = []
-    time, event = outcome["time"].to_numpy(), outcome["event"].to_numpy()
+    (time, metric), event = times_of(outcome), outcome["event"].to_numpy()
     for ablation, models in scores.items():
         for model, lp in models.items():
             value = harrell_c(time, event, lp.loc[outcome["patient_id"]].to_numpy())
             row = {"ablation": ablation, "features": sizes[ablation][0], "selected": sizes[ablation][1], "model": model}
-            row |= {"cohort": cohort, "metric": "c_harrell", "n": len(outcome), "events": int(event.sum())}
+            row |= {"cohort": cohort, "metric": metric, "n": len(outcome), "events": int(event.sum())}
             row |= {key: value[key] for key in ("estimate", "lower", "upper")}
             row["method"] = "infinitesimal jackknife" if not value["reason"] else f"not estimated: {value['reason']}"
             if ablation != ALL and model in scores[ALL]:
@@ -71,11 +72,11 @@ def ablation_rows(
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def nested_rows(nested: dict[str, pd.DataFrame], sizes: dict[str, tuple[int, int]]) -> pd.DataFrame:
+def nested_rows(nested: dict[str, pd.DataFrame], sizes: dict[str, tuple[int, int]], metric: str) -> pd.DataFrame:
     """Nested cross-validated C of every ablation (COLUMNS) from nested_performance tables."""
     parts = [
         table[table["model"].isin(COMPARED)].assign(
-            ablation=name, features=sizes[name][0], selected=sizes[name][1], metric="c_harrell"
+            ablation=name, features=sizes[name][0], selected=sizes[name][1], metric=metric
         )
         for name, table in nested.items()
         if len(table)

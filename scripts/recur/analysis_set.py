@@ -19,7 +19,9 @@ CHECKED = {
     "images": "with sound images and masks",
     "features": "with all features",
 }
-NOT_VARIABLES = ["patient_id", "centre", "cohort", "time", "event"]
+MIN_EVENTS = 10  # in training
+OUTCOME = ("time", "event", "level")  # those that an endpoint has: both first, event, or level
+NOT_VARIABLES = ["patient_id", "centre", "cohort", *OUTCOME]
 COMPETING = "competing"  # column of death without recurrence, where the endpoint has it
 
 
@@ -104,28 +106,30 @@ def make_analysis_set(
     features: pd.DataFrame | None,
     competing: bool = False,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Patients of an analysis with cohort, time, event and clinical variables, and their features, in the same order.
+    """Patients of an analysis with cohort, outcome and clinical variables, and their features, in the same order.
+
+    The outcome is time and event; event alone of a binary endpoint; level of an ordinal or categorical one.
 
     assigned: cohort by patient id. Only patients with a cohort, the endpoint and (if given) features are kept. With a
     `competing` event its code becomes a column of its own: to every cause-specific method it is censoring.
     """
-    frame = clinical.assign(cohort=clinical["patient_id"].map(assigned)).merge(
-        endpoints[["patient_id", f"{endpoint}_time", f"{endpoint}_event"]], on="patient_id"
-    )
-    frame = frame.rename(columns={f"{endpoint}_time": "time", f"{endpoint}_event": "event"})
-    frame = frame[frame["cohort"].fillna("").ne("") & frame["time"].notna() & frame["event"].notna()]
+    outcome = [name for name in OUTCOME if f"{endpoint}_{name}" in endpoints]
+    own = endpoints[["patient_id", *(f"{endpoint}_{name}" for name in outcome)]]
+    frame = clinical.assign(cohort=clinical["patient_id"].map(assigned)).merge(own, on="patient_id")
+    frame = frame.rename(columns={f"{endpoint}_{name}": name for name in outcome})
+    frame = frame[frame["cohort"].fillna("").ne("") & frame[outcome].notna().all(axis=1)]
     if features is not None:
         frame = frame[frame["patient_id"].isin(features["patient_id"])]
     frame = frame.sort_values("patient_id", ignore_index=True)
     variables = [name for name in frame.columns if name not in NOT_VARIABLES]
-    code = frame["event"].astype(int)
-    frame["event"] = (code == EVENT).astype(int)
-    outcome = [COMPETING] if competing else []
+    code = frame[outcome[-1]].astype(int)
+    frame[outcome[-1]] = code if "level" in outcome else (code == EVENT).astype(int)
     if competing:
+        outcome.append(COMPETING)
         frame[COMPETING] = (code == CODE_COMPETING).astype(int)
     ids = frame[["patient_id"]]
     values = ids if features is None else ids.merge(features, on="patient_id", how="left")
-    return frame[[*NOT_VARIABLES, *outcome, *variables]], values
+    return frame[["patient_id", "centre", "cohort", *outcome, *variables]], values
 
 
 def tumour_burden(
@@ -156,8 +160,13 @@ def tumour_burden(
 def split_sets(frame: pd.DataFrame, values: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
     """`train` and `heldout`: rows of the cohort table and of the features."""
     train = frame["cohort"].eq(TRAIN).to_numpy()
-    if frame["event"][train].sum() < 10:
-        raise StudyError(f"only {int(frame['event'][train].sum())} events in training; a model needs at least 10")
+    own = frame["level" if "level" in frame else "event"][train].astype(int)
+    counts = own.value_counts()
+    if "time" in frame and own.sum() < MIN_EVENTS:
+        raise StudyError(f"only {own.sum()} events in training; a model needs at least {MIN_EVENTS}")
+    if "time" not in frame and (len(counts) < 2 or counts.min() < MIN_EVENTS):
+        found = ", ".join(f"{n} of level {level}" for level, n in counts.sort_index().items())
+        raise StudyError(f"training has {found}; a model needs at least {MIN_EVENTS} patients of each of two or more")
     return {"train": (frame[train], values[train]), "heldout": (frame[~train], values[~train])}
 
 
@@ -206,17 +215,18 @@ def read_training(cohort: str | Path, features: str | Path, repeats: str | Path)
     for k, reader in enumerate(readers):
         part = again[again["reader"] == reader]
         third[[row[patient] for patient in part["patient_id"]], k] = part[names].to_numpy(float)
-    clinical = frame.drop(columns=[*NOT_VARIABLES, COMPETING], errors="ignore")
+    clinical, binary = frame.drop(columns=[*NOT_VARIABLES, COMPETING], errors="ignore"), "time" not in frame
     return Training(
         frame["patient_id"].to_numpy(object),
-        frame["time"].to_numpy(float),
-        frame["event"].to_numpy(int),
+        np.zeros(len(frame)) if binary else frame["time"].to_numpy(float),
+        frame["level" if "level" in frame else "event"].to_numpy(int),
         clinical,
         values,
         third,
         names,
         competing=frame[COMPETING].to_numpy(int) if COMPETING in frame else None,
         centre=frame["centre"].fillna("").to_numpy(object),
+        binary=binary,
     )
 
 

@@ -85,6 +85,7 @@ document.addEventListener("DOMContentLoaded", function () {
     const curves = model.competing
       && limits.map((value) => incidence(model.baseline, model.competing.baseline, value, other));
     function risk(months, which) {
+      if (model.intercept !== null) return 1 / (1 + Math.exp(-(model.intercept + limits[which])));
       if (months > model.follow_up_months) return null;
       if (!model.competing) return 1 - Math.pow(step(model.baseline, months), Math.exp(limits[which]));
       const reached = curves[which].filter((point) => point[0] <= months);
@@ -185,10 +186,12 @@ document.addEventListener("DOMContentLoaded", function () {
   }
 
   function show(result, values, remarks) {
-    find("risks").replaceChildren(...model.horizons_months.map(function (months) {
+    const horizons = model.intercept === null ? model.horizons_months : [null]; // a logistic model has no time
+    find("risks").replaceChildren(...horizons.map(function (months) {
       const [risk, low, high] = [0, 1, 2].map((which) => result.risk(months, which));
       const limits = risk === null ? [] : [data(low, percent), " to ", data(high, percent)];
-      return element("tr", { "data-months": months }, element("th", { scope: "row" }, `${number(months)} months`),
+      const when = months === null ? "the outcome" : `${number(months)} months`;
+      return element("tr", { "data-months": months === null ? "" : months }, element("th", { scope: "row" }, when),
         element("td", { class: "n" }, data(risk, percent)), element("td", { class: "n" }, ...limits));
     }));
     const lp = element("data", { id: "lp", value: result.lp }, result.lp.toFixed(3));
@@ -206,7 +209,9 @@ document.addEventListener("DOMContentLoaded", function () {
       remarks.push(`No risk by ${number(months)} months: training follow-up ends at ${model.follow_up_months.toFixed(1)}.`);
     }
     find("remarks").replaceChildren(...remarks.map((text) => element("li", { class: "remark" }, text)));
-    drawCurve(result);
+    find("risk-head").textContent = model.intercept === null ? "Risk by" : "Risk of";
+    find("course").hidden = model.intercept !== null;
+    if (model.intercept === null) drawCurve(result);
     showPoints(result, values);
   }
 

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from recur.logistic import ML
 from recur.models import applied_design, apply_model
 from recur.nomogram import model_nomogram, nomogram_tables
 from recur.pages import filled, json_data
 from recur.scorer import input_fields, input_label
 from recur.study import split_of
-from recur.wording import MODELS, VALIDATION, cohort_title, headline_model, interval
+from recur.wording import MODELS, VALIDATION, WORDS, cohort_title, headline_model, interval
 
 HERE = Path(__file__).parent
 Z95 = 1.959963984540054
@@ -88,7 +89,8 @@ def calculator_entry(
 ) -> dict[str, Any]:
     """What the page needs of one model, JSON-ready: what applies it, and what is said of it."""
     keys = ("name", "term", "label", "kind", "level", "transform", "mean", "coef")
-    entry = {key: model[key] for key in ("imputer", "baseline", "covariance", "follow_up_months", "horizons_months")}
+    entry = {key: model[key] for key in ("imputer", "covariance", "horizons_months")}
+    entry |= {key: model.get(key) for key in ("baseline", "follow_up_months", "intercept")}
     entry |= {
         "analysis": analysis,
         "model": name,
@@ -132,8 +134,8 @@ def drawn_nomogram(name: str, model: dict[str, Any]) -> dict[str, Any] | None:
         elif axis == "total":
             texts, title = [f"{points:g}" for points in part["points"]], "Total points"
         else:
-            months = axis.removeprefix("risk_")
-            texts, title = [f"{100 * value:g} %" for value in part["value"]], f"Risk by {months} months"
+            texts = [f"{100 * value:g} %" for value in part["value"]]
+            title = "Risk" if axis == "risk" else f"Risk by {axis.removeprefix('risk_')} months"
         kind = "term" if column is not None else "total"
         ticks = [[text, float(points)] for text, points in zip(texts, part["points"], strict=True)]
         axes.append({"axis": axis, "label": title, "kind": kind, "ticks": ticks})
@@ -151,8 +153,10 @@ def about(
 ) -> list[str]:
     """Plain sentences: whose risk of what, how the model was validated, and where it ends."""
     start = study["clinical"].get("dates", {}).get("t0_kind", "the index treatment")
+    counted = "" if "intercept" in model else f", counted from {start}"
+    words = WORDS["binary" if "intercept" in model else "survival"]
     texts = [
-        f"Risk of: {endpoint_label(study, analysis)}, counted from {start}. Developed on {model['n']} patients with "
+        f"Risk of: {endpoint_label(study, analysis)}{counted}. Developed on {model['n']} patients with "
         f"{model['events']} events.",
         f"Validation: {VALIDATION[split_of(study, analysis)['kind']]}.",
     ]
@@ -160,12 +164,12 @@ def about(
         texts.insert(0, f"NEGATIVE CONTROL ({study['analyses'][analysis]['control']}): fitted on destroyed images.")
     mine = performance[(performance["analysis"] == analysis) & (performance["model"] == name)]
     for cohort, part in mine.groupby("cohort", sort=False):
-        value = part[part["metric"] == "c_harrell"]
+        value = part[part["metric"] == words["metric"]]
         if cohort not in ("train-apparent", "train-oob") and len(value):
             place = cohort_title(cohort)
             row = value.iloc[0]
             texts.append(
-                f"{place}: {row['n']:.0f} patients, {row['events']:.0f} events, Harrell's C {interval(row)} "
+                f"{place}: {row['n']:.0f} patients, {row['events']:.0f} events, {words['c']} {interval(row)} "
                 "(0.5 is chance, 1 perfect)."
             )
     if split_of(study, analysis)["kind"] != "centre":
@@ -177,5 +181,11 @@ def about(
         texts.append("Death without recurrence is a competing event: the risks are cumulative incidences.")
         if model["competing"]["reason"]:
             texts.append(f"The competing event has {model['competing']['reason']}.")
-    texts.append(f"Training follow-up ends at {model['follow_up_months']:.1f} months: no risk is given beyond it.")
+    if "intercept" not in model:
+        texts.append(f"Training follow-up ends at {model['follow_up_months']:.1f} months: no risk is given beyond it.")
+        return texts
+    share = 100 * model["events"] / model["n"]
+    texts.append(f"{share:.0f} % of the training patients had it: where it is rarer or commoner, risks are off.")
+    if model["likelihood"] != ML:
+        texts.append("Groups were separated in training: the coefficients are those of Firth's penalised likelihood.")
     return texts

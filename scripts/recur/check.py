@@ -14,11 +14,11 @@ from recur.batches import batch_of
 from recur.cohort import Cohort, assign_all, read_cohort, read_manifest
 from recur.comparators import mapping_problems
 from recur.endpoints import EVENT
-from recur.guards import too_few_events
+from recur.guards import smaller_class, too_few_events
 from recur.images.inventory import FILES, inventory
 from recur.scores import vector_problems
 from recur.store import download_plan, read_series_list
-from recur.study import analysis_settings, model_names, uses_features, variants
+from recur.study import analysis_settings, model_names, outcome_kind, uses_features, variants
 from recur.tables import StudyError, read_table
 from recur.training import TRAIN
 
@@ -80,8 +80,12 @@ def training_problems(study: dict[str, Any], cohort: Cohort) -> list[str]:
         cohorts = assigned[own if own in assigned else "cohort"]
         train = (cohorts == TRAIN).to_numpy()
         endpoint, settings = analysis["endpoint"], analysis_settings(study, name)
+        if outcome_kind(study, name) == "categories":
+            continue
         occurred = cohort.endpoints[f"{endpoint}_event"] == EVENT
         events = int(occurred[train].sum())
+        if outcome_kind(study, name) == "binary":
+            events = smaller_class(cohort.endpoints[f"{endpoint}_event"][train].dropna())
         problems += [
             f"endpoint {endpoint}: none of the {len(part)} patients of {held} has the event"
             for held, part in occurred.groupby(cohorts.to_numpy())
@@ -91,7 +95,7 @@ def training_problems(study: dict[str, Any], cohort: Cohort) -> list[str]:
             problems.append(f"endpoint {endpoint}: none of the {train.sum()} training patients has the event")
         else:
             problems += too_few_events(settings, name, events, uses_features(study, name))
-        for term in study["candidates"]["pre"] + study["candidates"]["post"]:
+        for term in settings["candidates"]["pre"] + settings["candidates"]["post"]:
             if cohort.clinical[term][train].nunique() < 2:
                 problems.append(
                     f"clinical.variables.{term}: the same value in all {train.sum()} training patients of {name}; "

@@ -148,7 +148,7 @@ def run_facts(results: Path, study: Mapping[str, Any], analysis: str | None) -> 
         "added_value": bool(pairs & {("combined_pre", "clinical_pre"), ("combined_post", "clinical_post")}),
         "simple_models": any(b in ("size_only", "volume_only") for _, b in pairs),
         "combined": features and bool(set(performance.get("model", [])) & {"combined_pre", "combined_post"}),
-        "cutpoints": len(groups) > 0 and bool((groups["model"] != "all").any()),
+        "cutpoints": "sensitivity" in metrics or (len(groups) > 0 and bool((groups["model"] != "all").any())),
         "net_benefit": len(benefit) > 0 and bool((~benefit["cohort"].str.startswith("train")).any()),
         "scores_held": len(scores) > 0 and bool((~scores["cohort"].str.startswith("train")).any()),
     }

@@ -18,10 +18,14 @@ from recur.dates import parse_dates
 from recur.endpoints import (
     BY_HORIZON,
     DAYS_PER_MONTH,
+    UNKNOWN,
+    WITHOUT_TIME,
     beyond_milan,
+    endpoint_as_level,
     endpoint_as_recorded,
     endpoint_from_dates,
     recorded_warnings,
+    state_as_binary,
     state_at,
 )
 from recur.images.inventory import FILES
@@ -37,7 +41,7 @@ class Cohort(NamedTuple):
     """Checked input of floor 1; every frame has one row a patient, in the order of the ids."""
 
     clinical: pd.DataFrame  # patient_id, centre, one column a variable, as numbers (levels by their place)
-    endpoints: pd.DataFrame  # patient_id, <endpoint>_time (months), <endpoint>_event (0/1)
+    endpoints: pd.DataFrame  # patient_id, <endpoint>_time (months), <endpoint>_event (code); see read_endpoints
     exclusions: pd.DataFrame  # patient_id, floor, reason
     missing_endpoints: pd.DataFrame  # patient_id, endpoint, reason: patients that one endpoint's analyses leave out
     warnings: list[str]
@@ -69,8 +73,10 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
         raise StudyError(f"{path}: {text}" for text in wrong_units)
     lines = {row: number + 2 for number, row in enumerate(table.index)}
     if study["on_error"] == "stop":
-        recorded = {name for name, endpoint in study["endpoints"].items() if endpoint["kind"] == "recorded"}
-        problems += [(row, f"endpoint {name}: {text}") for row, name, text in missing if name in recorded]
+        cells = {name for name, e in study["endpoints"].items() if e["kind"] == "recorded" or "column" in e}
+        problems += [
+            (row, f"endpoint {name}: {text}") for row, name, text in missing if name in cells and text != UNKNOWN
+        ]
         if problems:
             raise StudyError(f"{path}: line {lines[row]}: patient {ids[row]!r}: {text}" for row, text in problems)
     bad: dict[str, str] = {}
@@ -121,7 +127,7 @@ def check_columns(table: pd.DataFrame, study: dict[str, Any], path: Path) -> Non
     wanted += [(f"clinical.recurrence.{key}", column) for key, column in clinical.get("recurrence", {}).items()]
     wanted += [(f"clinical.eligibility[{i}]", rule["column"]) for i, rule in enumerate(clinical.get("eligibility", []))]
     for name, endpoint in study["endpoints"].items():
-        columns = ("time", "event", "competing")
+        columns = ("time", "event", "competing", "column")
         wanted += [(f"endpoints.{name}.{key}", endpoint[key]) for key in columns if key in endpoint]
     wanted += [(f"split {name}", split["column"]) for name, split in splits_of(study).items() if "column" in split]
     missing = [f"{path}: no column {column!r} ({place})" for place, column in wanted if column not in table.columns]
@@ -267,7 +273,8 @@ def read_endpoints(
     table: pd.DataFrame, study: dict[str, Any]
 ) -> tuple[pd.DataFrame, list[tuple[Any, str]], list[tuple[Any, str, str]], list[str]]:
     """<endpoint>_time and <endpoint>_event columns (and <endpoint>_state at the horizon of early and aggressive
-    recurrence), (row, problem) of whole patients, (row, endpoint, problem) of single endpoints, and warnings.
+    recurrence; of endpoints without a time <endpoint>_event or <endpoint>_level only), (row, problem) of whole
+    patients, (row, endpoint, problem) of single endpoints, and warnings.
 
     Dates that contradict each other put the whole patient in doubt; a recorded time or event that cannot be read
     leaves out that endpoint only.
@@ -280,6 +287,8 @@ def read_endpoints(
     if "recurrence" in study["clinical"]:
         pattern = beyond_milan(table, study["clinical"]["recurrence"])
     for name, endpoint in study["endpoints"].items():
+        if endpoint["kind"] in WITHOUT_TIME:
+            continue
         if endpoint["kind"] == "recorded":
             frame, found = endpoint_as_recorded(row_of, endpoint, "row_")
             missing += [(row, name, text) for row, text in found]
@@ -297,6 +306,17 @@ def read_endpoints(
         result[f"{name}_time"], result[f"{name}_event"] = frame["time"].astype(float), frame["event"]
         if endpoint["kind"] in BY_HORIZON:
             result[f"{name}_state"] = state_at(frame, endpoint["horizon_months"])
+    for name, endpoint in study["endpoints"].items():
+        if endpoint["kind"] not in WITHOUT_TIME:
+            continue
+        if "of" in endpoint:
+            source, months = endpoint["of"], study["endpoints"][endpoint["of"]]["horizon_months"]
+            frame = pd.DataFrame({key: result[f"{source}_{key}"] for key in ("time", "event")})
+            code, found = state_as_binary(frame, months)
+        else:
+            code, found = endpoint_as_level(table, endpoint)
+        missing += [(row, name, text) for row, text in found]
+        result[f"{name}_event" if endpoint["kind"] == "binary" else f"{name}_level"] = code
     return result, problems, missing, warnings
 
 

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from recur.discrimination import c_difference, harrell_c
+from recur.discrimination import c_difference, harrell_c, times_of
 from recur.training import TRAIN
 
 COLUMNS = [
@@ -17,7 +17,8 @@ COLUMNS = [
 
 
 def contrast(risks: dict[str, pd.DataFrame], external: set[str] | None = None) -> pd.DataFrame:
-    """Harrell's C of each model of two analyses of the same endpoint on their common held-out patients (COLUMNS).
+    """Harrell's C (binary: AUC) of each model of two analyses of the same endpoint on their common held-out patients
+    (COLUMNS).
 
     risks: tables of validation/<analysis>/risks.csv by analysis. external: patients who are external to the study's own
     split; with it those rows are given as well (patients `external`), beside all common held-out ones (`held out`).
@@ -49,10 +50,11 @@ def contrast(risks: dict[str, pd.DataFrame], external: set[str] | None = None) -
 
 def compare(a: pd.DataFrame, b: pd.DataFrame) -> dict:
     """C of both linear predictors on the same rows, and their paired difference."""
-    result = {"metric": "c_harrell", "n": len(a), "events": int(a["event"].sum()) if len(a) else 0}
+    time, metric = times_of(a)
+    result = {"metric": metric, "n": len(a), "events": int(a["event"].sum()) if len(a) else 0}
     if result["events"] < 2:
         return result | {"method": "not estimated: fewer than two events among the common held-out patients"}
-    time, event = a["time"].to_numpy(), a["event"].to_numpy()
+    event = a["event"].to_numpy()
     for name, part in (("a", a), ("b", b)):
         value = harrell_c(time, event, part["lp"].to_numpy())
         result |= {f"{key}_{name}": value[key] for key in ("estimate", "lower", "upper")}

@@ -10,7 +10,7 @@ Everywhere: `x` (n, p) covariates, `time` (n,) follow-up, `event` (n,) 0/1 or bo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -348,11 +348,22 @@ def backward_p(
 def _backward(x, names, time, event, terms, ties, p_remove, copies=1) -> tuple[list[str], pd.DataFrame]:
     x, time, event = _arrays(x, time, event)
     terms = [[i] for i in range(x.shape[1])] if terms is None else [list(term) for term in terms]
+    return backward(lambda columns: fit_cox(x[:, columns], time, event, ties), names, terms, p_remove, copies)
+
+
+def backward(
+    fit_columns: Callable[[list[int]], dict],
+    names: Sequence[str],
+    terms: Sequence[Sequence[int]],
+    p_remove: float | None = None,
+    copies: int = 1,
+) -> tuple[list[str], pd.DataFrame]:
+    """Backward elimination for any model: fit_columns(columns) gives coef, covariance, loglik; see backward_aic."""
     if len(terms) != len(names):
         raise ValueError(f"{len(names)} names for {len(terms)} terms")
 
     def fit(kept: Sequence[int]) -> dict:
-        return fit_cox(x[:, [c for i in kept for c in terms[i]]], time, event, ties)
+        return fit_columns([c for i in kept for c in terms[i]])
 
     def aic(fitted: dict) -> float:
         return -2 * fitted["loglik"] / copies + 2 * len(fitted["coef"])

@@ -19,7 +19,9 @@ from sklearn.preprocessing import StandardScaler
 from recur.calibration import restricted_cubic_spline
 from recur.cox import NotEstimable, fit_cox, likelihood_ratio_test, schoenfeld_test, univariable_cox
 from recur.cutpoint import best_cutpoint
-from recur.models import applied_design, linear_predictor, risk_group, term_groups
+from recur.logistic import ML, fit_or_firth
+from recur.models import applied_design, fit_columns, linear_predictor, risk_group, term_groups
+from recur.roc import youden
 from recur.signature import build_signature, stability, usable_columns
 from recur.training import Training
 
@@ -38,7 +40,8 @@ def diagnose(
     rows: list[tuple] = []
     for name, model in models.items():
         if model["terms"]:
-            rows += proportional_hazards(name, model, train, score, max(settings["horizons_months"]))
+            if not train.binary:
+                rows += proportional_hazards(name, model, train, score, max(settings["horizons_months"]))
             rows += nonlinearity(name, model, train, score)
             rows += cutpoint_spread(name, model, train, score, seed)
     rows += added_value(models)
@@ -105,10 +108,12 @@ def nonlinearity(name: str, model: dict[str, Any], train: Training, score: np.nd
         if column["kind"] not in ("numeric", "signature") or len(np.unique(knots)) < len(knots):
             continue
         try:
-            straight = fit_cox(x, train.time, train.event)
+            straight = fit_columns(x, train.time, train.event, train.binary)
             curve = restricted_cubic_spline(x[:, j], knots)[:, 1:]
-            bent = fit_cox(np.column_stack([x, curve]), train.time, train.event)
+            bent = fit_columns(np.column_stack([x, curve]), train.time, train.event, train.binary)
         except NotEstimable:
+            continue
+        if straight.get("method") != bent.get("method"):  # likelihoods of two kinds
             continue
         test = likelihood_ratio_test(bent["loglik"], straight["loglik"], curve.shape[1])
         rows.append((13, name, column["name"], "spline_lr_chi2", test["chi2"], test["df"], test["p"]))
@@ -118,14 +123,19 @@ def nonlinearity(name: str, model: dict[str, Any], train: Training, score: np.nd
 def cutpoint_spread(
     name: str, model: dict[str, Any], train: Training, score: np.ndarray | None, seed: int
 ) -> list[tuple]:
-    """Guard 7: the frozen cut-point, its p corrected for the search, and 95 % centiles over bootstrap resamples."""
-    if model["cutpoint"] is None:
+    """Guard 7: the frozen cut-point, its p corrected for the search, and 95 % centiles over bootstrap resamples; of a
+    binary outcome only where it is Youden's, which has no such p.
+    """
+    if model["cutpoint"] is None or (train.binary and "Youden" not in model["cutpoint"]["rule"]):
         return []
     lp = linear_predictor(model, train.clinical, score)
     rng, found = np.random.default_rng([seed, 7]), []
     for _ in range(CUTPOINT_DRAWS):
         at = rng.integers(0, len(lp), len(lp))
-        found.append(best_cutpoint(lp[at], train.time[at], train.event[at])["cutpoint"])
+        if train.binary:
+            found.append(youden(train.event[at], lp[at]).get("threshold", np.nan))
+        else:
+            found.append(best_cutpoint(lp[at], train.time[at], train.event[at])["cutpoint"])
     low, high = np.nanquantile(found, [0.025, 0.975]) if np.isfinite(found).any() else (np.nan, np.nan)
     p = model["cutpoint"]["p_corrected"]
     return [
@@ -167,6 +177,8 @@ def added_value(models: dict[str, dict[str, Any]]) -> list[tuple]:
             continue
         names = [{column["name"] for column in model["terms"]} for model in (small, large)]
         df = len(names[1]) - len(names[0])
+        if small.get("likelihood", ML) != ML or large.get("likelihood", ML) != ML:
+            continue  # penalised likelihoods of two models are not compared
         if names[0] <= names[1] and df > 0:
             test = likelihood_ratio_test(large["loglik"], small["loglik"], df)
             rows.append((31, f"combined_{timing}", "signature", "added_lr_chi2", test["chi2"], df, test["p"]))
@@ -219,10 +231,13 @@ def centre_from_features(train: Training, seed: int) -> list[tuple]:
 
 
 def univariable_features(train: Training) -> pd.DataFrame:
-    """Guard 8: Cox model of every feature alone, per SD: feature, hr, lower, upper, p, q (Benjamini-Hochberg)."""
+    """Guard 8: Cox (logistic) model of every feature alone, per SD: feature, hr (or), lower, upper, p, q
+    (Benjamini-Hochberg).
+    """
     sd = train.features.std(axis=0)
     varies = np.flatnonzero(sd > 0)
-    table = univariable_cox(train.features[:, varies] / sd[varies], train.time, train.event)
+    x = train.features[:, varies] / sd[varies]
+    table = univariable_logistic(x, train.event) if train.binary else univariable_cox(x, train.time, train.event)
     half = norm.ppf(0.975) * table["se"]
     p = table["p"].to_numpy()
     known = np.isfinite(p)
@@ -231,10 +246,17 @@ def univariable_features(train: Training) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "feature": np.array(train.names, object)[varies],
-            "hr": np.exp(table["coef"]),
+            "or" if train.binary else "hr": np.exp(table["coef"]),
             "lower": np.exp(table["coef"] - half),
             "upper": np.exp(table["coef"] + half),
             "p": p,
             "q": q,
         }
     ).sort_values(["p", "feature"], ignore_index=True)
+
+
+def univariable_logistic(x: np.ndarray, event: np.ndarray) -> pd.DataFrame:
+    """coef, se and Wald p of a logistic model of every column of x (n, p) alone, Firth's where it separates."""
+    fits = [fit_or_firth(x[:, j], event) for j in range(x.shape[1])]
+    table = pd.DataFrame({key: [float(fitted[key][0]) for fitted in fits] for key in ("coef", "se")})
+    return table.assign(p=2 * norm.sf(np.abs(table["coef"] / table["se"])))

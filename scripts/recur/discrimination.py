@@ -36,6 +36,11 @@ def interval(estimate: float, se: float) -> dict:
     return {"estimate": float(estimate), "se": float(se), "lower": float(lower), "upper": float(upper), "reason": ""}
 
 
+def times_of(frame: pd.DataFrame) -> tuple[np.ndarray, str]:
+    """Times (n,) of the rows and the name of Harrell's C with them: without a time all are 0, and C is the AUC."""
+    return (frame["time"].to_numpy(), "c_harrell") if "time" in frame else (np.zeros(len(frame)), "auc")
+
+
 def blocks(rows: np.ndarray, n: int) -> Iterator[np.ndarray]:
     """The rows in parts whose pairs with n others stay small enough for memory."""
     size = max(1, BLOCK // max(n, 1))

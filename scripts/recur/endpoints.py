@@ -29,12 +29,44 @@ NEEDS = {
 }
 BY_HORIZON = ("early_recurrence", "aggressive_recurrence")
 WITH_COMPETING = ("recurrence_competing", "early_recurrence", "aggressive_recurrence", "late_recurrence")
+WITHOUT_TIME = ("binary", "ordinal", "categorical")
+UNKNOWN = "outcome unknown"  # an empty cell, which is no error
 AT_RECURRENCE = ("number", "size", "vascular", "extrahepatic")
 
 
 def has_competing(endpoint: dict[str, Any]) -> bool:
     """Whether an endpoint of the study file tells a competing event apart from censoring."""
     return endpoint["kind"] in WITH_COMPETING or "competing_value" in endpoint
+
+
+def outcome_of(endpoint: dict[str, Any]) -> str:
+    """What an endpoint is to a model: `survival`, `binary`, or `categories` (ordinal and categorical ones)."""
+    kinds = {"binary": "binary", "ordinal": "categories", "categorical": "categories"}
+    return kinds.get(endpoint["kind"], "survival")
+
+
+def endpoint_as_level(table: pd.DataFrame, endpoint: dict[str, Any]) -> tuple[pd.Series, list[tuple[Any, str]]]:
+    """Place of each cell among the levels (binary: negative, positive), NaN where unknown, and (row, problem)."""
+    binary = endpoint["kind"] == "binary"
+    levels = [endpoint["negative"], endpoint["positive"]] if binary else endpoint["levels"]
+    places = {str(level): float(place) for place, level in enumerate(levels)}
+    cells = table[endpoint["column"]].astype("string").str.strip()
+    code = cells.map(places).astype(float)
+    problems = [
+        (
+            row,
+            UNKNOWN if pd.isna(cells[row]) else f"{endpoint['column']}: {cells[row]!r} is none of {', '.join(places)}",
+        )
+        for row in table.index[code.isna()]
+    ]
+    return code, problems
+
+
+def state_as_binary(frame: pd.DataFrame, months: float) -> tuple[pd.Series, list[tuple[Any, str]]]:
+    """Event by a horizon 1, free of it there or the competing event before 0; NaN, and the problem, of the others."""
+    state = state_at(frame, months)
+    problems = [(row, f"censored before {months:g} months, left out as published") for row in state.index[state.isna()]]
+    return (state == EVENT).astype(float).mask(state.isna()), problems
 
 
 def endpoint_from_dates(

@@ -13,7 +13,7 @@ import pandas as pd
 
 from recur.endpoints import has_competing
 from recur.imputation import columns_of
-from recur.study import is_replicate, split_of, uses_features
+from recur.study import candidates_of, is_replicate, outcome_kind, split_of, uses_features
 
 COLUMNS = ["guard", "mode", "status", "title", "text"]
 FEW_AT_RISK = 10
@@ -24,6 +24,7 @@ CENTRE_AUC = 0.7
 VOLUME_RHO = 0.8
 
 
+OF_SURVIVAL = {12, 14, 15, 18, 34, 40}  # guards of times, hazards and censoring
 Check = Callable[[dict[str, Any]], str | None]  # the text of a flag, "" when all is well, None when it does not apply
 
 # number, mode, title, and what blocks the error or stops the run before this table is made
@@ -66,6 +67,15 @@ def guard(number: int, mode: str, title: str) -> Callable[[Check], Check]:
     return register
 
 
+def smaller_class(event: Any) -> int:
+    """Patients of the rarer outcome, which limit a logistic model as events limit a Cox model."""
+    return int(min(event.sum(), len(event) - event.sum()))
+
+
+def is_binary(facts: dict[str, Any]) -> bool:
+    return outcome_kind(facts["study"], facts["analysis"]) == "binary"
+
+
 def evaluate(facts: dict[str, Any]) -> pd.DataFrame:
     """Every guard of an analysis (COLUMNS): status `fired`, `clear`, `blocked` or `not applicable`.
 
@@ -75,7 +85,7 @@ def evaluate(facts: dict[str, Any]) -> pd.DataFrame:
     """
     rows = [(number, mode, "blocked", title, held_by) for number, mode, title, held_by in BLOCKED]
     for number, (mode, title, check) in CHECKS.items():
-        text = check(facts)
+        text = None if number in OF_SURVIVAL and is_binary(facts) else check(facts)
         status = "not applicable" if text is None else "fired" if text else "clear"
         rows.append((number, mode, status, title, text or ""))
     return pd.DataFrame(sorted(rows), columns=COLUMNS)
@@ -181,7 +191,7 @@ def post_selection(facts):
     stage = chosen(facts)["second_stage"]
     if stage["selection"] == "none" and stage["screen_p"] is None:
         return ""
-    return "Terms were selected by their p-values or AIC: hazard ratios and intervals are post-selection."
+    return "Terms were selected by their p-values or AIC: hazard or odds ratios and intervals are post-selection."
 
 
 @guard(10, "B/F", "Optimism not corrected")
@@ -197,8 +207,9 @@ def optimism(facts):
 @guard(11, "F/E", "Too few events per variable")
 def events_per_term(facts):
     study = facts["study"]
-    settings = {"candidates": study["candidates"], "variables": study["clinical"]["variables"]}
-    events = next(iter(facts["models"].values()))["events"]
+    settings = {"candidates": candidates_of(study, facts["analysis"]), "variables": study["clinical"]["variables"]}
+    model = next(iter(facts["models"].values()))
+    events = min(model["events"], model["n"] - model["events"]) if is_binary(facts) else model["events"]
     texts = [
         f"{timing}operative model: {events} events for {terms} candidate columns ({events / terms:.1f} each)"
         for timing, terms in candidate_terms(settings, has_signature(facts))
@@ -278,6 +289,8 @@ def crude_rates(facts):
     slope = held[held["metric"] == "calibration_slope"]
     if len(held) and slope["estimate"].isna().all():
         texts.append("no calibration slope could be estimated in a held-out cohort")
+    if is_binary(facts) and not len(held) and "train-nested_cv" not in set(facts["performance"]["cohort"]):
+        texts.append("calibration was judged on the rows that were fitted only")
     whole = rates[(rates["model"] == "all")] if len(rates) else rates
     first = risks.drop_duplicates("patient_id") if len(risks) else risks
     for row in whole.itertuples():
@@ -305,6 +318,8 @@ def censored_death(facts):
 @guard(19, "E/F", "Conditioning on the future")
 def future_conditioning(facts):
     months = chosen(facts).get("min_follow_up_months")
+    if "of" in facts["study"]["endpoints"][chosen(facts)["endpoint"]]:
+        return "Patients censored before the horizon were left out, as published: that conditions on the future."
     if months:
         return (
             f"Patients without the event and followed for less than {months:g} months were left out, as published: "
@@ -319,7 +334,7 @@ def decision_curve(facts):
     if table.empty:
         return None
     texts = []
-    if not len(held_out(table)):
+    if not len(held_out(table)) and "train-nested_cv" not in set(table["cohort"]):
         texts.append("the decision curve rests on training rows only")
     if "thresholds" not in facts["study"]:
         low, high = table["threshold"].min(), table["threshold"].max()
@@ -438,7 +453,7 @@ def nested_gain(facts):
             None
             if not has_signature(facts)
             else "Clinical and combined models are not nested (their terms were selected apart): "
-            "judge the gain by the difference in C alone."
+            "judge the gain by the difference in C (AUC) alone."
         )
     weak = table[table["p"] >= 0.05]
     texts = [f"{row.model}: likelihood-ratio p {row.p:.2f}" for row in weak.itertuples()]
@@ -508,7 +523,7 @@ def in_sample_scores(facts):
         return None
     if chosen(facts)["second_stage"]["scores"] != "in_sample":
         return ""
-    return "The second-stage Cox model was fitted on the signature's own training scores, which inflates it."
+    return "The second-stage model was fitted on the signature's own training scores, which inflates it."
 
 
 def flags(guards: pd.DataFrame) -> list[tuple[int, str]]:

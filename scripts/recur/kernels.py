@@ -1,6 +1,6 @@
-"""Compiled loops of the model floors: trees of a survival forest, and the elastic-net Cox path.
+"""Compiled loops of the model floors: trees of a survival forest, and the elastic-net Cox and logistic paths.
 
-Called by recur.ranking and recur.lasso, which import this module only where they need it: every function has one
+Called by recur.ranking and the lasso modules, which import this module only where they need it: every function has one
 fixed signature and is compiled (or read from NUMBA_CACHE_DIR) on import. Without NUMBA_CACHE_DIR nothing is kept.
 Everywhere rows stand in ascending time, events before censored rows of the same time, and x is (p, n), one row a
 feature.
@@ -234,7 +234,7 @@ def add_importance(x, order, moment, event, remaining, tried, min_leaf, permutat
                     importance[f] += (base - balance) / (2.0 * pairs * permutations)
 
 
-# ---------------------------------------------------------------- elastic-net Cox path
+# ---------------------------------------------------------------- elastic-net paths of Cox and logistic models
 
 
 @numba.njit(
@@ -270,6 +270,43 @@ def cox_terms(eta, start, upto, deaths, event, weight, hazard, at_risk, residual
             j += 1
         hazard[i] = weight[i] * cumulative
         residual[i] = (event[i] - hazard[i]) / n
+    return loglik / n
+
+
+@numba.njit(
+    "float64(float64[::1], boolean[::1], float64[::1], float64[::1], float64[::1], float64[::1], float64[::1])",
+    cache=CACHE,
+)
+def logistic_terms(eta, event, weight, hazard, at_risk, deaths, residual):
+    """Logistic log-likelihood / n at linear predictors eta (n,) with its best intercept; fills as cox_terms does.
+
+    The intercept carries no penalty and is profiled out: the information then has the form of a single risk set in
+    which rows weigh p (1 - p), so weight and hazard hold that, at_risk (1,) and deaths (1,) its sum.
+    """
+    n, events = eta.size, 0.0
+    for i in range(n):
+        events += event[i]
+    intercept = np.log(events / (n - events)) - eta.mean()
+    for _ in range(MAX_STEPS):
+        slope, information = events, 0.0
+        for i in range(n):
+            risk = 1 / (1 + np.exp(-(eta[i] + intercept)))
+            slope -= risk
+            information += risk * (1 - risk)
+        step = slope / max(information, 1e-12)
+        intercept += max(-1.0, min(1.0, step))
+        if abs(step) < 1e-13 * (1 + abs(intercept)):
+            break
+    loglik, total = 0.0, 0.0
+    for i in range(n):
+        value = eta[i] + intercept
+        risk = 1 / (1 + np.exp(-value))
+        # log(1 + exp(v)), safe for large |v|
+        loglik += event[i] * value - max(value, 0.0) - np.log1p(np.exp(-abs(value)))
+        weight[i] = hazard[i] = risk * (1 - risk)
+        total += weight[i]
+        residual[i] = (event[i] - risk) / n
+    at_risk[0] = deaths[0] = total
     return loglik / n
 
 
@@ -382,11 +419,13 @@ def solve_quadratic(information, gradient, beta, lasso, ridge, tolerance):
 
 @numba.njit(
     "void(float64[:,::1], int64[::1], int64[::1], float64[::1], boolean[::1], float64, float64[::1], float64,"
-    " float64[:,::1], float64[::1])",
+    " float64[:,::1], float64[::1], boolean)",
     cache=CACHE,
 )
-def elastic_net_path(x, start, upto, deaths, event, l1_ratio, lambdas, tolerance, coef, missed):
+def elastic_net_path(x, start, upto, deaths, event, l1_ratio, lambdas, tolerance, coef, missed, logistic):
     """Elastic-net Cox coefficients (len(lambdas), p), into coef, along decreasing penalties.
+
+    With `logistic` those of a logistic model instead: start is [0], upto is not looked at, deaths (1,) is filled.
 
     Newton steps on the coefficients that the sequential strong rule lets in (Tibshirani et al. 2012), each a penalised
     quadratic with the exact information matrix; then the Karush-Kuhn-Tucker conditions of all features are checked
@@ -396,7 +435,10 @@ def elastic_net_path(x, start, upto, deaths, event, l1_ratio, lambdas, tolerance
     times = start.size
     beta, eta, eta_new = np.zeros(p), np.zeros(n), np.zeros(n)
     weight, hazard, at_risk, residual = np.empty(n), np.empty(n), np.empty(times), np.empty(n)
-    loglik = cox_terms(eta, start, upto, deaths, event, weight, hazard, at_risk, residual)
+    if logistic:
+        loglik = logistic_terms(eta, event, weight, hazard, at_risk, deaths, residual)
+    else:
+        loglik = cox_terms(eta, start, upto, deaths, event, weight, hazard, at_risk, residual)
     gradient = np.dot(x, residual)
     inside = np.zeros(p, np.bool_)
     before = lambdas[0]
@@ -461,7 +503,10 @@ def elastic_net_path(x, start, upto, deaths, event, l1_ratio, lambdas, tolerance
             while True:
                 for i in range(n):
                     eta_new[i] = eta[i] + share * move[i]
-                new = cox_terms(eta_new, start, upto, deaths, event, weight, hazard, at_risk, residual)
+                if logistic:
+                    new = logistic_terms(eta_new, event, weight, hazard, at_risk, deaths, residual)
+                else:
+                    new = cox_terms(eta_new, start, upto, deaths, event, weight, hazard, at_risk, residual)
                 penalty = 0.0
                 for a in range(k):
                     value = beta[chosen[a]] + share * (now[a] - beta[chosen[a]])

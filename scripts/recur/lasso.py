@@ -29,7 +29,8 @@ def cox_path(
     lambdas = np.array(lambdas, float)
     coef, missed = np.empty((len(lambdas), x.shape[1])), np.empty(len(lambdas))
     if len(lambdas) and x.shape[1]:
-        model_kernels().elastic_net_path(*_in_time_order(x, time, event), l1_ratio, lambdas, tolerance, coef, missed)
+        data = _in_time_order(x, time, event)
+        model_kernels().elastic_net_path(*data, l1_ratio, lambdas, tolerance, coef, missed, False)
     return coef.T
 
 

@@ -18,10 +18,11 @@ from recur.wording import METRICS, cohort_title, interval, model_title, p_text, 
 SYNTHETIC = "SYNTHETIC DATA: generated patients; no figure here is about anyone."
 IBSI_NAMES = Path(__file__).parent / "features" / "ibsi_names.csv"  # pyradiomics' name -> tag of the IBSI manual
 ABBREVIATIONS = {
-    "HR": "hazard ratio", "CI": "confidence interval", "SMD": "standardised mean difference", "AUC": "area under the "
-    "receiver operating characteristic curve at the time", "SD": "standard deviation", "ICC": "intraclass correlation "
-    "coefficient (2,1)", "IPA": "index of prediction accuracy (scaled Brier score)", "IBSI": "Image Biomarker "
-    "Standardisation Initiative", "ICI": "integrated calibration index",
+    "HR": "hazard ratio", "OR": "odds ratio", "CI": "confidence interval", "SMD": "standardised mean difference",
+    "AUC": "area under the receiver operating characteristic curve (of an outcome in time: at the time)",
+    "SD": "standard deviation", "ICC": "intraclass correlation coefficient (2,1)",
+    "IPA": "index of prediction accuracy (scaled Brier score)", "IBSI": "Image Biomarker Standardisation Initiative",
+    "ICI": "integrated calibration index",
 }  # fmt: skip
 FEATURE = re.compile(r"(?P<phase>[^_]+)_(?P<region>.+?)_(?P<image>original|wavelet-\w+|log-sigma-[\w-]+)_"
                      r"(?P<kind>[a-z0-9]+)_(?P<name>\w+)$")  # fmt: skip
@@ -81,16 +82,17 @@ def cell(value: Any) -> str:
 
 
 def cox(coefficients: pd.DataFrame) -> Table:
-    """Univariable and multivariable Cox models side by side: one row a term."""
+    """Univariable and multivariable Cox (of a binary outcome logistic) models side by side: one row a term."""
+    name, ratio = ("logistic", "OR") if "or" in coefficients else ("Cox", "HR")
     models = list(dict.fromkeys(coefficients["model"].dropna()))
     shown = [name for name in ("combined_pre", "combined_post") if name in models]
     shown = shown or [name for name in ("clinical_pre", "clinical_post") if name in models] or models
     parts = {"Univariable": coefficients[coefficients["stage"] == "univariable"]}
-    for name in shown:
-        parts[model_title(name)] = coefficients[
-            (coefficients["model"] == name) & (coefficients["stage"] == "multivariable")
+    for model in shown:
+        parts[model_title(model)] = coefficients[
+            (coefficients["model"] == model) & (coefficients["stage"] == "multivariable")
         ]
-    heads = ["Term", *(text for title in parts for text in (f"{title}: HR (95 % CI)", "P"))]
+    heads = ["Term", *(text for title in parts for text in (f"{title}: {ratio} (95 % CI)", "P"))]
     labels: dict[str, str] = {}
     for part in parts.values():
         labels |= dict(zip(part["term"], part["label"].fillna(part["term"]), strict=True))
@@ -103,11 +105,14 @@ def cox(coefficients: pd.DataFrame) -> Table:
         rows.append(cells)
     sizes = coefficients[["n", "events"]].drop_duplicates().iloc[0]
     notes = [
-        f"Training patients, n = {sizes['n']:.0f}, {sizes['events']:.0f} events. HR per unit of the term; categories "
-        "against their reference. An empty cell: the term is not in that model.",
-        "The signature was built on these patients: its univariable HR is optimistic.",
+        f"Training patients, n = {sizes['n']:.0f}, {sizes['events']:.0f} events. {ratio} per unit of the term; "
+        "categories against their reference. An empty cell: the term is not in that model.",
+        f"The signature was built on these patients: its univariable {ratio} is optimistic.",
     ]
-    return Table("cox", "Univariable and multivariable Cox models", heads, rows, abbreviated(notes, "HR", "CI"))
+    if "method" in coefficients and coefficients["method"].str.startswith("Firth").any():
+        notes.append("Where groups were separated: Firth's penalised likelihood with profile intervals.")
+    title = f"Univariable and multivariable {name} models"
+    return Table(name.lower(), title, heads, rows, abbreviated(notes, ratio, "CI"))
 
 
 def performance(table: pd.DataFrame) -> Table:

@@ -18,10 +18,11 @@ from recur.calculator import NOT_FOR, WITHOUT, endpoint_label, ordered
 from recur.cox import survival_at
 from recur.pages import Block
 from recur.scorer import input_fields, input_label, value_text
-from recur.study import split_of, uses_features
+from recur.study import outcome_kind, split_of, uses_features
 from recur.wording import MODELS, VALIDATION, headline_model, interval
 
 DISCRIMINATION = {"c_harrell": "Harrell's C", "c_competing": "Wolbers' C"}
+OF_BINARY = {"auc": "AUC", "sensitivity": "Sensitivity", "specificity": "Specificity"}
 CALIBRATION = {
     "calibration_slope": "Calibration slope",
     "oe_ratio": "Observed / expected",
@@ -51,7 +52,7 @@ def card(facts: dict[str, Any]) -> list[Block]:
             "Research on the recurrence of resected tumours: reproduction, external validation, comparison with other "
             "models.",
             "Users: researchers who can judge the cohort below, the inputs and their units, with a statistician.",
-            "Output: a risk at fixed times with its group, for patients like those below.",
+            "Output: a risk (of an outcome in time: at fixed times) with its group, for patients like those below.",
         ]),
         ("h2", "Not for"),
         ("ul", [*NOT_FOR, "Not for patients or scans outside the training ranges: the scorer marks them."]),
@@ -82,6 +83,7 @@ def data_table(facts: dict[str, Any]) -> Block:
 
 def analysis_blocks(facts: dict[str, Any], analysis: str) -> list[Block]:
     study, models = facts["study"], facts["models"][analysis]
+    binary = outcome_kind(study, analysis) == "binary"
     blocks: list[Block] = [
         ("h2", f"Analysis {analysis}: {endpoint_label(study, analysis)}"),
         ("h3", "Training procedure"),
@@ -89,7 +91,7 @@ def analysis_blocks(facts: dict[str, Any], analysis: str) -> list[Block]:
         ("h3", "Performance and calibration"),
         ("p", f"Validation: {VALIDATION[split_of(study, analysis)['kind']]}. The nested cross-validation repeats the "
          "whole fit and is the figure of the training patients; apparent figures are left out. 95 % intervals."),
-        performance_block(facts["performance"], analysis, DISCRIMINATION),
+        performance_block(facts["performance"], analysis, OF_BINARY if binary else DISCRIMINATION),
         performance_block(facts["performance"], analysis, CALIBRATION),
         ("h3", "Guards that fired"),
         ("ul", fired(facts["guards"], analysis) or ["None."]),
@@ -136,10 +138,15 @@ def model_blocks(facts: dict[str, Any], name: str, model: dict[str, Any]) -> lis
     """Inputs, equation, baseline and cut-point of one model."""
     blocks: list[Block] = [("h3", f"{name}: {MODELS[name]} ({model['n']} patients, {model['events']} events)")]
     if not model["terms"]:
-        blocks.append(("p", "No term was left: everyone has the baseline risk."))
+        blocks.append(("p", "No term was left: everyone has the same risk."))
     else:
         blocks += [inputs_table(model), equation_table(model)]
     text = "Linear predictor: sum of coefficient x (value - mean); categories count 1 for their level, else 0. "
+    cut = model["cutpoint"]
+    group = "no cut-point" if cut is None else f"high risk above a linear predictor of {cut['lp']:.6g} ({cut['rule']})"
+    if "intercept" in model:
+        text += f"Risk: 1 / (1 + exp(-({model['intercept']:.6g} + linear predictor))); {model['likelihood']}."
+        return [*blocks, ("p", f"{text} Groups: {group}.")]
     if "competing" in model:
         text += "Risk by t: cumulative incidence from this hazard and that of the competing event, "
         text += f"{model['competing']['reason'] or 'on the same terms'} (model JSON). "
@@ -151,8 +158,6 @@ def model_blocks(facts: dict[str, Any], name: str, model: dict[str, Any]) -> lis
         else f"no risk at {months:g} months"
         for months in model["horizons_months"]
     ]
-    cut = model["cutpoint"]
-    group = "no cut-point" if cut is None else f"high risk above a linear predictor of {cut['lp']:.6g} ({cut['rule']})"
     return [*blocks, ("p", f"{text}{'; '.join(baseline)}. Groups: {group}. Training follow-up ends at "
             f"{model['follow_up_months']:.1f} months.")]  # fmt: skip
 
@@ -173,14 +178,14 @@ def inputs_table(model: dict[str, Any]) -> Block:
 
 
 def equation_table(model: dict[str, Any]) -> Block:
-    rows = []
+    rows, ratio = [], "Odds" if "intercept" in model else "Hazard"
     for column in model["terms"]:
         name = f"ln({input_label(column['label'], 'ln')})" if column["transform"] == "ln" else column["label"]
         coef, se = column["coef"], column["se"]
-        ratio, low, high = np.exp([coef, coef - 1.959963984540054 * se, coef + 1.959963984540054 * se])
-        hazard = f"{ratio:.3f} ({low:.3f} to {high:.3f})"
-        rows.append([name, f"{column['mean']:.6g}", f"{coef:.6g}", f"{se:.6g}", hazard])
-    return "table", (["Term", "Mean", "Coefficient", "SE", "Hazard ratio (95 % interval)"], rows)
+        middle, low, high = np.exp([coef, coef - 1.959963984540054 * se, coef + 1.959963984540054 * se])
+        text = f"{middle:.3f} ({low:.3f} to {high:.3f})"
+        rows.append([name, f"{column['mean']:.6g}", f"{coef:.6g}", f"{se:.6g}", text])
+    return "table", (["Term", "Mean", "Coefficient", "SE", f"{ratio} ratio (95 % interval)"], rows)
 
 
 def signature_blocks(signature: dict[str, Any]) -> list[Block]:

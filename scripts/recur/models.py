@@ -1,4 +1,4 @@
-"""Floor 6: Cox models before and after surgery as JSON, and how such a frozen model is applied."""
+"""Floor 6: Cox or logistic models before and after surgery as JSON, and how such a frozen model is applied."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 from scipy.stats import norm
 
+from recur import logistic
 from recur.competing import cause_specific_incidence
 from recur.cox import NotEstimable, backward_aic, baseline_survival, fit_cox, survival_at, wald_test
 from recur.cutpoint import best_cutpoint
 from recur.encoding import learn_columns
 from recur.imputation import complete, imputations, pool
+from recur.roc import roc_points, youden
 from recur.training import Training
 
 SIGNATURE_COLUMN = {
@@ -26,6 +29,7 @@ SIGNATURE_COLUMN = {
 }
 MIN_COMPETING_EVENTS = 5  # a column, for the competing event to have covariates
 COEFFICIENT_COLUMNS = ["model", "stage", "term", "label", "coef", "se", "hr", "lower", "upper", "p", "n", "events"]
+ODDS_COLUMNS = [*COEFFICIENT_COLUMNS[:6], "or", *COEFFICIENT_COLUMNS[7:], "method"]  # of logistic models
 
 
 # Models of the tumour's size or volume alone stand beside the others wherever it is known (methods.md 8, guard 21).
@@ -99,12 +103,20 @@ def designs_of(
     return drawn, applied, [column for column, keep in zip(columns, varies, strict=True) if keep], imputer
 
 
-def pooled_cox(designs: list[np.ndarray], train: Training) -> dict[str, Any]:
-    """Cox model of every imputation pooled by Rubin's rules: coef, se, covariance, loglik (mean)."""
-    fits = [fit_cox(x, train.time, train.event) for x in designs]
+def fit_columns(x: np.ndarray, time: np.ndarray, event: np.ndarray, binary: bool) -> dict[str, Any]:
+    """The regression of an outcome on columns (n, p): Cox, or of a binary outcome logistic (Firth if separated)."""
+    return logistic.fit_or_firth(x, event) if binary else fit_cox(x, time, event)
+
+
+def pooled_fit(designs: list[np.ndarray], train: Training) -> dict[str, Any]:
+    """The model of every imputation pooled by Rubin's rules: coef, se, covariance, loglik (mean), method of the fit."""
+    fits = [fit_columns(x, train.time, train.event, train.binary) for x in designs]
     coef, covariance = pool(*(np.array([fitted[key] for fitted in fits]) for key in ("coef", "covariance")))
     loglik = float(np.mean([fitted["loglik"] for fitted in fits]))
-    return {"coef": coef, "se": np.sqrt(np.diag(covariance)), "covariance": covariance, "loglik": loglik}
+    methods = [fitted.get("method", "") for fitted in fits]
+    method = max(methods, key=lambda name: name == logistic.FIRTH)
+    result = {"coef": coef, "se": np.sqrt(np.diag(covariance)), "covariance": covariance, "loglik": loglik}
+    return result | {"method": method}
 
 
 def term_groups(columns: list[dict[str, Any]]) -> dict[str, list[int]]:
@@ -126,18 +138,22 @@ def selected_columns(
     x, time, event = np.vstack(designs), np.tile(train.time, copies), np.tile(train.event, copies)
     groups = term_groups(columns)
     if stage["screen_p"] is not None:
-        p = {term: joint_p(x[:, at], time, event, copies) for term, at in groups.items()}
+        p = {term: joint_p(x[:, at], time, event, copies, train.binary) for term, at in groups.items()}
         groups = {term: at for term, at in groups.items() if term == "signature" or p[term] < stage["screen_p"]}
     if stage["selection"] == "backward_aic" and groups:
-        kept, _ = backward_aic(x, list(groups), time, event, terms=list(groups.values()), copies=copies)
+        names, at = list(groups), list(groups.values())
+        if train.binary:
+            kept, _ = logistic.backward_aic(x, names, event, terms=at, copies=copies)
+        else:
+            kept, _ = backward_aic(x, names, time, event, terms=at, copies=copies)
         groups = {term: groups[term] for term in kept}
     return sorted(j for at in groups.values() for j in at)
 
 
-def joint_p(x: np.ndarray, time: np.ndarray, event: np.ndarray, copies: int) -> float:
+def joint_p(x: np.ndarray, time: np.ndarray, event: np.ndarray, copies: int, binary: bool) -> float:
     """Wald p-value of all columns of one term together; 1 where it cannot be estimated."""
     try:
-        fitted = fit_cox(x, time, event)
+        fitted = fit_columns(x, time, event, binary)
     except NotEstimable:
         return 1.0
     return wald_test(fitted["coef"], fitted["covariance"] * copies)["p"]
@@ -151,7 +167,8 @@ def fit_model(
     seed: int,
     imputed: tuple[dict[str, Any], list[pd.DataFrame]] | None = None,
 ) -> dict[str, Any]:
-    """One Cox model (Efron ties) as a JSON-ready dictionary: columns, covariance, baseline, imputer, frozen cut-point.
+    """One Cox (Efron ties) or logistic model as a JSON-ready dictionary: columns, covariance, baseline or intercept,
+    imputer, frozen cut-point.
 
     Missing cells hold the conditional means that a new patient would get. Imputation without the outcome must be
     deterministic: stochastic draws bias coefficients towards 0 (D'Agostino McGowan et al. 2024, Stat Methods Med Res
@@ -166,29 +183,75 @@ def fit_model(
     designs, columns = [x[:, keep] for x in designs], [columns[j] for j in keep]
     applied = applied[:, keep]
     mean = applied.mean(axis=0)
-    result = pooled_cox([x - mean for x in designs], train)
-    steps = [baseline_survival(x - mean, train.time, train.event, result["coef"]) for x in designs]
-    times, survival = steps[0][0], np.exp(np.mean([np.log(survival) for _, survival in steps], axis=0))
+    result = pooled_fit([x - mean for x in designs], train)
     lp = (applied - mean) @ result["coef"]
     described = [
         column | {"mean": float(mean[j]), "coef": float(result["coef"][j]), "se": float(result["se"][j])}
         for j, column in enumerate(columns)
     ]
-    death = {} if train.competing is None else {"competing": competing_model(designs, described, train)}
-    return death | {
+    if train.binary:
+        own = logistic_parts(result, lp, train, settings)
+    else:
+        own = survival_parts([x - mean for x in designs], result, lp, train, settings)
+    if train.competing is not None:
+        own["competing"] = competing_model(designs, described, train)
+    return own | {
         "terms": described,
         "covariance": np.asarray(result["covariance"]).tolist(),
         "loglik": result["loglik"],
-        "baseline": {"time": times.tolist(), "survival": survival.tolist()},
-        "follow_up_months": float(train.time.max()),
         "imputer": imputer,
         "imputations": len(designs) if len(designs) > 1 else 0,
-        "horizons_months": settings["horizons_months"],
-        "cutpoint": freeze_cutpoint(lp, train.time, train.event),
         "lp_range": [float(lp.min()), float(lp.max())],
         "n": len(train.time),
         "events": int(train.event.sum()),
     }
+
+
+def survival_parts(
+    designs: list[np.ndarray], result: dict[str, Any], lp: np.ndarray, train: Training, settings: dict[str, Any]
+) -> dict[str, Any]:
+    """What makes risks of a Cox model's linear predictor: baseline, follow-up, horizons, cut-point."""
+    steps = [baseline_survival(x, train.time, train.event, result["coef"]) for x in designs]
+    times, survival = steps[0][0], np.exp(np.mean([np.log(survival) for _, survival in steps], axis=0))
+    return {
+        "baseline": {"time": times.tolist(), "survival": survival.tolist()},
+        "follow_up_months": float(train.time.max()),
+        "horizons_months": settings["horizons_months"],
+        "cutpoint": freeze_cutpoint(lp, train.time, train.event),
+    }
+
+
+def logistic_parts(result: dict[str, Any], lp: np.ndarray, train: Training, settings: dict[str, Any]) -> dict[str, Any]:
+    """What makes risks of a logistic model's linear predictor: intercept, likelihood, cut-point; no horizon.
+
+    The intercept is the maximum likelihood one beside the coefficients, so that the mean training risk is the share of
+    events also after Firth's penalty (FLIC; Puhr et al., Stat Med 2017).
+    """
+    return {
+        "intercept": logistic.best_intercept(lp, train.event),
+        "likelihood": result["method"],
+        "horizons_months": [],
+        "cutpoint": binary_cutpoint(lp, train.event, settings.get("cutpoint_sensitivity")),
+    }
+
+
+def binary_cutpoint(lp: np.ndarray, event: np.ndarray, sensitivity: float | None) -> dict[str, Any] | None:
+    """The cut-point between low (<=) and high: Youden's on training rows, or the highest with the asked sensitivity.
+
+    None where all patients have one predictor.
+    """
+    if np.ptp(lp) < 1e-12:
+        return None
+    if sensitivity is None:
+        found, rule = youden(event, lp), "Youden's index on training rows"
+    else:
+        points = roc_points(event, lp)
+        found = points[points["sensitivity"] >= sensitivity - 1e-12].iloc[-1].to_dict()
+        rule = f"highest with a sensitivity of {sensitivity:g} on training rows"
+    if not np.isfinite(found["threshold"]):
+        return None
+    index = found["sensitivity"] + found["specificity"] - 1
+    return {"lp": float(found["threshold"]), "rule": rule, "statistic": float(index), "p_corrected": None}
 
 
 def competing_model(designs: list[np.ndarray], columns: list[dict[str, Any]], train: Training) -> dict[str, Any]:
@@ -202,7 +265,7 @@ def competing_model(designs: list[np.ndarray], columns: list[dict[str, Any]], tr
     if events < MIN_COMPETING_EVENTS * len(columns):
         reason = f"no covariates: {events} competing events for {len(columns)} columns"
     try:
-        result = pooled_cox([x - mean for x in designs], deaths) if not reason else {}
+        result = pooled_fit([x - mean for x in designs], deaths) if not reason else {}
     except NotEstimable as error:
         result, reason = {}, f"no covariates: {error}"
     if not result:
@@ -292,7 +355,9 @@ def risk_group(model: dict[str, Any], lp: np.ndarray) -> np.ndarray:
 
 
 def apply_model(model: dict[str, Any], clinical: pd.DataFrame, score: np.ndarray | None) -> pd.DataFrame:
-    """A frozen model on any rows: lp, group, risk_<months>; with a competing event also lp_competing."""
+    """A frozen model on any rows: lp, group, risk_<months>; with a competing event also lp_competing; of a logistic
+    model one risk.
+    """
     result = pd.DataFrame({"lp": linear_predictor(model, clinical, score)}, index=clinical.index)
     result["group"], other = risk_group(model, result["lp"].to_numpy()), None
     if "competing" in model:
@@ -300,14 +365,17 @@ def apply_model(model: dict[str, Any], clinical: pd.DataFrame, score: np.ndarray
         result["lp_competing"] = other
     for months in model["horizons_months"]:
         result[f"risk_{months:g}"] = risk_at(model, result["lp"].to_numpy(), months, other)
+    if "intercept" in model:
+        result["risk"] = expit(model["intercept"] + result["lp"].to_numpy())
     return result
 
 
 def coefficient_table(
     train: Training, score: np.ndarray | None, models: dict[str, Any], settings: dict[str, Any], seed: int
 ) -> pd.DataFrame:
-    """Univariable models of every candidate and the multivariable models, one row a column (COEFFICIENT_COLUMNS); where
-    cells are missing, also the same multivariable models over outcome-informed imputations and on complete cases.
+    """Univariable models of every candidate and the multivariable models, one row a column (COEFFICIENT_COLUMNS, of a
+    binary outcome ODDS_COLUMNS); where cells are missing, also the same multivariable models over outcome-informed
+    imputations and on complete cases. Firth's estimates have limits and p by their profile.
     """
     rows: list[tuple] = []
     size = len(train.time), int(train.event.sum())
@@ -315,30 +383,44 @@ def coefficient_table(
     designs, _, columns, _ = designs_of(train, terms, score, settings, imputed_terms(train, terms, settings, seed))
     for j, column in enumerate(columns):
         single = pooled_or_blank([x[:, [j]] for x in designs], train)
-        rows.append(("", "univariable", column, single["coef"][0], single["se"][0], *size))
+        rows.append(("", "univariable", column, single["coef"][0], single["se"][0], *size, single["method"]))
     for name, model in models.items():
         fitted = [(column["coef"], column["se"]) for column in model["terms"]]
         rows += [
-            (name, "multivariable", column, *values, *size)
+            (name, "multivariable", column, *values, *size, model.get("likelihood", ""))
             for column, values in zip(model["terms"], fitted, strict=True)
         ]
     for name, model in models.items():
         rows += missing_data_rows(name, model, train, score, settings, seed)
-    names = [*COEFFICIENT_COLUMNS[:6], "n", "events"]
+    names = [*COEFFICIENT_COLUMNS[:6], "n", "events", "method"]
     table = pd.DataFrame([(m, stage, c["name"], c["label"], *rest) for m, stage, c, *rest in rows], columns=names)
-    half = norm.ppf(0.975) * table["se"]
-    table["hr"], table["lower"] = np.exp(table["coef"]), np.exp(table["coef"] - half)
+    ratio, half = "or" if train.binary else "hr", norm.ppf(0.975) * table["se"]
+    table[ratio], table["lower"] = np.exp(table["coef"]), np.exp(table["coef"] - half)
     table["upper"], table["p"] = np.exp(table["coef"] + half), 2 * norm.sf(np.abs(table["coef"] / table["se"]))
-    return table[COEFFICIENT_COLUMNS]
+    if not train.binary:
+        return table[COEFFICIENT_COLUMNS]
+    place = {column["name"]: j for j, column in enumerate(columns)}
+    for i, row in enumerate(table.itertuples()):
+        if row.method != logistic.FIRTH or row.stage not in ("univariable", "multivariable") or len(designs) > 1:
+            continue
+        if row.stage == "univariable":
+            x, j = designs[0][:, [place[row.term]]], 0
+        else:
+            x = applied_design(models[row.model], train.clinical, score)
+            j = [column["name"] for column in models[row.model]["terms"]].index(row.term)
+        low, high, p = logistic.profile_interval(x, train.event, j)
+        table.loc[i, ["lower", "upper", "p"]] = np.exp(low), np.exp(high), p
+        table.loc[i, "method"] = f"{logistic.FIRTH}; profile penalised likelihood"
+    return table[ODDS_COLUMNS]
 
 
 def pooled_or_blank(designs: list[np.ndarray], train: Training) -> dict[str, Any]:
-    """pooled_cox, or NaN coefficients where the model cannot be estimated."""
+    """pooled_fit, or NaN coefficients where the model cannot be estimated."""
     try:
-        return pooled_cox(designs, train)
+        return pooled_fit(designs, train)
     except NotEstimable:
         nothing = np.full(designs[0].shape[1], np.nan)
-        return {"coef": nothing, "se": nothing}
+        return {"coef": nothing, "se": nothing, "method": "not estimated"}
 
 
 def complete_cases(model: dict[str, Any], clinical: pd.DataFrame) -> np.ndarray:
@@ -383,7 +465,16 @@ def missing_data_rows(
         ),
     }
     return [
-        (name, stage, column, fitted["coef"][j], fitted["se"][j], len(rows.time), int(rows.event.sum()))
+        (
+            name,
+            stage,
+            column,
+            fitted["coef"][j],
+            fitted["se"][j],
+            len(rows.time),
+            int(rows.event.sum()),
+            fitted["method"],
+        )
         for stage, (rows, fitted) in fits.items()
         for j, column in enumerate(columns)
     ]

@@ -65,12 +65,14 @@ def nomogram_points(
     baseline: Mapping[str, float] | None = None,
     center: float = 0.0,
     risks: Sequence[float] = RISKS,
+    intercept: float | None = None,
 ) -> pd.DataFrame:
     """The axes of a nomogram: axis, value, points.
 
     One axis per term at its `values`; `total` with value = linear predictor less `center`; then one axis per entry of
     `baseline` (axis name, such as risk_24, to the survival at linear predictor `center`), at those `risks` that
-    fall on the total axis: risk = 1 - baseline^exp(lp - center).
+    fall on the total axis: risk = 1 - baseline^exp(lp - center). With the `intercept` of a logistic model at `center`
+    an axis `risk`.
     """
     equation = nomogram_equation(terms)
     scale = equation["points_per_lp"]
@@ -83,11 +85,16 @@ def nomogram_points(
     totals = pretty(0, equation["max_points"], 10)
     lp = equation["lp_at_zero"] + totals / scale - center
     parts.append(pd.DataFrame({"axis": "total", "value": lp, "points": totals}))
-    for name, survival in (baseline or {}).items():
-        risk = np.asarray(risks, float)
-        if not 0 < survival < 1:
-            continue
-        points = total_points(center + np.log(np.log1p(-risk) / np.log(survival)), equation)
+    risk = np.asarray(risks, float)
+    at = {
+        name: center + np.log(np.log1p(-risk) / np.log(survival))
+        for name, survival in (baseline or {}).items()
+        if 0 < survival < 1
+    }
+    if intercept is not None:
+        at["risk"] = center + np.log(risk / (1 - risk)) - intercept
+    for name, lp in at.items():
+        points = total_points(lp, equation)
         keep = (points >= 0) & (points <= equation["max_points"])
         parts.append(pd.DataFrame({"axis": name, "value": risk[keep], "points": points[keep]}))
     return pd.concat(parts, ignore_index=True)
@@ -112,7 +119,9 @@ def nomogram_tables(models: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
             f"risk_{months:g}": float(survival_at(model["baseline"]["time"], model["baseline"]["survival"], months))
             for months in months_with_axis
         }
-        parts.append(nomogram_points([_axis(column) for column in columns], baseline, center).assign(model=name))
+        axes = [_axis(column) for column in columns]
+        points = nomogram_points(axes, baseline, center, intercept=model.get("intercept"))
+        parts.append(points.assign(model=name))
     return pd.concat(parts[1:] or parts)[["model", "axis", "value", "points"]].reset_index(drop=True)
 
 

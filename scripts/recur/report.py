@@ -21,9 +21,9 @@ from recur.endpoints import has_competing
 from recur.manuscript import manuscript_tables
 from recur.pages import html_table
 from recur.processing_sheet import processing_sheet
-from recur.study import ROOT, split_of, uses_features
+from recur.study import ROOT, candidates_of, outcome_kind, split_of, uses_features
 from recur.tables import read_json, read_made
-from recur.wording import VALIDATION, cohort_title, headline_model, interval, model_title, p_text
+from recur.wording import METRICS, VALIDATION, WORDS, cohort_title, headline_model, interval, model_title, p_text
 
 # Sections of an analysis in the order of a paper: category of figures -> heading. An unknown category comes last.
 SECTIONS = {
@@ -35,21 +35,23 @@ SECTIONS = {
     "Validation": "Validation",
     "Scores": "Published scores",
 }
-PLACE = {"table1": "Cohort", "features": "Signature", "cox": "Models", "performance": "Validation",
-         "comparisons": "Validation", "scores": "Scores"}  # fmt: skip
+PLACE = {"table1": "Cohort", "features": "Signature", "cox": "Models", "logistic": "Models",
+         "performance": "Validation", "comparisons": "Validation", "scores": "Scores"}  # fmt: skip
 FEW_EVENTS = 100  # held-out events below which calibration is hardly judged (Vergouwe 2005, Collins 2016)
 
 
 def report(results: Path, captions: Mapping[str, str]) -> str:
     """The body of the report. captions: `<analysis>/<figure>` -> [category, caption], in the order of the figures."""
     study = yaml.safe_load((results / "study.resolved.yaml").read_text())
-    analyses = list(study["analyses"])
+    whole = list(study["analyses"])
+    analyses = [name for name in whole if outcome_kind(study, name) != "categories"]
     first = primary(study)
     analyses.sort(key=lambda name: name != first)
     parts = [heading(study, analyses)]
     parts += [summary(results, study, analysis) for analysis in analyses]
     parts += [side_by_side(results, study), patients(results)]
     parts += [analysis_part(results, study, analysis, captions) for analysis in analyses]
+    parts += [categories(results, study, name) for name in whole if name not in analyses]
     parts += [
         published_table(results, study),
         limits(results, study, analyses),
@@ -99,7 +101,8 @@ def heading(study: Mapping[str, Any], analyses: list[str]) -> str:
         title += f'<p class="synthetic">{text}</p>'
     parts = [("Patients", "patients")] * bool(analyses)
     parts += [(f"{rank_of(study, name).capitalize()}: {name}", f"analysis-{name}") for name in analyses]
-    parts += [("Ji et al. 2020 beside ours", "published")] * bool(analyses)
+    recurrence = any(outcome_kind(study, name) == "survival" for name in analyses)
+    parts += [("Ji et al. 2020 beside ours", "published")] * recurrence
     parts += [("Limitations", "limits"), ("Image processing", "processing") if "images" in study else None]
     pages = [("risk calculator", "calculator.html"), ("model card", "model_card.html"),
              ("checklists", "checklists.html"),
@@ -145,17 +148,19 @@ def summary(results: Path, study: Mapping[str, Any], analysis: str) -> str:
             f"<p>Outcome: <b>{escape(study['endpoints'][endpoint].get('label') or endpoint)}</b>. "
             f"Model: <b>{escape(model_title(model).lower())}</b>. Validation: <b>{escape(kind)}</b>.</p>"
         )
-        concordance = "c_competing" if (performance["metric"] == "c_competing").any() else "c_harrell"
+        binary = outcome_kind(study, analysis) == "binary"
+        concordance = "auc" if binary else "c_harrell"
+        concordance = "c_competing" if (performance["metric"] == "c_competing").any() else concordance
         rows = []
         for cohort in judged(performance, model):
             own = performance[(performance["model"] == model) & (performance["cohort"] == cohort)]
             cells = [value(performance, model, cohort, name) for name in (concordance, "calibration_slope")]
-            cells.append(value(performance, model, cohort, "oe_ratio", months))
+            cells.append(value(performance, model, cohort, "oe_ratio", None if binary else months))
             texts = [interval(cell, digits) if cell else "-" for cell, digits in zip(cells, (2, 2, 2), strict=True)]
             rows.append([cohort_title(cohort), f"{own['n'].iloc[0]:.0f}", f"{own['events'].iloc[0]:.0f}", *texts])
-        name = "Harrell's C" if concordance == "c_harrell" else "Wolbers' C"
+        name, when = METRICS[concordance][0], "" if binary else f" at {months:g} months"
         heads = ["Judged in", "Patients", "Events", f"{name} (95 % CI)", "Calibration slope (1 is right)",
-                 f"Observed / expected at {months:g} months (1 is right)"]  # fmt: skip
+                 f"Observed / expected{when} (1 is right)"]  # fmt: skip
         text.append(html_table(heads, rows))
         text.append(f"<p>{escape(plain_reading(performance, model, concordance))}</p>")
     fired = guards[guards["status"] == "fired"] if len(guards) else guards
@@ -177,8 +182,11 @@ def plain_reading(performance: pd.DataFrame, model: str, concordance: str) -> st
         if cohort == "train-apparent"
         else ""
     )
+    who = "the one with the earlier event"
+    if concordance == "auc":
+        who = "one with the outcome and one without, the one with it"
     return (
-        f"In words: of two such patients, the one with the earlier event had the higher predicted risk in about "
+        f"In words: of two such patients, {who} had the higher predicted risk in about "
         f"{100 * row.estimate:.0f} of 100 pairs ({cohort_title(cohort)}); 50 is chance, 100 perfect.{apparent}"
     )
 
@@ -192,9 +200,9 @@ def side_by_side(results: Path, study: Mapping[str, Any]) -> str:
         [f"{row.analysis_a}, {row.analysis_b}", model_title(row.model), f"{row.n:.0f} ({row.events:.0f})",
          limits_of(row.estimate_a, row.lower_a, row.upper_a), limits_of(row.estimate_b, row.lower_b, row.upper_b),
          limits_of(row.difference, row.lower, row.upper), p_text(row.p)]
-        for row in both[both["metric"].isin(["c_harrell", "c_competing"])].itertuples()
+        for row in both[both["metric"].isin(["c_harrell", "c_competing", "auc"])].itertuples()
     ]  # fmt: skip
-    heads = ["Analyses", "Model", "Patients (events)", "C, first", "C, second", "First less second", "P"]
+    heads = ["Analyses", "Model", "Patients (events)", "C (AUC), first", "C (AUC), second", "First less second", "P"]
     text = "The analyses side by side, on the patients that neither was trained on; paired, two-sided."
     return f"<h2>The analyses side by side</h2><p>{text}</p>{html_table(heads, rows)}"
 
@@ -244,6 +252,23 @@ def analysis_part(results: Path, study: Mapping[str, Any], analysis: str, captio
         said = "Known errors of such studies: flag fired, clear, blocked by construction, or not applicable here."
         shown = html_table(["Guard", "Status", "Error", "What this run says"], rows)
         text.append(f"<h3>Guards</h3><p>{said}</p>{shown}")
+    return "".join(text)
+
+
+def categories(results: Path, study: Mapping[str, Any], analysis: str) -> str:
+    """The tables of an ordinal or categorical endpoint: models, how they were judged, tests over the levels."""
+    endpoint = study["endpoints"][study["analyses"][analysis]["endpoint"]]
+    name = endpoint.get("label") or study["analyses"][analysis]["endpoint"]
+    said = f"{name}: {endpoint['kind']} endpoint with the levels {', '.join(map(str, endpoint['levels']))}."
+    text = [f'<h2 id="analysis-{escape(quote(analysis))}">Analysis: {escape(analysis)}</h2><p>{escape(said)}</p>']
+    for title, path in (
+        ("Models", "models/{}/category_coefficients.csv"),
+        ("Performance", "validation/{}/category_performance.csv"),
+        ("Tests over the levels", "validation/{}/category_tests.csv"),
+    ):
+        found = of_analysis(results, path, analysis)
+        found = found[found["kind"] == "clinical"] if "kind" in found else found
+        text.append(f'<h3>{title}</h3><div class="wide">{table(found)}</div>')
     return "".join(text)
 
 
@@ -423,7 +448,8 @@ def facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, A
     held = performance[~performance["cohort"].str.startswith("train")] if len(performance) else performance
     held = held.drop_duplicates("cohort") if len(held) else held
     inner, stage = chosen["internal_validation"], chosen["second_stage"]
-    features = uses_features(study, analysis)
+    features, outcome = uses_features(study, analysis), outcome_kind(study, analysis)
+    candidates, timed = candidates_of(study, analysis), outcome == "survival"
     competing = has_competing(endpoint)
     censored = endpoint["kind"] == "time_to_recurrence" or (
         endpoint["kind"] == "recorded" and not endpoint.get("counts_death") and not competing
@@ -447,10 +473,16 @@ def facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, A
         "train_percent": f"{100 * split.get('train_fraction', 0):.0f}",
         "min_follow_up": chosen.get("min_follow_up_months"),
         "endpoint": lower_first(endpoint.get("label") or chosen["endpoint"]),
-        "t0": clinical.get("dates", {}).get("t0_kind"),
+        "binary": outcome == "binary",
+        "survival": timed,
+        "model": WORDS[outcome]["model"],
+        "likelihood": "Efron ties" if timed else "maximum likelihood; Firth's where groups are separated",
+        "forest": WORDS[outcome]["forest"],
+        "left_out": "of" in endpoint,
+        "t0": timed and clinical.get("dates", {}).get("t0_kind"),
         "death_censored": censored,
         "competing": competing,
-        "horizons": " and ".join(f"{h:g}" for h in study["horizons_months"]),
+        "horizons": timed and " and ".join(f"{h:g}" for h in study["horizons_months"]),
         "features": features,
         "images": features and "images" in study,
         "ready_table": features and "features" in study,
@@ -470,8 +502,8 @@ def facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, A
         "lambda_rule": chosen["signature"]["lambda_rule"],
         "signature_size": len(weights),
         "candidates": int(icc["stable"].astype(bool).sum()) if len(icc) else "all",
-        "pre": listed([labels[name] for name in study["candidates"]["pre"]]),
-        "post": listed([labels[name] for name in study["candidates"]["post"]]) or "none",
+        "pre": listed([labels[name] for name in candidates["pre"]]) or "none",
+        "post": listed([labels[name] for name in candidates["post"]]) or "none",
         "out_of_fold": features and stage["scores"] == "out_of_fold",
         "in_sample": features and stage["scores"] == "in_sample",
         "second_folds": stage["folds"],
@@ -629,11 +661,12 @@ def region_summary(results: Path) -> pd.DataFrame:
 
 def published_table(results: Path, study: Mapping[str, Any]) -> str:
     """The table of Ji et al. 2020 beside ours, line by line, with what may be compared."""
-    presets = {name: a.get("preset") for name, a in study["analyses"].items()}
+    # the published study is one of recurrence: a binary outcome has nothing to stand beside it
+    presets = {n: a.get("preset") for n, a in study["analyses"].items() if outcome_kind(study, n) == "survival"}
     analysis = next(
         (name for name, preset in presets.items() if preset == "ji2020"), primary(study) or next(iter(presets), None)
     )
-    if analysis is None:
+    if analysis not in presets:
         return ""
     published = yaml.safe_load((ROOT / "report" / "ji2020.yaml").read_text())
     tables = {name: of_analysis(results, path, analysis) for name, path in (

@@ -6,15 +6,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from recur.cox import NotEstimable
 from recur.fit import fit, predict
 from recur.lasso import grouped_folds
+from recur.models import risk_group
 from recur.nested import NESTED_COLUMNS, nested_concordance
 from recur.ranking import concordance
 from recur.signature import decided, stability
 from recur.tables import StudyError
 from recur.training import Training
+
+BINARY_NESTED_COLUMNS = [*NESTED_COLUMNS, "risk", "group"]
 
 
 def resample_rows(train: Training, seed: int, number: int) -> np.ndarray:
@@ -74,12 +78,17 @@ def bootstrap_fit(train: Training, settings: dict[str, Any], seed: int, number: 
     ]
 
 
+def nested_columns(train: Training) -> list[str]:
+    return BINARY_NESTED_COLUMNS if train.binary else NESTED_COLUMNS
+
+
 def nested_predictions(train: Training, settings: dict[str, Any], seed: int, repeat: int, folds: int) -> pd.DataFrame:
     """Linear predictors of every training patient by models fitted without their fold: fold, model, patient_id, lp.
 
-    A fold whose fit is not estimable is a row with its reason under `failed` and no model.
+    Of a binary outcome also the risk, and the group by the fold's own frozen cut-point. A fold whose fit is not
+    estimable is a row with its reason under `failed` and no model.
     """
-    settings = imputed_once(decided(train, settings))
+    settings, columns = imputed_once(decided(train, settings)), nested_columns(train)
     fold = grouped_folds(train.patient_id, train.event, folds, np.random.default_rng([seed, 4, repeat]))
     parts = []
     for number in range(folds):
@@ -88,9 +97,7 @@ def nested_predictions(train: Training, settings: dict[str, Any], seed: int, rep
             frozen = fit(train.rows(np.flatnonzero(fold != number)), settings, seed)
         except NotEstimable as error:
             parts.append(
-                pd.DataFrame(
-                    {"repeat": [repeat], "fold": number, "model": "", "failed": str(error)}, columns=NESTED_COLUMNS
-                )
+                pd.DataFrame({"repeat": [repeat], "fold": number, "model": "", "failed": str(error)}, columns=columns)
             )
             continue
         part = train.rows(held)
@@ -98,8 +105,11 @@ def nested_predictions(train: Training, settings: dict[str, Any], seed: int, rep
         for model, lp in predictions.items():
             rows = {"repeat": repeat, "fold": number, "model": model, "patient_id": train.patient_id[held], "lp": lp}
             rows |= {"time": train.time[held], "event": train.event[held], "failed": ""}
+            if train.binary:
+                own = frozen.models[model]
+                rows |= {"risk": expit(own["intercept"] + lp), "group": risk_group(own, lp)}
             parts.append(pd.DataFrame(rows))
-    return pd.concat(parts, ignore_index=True)[NESTED_COLUMNS] if parts else pd.DataFrame(columns=NESTED_COLUMNS)
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
 def nested_performance(nested: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -130,8 +140,8 @@ def nested_performance(nested: pd.DataFrame, seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def resample_performance(resamples: pd.DataFrame, apparent: pd.DataFrame) -> pd.DataFrame:
-    """Out-of-bag and optimism-corrected C per model.
+def resample_performance(resamples: pd.DataFrame, apparent: pd.DataFrame, metric: str = "c_harrell") -> pd.DataFrame:
+    """Out-of-bag and optimism-corrected C (metric auc: AUC) per model.
 
     The interval of the corrected C holds the centiles of the resamples' apparent C, shifted by the optimism (Noma
     2021). With more features than
@@ -144,7 +154,7 @@ def resample_performance(resamples: pd.DataFrame, apparent: pd.DataFrame) -> pd.
     failed = resamples.loc[resamples["failed"].fillna("") != "", "failed"]
     lost = f" ({len(failed)} more failed: {failed.iloc[0]})" if len(failed) else ""
     for model, part in done.groupby("model", sort=False):
-        own = apparent[(apparent["model"] == model) & (apparent["metric"] == "c_harrell")].iloc[0]
+        own = apparent[(apparent["model"] == model) & (apparent["metric"] == metric)].iloc[0]
         optimism = (part["c_resample"] - part["c_all"]).mean()
         note = f"{len(part)} resamples of the whole fit{lost}"
         low, high = part["c_out_of_bag"].quantile([0.025, 0.975])

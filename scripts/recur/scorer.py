@@ -261,9 +261,10 @@ def patient_warnings(
 ) -> list[list[str]]:
     """Of every patient: inputs filled in or outside the training range, and horizons beyond its follow-up."""
     found: list[list[str]] = [[] for _ in range(len(frame))]
-    late = [months for months in model["horizons_months"] if months > model["follow_up_months"]]
     everyone = [
-        f"no risk at {months:g} months: training follow-up ends at {model['follow_up_months']:.1f}" for months in late
+        f"no risk at {months:g} months: training follow-up ends at {model['follow_up_months']:.1f}"
+        for months in model["horizons_months"]
+        if months > model["follow_up_months"]
     ]
     for field in input_fields(model):
         term, known = field["term"], field["term"] in frame

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from recur.discrimination import harrell_c
+from recur.discrimination import harrell_c, times_of
 from recur.models import complete_cases, linear_predictor
 
 COLUMNS = ["model", "cohort", "metric", "horizon_months", "estimate", "lower", "upper", "n", "events", "method"]
@@ -33,7 +33,8 @@ def pooled_c(estimates: np.ndarray, errors: np.ndarray) -> dict[str, float]:
 def missing_data_performance(
     models: dict[str, dict[str, Any]], frame: pd.DataFrame, score: np.ndarray | None, imputations: int, seed: int
 ) -> pd.DataFrame:
-    """c_harrell_imputed and c_harrell_complete_cases of each model whose cells are missing in a cohort (COLUMNS).
+    """c_harrell_imputed and c_harrell_complete_cases (binary: auc_...) of each model with missing cells in a cohort
+    (COLUMNS).
 
     The first draws the missing cells `imputations` times from the frozen imputer and pools by Rubin's rules; the second
     uses complete cases. c_harrell itself, elsewhere, uses the frozen conditional means. No row if nothing is missing.
@@ -42,7 +43,7 @@ def missing_data_performance(
     for cohort, at in frame.groupby("cohort", sort=False).indices.items():
         part = frame.iloc[at].reset_index(drop=True)
         own = None if score is None else score[at]
-        time, event = part["time"].to_numpy(), part["event"].to_numpy()
+        (time, metric), event = times_of(part), part["event"].to_numpy()
         for name, model in models.items():
             known = complete_cases(model, part)
             if known.all():
@@ -62,7 +63,7 @@ def missing_data_performance(
                 method = f"{imputations} imputations of {count} patients by the frozen imputer; Rubin on the logit"
                 rows.append(
                     base
-                    | {"metric": "c_harrell_imputed", "n": len(part), "events": int(event.sum()), "method": method}
+                    | {"metric": f"{metric}_imputed", "n": len(part), "events": int(event.sum()), "method": method}
                     | pooled_c(estimates, errors)
                 )
             lp = linear_predictor(model, part, own)
@@ -72,7 +73,7 @@ def missing_data_performance(
                 method = f"not estimated: {value['reason']}"
             rows.append(
                 base
-                | {"metric": "c_harrell_complete_cases", "n": int(known.sum()), "events": int(event[known].sum())}
+                | {"metric": f"{metric}_complete_cases", "n": int(known.sum()), "events": int(event[known].sum())}
                 | {key: value[key] for key in ("estimate", "lower", "upper")}
                 | {"method": method}
             )

@@ -1,4 +1,4 @@
-"""Floors 4 and 5: stable features, ranking, and the elastic-net Cox signature, from training rows only."""
+"""Floors 4 and 5: stable features, ranking, and the elastic-net Cox or logistic signature, from training rows only."""
 
 from __future__ import annotations
 
@@ -8,10 +8,18 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+from recur import lasso, logistic_lasso
 from recur.harmonisation import apply_combat, frozen_combat, learn_combat, usable_in_every_centre
 from recur.icc import icc_2_1
-from recur.lasso import PATH_TOLERANCE, choose_lambda, cox_path, cross_validate, grouped_folds, lambda_grid
-from recur.ranking import doubled_ranks, forest_importance, mrmr, somers_d, without_redundant
+from recur.lasso import PATH_TOLERANCE, choose_lambda, grouped_folds
+from recur.ranking import (
+    classifier_importance,
+    doubled_ranks,
+    forest_importance,
+    mrmr,
+    somers_d,
+    without_redundant,
+)
 from recur.training import Training
 
 ICC_COLUMNS = ["feature", "n", "icc", "lower", "upper", "stable", "readings", "source"]
@@ -59,15 +67,11 @@ def rank(train: Training, columns: np.ndarray, settings: dict[str, Any], seed: i
     names, keep = [train.names[column] for column in columns], ranking["keep"]
     x = train.features[:, columns]
     chosen = mrmr(x, names, train.time, train.event, keep)
-    importance = forest_importance(
-        standardised(x)[0],
-        train.time,
-        train.event,
-        ranking["trees"],
-        ranking["min_samples_leaf"],
-        ranking["permutations"],
-        seed,
-    )
+    options = (ranking["trees"], ranking["min_samples_leaf"], ranking["permutations"], seed)
+    if train.binary:
+        importance = classifier_importance(standardised(x)[0], train.event, *options)
+    else:
+        importance = forest_importance(standardised(x)[0], train.time, train.event, *options)
     order = sorted(range(len(names)), key=lambda i: (-importance[i], names[i]))
     table = pd.DataFrame({"feature": names, "forest_importance": importance})
     table["forest_rank"] = pd.Series(np.argsort(order) + 1, index=table.index)
@@ -120,11 +124,15 @@ def build_signature(
         return signature, trace
     z, mean, sd = standardised(train.features[:, columns])
     x = winsorised(z, options["winsorise_sd"])
-    time, event, l1_ratio = train.time, train.event.astype(bool), options["l1_ratio"]
-    lambdas = lambda_grid(x, time, event, l1_ratio, options["lambdas"], options["lambda_min_ratio"])
+    event, l1_ratio = train.event.astype(bool), options["l1_ratio"]
+    if train.binary:
+        family, data, solve = logistic_lasso, (x, event, l1_ratio), logistic_lasso.logistic_path
+    else:
+        family, data, solve = lasso, (x, train.time, event, l1_ratio), lasso.cox_path
+    lambdas = family.lambda_grid(*data, options["lambdas"], options["lambda_min_ratio"])
     fold = grouped_folds(train.patient_id, event, options["folds"], np.random.default_rng([seed, 1]))
-    deviance, error = cross_validate(x, time, event, l1_ratio, lambdas, fold)
-    path = cox_path(x, time, event, l1_ratio, lambdas, PATH_TOLERANCE)
+    deviance, error = family.cross_validate(*data, lambdas, fold)
+    path = solve(*data, lambdas, PATH_TOLERANCE)
     chosen = choose_lambda(deviance, error, options["lambda_rule"])
     names = np.array(train.names, object)[columns]
     marks = np.full(len(lambdas), "", object)

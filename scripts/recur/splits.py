@@ -13,6 +13,7 @@ import pandas as pd
 
 from recur.cohort import assign_cohorts
 from recur.cox import NotEstimable
+from recur.discrimination import times_of
 from recur.fit import fit, predict
 from recur.ranking import concordance
 from recur.resampling import imputed_once
@@ -29,7 +30,7 @@ def joined(train: Training, frame: pd.DataFrame, features: np.ndarray) -> Traini
     other = None if train.competing is None else np.concatenate([train.competing, frame["competing"].to_numpy(int)])
     return train._replace(
         patient_id=np.concatenate([train.patient_id, frame["patient_id"].to_numpy(object)]),
-        time=np.concatenate([train.time, frame["time"].to_numpy(float)]),
+        time=np.concatenate([train.time, times_of(frame)[0]]),
         event=np.concatenate([train.event, frame["event"].to_numpy(int)]),
         clinical=pd.concat([train.clinical, frame[list(train.clinical.columns)]], ignore_index=True),
         features=np.concatenate([train.features, features]),

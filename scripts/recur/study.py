@@ -16,11 +16,14 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator
 
-from recur.endpoints import NEEDS
+from recur.endpoints import NEEDS, WITHOUT_TIME, outcome_of
 from recur.tables import StudyError, write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLIC_PHASES = ["NC", "AP", "PVP", "DP"]  # native, arterial, portal venous, delayed: as recur.images.manifest assigns
+OWN_NAMES = {  # columns of an analysis's table
+    "tumour_size", "tumour_volume", "patient_id", "centre", "cohort", "time", "event", "competing", "level",
+}  # fmt: skip
 SPLIT_NEEDS = {"none": (), "centre": ("train", "external"), "random": (), "column": ("column", "train", "test")}
 
 
@@ -171,8 +174,8 @@ def contradictions(study: dict[str, Any]) -> list[str]:
     for key in ("tumour_size", "tumour_volume"):
         if clinical[key] and variables.get(clinical[key], {}).get("kind") != "numeric":
             found.append(f"clinical.{key}: {clinical[key]!r} is no numeric clinical variable")
-        if key in variables:
-            found.append(f"clinical.variables: the name {key!r} is the workflow's own; choose another")
+    for key in sorted(variables.keys() & OWN_NAMES):
+        found.append(f"clinical.variables: the name {key!r} is the workflow's own; choose another")
     try:
         re.compile(study.get("features", {}).get("pattern", ""))
     except re.error as error:
@@ -200,6 +203,8 @@ def contradictions(study: dict[str, Any]) -> list[str]:
             ]
             if "competing" in endpoint and "competing_value" not in endpoint:
                 found.append(f"endpoints.{name}: competing needs competing_value, the cell that means the event")
+        elif endpoint["kind"] in WITHOUT_TIME:
+            found += [f"endpoints.{name}: {text}" for text in outcome_contradictions(study, endpoint)]
         else:
             for key in NEEDS[endpoint["kind"]]:
                 if key not in dates:
@@ -235,6 +240,11 @@ def contradictions(study: dict[str, Any]) -> list[str]:
             found.append(
                 f"analyses.{name}.min_follow_up_months: leaving out patients by what happened after the operation "
                 "conditions on the future; only a replicate (preset ji2020, or a name ending in _replicate) may"
+            )
+        elif "of" in study["endpoints"].get(analysis["endpoint"], {}) and not is_replicate(name, analysis):
+            found.append(
+                f"analyses.{name}.endpoint: {analysis['endpoint']!r} leaves out who was censored before its horizon, "
+                "which conditions on the future; analyse the endpoint it is made of, or name the analysis _replicate"
             )
         for phase in analysis.get("phases", []):
             if phases and phase not in phases:
@@ -329,6 +339,23 @@ def cutoff_contradictions(name: str, test: dict[str, Any], variable: dict[str, A
     return [
         f"diagnostic.tests.{name}.positive_from: {level!r} is no number" for level in given if isinstance(level, str)
     ]
+
+
+def outcome_contradictions(study: dict[str, Any], endpoint: dict[str, Any]) -> list[str]:
+    """What is wrong with an endpoint without a time."""
+    kind, source = endpoint["kind"], endpoint.get("of")
+    if kind != "binary" and "levels" not in endpoint:
+        return [f"kind {kind!r} needs levels"]
+    if (source is None) == ("column" not in endpoint):
+        return ["give exactly one of column and of"]
+    if source is not None:
+        known = study["endpoints"].get(source)
+        if kind != "binary" or known is None or known["kind"] in WITHOUT_TIME:
+            return [f"of: {source!r} is no endpoint with a time, or kind is not 'binary'"]
+    levels = [endpoint["negative"], endpoint["positive"]] if kind == "binary" else endpoint["levels"]
+    if len({str(level) for level in levels}) < len(levels):
+        return ["two levels are the same cell"]
+    return []
 
 
 def image_contradictions(study: dict[str, Any], name: str, analysis: dict[str, Any]) -> list[str]:
@@ -479,9 +506,23 @@ def reading_tables(study: dict[str, Any], analysis: str) -> list[str]:
     return [f"{name}-{chosen['control']}" if "control" in chosen else name for name in (first, *others)]
 
 
+def outcome_kind(study: dict[str, Any], analysis: str) -> str:
+    """`survival`, `binary` or `categories`: which rules of floors 5 to 7 an analysis has."""
+    return outcome_of(study["endpoints"][study["analyses"][analysis]["endpoint"]])
+
+
+def candidates_of(study: dict[str, Any], analysis: str) -> dict[str, list[str]]:
+    """The study's candidate terms by timing, less those that are the endpoint's own column."""
+    own = study["endpoints"][study["analyses"][analysis]["endpoint"]].get("column")
+    if own is None:
+        return study["candidates"]
+    variables = study["clinical"]["variables"]
+    return {t: [n for n in terms if variables[n]["column"] != own] for t, terms in study["candidates"].items()}
+
+
 def model_names(study: dict[str, Any], analysis: str) -> list[str]:
     """The models of an analysis, in the order of the report; `combined` means clinical terms and signature."""
-    features, candidates = uses_features(study, analysis), study["candidates"]
+    features, candidates = uses_features(study, analysis), candidates_of(study, analysis)
     names = ["signature"] if features else []
     for timing, terms in (("pre", candidates["pre"]), ("post", candidates["post"])):
         if terms:
@@ -492,8 +533,12 @@ def model_names(study: dict[str, Any], analysis: str) -> list[str]:
 def analysis_settings(study: dict[str, Any], analysis: str, keys: tuple[str, ...] = ()) -> dict[str, Any]:
     """What a fit needs: the analysis with the study's variables, candidates, horizons and models; or only some keys."""
     own = {key: value for key, value in study["analyses"][analysis].items() if key != "split"}
-    own |= {"candidates": study["candidates"], "variables": study["clinical"]["variables"]}
+    own |= {"candidates": candidates_of(study, analysis), "variables": study["clinical"]["variables"]}
     own |= {"horizons_months": study["horizons_months"], "models": model_names(study, analysis)}
+    endpoint = study["endpoints"][study["analyses"][analysis]["endpoint"]]
+    own |= {key: endpoint[key] for key in ("cutpoint_sensitivity", "levels") if key in endpoint}
+    if "levels" in endpoint:
+        own["ordered"] = endpoint["kind"] == "ordinal"
     clinical = study["clinical"]
     own["inputs"] = {key: clinical[key] for key in ("id", "centre", "missing_values", "tumour_size", "tumour_volume")}
     own["inputs"]["phases"] = study.get("images", {}).get("phases", [])

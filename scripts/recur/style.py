@@ -278,8 +278,19 @@ def main_model(table: pd.DataFrame) -> str | None:
     return models[0] if models else None
 
 
-def horizons_of(table: pd.DataFrame) -> list[float]:
-    return sorted(table["horizon_months"].dropna().unique())
+def horizons_of(table: pd.DataFrame) -> list[float | None]:
+    """The horizons of a table; one, None, where the outcome has no time."""
+    return sorted(table["horizon_months"].dropna().unique()) or [None]
+
+
+def at(table: pd.DataFrame, cohort: str, horizon: float | None) -> pd.DataFrame:
+    """The rows of a cohort at a horizon of horizons_of."""
+    own = table[table["cohort"] == cohort]
+    return own if horizon is None else own[own["horizon_months"] == horizon]
+
+
+def panel_title(cohort: str, horizon: float | None) -> str:
+    return evaluated_label(cohort) + ("" if horizon is None else f", {horizon:g} months")
 
 
 def series(models: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -499,6 +510,12 @@ def forest(
             face = colour if row.get("filled", True) else "white"
             ax.plot(estimate, i, marker=row.get("marker", "s"), color=colour, markerfacecolor=face, markersize=4)
     return fig
+
+
+def forest_of_c(rows: list[dict[str, Any]], context: dict[str, Any]) -> Figure:
+    """`forest` of Harrell's C, of a binary outcome of the AUC."""
+    words = context["words"]
+    return forest(rows, words["c"], 0.5, (f"{words['c_short']} (95 % CI)",), limits=(0.2, 1.0))
 
 
 def reason_items(text: Any) -> list[str]:

@@ -43,17 +43,19 @@ def make_table1(frame: pd.DataFrame, variables: dict[str, Any]) -> tuple[pd.Data
         order[label] = [str(level) for level in levels]
         categorical.append(label)
     shown["Event"] = frame["event"].map({0: "no", 1: "yes"})
-    shown[OBSERVED] = frame["time"]
+    times = [OBSERVED] if "time" in frame else []
+    if times:
+        shown[OBSERVED] = frame["time"]
     cohorts = list(dict.fromkeys(sorted(frame["cohort"], key=lambda name: (name != "train", name))))
     compare = len(cohorts) > 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         table = TableOne(
             shown,
-            columns=[*continuous, OBSERVED, *categorical, "Event"],
+            columns=[*continuous, *times, *categorical, "Event"],
             categorical=[*categorical, "Event"],
-            continuous=[*continuous, OBSERVED],
-            nonnormal=[*continuous, OBSERVED],
+            continuous=[*continuous, *times],
+            nonnormal=[*continuous, *times],
             groupby="cohort" if compare else None,
             pval=compare,
             smd=compare,

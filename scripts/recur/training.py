@@ -14,14 +14,15 @@ class Training(NamedTuple):
     """Training rows, the only thing a fit may see. Row i of every array is one patient (or one draw of a resample)."""
 
     patient_id: np.ndarray  # (n,) original ids, repeated in resamples: folds keep a patient together
-    time: np.ndarray  # (n,) months
-    event: np.ndarray  # (n,) 0/1
+    time: np.ndarray  # (n,) months; all 0 of a binary outcome: the pairs of Harrell's C are then those of the AUC
+    event: np.ndarray  # (n,) 0/1; of an ordinal or categorical outcome the place of the level
     clinical: pd.DataFrame  # (n, ...) declared variables
     features: np.ndarray  # (n, p); p = 0 for clinical models
     repeats: np.ndarray  # (n, readers - 1, p) further readings, NaN where a patient was read once
     names: list[str]  # p feature names
     competing: np.ndarray | None = None  # (n,) 0/1 death without recurrence; None when the endpoint has none
     centre: np.ndarray | None = None  # (n,) names; only harmonisation looks at them
+    binary: bool = False  # the outcome has no time
 
     def rows(self, index: np.ndarray) -> Training:
         """The training set of the given rows (repeats allowed); further readings follow their patients."""
@@ -29,6 +30,7 @@ class Training(NamedTuple):
         arrays = [array[index] for array in (self.patient_id, self.time, self.event)]
         known = {"competing": self.competing, "centre": self.centre}
         optional = {name: None if array is None else array[index] for name, array in known.items()}
+        optional["binary"] = self.binary
         return Training(*arrays, clinical, self.features[index], self.repeats[index], self.names, **optional)
 
     @property

@@ -58,7 +58,7 @@ def apply_models(
     """
     centre = frame["centre"].fillna("").to_numpy(object) if "centre" in frame else None
     score = signature_scores(signature, features, names, centre) if signature is not None else None
-    known = ["patient_id", "cohort", "time", "event", *(["competing"] if "competing" in frame else [])]
+    known = [name for name in ("patient_id", "cohort", "time", "event", "competing") if name in frame]
     parts = []
     for name, model in models.items():
         part = pd.concat([frame[known], apply_model(model, frame, score)], axis=1)

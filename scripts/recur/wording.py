@@ -29,6 +29,28 @@ COHORTS = {
     "train-optimism_corrected": "Training, corrected for optimism",
     "test": "Held-out patients",
 }
+WORDS = {  # what captions and axes call the same thing of different outcomes
+    "survival": {
+        "c": "Harrell's C",
+        "c_short": "C",
+        "metric": "c_harrell",
+        "model": "Cox",
+        "ratio": "hazard",
+        "forest": "random survival forest",
+        "roc": "Time-dependent (cumulative/dynamic) ROC",
+        "deviance": "Partial-likelihood deviance",
+    },
+    "binary": {
+        "c": "AUC",
+        "c_short": "AUC",
+        "metric": "auc",
+        "model": "logistic",
+        "ratio": "odds",
+        "forest": "random forest",
+        "roc": "ROC",
+        "deviance": "Deviance per patient",
+    },
+}
 METRICS = {  # metric -> name, decimals
     "c_harrell": ("Harrell's C", 3),
     "c_competing": ("Wolbers' C", 3),
@@ -40,6 +62,10 @@ METRICS = {  # metric -> name, decimals
     "calibration_intercept": ("Calibration intercept", 2),
     "oe_ratio": ("Observed / expected", 2),
     "ici": ("ICI", 3),
+    "sensitivity": ("Sensitivity", 2),
+    "specificity": ("Specificity", 2),
+    "ppv": ("Positive predictive value", 2),
+    "npv": ("Negative predictive value", 2),
 }
 
 
@@ -83,7 +109,8 @@ def p_text(value: Any) -> str:
 
 def ratio_text(row: Any) -> str:
     """Hazard or odds ratio with its interval, two decimals."""
-    if pd.isna(row["hr"]):
+    ratio = "or" if "or" in row else "hr"
+    if pd.isna(row[ratio]):
         return "not estimated"
-    numbers = [f"{row[name]:.2f}" if row[name] < 1000 else ">1000" for name in ("hr", "lower", "upper")]
+    numbers = [f"{row[name]:.2f}" if row[name] < 1000 else ">1000" for name in (ratio, "lower", "upper")]
     return f"{numbers[0]} ({numbers[1]} to {numbers[2]})"
