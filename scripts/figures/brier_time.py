@@ -15,6 +15,7 @@ CAPTION = (
 )
 CATEGORY = "Validation"
 NEEDS = None
+OUTCOME = "survival"
 
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:

@@ -20,6 +20,7 @@ CAPTION = (
 )
 CATEGORY = "Scores"
 NEEDS = "scores"
+OUTCOME = "survival"
 
 INNER = ("train-nested_cv", "train-oob", "train-apparent")  # the first there is stands for the training patients
 

@@ -17,6 +17,7 @@ CAPTION = (
 )
 CATEGORY = "Models"
 NEEDS = None
+OUTCOME = "survival"
 
 SINGLE = 1.959963984540054  # two-sided 5 % of a standard normal statistic
 

@@ -16,6 +16,7 @@ CAPTION = (
 )
 CATEGORY = "Survival"
 NEEDS = "competing"
+OUTCOME = "survival"
 
 CAUSES = {"event": ("Recurrence", "-"), "competing": ("Death without recurrence", (0, (2, 1.2)))}
 

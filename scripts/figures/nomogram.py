@@ -49,6 +49,10 @@ def equation(rows: pd.DataFrame, event: str) -> list[str]:
         f"{event.capitalize()} by {row.name} months = 1 − {row.value:.4g}^exp(LP)"
         for row in rows[rows["part"] == "survival"].itertuples()
     ]
+    risks += [
+        f"{event.capitalize()} = 1 / (1 + exp(−({row.value:.4g}) − LP))"
+        for row in rows[rows["part"] == "intercept"].itertuples()
+    ]
     high = [
         f"High risk: LP above {style.number(row.value, 3)}" for row in rows[rows["part"] == "cutpoint"].itertuples()
     ]

@@ -17,6 +17,7 @@ CAPTION = (
 )
 CATEGORY = "Validation"
 NEEDS = "null"
+OUTCOME = "survival"
 
 SIGNALS = {"none": "Outcomes without any signal", "clinical_only": "Clinical signal only", "full": "Full signal"}
 

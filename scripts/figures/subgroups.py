@@ -15,6 +15,7 @@ CAPTION = (
 )
 CATEGORY = "Validation"
 NEEDS = None
+OUTCOME = "survival"
 
 MOST = 14  # variables on one page
 

@@ -154,7 +154,7 @@ def cutpoint_scan(train: Training, score: np.ndarray | None, models: dict[str, d
     columns = ["model", "cutpoint", "n_low", "events_low", "events_high", "statistic", "p", "chosen", "p_corrected"]
     parts = [pd.DataFrame(columns=columns)]
     for name, model in models.items():
-        if not model["terms"] or model["cutpoint"] is None:
+        if not model["terms"] or model["cutpoint"] is None or train.binary:  # Youden's is no log-rank search
             continue
         found = best_cutpoint(linear_predictor(model, train.clinical, score), train.time, train.event)
         table = found["candidates"]

@@ -1,4 +1,4 @@
-"""The equation of a frozen Cox model as a table: what a reader needs to compute a risk by hand."""
+"""The equation of a frozen Cox or logistic model as a table: what a reader needs to compute a risk by hand."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def equation_table(models: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 
     part: `term` (value is the coefficient; label and unit are those of what is entered, transform is taken first),
     `level` (the code of a level of the term `name`), `constant`, `cutpoint` (above it the risk is high) and `survival`
-    (name is the horizon in months; risk = 1 - value^exp(linear predictor)). Survival rows are absent beyond the
+    (name is the horizon in months; risk = 1 - value^exp(linear predictor)) or, of a logistic model, `intercept` (risk =
+    1 / (1 + exp(-value - linear predictor))). Survival rows are absent beyond the
     training follow-up and with a competing event, whose risk needs both hazards.
     """
     rows: list[tuple] = []
@@ -36,6 +37,8 @@ def equation_table(models: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
         rows.append((name, "constant", "", "", "", "none", constant))
         if model["cutpoint"] is not None:
             rows.append((name, "cutpoint", "", "", "", "none", model["cutpoint"]["lp"]))
+        if "intercept" in model:
+            rows.append((name, "intercept", "", "", "", "none", model["intercept"]))
         for months in [] if "competing" in model else model["horizons_months"]:
             if months <= model["follow_up_months"]:
                 survival = survival_at(model["baseline"]["time"], model["baseline"]["survival"], months)
