@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from recur import style
 
@@ -46,5 +47,6 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
             textcoords="offset points", xytext=(4 if side == "left" else -4, 5), ha=side, va="bottom",
         )  # fmt: skip
     ax.set_ylim(0, 1.08 * max(table["statistic"].max(), SINGLE))
+    ax.xaxis.set_major_locator(MaxNLocator(6))
     ax.set(xlabel="Cut of the linear predictor", ylabel="Standardised log-rank statistic")
     return fig

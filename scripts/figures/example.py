@@ -34,14 +34,14 @@ def plane(part: pd.DataFrame, column: str) -> np.ndarray:
 
 
 def outline(ax, mask: np.ndarray, colour: str, line) -> None:
-    """The edge of a region along its pixels, as it is measured."""
-    padded = np.pad(mask > 0.5, 1)
+    """The edge of a region along its pixels, as it is measured; none where the picture ends."""
+    padded = np.pad(mask > 0.5, 1, mode="edge")
     edges = []
     for step, a, b in (((1, 0), padded[1:, 1:-1], padded[:-1, 1:-1]), ((0, 1), padded[1:-1, 1:], padded[1:-1, :-1])):
         row, column = np.nonzero(a != b)
         start = np.column_stack([column, row]) - 0.5
         edges.append(np.stack([start, start + step], 1))
-    ax.add_collection(LineCollection(np.concatenate(edges), colors=colour, linewidths=0.8, linestyles=[line]))
+    ax.add_collection(LineCollection(np.concatenate(edges), colors=colour, linewidths=1.0, linestyles=[line]))
 
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
@@ -61,16 +61,18 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
             ax.imshow(image, cmap="gray", vmin=view["low"], vmax=view["high"], interpolation="nearest")
             ax.set(xticks=[], yticks=[], aspect=shape)
             ax.spines[:].set_visible(False)
-        for name, (colour, line) in REGIONS.items():
+        inside = plane(part, "tumour")
+        for name in ("liver", "rim", "other_reader", "tumour"):
             mask = plane(part, name)
             if mask.any():
-                outline(row[1], mask, colour, line)
+                # of the rim only the outer edge: the inner one is the tumour's
+                outline(row[1], np.maximum(mask, inside) if name == "rim" else mask, *REGIONS[name])
         drawn = row[2].imshow(
             np.ma.masked_invalid(plane(part, "map")), cmap="cividis", vmin=limits[0], vmax=limits[1],
             interpolation="nearest",
         )  # fmt: skip
         row[2].set_aspect(shape)
-        outline(row[2], plane(part, "tumour"), style.BLACK, "-")
+        outline(row[2], inside, style.BLACK, "-")
         row[0].set_title(f"{style.shorten(phase, 12)}, slice {view['slice']:.0f} of {view['slices']:.0f}")
         row[1].set_title("Regions")
         row[2].set_title(style.shorten(feature, 34))
@@ -80,7 +82,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         row[0].text(0.04 * width, 0.91 * height, f"{BAR_MM:g} mm", color="white", va="bottom", fontsize=style.SMALL)
         bar = fig.colorbar(drawn, cax=row[3])
         bar.outline.set_linewidth(0.4)
-    present = [name for name in REGIONS if pixels[name].astype(float).any()]
+    present = [name for name in REGIONS if pixels[name].nunique() > 1]  # what fills the picture has no edge
     handles = [Line2D([], [], color=REGIONS[n][0], linestyle=REGIONS[n][1], label=NAMES[n]) for n in present]
     fig.legend(handles=handles, loc="outside lower center", ncols=4)
     return fig
