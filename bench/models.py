@@ -34,7 +34,7 @@ from recur.fit import fit
 from recur.icc import icc_2_1
 from recur.lasso import cox_path, cross_validate
 from recur.nested import bootstrap_concordance
-from recur.ranking import comparable_pairs, forest_importance, mrmr
+from recur.ranking import forest_importance, mrmr
 from recur.resampling import bootstrap_fit, nested_predictions, resample_settings
 from recur.training import Training
 
@@ -243,9 +243,8 @@ def bootstrap(folder: Path) -> Iterator[Row]:
     score = np.round(x.sum(axis=1), 1)
 
     def work() -> np.ndarray:
-        pairs = comparable_pairs(event_time, event)
-        agree = pairs * (0.5 + 0.5 * np.sign(score[:, None] - score))
-        return bootstrap_concordance(agree, pairs, 1000, np.random.default_rng(5))
+        fold = {"place": np.arange(240), "time": event_time, "event": event, "lp": score}
+        return bootstrap_concordance([fold], 240, 1000, np.random.default_rng(5))[1]
 
     ours, values = seconds(work, 10)
     draws = np.random.default_rng(5).integers(0, 240, (1000, 240))  # the same as inside
