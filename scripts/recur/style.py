@@ -158,6 +158,8 @@ def save(fig: Figure, stem: str | Path, title: str, description: str) -> None:
     if engine := fig.get_layout_engine():
         engine.execute(fig)
     fig.set_layout_engine(None)
+    for ax in fig.axes:  # the solver's last digits depend on the order of its variables in memory
+        ax.set_position(np.round(ax.get_position(original=True).bounds, 6))
     stem = Path(stem)
     metadata = {
         "svg": {"Title": title, "Description": description, "Date": None, "Creator": None},
