@@ -4,6 +4,7 @@
 # make environment  only the Python environment (.venv), from the lock
 # make bench        speed and equality beside other programs: results/bench/bench.csv (make bench-peers installs these)
 # make audit        known advisories against the locked packages (pip-audit)
+# make rulegraph    the picture of the rules in the README (needs graphviz)
 # make lock         the lock again, after a change of envs/requirements.in (needs uv)
 # make clean        removes the environment and Snakemake's own state; results stay
 
@@ -27,7 +28,7 @@ export OPENBLAS_NUM_THREADS := 1
 export NUMBA_NUM_THREADS := 1
 export ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS := 1
 
-.PHONY: demo null test bench bench-peers audit environment browser slurm lock clean
+.PHONY: demo null test bench bench-peers audit environment browser slurm rulegraph lock clean
 .DELETE_ON_ERROR:
 
 demo: environment
@@ -98,6 +99,10 @@ slurm:
 		{ command -v apt-get > /dev/null && echo "== SLURM for the tests: $(SLURM) (once)" && apt-get update -qq && \
 		env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SLURM) > /dev/null; } || \
 		echo "SLURM tests will be skipped; to run them: apt-get install $(SLURM), as root"
+
+# only the direct ways from rule to rule, from left to right
+rulegraph: environment
+	@snakemake --rulegraph | sed 's/color = "[^"]*", /color = "steelblue", /' | tred | dot -Grankdir=LR -Tsvg > docs/rulegraph.svg
 
 lock:
 	@$(COMPILE) envs/requirements.in --output-file envs/requirements.txt

@@ -2,14 +2,13 @@
 
 
 localrules:
-    consistency,
     diagnostic_report,
-    lesions,
-    reader_agreement,
-    table_consistency,
 
 
 if ANALYSES:
+
+    localrules:
+        table_consistency,
 
     rule table_consistency:
         """The study's own tables checked by arithmetic before anybody reads them."""
@@ -34,6 +33,9 @@ if ANALYSES:
 
 
 if "reported" in STUDY:
+
+    localrules:
+        consistency,
 
     rule consistency:
         """What a paper prints, checked and reproduced as far as it can be."""
@@ -77,6 +79,9 @@ if IMAGES and len(READERS) > 1:
 
 
 if "lesions" in DIAGNOSTIC:
+
+    localrules:
+        lesions,
 
     rule lesions:
         input:
@@ -122,6 +127,9 @@ if DIAGNOSTIC.get("tests"):
 
 
 if DIAGNOSTIC.get("readers"):
+
+    localrules:
+        reader_agreement,
 
     rule reader_agreement:
         input:

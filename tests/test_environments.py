@@ -156,3 +156,10 @@ def test_no_registry_address_in_tracked_files():
     for name in files.stdout.splitlines():
         if (ROOT / name).is_file():
             assert not re.search(hosts.encode(), (ROOT / name).read_bytes()), name
+
+
+def test_every_rule_of_the_demo_is_in_the_picture_of_the_readme():
+    command = [sys.executable, "-m", "snakemake", "--rulegraph"]
+    graph = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=True).stdout
+    drawn = set(re.findall(r">([a-z_0-9]+)</text>", (ROOT / "docs/rulegraph.svg").read_text()))
+    assert set(re.findall(r'label = "([a-z_0-9]+)"', graph)) == drawn, "make rulegraph draws it again"
