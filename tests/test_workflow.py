@@ -179,6 +179,8 @@ def test_figures_are_redrawn_from_copied_tables_alone(study, tmp_path):
     script.write_text(script.read_text() + "\n# edited\n")
     result = run_snakemake(copy, "figures", "--config", "from=tables")
     assert result.returncode == 0
+    ran = set(re.findall(r"\(Rule: (\w+)\)", result.stdout + result.stderr))
+    assert ran <= {"figure", "diagnostic_figure", "figures"} and "figure" in ran, ran
     for path in (study / "results/demo/figures/recommended").iterdir():
         assert (copy / path.relative_to(study)).read_bytes() == path.read_bytes(), path.name
     edited = copy / "results/demo/survival/recommended/km.csv"
