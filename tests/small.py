@@ -17,6 +17,8 @@ NOT_COPIED = (".git", ".venv", ".snakemake", "data", "results", "logs", "benchma
 def small_project(folder: Path) -> Path:
     """Copy the project to `folder`, its config.yaml cut down to a study that takes a minute or two."""
     shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*NOT_COPIED))
+    (folder / "results").mkdir()
+    shutil.copy(ROOT / "results/README.md", folder / "results")
     study = yaml.safe_load((folder / "config.yaml").read_text())
     study |= {"batches": 2, "demo": {"seed": 1, "patients_per_centre": [45, 15]}}
     study["images"]["extraction"]["image_types"] = ["Original"]

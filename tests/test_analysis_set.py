@@ -33,7 +33,8 @@ def test_a_feature_table_keeps_numeric_columns_and_excludes_incomplete_patients(
     features, excluded = import_feature_table(path, "ID", "^f_")
     assert list(features.columns) == ["patient_id", "f_a", "f_b"]
     assert list(features["patient_id"]) == ["p2"]
-    assert excluded.iloc[0].to_dict() == {"patient_id": "p1", "floor": "features", "reason": "1 of 2 features missing"}
+    reason = "1 of 2 features missing (f_b: missing)"
+    assert excluded.iloc[0].to_dict() == {"patient_id": "p1", "floor": "features", "reason": reason}
 
 
 def test_a_feature_table_with_a_patient_twice_is_refused(tmp_path):
