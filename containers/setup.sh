@@ -8,4 +8,4 @@ apt-get update -qq
 apt-get install -y -qq --no-install-recommends ca-certificates gcc git libc6-dev make procps python3 python3-dev python3-venv
 git config --system --add safe.directory '*'
 make -C /opt/recurrence environment PYTHON=python3
-rm -rf /var/lib/apt/lists/* /root/.cache
+rm -rf /var/lib/apt/lists/* ~/.cache

@@ -29,6 +29,18 @@ from recur.training import TRAIN
 
 CURVE_STEP_MONTHS = 3
 THRESHOLD_STEP = 0.01
+COMPARISON_COLUMNS = [
+    "cohort",
+    "model_a",
+    "model_b",
+    "metric",
+    "horizon_months",
+    "difference",
+    "lower",
+    "upper",
+    "p",
+    "method",
+]
 PAIRS = [
     ("combined_pre", "clinical_pre"),
     ("combined_post", "clinical_post"),
@@ -323,19 +335,7 @@ def comparisons(risks: pd.DataFrame, nested: pd.DataFrame, seed: int) -> pd.Data
             same = ["repeat", "fold", "patient_id"]
             values = of_model[a].merge(of_model[b][[*same, "lp"]], on=same, suffixes=("", "_b"))
             rows.append(("train-nested_cv", a, b, "c_harrell", np.nan, *nested_difference(values, "lp", "lp_b", seed)))
-    columns = [
-        "cohort",
-        "model_a",
-        "model_b",
-        "metric",
-        "horizon_months",
-        "difference",
-        "lower",
-        "upper",
-        "p",
-        "method",
-    ]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
 
 
 def survival_tables(risks: pd.DataFrame, horizons: list[float]) -> dict[str, pd.DataFrame]:

@@ -24,6 +24,7 @@ from recur.roc import auc, auc_difference, roc_points
 from recur.survival import Z95
 from recur.training import TRAIN
 from recur.validation import (
+    COMPARISON_COLUMNS,
     PAIRS,
     PERFORMANCE_COLUMNS,
     THRESHOLD_STEP,
@@ -263,19 +264,7 @@ def comparisons(risks: pd.DataFrame) -> pd.DataFrame:
                 p = np.nan if cohort == TRAIN else value["p"]
                 estimates = [value[key] for key in ("estimate", "lower", "upper")]
                 rows.append((apparent(cohort), a, b, "auc", np.nan, *estimates, p, "DeLong, paired, two-sided"))
-    columns = [
-        "cohort",
-        "model_a",
-        "model_b",
-        "metric",
-        "horizon_months",
-        "difference",
-        "lower",
-        "upper",
-        "p",
-        "method",
-    ]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
 
 
 # ---------------------------------------------------------------- nested cross-validation
