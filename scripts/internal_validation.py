@@ -39,7 +39,7 @@ def main() -> None:
     if args.resamples:
         resamples = pd.concat([read_made(path) for path in args.resamples])
         apparent = measured[measured["cohort"] == "train-apparent"]
-        parts.append(resample_performance(resamples, apparent, args.metric).assign(metric=args.metric))
+        parts.append(resample_performance(resamples, apparent, args.metric))
         frequencies = selection_frequency(resamples, feature_names(args.features))
     table = pd.concat(parts)[[name for name in measured.columns if name not in args.labels]]
     write_table(labelled(table, args.labels), args.output)

@@ -16,7 +16,13 @@ from recur.analysis_set import make_analysis_set, read_training, split_sets
 from recur.cohort import read_cohort
 from recur.fit import fit, predict
 from recur.models import apply_model, binary_cutpoint, coefficient_table
-from recur.resampling import bootstrap_fit, nested_performance, nested_predictions
+from recur.resampling import (
+    bootstrap_fit,
+    nested_performance,
+    nested_predictions,
+    resample_performance,
+    resample_rows,
+)
 from recur.signature import signature_scores
 from recur.study import candidates_of, model_names, resolve
 from recur.tables import StudyError, write_table
@@ -256,3 +262,38 @@ def test_predictions_need_nothing_but_the_frozen_json(frozen):
     train = training()
     lp = predict(frozen, train.clinical, train.features, train.names)["combined_pre"]
     assert roc_auc_score(train.event, lp) > 0.8
+
+
+@pytest.fixture(scope="module")
+def runs():
+    train, chosen = training(signal=0.4), settings() | {"models": ["combined_pre"]}
+    return train, chosen, [row for number in range(8) for row in bootstrap_fit(train, chosen, 1, number)]
+
+
+class TestResamples:
+    """Error and calibration of the risks out of bag and less the optimism, beside the AUC."""
+
+    def test_the_rows_left_out_are_scored_by_the_resamples_own_model(self, runs):
+        train, chosen, rows = runs
+        drawn = resample_rows(train, 1, 0)
+        model = fit(train.rows(drawn), chosen, 1)
+        out = np.setdiff1d(np.arange(N), drawn)
+        lp = predict(model, train.clinical.iloc[out], train.features[out], train.names)["combined_pre"]
+        risk = expit(model.models["combined_pre"]["intercept"] + lp)
+        expected = brier_score_loss(train.event[out], risk)
+        assert rows[0]["brier_out_of_bag"] == pytest.approx(expected, abs=1e-12)
+
+    def test_overfitting_shows_in_error_and_slope(self, runs):
+        measured = pd.DataFrame(
+            [{"model": "combined_pre", "metric": metric, "estimate": value, "n": N, "events": 50}
+             for metric, value in {"auc": 0.8, "brier": 0.2, "ipa": 0.2, "calibration_slope": 1.0,
+                                   "calibration_intercept": 0.0, "oe_ratio": 1.0}.items()]
+        )  # fmt: skip
+        table = resample_performance(pd.DataFrame(runs[2]), measured, "auc").set_index(["cohort", "metric"])
+        value = table["estimate"]
+        assert set(table.index.get_level_values("metric")) == set(measured["metric"])
+        for cohort in ("train-oob", "train-optimism_corrected"):
+            assert value[cohort, "auc"] < 0.8 and value[cohort, "brier"] > 0.2
+        assert value["train-optimism_corrected", "calibration_slope"] < 1
+        assert np.isnan(table.loc[("train-optimism_corrected", "calibration_slope"), "lower"])
+        assert table.loc[("train-oob", "brier"), "lower"] < value["train-oob", "brier"]

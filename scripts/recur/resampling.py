@@ -17,7 +17,9 @@ from recur.ranking import concordance
 from recur.signature import decided, stability
 from recur.tables import StudyError
 from recur.training import Training
+from recur.validation_binary import FITTED, risk_estimates
 
+PLACES = ("resample", "all", "out_of_bag")  # where a resample's models are measured
 BINARY_NESTED_COLUMNS = [*NESTED_COLUMNS, "risk", "group"]
 
 
@@ -53,7 +55,10 @@ def imputed_once(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def bootstrap_fit(train: Training, settings: dict[str, Any], seed: int, number: int) -> list[dict[str, Any]]:
-    """Refit everything on one resample: C of each model on the resample, on all rows, and on the rows left out."""
+    """Refit everything on one resample: C of each model on the resample, on all rows, and on the rows left out.
+
+    Of a binary outcome also validation_binary.risk_estimates, as <metric>_resample, _all and _out_of_bag.
+    """
     rows = resample_rows(train, seed, number)
     sample = train.rows(rows)
     try:
@@ -64,6 +69,17 @@ def bootstrap_fit(train: Training, settings: dict[str, Any], seed: int, number: 
     in_sample = predict(frozen, sample.clinical, sample.features, train.names, sample.centre)
     everyone = predict(frozen, train.clinical, train.features, train.names, train.centre)
     kept = ";".join(f["name"] for f in frozen.signature["features"]) if frozen.signature else ""
+
+    def of_risks(name: str) -> dict[str, float]:
+        lp, intercept = everyone[name], frozen.models[name]["intercept"]
+        seen = (in_sample[name], sample.event), (lp, train.event), (lp[out], train.event[out])
+        found = [risk_estimates(event.astype(int), expit(intercept + own)) for own, event in seen]
+        return {
+            f"{metric}_{place}": value
+            for place, estimates in zip(PLACES, found, strict=True)
+            for metric, value in estimates.items()
+        }
+
     return [
         {
             "resample": number,
@@ -74,6 +90,7 @@ def bootstrap_fit(train: Training, settings: dict[str, Any], seed: int, number: 
             "features": kept if name == "signature" else "",
             "failed": "",
         }
+        | (of_risks(name) if train.binary else {})
         for name, lp in everyone.items()
     ]
 
@@ -141,11 +158,11 @@ def nested_performance(nested: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def resample_performance(resamples: pd.DataFrame, apparent: pd.DataFrame, metric: str = "c_harrell") -> pd.DataFrame:
-    """Out-of-bag and optimism-corrected C (metric auc: AUC) per model.
+    """Out-of-bag and optimism-corrected C (metric auc: AUC) per model, and whatever else the resamples measured.
 
-    The interval of the corrected C holds the centiles of the resamples' apparent C, shifted by the optimism (Noma
-    2021). With more features than
-    patients Harrell's correction under-corrects: nested cross-validation and out-of-bag are the headline.
+    The interval of a corrected estimate holds the centiles of the resamples' apparent one, shifted by the optimism
+    (Noma 2021). With more features than patients Harrell's correction under-corrects: nested cross-validation and
+    out-of-bag are the headline.
     """
     rows = []
     done = resamples[resamples["failed"].fillna("") == ""]
@@ -153,23 +170,31 @@ def resample_performance(resamples: pd.DataFrame, apparent: pd.DataFrame, metric
         raise StudyError(f"no resample could be fitted: {resamples['failed'].iloc[0]}")
     failed = resamples.loc[resamples["failed"].fillna("") != "", "failed"]
     lost = f" ({len(failed)} more failed: {failed.iloc[0]})" if len(failed) else ""
+    measured = [name.removesuffix("_resample") for name in resamples if name.endswith("_resample")]
     for model, part in done.groupby("model", sort=False):
-        own = apparent[(apparent["model"] == model) & (apparent["metric"] == metric)].iloc[0]
-        optimism = (part["c_resample"] - part["c_all"]).mean()
-        note = f"{len(part)} resamples of the whole fit{lost}"
-        low, high = part["c_out_of_bag"].quantile([0.025, 0.975])
-        base = {"model": model, "n": own["n"], "events": own["events"]}
-        rows.append(
-            base
-            | {"cohort": "train-oob", "estimate": part["c_out_of_bag"].mean(), "lower": low, "upper": high}
-            | {"method": f"out-of-bag, {note}; centiles over resamples"}
-        )
-        rows.append(
-            base
-            | {"cohort": "train-optimism_corrected", "estimate": own["estimate"] - optimism}
-            | dict(zip(("lower", "upper"), part["c_resample"].quantile([0.025, 0.975]) - optimism, strict=True))
-            | {"method": f"apparent less optimism {optimism:.4f}, {note}; too small a correction if p >> n"}
-        )
+        whole = apparent[apparent["model"] == model].set_index("metric")
+        for name in measured:
+            values = pd.DataFrame({place: part[f"{name}_{place}"].astype(float) for place in PLACES})
+            own = whole.loc[metric if name == "c" else name]
+            optimism = (values["resample"] - values["all"]).mean()
+            note = f"{len(part)} resamples of the whole fit{lost}"
+            if blank := int(values["out_of_bag"].isna().sum()):
+                note += f", {blank} without an out-of-bag estimate"
+            low, high = values["out_of_bag"].quantile([0.025, 0.975])
+            base = {"model": model, "metric": metric if name == "c" else name, "n": own["n"], "events": own["events"]}
+            rows.append(
+                base
+                | {"cohort": "train-oob", "estimate": values["out_of_bag"].mean(), "lower": low, "upper": high}
+                | {"method": f"out-of-bag, {note}; centiles over resamples"}
+            )
+            # what the fit itself sets to 0 or 1 has no spread to take limits from
+            limits = [np.nan, np.nan] if name in FITTED else values["resample"].quantile([0.025, 0.975]) - optimism
+            rows.append(
+                base
+                | {"cohort": "train-optimism_corrected", "estimate": own["estimate"] - optimism}
+                | dict(zip(("lower", "upper"), limits, strict=True))
+                | {"method": f"apparent less optimism {optimism:.4f}, {note}; too small a correction if p >> n"}
+            )
     return pd.DataFrame(rows)
 
 

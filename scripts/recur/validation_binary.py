@@ -35,6 +35,7 @@ from recur.validation import (
 
 NESTED = "train-nested_cv"
 DRAWS = 500  # bootstrap draws of the patients of a nested cross-validation
+FITTED = ("calibration_slope", "calibration_intercept", "oe_ratio")  # 1, 0 and 1 on the rows of a fit by likelihood
 EXTREME = 1e-12  # a risk of exactly 0 or 1 has no logit
 AT_CUT = {  # metric -> (counted, among) as (event, high) pairs; None is either
     "sensitivity": ((1, 1), (1, None)),
@@ -270,13 +271,19 @@ def comparisons(risks: pd.DataFrame) -> pd.DataFrame:
 # ---------------------------------------------------------------- nested cross-validation
 
 
-def point_estimates(event: np.ndarray, risk: np.ndarray, high: np.ndarray, cut: bool) -> dict[str, float]:
-    """The estimates of one repeat of the nested cross-validation; NaN where there is none."""
+def risk_estimates(event: np.ndarray, risk: np.ndarray) -> dict[str, float]:
+    """The estimates that risks have without a cut-point, besides the AUC; NaN where there is none."""
     found = {"brier": brier, "ipa": ipa, "calibration_slope": calibration_slope,
              "calibration_intercept": calibration_intercept, "oe_ratio": observed_expected}  # fmt: skip
-    result = {metric: or_reason(function, event, risk).get("estimate", np.nan) for metric, function in found.items()}
+    return {metric: or_reason(function, event, risk).get("estimate", np.nan) for metric, function in found.items()}
+
+
+def point_estimates(event: np.ndarray, risk: np.ndarray, high: np.ndarray, cut: bool) -> dict[str, float]:
+    """The estimates of one repeat of the nested cross-validation; NaN where there is none."""
     shares = at_cut(event, high) if cut else {}
-    return result | {metric: counted / among if among else np.nan for metric, (counted, among) in shares.items()}
+    return risk_estimates(event, risk) | {
+        metric: counted / among if among else np.nan for metric, (counted, among) in shares.items()
+    }
 
 
 def nested_measures(nested: pd.DataFrame, seed: int) -> pd.DataFrame:
