@@ -292,8 +292,8 @@ class TestResamples:
         table = resample_performance(pd.DataFrame(runs[2]), measured, "auc").set_index(["cohort", "metric"])
         value = table["estimate"]
         assert set(table.index.get_level_values("metric")) == set(measured["metric"])
-        for cohort in ("train-oob", "train-optimism_corrected"):
-            assert value[cohort, "auc"] < 0.8 and value[cohort, "brier"] > 0.2
+        for place in ("train-oob", "train-optimism_corrected"):
+            assert value[place, "auc"] < 0.8 and value[place, "brier"] > 0.2
         assert value["train-optimism_corrected", "calibration_slope"] < 1
         assert np.isnan(table.loc[("train-optimism_corrected", "calibration_slope"), "lower"])
         assert table.loc[("train-oob", "brier"), "lower"] < value["train-oob", "brier"]
