@@ -16,7 +16,7 @@ if ANALYSES:
             performance="results/{study}/validation/performance.csv",
             coefficients="results/{study}/models/coefficients.csv",
             comparisons="results/{study}/validation/comparisons.csv",
-            rates="results/{study}/survival/rates.csv",
+            rates=[f"{RESULTS}/survival/rates.csv"] if SURVIVAL else [],
             table1=[f"{RESULTS}/cohort/{analysis}/table1.csv" for analysis in ANALYSES],
             script="scripts/table_consistency.py",
             package=imports("scripts/table_consistency.py"),

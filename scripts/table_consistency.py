@@ -10,7 +10,7 @@ from recur.tables import read_made, write_table
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for kind in CHECKS:
-        parser.add_argument(f"--{kind}", nargs="+", required=True)
+        parser.add_argument(f"--{kind}", nargs="*", required=True)
     parser.add_argument("--output", required=True)
     args = vars(parser.parse_args())
     tables = {kind: [read_made(path) for path in args[kind]] for kind in CHECKS}
