@@ -77,6 +77,22 @@ class TestFit:
         assert rows.loc["mvi", "method"] == "Firth; profile penalised likelihood"
         assert 1 < rows.loc["mvi", "lower"] < rows.loc["mvi", "or"] < rows.loc["mvi", "upper"]
 
+    def test_or_by_a_declared_ridge_penalty_which_the_model_states(self):
+        train = training()
+        train = train._replace(clinical=train.clinical.assign(mvi=train.event * (np.arange(N) % 2)))
+        chosen = settings()
+        chosen["second_stage"]["separated"] = "ridge"
+        frozen = fit(train, chosen, 1)
+        model = json.loads(json.dumps(frozen.models["clinical_post"]))
+        assert (model["likelihood"], model["prior_variance_per_sd"]) == ("ridge", 0.5)
+        assert frozen.models["clinical_pre"]["prior_variance_per_sd"] is None
+        assert apply_model(model, train.clinical, None)["risk"].mean() == pytest.approx(train.event.mean(), abs=1e-9)
+        score = signature_scores(frozen.signature, train.features, train.names)
+        table = coefficient_table(train, score, frozen.models, chosen, 1)
+        row = table[(table["model"] == "clinical_post") & (table["term"] == "mvi")].iloc[0]
+        assert row["method"] == "ridge; profile penalised likelihood"
+        assert 1 < row["lower"] < row["or"] < row["upper"]
+
 
 class TestCutpoint:
     LP, EVENT = np.array([1.0, 2, 3, 4, 5, 6]), np.array([0, 0, 1, 0, 1, 1])

@@ -113,7 +113,7 @@ def test_rubins_rules_on_a_case_done_by_hand():
 class TestModel:
     settings = {
         "variables": {"a": NUMBER, "c": NUMBER | {"kind": "binary"}},
-        "second_stage": {"screen_p": None, "selection": "none"},
+        "second_stage": {"screen_p": None, "selection": "none", "separated": "firth"},
         "missing": {"fit": "stochastic", "imputations": 20},
         "horizons_months": [24],
     }
@@ -184,7 +184,10 @@ class TestModel:
         frame = pd.DataFrame({"stage": stage, "noise": rng.normal(size=n)})
         train = Training(np.arange(n).astype(str).astype(object), time, event, frame, *empty, [])
         variables = {"stage": VARIABLES["stage"], "noise": NUMBER}
-        chosen = self.settings | {"variables": variables, "second_stage": {"screen_p": 0.05, "selection": "none"}}
+        chosen = self.settings | {
+            "variables": variables,
+            "second_stage": {"screen_p": 0.05, "selection": "none", "separated": "firth"},
+        }
         names = [term["name"] for term in fit_model(train, ["stage", "noise"], None, chosen, 1)["terms"]]
         # level II alone is far from significant; the variable is not
         assert names == ["stage:II", "stage:III"]

@@ -1,13 +1,27 @@
 """Logistic regression against R: glm, brglm2 (Firth), step, glmnet; and what separation does."""
 
+import shutil
+import subprocess
+
 import numpy as np
 import oracle
 import pandas as pd
 import pytest
+from scipy.special import expit
 
 from recur.cox import NotEstimable
 from recur.lasso import choose_lambda
-from recur.logistic import FIRTH, ML, backward_aic, best_intercept, fit_logistic, fit_or_firth, profile_interval
+from recur.logistic import (
+    FIRTH,
+    ML,
+    RIDGE,
+    RIDGE_VARIANCE,
+    backward_aic,
+    best_intercept,
+    fit_logistic,
+    fit_or_penalised,
+    profile_interval,
+)
 from recur.logistic_lasso import cross_validate, lambda_grid, logistic_path
 from recur.samplesize import required_sizes_binary
 from recur.signature import standardised
@@ -71,7 +85,7 @@ class TestSeparation:
             fit_logistic(separated[["age", "only"]], separated["poor"])
 
     def test_firth_answers_as_brglm2(self, separated):
-        fitted = fit_or_firth(separated[["age", "only"]], separated["poor"])
+        fitted = fit_or_penalised(separated[["age", "only"]], separated["poor"])
         assert fitted["method"] == FIRTH
         np.testing.assert_allclose(fitted["coef"], [0.0440251609605, 5.6061581745558], rtol=1e-6)
         np.testing.assert_allclose(fitted["se"], [0.020821520243, 1.485792077018], rtol=1e-6)
@@ -84,11 +98,60 @@ class TestSeparation:
         np.testing.assert_allclose(found[:2], [3.506374991, 10.48000826], rtol=1e-5)
 
 
+GLMNET = """
+x <- as.matrix(read.csv("x.csv")); y <- scan("y.txt", quiet = TRUE); lambda <- 1 / (0.5 * nrow(x))
+z <- scale(x) * sqrt(nrow(x) / (nrow(x) - 1))
+fit <- glmnet::glmnet(z, y, "binomial", alpha = 0, lambda = lambda * c(100, 10, 1), standardize = FALSE, thresh = 1e-16)
+loss <- function(b) -sum(y * (z %*% b[-1] + b[1]) - log1p(exp(z %*% b[-1] + b[1]))) + sum(b[-1]^2)
+H <- optim(as.numeric(coef(fit)[, 3]), loss, method = "BFGS", hessian = TRUE, control = list(reltol = 1e-15))$hessian
+cat(format(c(as.numeric(coef(fit)[, 3]), sqrt(diag(solve(H)))[-1]), digits = 15))
+"""
+
+
+class TestRidge:
+    X = np.random.default_rng(5).normal(size=(60, 3)) * [1, 20, 0.1] + 7
+    EVENT = (X[:, 0] + X[:, 1] / 40 > 7.2).astype(int)
+
+    @pytest.mark.skipif(shutil.which("Rscript") is None, reason="needs R with glmnet")
+    def test_coefficients_are_those_of_glmnet_and_errors_those_of_the_penalised_curvature(self, tmp_path):
+        pd.DataFrame(self.X).to_csv(tmp_path / "x.csv", index=False)
+        np.savetxt(tmp_path / "y.txt", self.EVENT)
+        done = subprocess.run(["Rscript", "-e", GLMNET], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        r, sd, fitted = (
+            np.array(done.stdout.split(), float),
+            self.X.std(axis=0),
+            fit_logistic(self.X, self.EVENT, RIDGE),
+        )
+        np.testing.assert_allclose(fitted["coef"] * sd, r[1:4], rtol=1e-6)
+        assert fitted["intercept"] + fitted["coef"] @ self.X.mean(axis=0) == pytest.approx(r[0], rel=1e-6)
+        np.testing.assert_allclose(fitted["se"] * sd, r[4:], rtol=1e-3)  # R's curvature is by differences
+
+    def test_the_gradient_of_the_penalised_likelihood_is_zero(self):
+        fitted, sd = fit_logistic(self.X, self.EVENT, RIDGE), self.X.std(axis=0)
+        residual = self.EVENT - expit(fitted["intercept"] + self.X @ fitted["coef"])
+        assert residual.sum() == pytest.approx(0, abs=1e-9)
+        score = ((self.X - self.X.mean(axis=0)) / sd).T @ residual - fitted["coef"] * sd / RIDGE_VARIANCE
+        np.testing.assert_allclose(score, 0, atol=1e-9)
+
+    def test_it_answers_where_groups_are_separated_in_any_unit_of_a_covariate(self):
+        x, event = np.arange(20.0), np.arange(20) >= 10
+        fitted = fit_or_penalised(x, event, RIDGE)
+        assert fitted["method"] == RIDGE and fitted["coef"][0] > 0
+        assert fit_or_penalised(x * 7, event, RIDGE)["coef"][0] == pytest.approx(fitted["coef"][0] / 7)
+        low, high, p = profile_interval(x, event, 0, RIDGE)
+        assert 0 < low < fitted["coef"][0] < high and p < 0.05
+
+    def test_a_model_that_exists_without_penalty_has_none(self):
+        event = np.random.default_rng(1).integers(0, 2, 60)
+        assert fit_or_penalised(self.X, event, RIDGE)["method"] == ML
+
+
 def test_complete_separation_is_found_and_answered():
     x, event = np.arange(20.0), np.arange(20) >= 10
     with pytest.raises(NotEstimable, match="separate"):
         fit_logistic(x, event)
-    fitted = fit_or_firth(x, event)
+    fitted = fit_or_penalised(x, event)
     assert fitted["method"] == FIRTH
     assert 0 < fitted["coef"][0] < 2
 
@@ -97,11 +160,11 @@ def test_what_cannot_be_estimated_says_why():
     rng = np.random.default_rng(0)
     x, event = rng.normal(size=(30, 1)), rng.integers(0, 2, 30)
     with pytest.raises(NotEstimable, match="collinear"):
-        fit_or_firth(np.hstack([x, 2 * x]), event)
+        fit_or_penalised(np.hstack([x, 2 * x]), event)
     with pytest.raises(NotEstimable, match="constant"):
-        fit_or_firth(np.hstack([x, np.ones((30, 1))]), event)
+        fit_or_penalised(np.hstack([x, np.ones((30, 1))]), event)
     with pytest.raises(NotEstimable, match="same outcome"):
-        fit_or_firth(x, np.ones(30))
+        fit_or_penalised(x, np.ones(30))
 
 
 def test_the_intercept_makes_the_mean_risk_the_share_of_events():

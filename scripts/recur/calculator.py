@@ -187,5 +187,5 @@ def about(
     share = 100 * model["events"] / model["n"]
     texts.append(f"{share:.0f} % of the training patients had it: where it is rarer or commoner, risks are off.")
     if model["likelihood"] != ML:
-        texts.append("Groups were separated in training: the coefficients are those of Firth's penalised likelihood.")
+        texts.append(f"Groups were separated in training: the coefficients are penalised ({model['likelihood']}).")
     return texts

@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from recur.calibration import restricted_cubic_spline
 from recur.cox import NotEstimable, fit_cox, likelihood_ratio_test, schoenfeld_test, univariable_cox
 from recur.cutpoint import best_cutpoint
-from recur.logistic import ML, fit_or_firth
+from recur.logistic import ML, fit_or_penalised
 from recur.models import applied_design, fit_columns, linear_predictor, risk_group, term_groups
 from recur.roc import youden
 from recur.signature import build_signature, stability, usable_columns
@@ -257,6 +257,6 @@ def univariable_features(train: Training) -> pd.DataFrame:
 
 def univariable_logistic(x: np.ndarray, event: np.ndarray) -> pd.DataFrame:
     """coef, se and Wald p of a logistic model of every column of x (n, p) alone, Firth's where it separates."""
-    fits = [fit_or_firth(x[:, j], event) for j in range(x.shape[1])]
+    fits = [fit_or_penalised(x[:, j], event) for j in range(x.shape[1])]
     table = pd.DataFrame({key: [float(fitted[key][0]) for fitted in fits] for key in ("coef", "se")})
     return table.assign(p=2 * norm.sf(np.abs(table["coef"] / table["se"])))

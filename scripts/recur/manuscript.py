@@ -109,8 +109,11 @@ def cox(coefficients: pd.DataFrame) -> Table:
         "categories against their reference. An empty cell: the term is not in that model.",
         f"The signature was built on these patients: its univariable {ratio} is optimistic.",
     ]
-    if "method" in coefficients and coefficients["method"].str.startswith("Firth").any():
-        notes.append("Where groups were separated: Firth's penalised likelihood with profile intervals.")
+    if "method" in coefficients:
+        used = [name for name in ("Firth", "ridge") if coefficients["method"].str.startswith(name).any()]
+        notes += [
+            f"Where groups were separated: penalised likelihood ({name}) with profile intervals." for name in used
+        ]
     title = f"Univariable and multivariable {name} models"
     return Table(name.lower(), title, heads, rows, abbreviated(notes, ratio, "CI"))
 

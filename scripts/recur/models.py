@@ -27,6 +27,7 @@ SIGNATURE_COLUMN = {
     "transform": "none",
     "level": None,
 }
+PENALTIES = {"firth": logistic.FIRTH, "ridge": logistic.RIDGE}  # of second_stage.separated
 MIN_COMPETING_EVENTS = 5  # a column, for the competing event to have covariates
 COEFFICIENT_COLUMNS = ["model", "stage", "term", "label", "coef", "se", "hr", "lower", "upper", "p", "n", "events"]
 ODDS_COLUMNS = [*COEFFICIENT_COLUMNS[:6], "or", *COEFFICIENT_COLUMNS[7:], "method"]  # of logistic models
@@ -103,18 +104,20 @@ def designs_of(
     return drawn, applied, [column for column, keep in zip(columns, varies, strict=True) if keep], imputer
 
 
-def fit_columns(x: np.ndarray, time: np.ndarray, event: np.ndarray, binary: bool) -> dict[str, Any]:
-    """The regression of an outcome on columns (n, p): Cox, or of a binary outcome logistic (Firth if separated)."""
-    return logistic.fit_or_firth(x, event) if binary else fit_cox(x, time, event)
+def fit_columns(
+    x: np.ndarray, time: np.ndarray, event: np.ndarray, binary: bool, separated: str = logistic.FIRTH
+) -> dict[str, Any]:
+    """The regression of an outcome on columns (n, p): Cox, or of a binary outcome logistic (penalised if separated)."""
+    return logistic.fit_or_penalised(x, event, separated) if binary else fit_cox(x, time, event)
 
 
-def pooled_fit(designs: list[np.ndarray], train: Training) -> dict[str, Any]:
+def pooled_fit(designs: list[np.ndarray], train: Training, separated: str = logistic.FIRTH) -> dict[str, Any]:
     """The model of every imputation pooled by Rubin's rules: coef, se, covariance, loglik (mean), method of the fit."""
-    fits = [fit_columns(x, train.time, train.event, train.binary) for x in designs]
+    fits = [fit_columns(x, train.time, train.event, train.binary, separated) for x in designs]
     coef, covariance = pool(*(np.array([fitted[key] for fitted in fits]) for key in ("coef", "covariance")))
     loglik = float(np.mean([fitted["loglik"] for fitted in fits]))
     methods = [fitted.get("method", "") for fitted in fits]
-    method = max(methods, key=lambda name: name == logistic.FIRTH)
+    method = max(methods, key=lambda name: name == separated)
     result = {"coef": coef, "se": np.sqrt(np.diag(covariance)), "covariance": covariance, "loglik": loglik}
     return result | {"method": method}
 
@@ -138,22 +141,27 @@ def selected_columns(
     x, time, event = np.vstack(designs), np.tile(train.time, copies), np.tile(train.event, copies)
     groups = term_groups(columns)
     if stage["screen_p"] is not None:
-        p = {term: joint_p(x[:, at], time, event, copies, train.binary) for term, at in groups.items()}
+        p = {
+            term: joint_p(x[:, at], time, event, copies, train.binary, PENALTIES[stage["separated"]])
+            for term, at in groups.items()
+        }
         groups = {term: at for term, at in groups.items() if term == "signature" or p[term] < stage["screen_p"]}
     if stage["selection"] == "backward_aic" and groups:
         names, at = list(groups), list(groups.values())
         if train.binary:
-            kept, _ = logistic.backward_aic(x, names, event, terms=at, copies=copies)
+            kept, _ = logistic.backward_aic(
+                x, names, event, terms=at, copies=copies, separated=PENALTIES[stage["separated"]]
+            )
         else:
             kept, _ = backward_aic(x, names, time, event, terms=at, copies=copies)
         groups = {term: groups[term] for term in kept}
     return sorted(j for at in groups.values() for j in at)
 
 
-def joint_p(x: np.ndarray, time: np.ndarray, event: np.ndarray, copies: int, binary: bool) -> float:
+def joint_p(x: np.ndarray, time: np.ndarray, event: np.ndarray, copies: int, binary: bool, separated: str) -> float:
     """Wald p-value of all columns of one term together; 1 where it cannot be estimated."""
     try:
-        fitted = fit_columns(x, time, event, binary)
+        fitted = fit_columns(x, time, event, binary, separated)
     except NotEstimable:
         return 1.0
     return wald_test(fitted["coef"], fitted["covariance"] * copies)["p"]
@@ -183,7 +191,7 @@ def fit_model(
     designs, columns = [x[:, keep] for x in designs], [columns[j] for j in keep]
     applied = applied[:, keep]
     mean = applied.mean(axis=0)
-    result = pooled_fit([x - mean for x in designs], train)
+    result = pooled_fit([x - mean for x in designs], train, PENALTIES[settings["second_stage"]["separated"]])
     lp = (applied - mean) @ result["coef"]
     described = [
         column | {"mean": float(mean[j]), "coef": float(result["coef"][j]), "se": float(result["se"][j])}
@@ -230,6 +238,7 @@ def logistic_parts(result: dict[str, Any], lp: np.ndarray, train: Training, sett
     return {
         "intercept": logistic.best_intercept(lp, train.event),
         "likelihood": result["method"],
+        "prior_variance_per_sd": logistic.RIDGE_VARIANCE if result["method"] == logistic.RIDGE else None,
         "horizons_months": [],
         "cutpoint": binary_cutpoint(lp, train.event, settings.get("cutpoint_sensitivity")),
     }
@@ -375,14 +384,14 @@ def coefficient_table(
 ) -> pd.DataFrame:
     """Univariable models of every candidate and the multivariable models, one row a column (COEFFICIENT_COLUMNS, of a
     binary outcome ODDS_COLUMNS); where cells are missing, also the same multivariable models over outcome-informed
-    imputations and on complete cases. Firth's estimates have limits and p by their profile.
+    imputations and on complete cases. Penalised estimates have limits and p by their profile.
     """
     rows: list[tuple] = []
     size = len(train.time), int(train.event.sum())
     terms = settings["candidates"]["pre"] + settings["candidates"]["post"]
     designs, _, columns, _ = designs_of(train, terms, score, settings, imputed_terms(train, terms, settings, seed))
     for j, column in enumerate(columns):
-        single = pooled_or_blank([x[:, [j]] for x in designs], train)
+        single = pooled_or_blank([x[:, [j]] for x in designs], train, settings)
         rows.append(("", "univariable", column, single["coef"][0], single["se"][0], *size, single["method"]))
     for name, model in models.items():
         fitted = [(column["coef"], column["se"]) for column in model["terms"]]
@@ -401,23 +410,27 @@ def coefficient_table(
         return table[COEFFICIENT_COLUMNS]
     place = {column["name"]: j for j, column in enumerate(columns)}
     for i, row in enumerate(table.itertuples()):
-        if row.method != logistic.FIRTH or row.stage not in ("univariable", "multivariable") or len(designs) > 1:
+        if (
+            row.method not in PENALTIES.values()
+            or row.stage not in ("univariable", "multivariable")
+            or len(designs) > 1
+        ):
             continue
         if row.stage == "univariable":
             x, j = designs[0][:, [place[row.term]]], 0
         else:
             x = applied_design(models[row.model], train.clinical, score)
             j = [column["name"] for column in models[row.model]["terms"]].index(row.term)
-        low, high, p = logistic.profile_interval(x, train.event, j)
+        low, high, p = logistic.profile_interval(x, train.event, j, row.method)
         table.loc[i, ["lower", "upper", "p"]] = np.exp(low), np.exp(high), p
-        table.loc[i, "method"] = f"{logistic.FIRTH}; profile penalised likelihood"
+        table.loc[i, "method"] = f"{row.method}; profile penalised likelihood"
     return table[ODDS_COLUMNS]
 
 
-def pooled_or_blank(designs: list[np.ndarray], train: Training) -> dict[str, Any]:
+def pooled_or_blank(designs: list[np.ndarray], train: Training, settings: dict[str, Any]) -> dict[str, Any]:
     """pooled_fit, or NaN coefficients where the model cannot be estimated."""
     try:
-        return pooled_fit(designs, train)
+        return pooled_fit(designs, train, PENALTIES[settings["second_stage"]["separated"]])
     except NotEstimable:
         nothing = np.full(designs[0].shape[1], np.nan)
         return {"coef": nothing, "se": nothing, "method": "not estimated"}
@@ -458,10 +471,10 @@ def missing_data_rows(
 
     part = train.rows(np.flatnonzero(known))
     fits = {
-        "multivariable_imputed": (train, pooled_or_blank([design(filled) for filled in completed], train)),
+        "multivariable_imputed": (train, pooled_or_blank([design(filled) for filled in completed], train, settings)),
         "multivariable_complete_cases": (
             part,
-            pooled_or_blank([design(complete(train.clinical, model["imputer"]))[known]], part),
+            pooled_or_blank([design(complete(train.clinical, model["imputer"]))[known]], part, settings),
         ),
     }
     return [

@@ -37,6 +37,7 @@ SECTIONS = {
 }
 PLACE = {"table1": "Cohort", "features": "Signature", "cox": "Models", "logistic": "Models",
          "performance": "Validation", "comparisons": "Validation", "scores": "Scores"}  # fmt: skip
+SEPARATED = {"firth": "Firth's penalised likelihood", "ridge": "a ridge penalty"}
 FEW_EVENTS = 100  # held-out events below which calibration is hardly judged (Vergouwe 2005, Collins 2016)
 
 
@@ -476,7 +477,9 @@ def facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, A
         "binary": outcome == "binary",
         "survival": timed,
         "model": WORDS[outcome]["model"],
-        "likelihood": "Efron ties" if timed else "maximum likelihood; Firth's where groups are separated",
+        "likelihood": "Efron ties"
+        if timed
+        else f"maximum likelihood; {SEPARATED[stage['separated']]} where groups are separated",
         "forest": WORDS[outcome]["forest"],
         "left_out": "of" in endpoint,
         "t0": timed and clinical.get("dates", {}).get("t0_kind"),
