@@ -366,7 +366,10 @@ def diagnostic_figure_files(suffixes=("svg", "pdf", "png")):
 def diagnostic_tables():
     """Tables of a diagnostic study, and of the readers' masks of any study with images."""
     names = [
-        *only(DIAGNOSTIC.get("tests"), "accuracy", "auc", "roc", "band", "comparisons"),
+        *only(
+            DIAGNOSTIC.get("tests"),
+            *("participants", "accuracy", "auc", "roc", "band", "comparisons"),
+        ),
         *only(DIAGNOSTIC.get("readers"), "agreement"),
         *only("groups" in DIAGNOSTIC, "groups", "curves", "weighted", "balance"),
         *only(IMAGES and len(READERS) > 1, "masks", "mask_summary"),

@@ -113,7 +113,7 @@ if DIAGNOSTIC.get("tests"):
         output:
             expand(
                 "results/{{study}}/diagnostic/{table}.csv",
-                table=["accuracy", "auc", "roc", "band", "comparisons"],
+                table=["participants", "accuracy", "auc", "roc", "band", "comparisons"],
             ),
         log:
             "logs/{study}/evaluate_tests.log",
@@ -177,6 +177,7 @@ rule diagnostic_report:
     input:
         study="results/{study}/study.resolved.yaml",
         tables=diagnostic_tables(),
+        flow=only(DIAGNOSTIC.get("tests"), "results/{study}/cohort/flow.csv"),
         figures=diagnostic_figure_files(["png"]),
         script="scripts/diagnostic_report.py",
         package=imports("scripts/diagnostic_report.py"),

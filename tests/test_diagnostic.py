@@ -144,6 +144,27 @@ def test_the_table_of_lesions_belongs_to_known_patients(tmp_path):
     assert "line 2: patient 'P2'" in str(error.value) and "line 3: patient 'P9': is no patient" in str(error.value)
 
 
+def test_participants_flow_as_stard_asks(tmp_path):
+    """20 eligible; 3 without the index test, of the others 2 without reference standard; one cut-off, declared."""
+    score = np.arange(20.0)
+    frame = pd.DataFrame(
+        {"patient_id": [f"P{i}" for i in range(20)], "score": score, "hcc": (score >= 8).astype(float)}
+    )
+    frame["washout"] = -score
+    frame.loc[[0, 1, 19], "score"] = np.nan
+    frame.loc[[1, 2, 18], "hcc"] = np.nan
+    frame.loc[3, "hcc"] = 1
+    tests = {"score": {"positive_from": [10]}, "washout": {"direction": "lower", "positive_from": [-12, -15]}}
+    plan = study(tmp_path, {"reference": "hcc", "tests": tests, "combination": list(tests), "resamples": 50})
+    table = d.evaluate_tests({"all": frame}, plan, 1)["participants"].set_index(["test", "cutoff"])
+    row = table.loc[("score", "10")]
+    flow = ["eligible", "no_index_test", "no_reference", "analysed", "tp", "fp", "fn", "tn"]
+    assert row[flow].tolist() == [20, 3, 2, 15, 8, 0, 3, 4]
+    assert row[["positive_no_reference", "negative_no_reference"]].tolist() == [1, 1]
+    assert table.loc[("washout", "-15"), ["tp", "fp", "no_reference", "positive_no_reference"]].tolist() == [4, 0, 3, 1]
+    assert table.xs("combination")[flow].iloc[0].tolist()[:4] == [20, 3, 2, 15]
+
+
 def test_readers_of_an_ordered_scale(tmp_path):
     plan = study(tmp_path, {"readers": {"lirads": ["reader1", "reader2"], "numbers": ["score", "washout"]}})
     rows = d.reader_agreement({"all": invented()}, plan)

@@ -24,11 +24,14 @@ from recur.tables import StudyError, read_table
 from recur.training import TRAIN
 
 COMBINATION = "combination"
+TABLES = ("participants", "accuracy", "auc", "roc", "band", "comparisons")
 BAND = np.round(np.linspace(0, 1, 51), 2)  # specificities of the confidence band
 ACCURACY = ["cohort", "test", "cutoff", "cutoff_from", "metric", "x", "n", "estimate", "lower", "upper"]
 ACCURACY += ["lower_exact", "upper_exact", "method"]
 AUC = ["cohort", "test", "estimate", "se", "lower", "upper", "p", "n", "diseased", "method"]
 COMPARISONS = ["cohort", "test_a", "test_b", "metric", "n", "difference", "lower", "upper", "p", "method"]
+PARTICIPANTS = ["cohort", "test", "cutoff", "cutoff_from", "eligible", "no_index_test", "no_reference", "analysed"]
+PARTICIPANTS += ["tp", "fp", "fn", "tn", "positive_no_reference", "negative_no_reference"]
 AGREEMENT = ["cohort", "reading", "reader_a", "reader_b", "coefficient", "estimate", "se", "lower", "upper", "p", "n"]
 AGREEMENT += ["reason"]
 
@@ -103,11 +106,13 @@ def chosen_cutoffs(truth: np.ndarray, score: np.ndarray, specificity: float) -> 
 
 
 def evaluate_tests(cohorts: dict[str, pd.DataFrame], settings: dict[str, Any], seed: int) -> dict[str, pd.DataFrame]:
-    """accuracy, auc, roc, band and comparisons of every index test in every cohort, and of their combination."""
+    """participants, accuracy, auc, roc, band and comparisons of every index test in every cohort, and of their
+    combination.
+    """
     plan = settings["diagnostic"]
     tests, reference = plan["tests"], plan["reference"]
     resamples, variables = plan["resamples"], variables_of(settings)
-    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in ("accuracy", "auc", "roc", "band", "comparisons")}
+    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
     frozen: dict[str, list[tuple[str, float, str]]] = {}
     model = None
     for cohort, units in cohorts.items():
@@ -123,8 +128,11 @@ def evaluate_tests(cohorts: dict[str, pd.DataFrame], settings: dict[str, Any], s
                     ("", cut, f"{how}, {where}") for how, cut in chosen_cutoffs(truth, score, plan["specificity"])
                 ]
                 frozen[name] = given or chosen
-            for label, cut, origin in frozen[name]:
-                shown = label or cutoff_text(cut, test, variables[name])
+            cuts = [
+                (label or cutoff_text(cut, test, variables[name]), origin, cut) for label, cut, origin in frozen[name]
+            ]
+            parts["participants"].append(participants(units, reference, [name], test, cuts).assign(cohort=cohort))
+            for shown, origin, cut in cuts:
                 rows = unit_accuracy(frame["patient_id"], truth, score > cut, seed, resamples)
                 parts["accuracy"].append(rows.assign(cohort=cohort, test=name, cutoff=shown, cutoff_from=origin))
             if variables[name]["kind"] != "binary":
@@ -141,7 +149,9 @@ def evaluate_tests(cohorts: dict[str, pd.DataFrame], settings: dict[str, Any], s
         if plan["combination"]:
             model, rows = combination(units, plan, model, cohort, seed)
             parts["auc"].append(rows)
-    columns = {"accuracy": ACCURACY, "auc": AUC, "comparisons": COMPARISONS}
+            rows = participants(units, reference, plan["combination"], {}, [])
+            parts["participants"].append(rows.assign(cohort=cohort, test=COMBINATION))
+    columns = {"participants": PARTICIPANTS, "accuracy": ACCURACY, "auc": AUC, "comparisons": COMPARISONS}
     columns |= {"roc": ["cohort", "test", "threshold", "sensitivity", "specificity"]}
     columns |= {"band": ["cohort", "test", "specificity", "sensitivity", "lower", "upper"]}
     result = {
@@ -150,6 +160,27 @@ def evaluate_tests(cohorts: dict[str, pd.DataFrame], settings: dict[str, Any], s
     finite = result["roc"]["threshold"].astype(float)
     result["roc"]["threshold"] = finite.where(np.isfinite(finite))
     return result
+
+
+def participants(
+    units: pd.DataFrame, reference: str, names: list[str], test: dict[str, Any], cuts: list[tuple[str, str, float]]
+) -> pd.DataFrame:
+    """The flow of STARD 2015 for one index test, or for several that must all be there: a row a cut-off (PARTICIPANTS).
+
+    eligible units = no_index_test (missing or indeterminate) + no_reference (of those with the index test) + analysed;
+    analysed = tp + fp + fn + tn. cuts: (label, origin, cut-off on the scale of score_of); without one these are blank.
+    """
+    tested, known = units[names].notna().all(axis=1), units[reference].notna()
+    row: dict[str, Any] = {"test": names[0], "eligible": len(units), "no_index_test": int((~tested).sum())}
+    row |= {"no_reference": int((tested & ~known).sum()), "analysed": int((tested & known).sum())}
+    rows = []
+    for label, origin, cut in cuts:
+        positive, truth = score_of(units, names[0], test) > cut, units[reference] == 1
+        found = two_by_two(truth[tested & known], positive[tested & known])
+        unknown = {"positive_no_reference": int((tested & ~known & positive).sum())}
+        unknown["negative_no_reference"] = row["no_reference"] - unknown["positive_no_reference"]
+        rows.append(row | {"cutoff": label, "cutoff_from": origin} | found | unknown)
+    return pd.DataFrame(rows or [row])
 
 
 def cutoff_text(cut: float, test: dict[str, Any], variable: dict[str, Any]) -> str:

@@ -14,6 +14,13 @@ from recur.wording import p_text
 
 # table -> (heading, what it is); tables of curves are drawn, not printed
 SECTIONS = {
+    "participants": (
+        "Participants",
+        "The flow of STARD 2015, counted in the units of the tests (patients, or lesions): eligible, without the index "
+        "test (missing or indeterminate), with the index test but without the reference standard, analysed; and the "
+        "two by two table at every cut-point. A run does not know the interval between index test and reference "
+        "standard, nor whether readers were blinded: state both.",
+    ),
     "accuracy": (
         "Accuracy of the index tests",
         "Against the reference standard. A cut-point that was chosen on the data it is judged on is optimistic. "
@@ -62,12 +69,23 @@ def blocks(results: Path, figures: list[tuple[Path, str]]) -> list[Block]:
             continue
         table = read_made(path)
         page += [("h2", heading), ("p", text)]
+        if name == "participants":
+            page += flow(read_made(results / "cohort/flow.csv"))
         if name == "consistency":
             page += verdicts(table)
         page.append(("table", printable(table)) if len(table) else ("p", "Nothing could be computed."))
     if figures:
         page.append(("h2", "Figures"))
     return page + [("figure", figure) for figure in figures]
+
+
+def flow(table: pd.DataFrame) -> list[Block]:
+    """How many patients the clinical table has, and how many left before the tests, with the reasons."""
+    lines = []
+    for row in table.astype(object).fillna("").itertuples():
+        left = f"; {row.excluded} left out: {row.reason}" if row.excluded else ""
+        lines.append(f"{row.step}: {row.n}{left}")
+    return [("ul", lines)]
 
 
 def verdicts(table: pd.DataFrame) -> list[Block]:
