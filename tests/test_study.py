@@ -1,11 +1,13 @@
 """The study file: defaults < preset < file, and errors that help."""
 
+import itertools
 import re
 from pathlib import Path
 
 import pytest
 import yaml
 
+from recur.consistency import check_statements
 from recur.study import model_names, resolve, schema
 from recur.tables import StudyError
 
@@ -99,6 +101,49 @@ def write_clinical(tmp_path, **analyses):
 def test_every_shipped_study_resolves(path, monkeypatch):
     monkeypatch.setenv("REFERENCE_DATA", "/data")
     assert resolve(ROOT / path)["study"]
+
+
+def uncommented(section: str) -> dict:
+    """A section of the template that stands there as comments."""
+    lines = (ROOT / "studies/template.yaml").read_text().splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith(f"# {section}:"))
+    block = itertools.takewhile(lambda line: line.startswith("# "), lines[start:])
+    return yaml.safe_load("\n".join(line[2:] for line in block))
+
+
+def keys_of(node) -> set[str]:
+    """Every key of a value, or of the `properties` of a schema."""
+    if isinstance(node, list):
+        return set().union(*map(keys_of, node))
+    return set(node).union(*map(keys_of, node.values())) if isinstance(node, dict) else set()
+
+
+def properties_of(node) -> set[str]:
+    if isinstance(node, list):
+        return set().union(*map(properties_of, node))
+    if not isinstance(node, dict):
+        return set()
+    return set(node.get("properties", {})).union(*map(properties_of, node.values()))
+
+
+def test_the_diagnostic_section_of_the_template_is_valid_and_has_every_key(tmp_path):
+    path, section = tmp_path / "study.yaml", uncommented("diagnostic")
+    path.write_text(yaml.safe_dump(yaml.safe_load((ROOT / "studies/template.yaml").read_text()) | section))
+    assert resolve(path)["diagnostic"]["combination"] == ["lirads_1", "washout"]
+    rules = schema("study")["properties"]["diagnostic"]
+    assert properties_of(rules) <= keys_of(section["diagnostic"])
+
+
+def test_the_reported_section_of_the_template_is_valid_and_has_every_key(tmp_path):
+    path, section = tmp_path / "study.yaml", uncommented("reported")
+    path.write_text(yaml.safe_dump({"study": "paper"} | section))
+    statements = resolve(path)["reported"]["statements"]
+    assert {item["kind"] for item in statements} == set(schema("reported")["items"]["properties"]["kind"]["enum"])
+    for kind, rules in schema("reported")["$defs"].items():
+        mine = [set(item) for item in statements if item["kind"] == kind]
+        assert not mine or set(rules["properties"]) == set.union(*mine), kind
+    found = check_statements(statements)
+    assert not (found["verdict"] == "inconsistent").any(), found[found["verdict"] == "inconsistent"].to_string()
 
 
 def test_every_object_of_the_schema_refuses_unknown_keys():
