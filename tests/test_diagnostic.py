@@ -174,6 +174,17 @@ def test_readers_of_an_ordered_scale(tmp_path):
     assert rows[rows["reading"] == "numbers"]["coefficient"].tolist() == ["icc_2_1"]
 
 
+def test_readers_of_lesions_are_as_sure_as_their_patients_allow(tmp_path):
+    plan = {"readers": {"lirads": ["reader1", "reader2"], "numbers": ["score", "washout"]}, "resamples": 200}
+    plan, frame = study(tmp_path, plan), invented(60)
+    one, four = (d.reader_agreement({"all": x}, plan) for x in (frame, pd.concat([frame] * 4, ignore_index=True)))
+    width = [table["upper"] - table["lower"] for table in (one, four)]
+    lirads = one["reading"] == "lirads"  # the ICC has n in it, and its analytic limits are those of normal numbers
+    np.testing.assert_allclose(four["estimate"][lirads], one["estimate"][lirads])
+    np.testing.assert_allclose(width[1][lirads], width[0][lirads], rtol=0.2)  # copies would halve it
+    assert four["p"].isna().all() and one["p"].notna().any()
+
+
 def test_groups_with_survival_and_propensity(tmp_path):
     groups = {"by": "treated", "variables": ["hcc", "score"], "endpoints": ["OS"], "adjust": ["score"]}
     recorded = {"OS": {"kind": "recorded", "time": "t", "event": "e"}}

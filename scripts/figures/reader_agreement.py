@@ -10,7 +10,8 @@ from recur import style
 INPUTS = {"agreement": "diagnostic/agreement.csv"}
 CAPTION = (
     "Agreement of readers with 95 % confidence intervals: share of equal readings (Wilson), Cohen's kappa (weighted "
-    "for ordered levels), PABAK and Gwet's AC1, which a rare finding does not lower; ICC(2,1) of numbers."
+    "for ordered levels), PABAK and Gwet's AC1, which a rare finding does not lower; ICC(2,1) of numbers. Of several "
+    "lesions a patient, intervals are bootstrapped over patients."
 )
 CATEGORY = "Diagnostic"
 NEEDS = "readers"

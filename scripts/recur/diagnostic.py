@@ -8,6 +8,7 @@ over patients and tests that take units as independent are left out.
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -341,19 +342,46 @@ def fit_combination(x: np.ndarray, truth: np.ndarray) -> np.ndarray | None:
     return fitted.params if fitted.converged and np.isfinite(fitted.params).all() else None
 
 
+def coefficients(pair: np.ndarray, variable: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of agreement.csv of two readers' readings (n, 2), as codes or numbers; none without a pair."""
+    if variable["kind"] == "numeric":
+        few = len(pair) < 3
+        reason = {"reason": "fewer than 3 pairs" if few else ""}
+        return [{"coefficient": "icc_2_1", "n": len(pair)} | reason | ({} if few else icc(pair))]
+    levels = range(2 if variable["kind"] == "binary" else len(variable["levels"]))
+    return categories(cross_table(*pair.astype(int).T, levels), variable["kind"] == "ordinal") if len(pair) else []
+
+
+def clustered_agreement(
+    patients: pd.Series, rows: list[dict[str, Any]], pair: np.ndarray, variable: dict[str, Any], plan: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """The rows with limits and errors by bootstrap over patients: several units of a patient are not independent."""
+    known: dict[bytes, list[dict[str, Any]]] = {}  # a resample's coefficients are computed together
+
+    def drawn_value(drawn: np.ndarray, place: int) -> float:
+        if (key := drawn.tobytes()) not in known:
+            known[key] = coefficients(pair[drawn], variable)
+        return known[key][place].get("estimate", np.nan)
+
+    result = []
+    for place, row in enumerate(rows):
+        drawn = cluster_bootstrap(patients, partial(drawn_value, place=place), plan["seed"], plan["resamples"])
+        keep = {"se": drawn["se"], "lower": drawn["lower"], "upper": drawn["upper"], "p": np.nan}
+        result.append(row | keep | {"reason": row["reason"] or drawn["reason"]})
+    return result
+
+
 def reader_agreement(cohorts: dict[str, pd.DataFrame], settings: dict[str, Any]) -> pd.DataFrame:
-    """Every two readers of every reading, over all cohorts together: kappa and the like, or ICC of numbers."""
-    units, variables, found = pd.concat(cohorts.values()), variables_of(settings), []
+    """Every two readers of every reading, over all cohorts together: kappa and the like, or ICC of numbers; of several
+    units a patient with limits by bootstrap over patients and no p.
+    """
+    units, variables, found = pd.concat(cohorts.values(), ignore_index=True), variables_of(settings), []
+    plan = settings["diagnostic"] | {"seed": settings["seed"]}
     for reading, names in settings["diagnostic"]["readers"].items():
         for a, b in ((a, b) for i, a in enumerate(names) for b in names[i + 1 :]):
-            pair, variable = units[[a, b]].dropna(), variables[a]
-            if variable["kind"] == "numeric":
-                few = len(pair) < 3
-                row = {} if few else icc(pair.to_numpy(float))
-                rows = [{"coefficient": "icc_2_1", "n": len(pair), "reason": "fewer than 3 pairs" if few else ""} | row]
-            else:
-                levels = range(2 if variable["kind"] == "binary" else len(variable["levels"]))
-                table = cross_table(pair[a].astype(int), pair[b].astype(int), levels)
-                rows = categories(table, variable["kind"] == "ordinal") if len(pair) else []
+            pair = units[["patient_id", a, b]].dropna()
+            rows = coefficients(pair[[a, b]].to_numpy(float), variables[a])
+            if not pair["patient_id"].is_unique:
+                rows = clustered_agreement(pair["patient_id"], rows, pair[[a, b]].to_numpy(float), variables[a], plan)
             found += [{"cohort": "all", "reading": reading, "reader_a": a, "reader_b": b} | row for row in rows]
     return pd.DataFrame(found, columns=AGREEMENT)

@@ -35,7 +35,10 @@ SECTIONS = {
         "On the units that have both tests. AUC by DeLong; McNemar on the diseased (sensitivity) and on the others "
         "(specificity), intervals by Tango. P values are not corrected for their number.",
     ),
-    "agreement": ("Agreement of readers", "Two readers of the same units."),
+    "agreement": (
+        "Agreement of readers",
+        "Two readers of the same units. Of several lesions a patient, limits are bootstrapped over patients.",
+    ),
     "mask_summary": ("Agreement of the readers' masks", "Median and quartiles over patients; distances in mm."),
     "groups": (
         "Comparison of groups",
