@@ -6,9 +6,11 @@ import numpy as np
 import oracle
 import pandas as pd
 import pytest
+import yaml
 from binary_study import write_study
 from scipy.special import expit
 from sklearn.metrics import brier_score_loss, roc_auc_score
+from small import run_snakemake, small_project
 from test_fit import N, as_bytes, cohort, settings
 
 from recur import validation_binary as validation
@@ -305,7 +307,7 @@ class TestResamples:
              for metric, value in {"auc": 0.8, "brier": 0.2, "ipa": 0.2, "calibration_slope": 1.0,
                                    "calibration_intercept": 0.0, "oe_ratio": 1.0}.items()]
         )  # fmt: skip
-        table = resample_performance(pd.DataFrame(runs[2]), measured, "auc").set_index(["cohort", "metric"])
+        table = resample_performance(pd.DataFrame(runs[2] * 20), measured, "auc").set_index(["cohort", "metric"])
         value = table["estimate"]
         assert set(table.index.get_level_values("metric")) == set(measured["metric"])
         for place in ("train-oob", "train-optimism_corrected"):
@@ -313,3 +315,21 @@ class TestResamples:
         assert value["train-optimism_corrected", "calibration_slope"] < 1
         assert np.isnan(table.loc[("train-optimism_corrected", "calibration_slope"), "lower"])
         assert table.loc[("train-oob", "brier"), "lower"] < value["train-oob", "brier"]
+
+
+def test_a_study_of_one_binary_endpoint_and_no_held_out_patient_runs_to_its_report(tmp_path):
+    """As studies/sts.yaml, with ready features: no survival table, no held-out cohort, no comparison with limits."""
+    project = small_project(tmp_path / "project")
+    (project / "data").mkdir()
+    path = write_study(project / "data", (60, 1))
+    study = yaml.safe_load(path.read_text())
+    del study["split"], study["analyses"]["published"], study["endpoints"]["early"], study["endpoints"]["early24"]
+    study["analyses"]["mvi"]["ablations"] = False
+    path.write_text(yaml.safe_dump(study, sort_keys=False))
+    result = run_snakemake(project, "--config", "study=data/binary.yaml")
+    assert result.returncode == 0
+    results = project / "results/binary"
+    performance = pd.read_csv(results / "validation/performance.csv")
+    assert "auc" in set(performance.loc[performance["cohort"] == "train-nested_cv", "metric"])
+    assert pd.read_csv(results / "validation/consistency.csv")["failed"].fillna(0).eq(0).all()
+    assert (results / "report/report.html").exists() and not (results / "survival").exists()

@@ -79,6 +79,11 @@ def failed(kind: str, frame: pd.DataFrame) -> list[str]:
     return found.loc[pd.to_numeric(found["failed"], errors="coerce") > 0, "check"].tolist()
 
 
+def test_estimates_without_an_interval_are_not_checked_for_one():
+    """As in a study without held-out patients: no difference of two models has limits."""
+    assert failed("comparisons", SOUND["comparisons"].assign(lower=np.nan, upper=np.nan)) == []
+
+
 @pytest.mark.parametrize("kind", SOUND)
 def test_sound_tables_pass(kind):
     found = table_consistency({kind: [SOUND[kind]]})

@@ -19,6 +19,7 @@ from recur.tables import StudyError
 from recur.training import Training
 from recur.validation_binary import FITTED, risk_estimates
 
+LEAST = 20  # resamples that an interval needs
 PLACES = ("resample", "all", "out_of_bag")  # where a resample's models are measured
 BINARY_NESTED_COLUMNS = [*NESTED_COLUMNS, "risk", "group"]
 
@@ -157,6 +158,11 @@ def nested_performance(nested: pd.DataFrame, seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def centiles(values: pd.Series) -> tuple[float, float]:
+    """95% limits of what resamples gave; none of fewer than LEAST, which would be their extremes."""
+    return tuple(values.quantile([0.025, 0.975])) if len(values) >= LEAST else (np.nan, np.nan)
+
+
 def resample_performance(resamples: pd.DataFrame, apparent: pd.DataFrame, metric: str = "c_harrell") -> pd.DataFrame:
     """Out-of-bag and optimism-corrected C (metric auc: AUC) per model, and whatever else the resamples measured.
 
@@ -180,7 +186,7 @@ def resample_performance(resamples: pd.DataFrame, apparent: pd.DataFrame, metric
             note = f"{len(part)} resamples of the whole fit{lost}"
             if blank := int(values["out_of_bag"].isna().sum()):
                 note += f", {blank} without an out-of-bag estimate"
-            low, high = values["out_of_bag"].quantile([0.025, 0.975])
+            low, high = centiles(values["out_of_bag"])
             base = {"model": model, "metric": metric if name == "c" else name, "n": own["n"], "events": own["events"]}
             rows.append(
                 base
@@ -188,11 +194,11 @@ def resample_performance(resamples: pd.DataFrame, apparent: pd.DataFrame, metric
                 | {"method": f"out-of-bag, {note}; centiles over resamples"}
             )
             # what the fit itself sets to 0 or 1 has no spread to take limits from
-            limits = [np.nan, np.nan] if name in FITTED else values["resample"].quantile([0.025, 0.975]) - optimism
+            low, high = (np.nan, np.nan) if name in FITTED else centiles(values["resample"])
             rows.append(
                 base
                 | {"cohort": "train-optimism_corrected", "estimate": own["estimate"] - optimism}
-                | dict(zip(("lower", "upper"), limits, strict=True))
+                | {"lower": low - optimism, "upper": high - optimism}
                 | {"method": f"apparent less optimism {optimism:.4f}, {note}; too small a correction if p >> n"}
             )
     return pd.DataFrame(rows)

@@ -38,7 +38,8 @@ def inside(frame: pd.DataFrame, estimate: str, what: str) -> Check:
     rows = frame.dropna(subset=[estimate, "lower", "upper"])
     slack = TOLERANCE * rows[estimate].abs() + 1e-12
     ok = (rows["lower"] - slack <= rows[estimate]) & (rows[estimate] <= rows["upper"] + slack)
-    limits = rows["lower"].map("{:.6g}".format) + " to " + rows["upper"].map("{:.6g}".format)
+    limits = [f"{lower:.6g} to {upper:.6g}" for lower, upper in zip(rows["lower"], rows["upper"], strict=True)]
+    limits = pd.Series(limits, rows.index, dtype=object)
     return f"{what} within its interval", rows, ok.to_numpy(), rows[estimate], limits, ""
 
 
@@ -106,7 +107,8 @@ def comparison_checks(frame: pd.DataFrame) -> Iterator[Check]:
     rows = frame.dropna(subset=["difference", "lower", "upper", "p"])
     excludes = (rows["lower"] > 0) | (rows["upper"] < 0)
     edge = (rows["p"] - 0.05).abs() < 1e-6
-    limits = rows["lower"].map("{:.6g}".format) + " to " + rows["upper"].map("{:.6g}".format)
+    limits = [f"{lower:.6g} to {upper:.6g}" for lower, upper in zip(rows["lower"], rows["upper"], strict=True)]
+    limits = pd.Series(limits, rows.index, dtype=object)
     yield (
         "P value and interval agree",
         rows,
