@@ -13,7 +13,10 @@ from recur.splits import joined, split_distribution
 from recur.tables import StudyError, write_json, write_table
 
 MODEL = {
-    "terms": [{"term": "afp", "name": "afp", "kind": "numeric"}],
+    "terms": [
+        {"term": "afp", "name": "afp", "kind": "numeric", "coef": 0.3},
+        {"term": "signature", "name": "signature", "kind": "signature", "coef": 0.8},
+    ],
     "cutpoint": {"lp": 0.5, "p_corrected": 0.001},
     "lp_range": [-3.0, 3.0],
     "events": 90,
@@ -197,6 +200,11 @@ def two_analyses(facts):
     del facts["study"]["primary"]
 
 
+def turned_round(facts):
+    terms = [term | {"coef": -0.2 if term["kind"] == "signature" else term["coef"]} for term in MODEL["terms"]]
+    facts["models"] = {"combined_pre": MODEL | {"terms": terms}}
+
+
 FIRE = {
     5: in_study("split", {"kind": "random"}),
     6: other_splits,
@@ -225,19 +233,20 @@ FIRE = {
     39: two_analyses,
     40: column("rates", model="combined_pre", n_risk=4),
     41: analysis(second_stage={"scores": "in_sample", "selection": "none", "screen_p": None}),
+    42: turned_round,
 }
 
 
 def test_every_guard_exists_once_with_its_mode():
     numbers = [number for number, *_ in BLOCKED] + list(CHECKS)
-    assert sorted(numbers) == list(range(1, 42))
+    assert sorted(numbers) == list(range(1, 43))
     assert set(FIRE) == set(CHECKS)
 
 
 def test_a_sound_analysis_fires_none():
     table = evaluate(sound())
     assert fired(sound()) == set()
-    assert list(table["guard"]) == list(range(1, 42))
+    assert list(table["guard"]) == list(range(1, 43))
     assert set(table["status"]) <= {"clear", "blocked", "not applicable"}
 
 
@@ -259,7 +268,7 @@ def test_a_study_without_images_or_features_needs_no_guard_of_theirs():
     facts = sound() | {"signature": None, "weights": pd.DataFrame(), "univariable": pd.DataFrame()}
     del facts["study"]["images"]
     status = evaluate(facts).set_index("guard")["status"]
-    assert (status[[8, 21, 23, 25, 38, 41]] == "not applicable").all()
+    assert (status[[8, 21, 23, 25, 38, 41, 42]] == "not applicable").all()
 
 
 def test_fewer_than_five_events_per_candidate_stop_the_recommended_analysis_only():

@@ -1,4 +1,4 @@
-"""The guards of methods.md section 8: what a radiomics study must not do, or must say loudly that it did.
+"""The guards of methods.md section 8, and 42: what a radiomics study must not do, or must say loudly that it did.
 
 Each has a mode: B blocked by construction, E the run stops, F flagged in the report while the run goes on. `evaluate`
 gives one row a guard; the functions below are the flags, each numbered and titled by its decorator.
@@ -524,6 +524,26 @@ def in_sample_scores(facts):
     if chosen(facts)["second_stage"]["scores"] != "in_sample":
         return ""
     return "The second-stage model was fitted on the signature's own training scores, which inflates it."
+
+
+@guard(42, "F", "Signature reversed out of fold")
+def reversed_signature(facts):
+    """Not of methods.md: seen where a signature holds no signal, as in studies/sts.yaml."""
+    if not has_signature(facts):
+        return None
+    weights = {
+        model: term["coef"]
+        for model, frozen in facts["models"].items()
+        for term in frozen["terms"]
+        if term["kind"] == "signature" and term["coef"] < 0
+    }
+    if not weights:
+        return ""
+    found = ", ".join(f"{model} {coef:.2f}" for model, coef in weights.items())
+    return (
+        f"Out of fold the signature points the other way (coefficient in {found}): it holds no signal. These models "
+        "turn it round, and their apparent figures mean nothing; read nested cross-validation."
+    )
 
 
 def flags(guards: pd.DataFrame) -> list[tuple[int, str]]:
