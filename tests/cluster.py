@@ -160,12 +160,14 @@ def start(*command: str) -> None:
 
 
 def stop(pid_file: Path, how: signal.Signals = signal.SIGTERM) -> None:
-    """End the process of a pid file and wait until it is gone."""
+    """End the process of a pid file and wait until it is gone; one that does not end is killed."""
     if pid_file.exists() and pid_file.read_text().strip():
         pid = int(pid_file.read_text())
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, how)
-            wait_for(lambda: not Path(f"/proc/{pid}").exists(), 20, f"end of {pid_file.stem}")
+            with contextlib.suppress(TimeoutError):
+                return wait_for(lambda: not Path(f"/proc/{pid}").exists(), 30, f"end of {pid_file.stem}")
+            os.kill(pid, signal.SIGKILL)
 
 
 def start_accounting(folder: Path, facts: dict[str, object]) -> None:

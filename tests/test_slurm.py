@@ -18,7 +18,8 @@ import yaml
 from cluster import missing, said, slurm, stop, wait_for
 from small import ROOT, TABLES, results_of, run_snakemake, small_project, start_snakemake, tiny_project
 
-PROFILE = ["--workflow-profile", "profiles/slurm", "--slurm-init-seconds-before-status-checks", "5"]
+# the nodes have two cores: no group job may ask for more
+PROFILE = ["--workflow-profile", "profiles/slurm", "--cores", "2", "--slurm-init-seconds-before-status-checks", "5"]
 FEATURES = "results/demo/features/reader1.parquet"
 
 
@@ -70,8 +71,7 @@ def any_slurm(request):
 @pytest.mark.slurm
 def test_tables_and_models_from_slurm_are_those_of_this_machine(any_slurm, local, shared):
     project = tiny_project(shared / "squeue")
-    # the nodes have two cores: no group job may ask for more
-    result = run_snakemake(project, *PROFILE, "--cores", "2", "--retries", "0", "--", *TABLES)
+    result = run_snakemake(project, *PROFILE, "--retries", "0", "--", *TABLES)
     assert result.returncode == 0
     jobs = re.findall(r"submitted with SLURM jobid", result.stdout + result.stderr)
     assert 3 <= len(jobs) <= 12  # short rules go together
