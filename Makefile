@@ -48,7 +48,7 @@ test: environment browser slurm
 	@echo "== workflow: snakemake --lint"
 	@snakemake --lint
 	@echo "== tests: pytest"
-	@pytest --numprocesses 2 --dist loadfile
+	@pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 bench: environment
 	@python bench/run.py

@@ -67,7 +67,6 @@ def any_slurm(request):
         request.getfixturevalue("nodes")
 
 
-@pytest.mark.slow
 @pytest.mark.slurm
 def test_tables_and_models_from_slurm_are_those_of_this_machine(any_slurm, local, shared):
     project = tiny_project(shared / "squeue")
