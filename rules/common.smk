@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import sys
 from glob import glob
 from pathlib import Path
@@ -455,6 +456,39 @@ def all_figure_tables():
     )
 
 
+def figure_arguments(analysis, figure):
+    """The arguments of scripts/figure.py for a figure of an analysis."""
+    tables = [f"{name}={path}" for name, path in figure_tables(analysis, figure).items()]
+    return [
+        *("--figure", figure, "--input", *tables),
+        *("--output-stem", f"{RESULTS}/figures/{analysis}/{figure}"),
+        *("--title-note", analysis, "--outcome", OUTCOMES[analysis]),
+        *("--endpoint", STUDY["analyses"][analysis]["endpoint"]),
+        *("--primary-horizon", str(STUDY["horizons_months"][0])),
+        *only(STUDY["synthetic"], "--synthetic"),
+    ]
+
+
+def diagnostic_figure_arguments(figure):
+    tables = [f"{name}={path}" for name, path in diagnostic_inputs(figure).items()]
+    return [
+        *("--figure", figure, "--input", *tables),
+        *("--output-stem", f"{RESULTS}/figures/diagnostic/{figure}"),
+        *("--endpoint", DIAGNOSTIC.get("reference", "none"), "--primary-horizon", "0"),
+        *only(STUDY["synthetic"], "--synthetic"),
+    ]
+
+
+def list_of_figures():
+    """The file that lists the arguments of scripts/figure.py for every figure of the study."""
+    listed = [figure_arguments(a, f) for a in ANALYSES for f in FIGURES if has_figure(a, f)]
+    listed += [diagnostic_figure_arguments(f) for f in diagnostic_figures()]
+    path = Path(RESULTS, "settings", "figures.json")
+    if workflow.is_main_process:
+        studies.write_changed(path, json.dumps(listed, indent=1) + "\n")
+    return str(path)
+
+
 def diagnostic_inputs(figure):
     """name -> path of the tables a diagnostic figure draws."""
     return {
@@ -555,8 +589,6 @@ def applied_pages():
 
 def final_outputs():
     """What `snakemake` makes: everything of the study, and the record of what it was made from."""
-    if FROM_TABLES:
-        return [*figure_files(), *diagnostic_figure_files()]
     return [*study_outputs(), f"{RESULTS}/provenance.json"]
 
 

@@ -26,19 +26,12 @@ rule figure:
     resources:
         runtime=2,
     params:
-        tables=lambda wildcards: [
-            f"{k}={v}" for k, v in figure_tables(wildcards.analysis, wildcards.figure).items()
-        ],
-        stem=lambda wildcards, output: output.pdf.removesuffix(".pdf"),
-        endpoint=lambda wildcards: STUDY["analyses"][wildcards.analysis]["endpoint"],
+        arguments=lambda wildcards: shlex.join(
+            figure_arguments(wildcards.analysis, wildcards.figure)
+        ),
         caption=lambda wildcards: figure_caption(wildcards.analysis, wildcards.figure),
-        outcome=lambda wildcards: OUTCOMES[wildcards.analysis],
-        horizon=STUDY["horizons_months"][0],
-        synthetic="--synthetic" if STUDY["synthetic"] else "",
     shell:
-        "python {input.script} --figure {wildcards.figure} --input {params.tables} --output-stem {params.stem}"
-        " --title-note {wildcards.analysis} --endpoint {params.endpoint} --outcome {params.outcome} --primary-horizon {params.horizon}"
-        " {params.synthetic} > {log} 2>&1"
+        "python {input.script} {params.arguments} > {log} 2>&1"
 
 
 rule diagnostic_figure:
@@ -63,13 +56,7 @@ rule diagnostic_figure:
     resources:
         runtime=2,
     params:
-        tables=lambda wildcards: [
-            f"{k}={v}" for k, v in diagnostic_inputs(wildcards.figure).items()
-        ],
-        stem=lambda wildcards, output: output.pdf.removesuffix(".pdf"),
-        endpoint=DIAGNOSTIC.get("reference", "none"),
+        arguments=lambda wildcards: shlex.join(diagnostic_figure_arguments(wildcards.figure)),
         caption=lambda wildcards: diagnostic_caption(wildcards.figure),
-        synthetic="--synthetic" if STUDY["synthetic"] else "",
     shell:
-        "python {input.script} --figure {wildcards.figure} --input {params.tables} --output-stem {params.stem}"
-        " --endpoint {params.endpoint} --primary-horizon 0 {params.synthetic} > {log} 2>&1"
+        "python {input.script} {params.arguments} > {log} 2>&1"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,8 @@ def draw(figure: str, paths: dict[str, str], context: dict[str, Any]):
     return fig, module.CAPTION.format(endpoint=context["endpoint"], **context["words"])
 
 
-def main() -> None:
+def write(arguments: list[str]) -> None:
+    """Draw and save the figure that the arguments of this program ask for; raises StudyError."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--figure", required=True, help="name of a file in scripts/figures, without .py")
     parser.add_argument("--input", nargs="+", default=[], metavar="NAME=TABLE", help="the tables of its INPUTS")
@@ -64,7 +66,7 @@ def main() -> None:
     parser.add_argument("--endpoint", required=True)
     parser.add_argument("--outcome", choices=list(WORDS), default="survival")
     parser.add_argument("--primary-horizon", type=float, required=True, help="months")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     context = {
         "endpoint": args.endpoint,
         "outcome": args.outcome,
@@ -72,10 +74,14 @@ def main() -> None:
         "title_note": args.title_note,
         "synthetic": args.synthetic,
     }
+    fig, caption = draw(args.figure, dict(item.partition("=")[::2] for item in args.input), context)
+    title = f"{args.figure} ({style.SYNTHETIC})" if args.synthetic else args.figure
+    style.save(fig, args.output_stem, title, caption)
+
+
+def main() -> None:
     with reported():
-        fig, caption = draw(args.figure, dict(item.partition("=")[::2] for item in args.input), context)
-        title = f"{args.figure} ({style.SYNTHETIC})" if args.synthetic else args.figure
-        style.save(fig, args.output_stem, title, caption)
+        write(sys.argv[1:])
 
 
 if __name__ == "__main__":

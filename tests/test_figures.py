@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import functools
 import hashlib
 import os
@@ -493,26 +494,24 @@ def test_literals(name, paths):
         assert "{" not in found["CAPTION"].format(endpoint="TTR", **words)
 
 
-AGAIN = """
-import sys, figure
-for line in sys.stdin:
-    sys.argv = ["figure.py", *line.rstrip("\\n").split("\\t")]
-    figure.main()
-"""
+def draw_all(figures, folder):
+    """Run the program that draws many figures, on two processes with another hash seed than the tests have."""
+    (folder / "figures.json").write_text(json.dumps(figures))
+    command = [sys.executable, SCRIPTS / "all_figures.py", "--figures", folder / "figures.json", "--processes", "2"]
+    return subprocess.run(command, env=os.environ | {"PYTHONHASHSEED": "7"}, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
 def again(paths, tmp_path_factory):
-    """Every figure drawn by the program in another process with another hash seed."""
+    """Every figure drawn by two processes, each of which has drawn others before."""
     folder = tmp_path_factory.mktemp("again")
-    lines = []
+    figures = []
     for name in FIGURES:
         inputs = [f"{key}={paths[path]}" for key, path in literals(name)["INPUTS"].items()]
         options = ["--figure", name, "--input", *inputs, "--output-stem", str(folder / name), "--endpoint", "TTR"]
-        options += ["--title-note", CONTEXT["title_note"], "--synthetic", "--primary-horizon", "24"]
-        lines.append("\t".join(options))
-    environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": str(SCRIPTS)}
-    subprocess.run([sys.executable, "-c", AGAIN], input="\n".join(lines), text=True, check=True, env=environment)
+        figures.append([*options, "--title-note", CONTEXT["title_note"], "--synthetic", "--primary-horizon", "24"])
+    done = draw_all(figures, folder)
+    assert done.returncode == 0, done.stderr
     return folder
 
 
@@ -625,3 +624,14 @@ def test_unknown_figure_and_missing_table(tmp_path, capsys, monkeypatch):
             program.main()
     shown = capsys.readouterr().err
     assert "no figure 'nothing'" in shown and "needs --input" in shown
+
+
+def test_one_bad_table_does_not_stop_the_other_figures(paths, tmp_path):
+    def figure(name, tables):
+        options = ["--figure", name, "--input", *tables, "--output-stem", str(tmp_path / name)]
+        return [*options, "--endpoint", "TTR", "--primary-horizon", "24"]
+
+    good = [f"{key}={paths[path]}" for key, path in literals("flow")["INPUTS"].items()]
+    done = draw_all([figure("km", ["km=nowhere.csv", "logrank=nowhere.csv"]), figure("flow", good)], tmp_path)
+    assert done.returncode == 1 and "ERROR: nowhere.csv: no such file" in done.stderr
+    assert "Traceback" not in done.stderr and (tmp_path / "flow.png").exists()
