@@ -18,7 +18,10 @@ answer <- function(run, ...) {
 if (task == "lasso") {
   suppressMessages(library(glmnet))
   x <- as.matrix(rows("lasso_x.csv")); y <- rows("lasso_y.csv")
-  run <- timed(cv.glmnet(x, Surv(y$time, y$event), family = "cox", foldid = y$fold, standardize = FALSE,
+  outcome <- Surv(y$time, y$event)
+  # without given penalties every fold has its own, and its deviance is read between two of them
+  lambda <- glmnet(x, outcome, family = "cox")$lambda
+  run <- timed(cv.glmnet(x, outcome, family = "cox", foldid = y$fold, lambda = lambda,
                          thresh = as.numeric(arguments[3]), maxit = 1e7))
   answer(run, lambda = run$value$lambda, deviance = run$value$cvm, coef = as.matrix(run$value$glmnet.fit$beta))
 } else if (task == "forest") {
