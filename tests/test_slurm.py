@@ -10,9 +10,11 @@ import re
 import signal
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 from cluster import missing, said, slurm, stop, wait_for
@@ -115,13 +117,28 @@ def stalled(project: Path, rule: str) -> Path:
 
 
 def on_node(node: str) -> list[int]:
-    """Processes of the jobs on a node."""
+    """Processes of the jobs on a node, without SLURM's own."""
     found = []
     for place in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if f"SLURMD_NODENAME={node}".encode() in (place / "environ").read_bytes().split(b"\0"):
                 found.append(int(place.name))
     return found
+
+
+def managers(jobs: list[int]) -> set[int]:
+    """The slurmstepd above each process."""
+    found = set()
+    for process in jobs:
+        with suppress(psutil.NoSuchProcess):
+            found |= {parent.pid for parent in psutil.Process(process).parents() if parent.name() == "slurmstepd"}
+    return found
+
+
+def kill(processes: Iterable[int]) -> None:
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
 
 
 @pytest.mark.slurm
@@ -132,10 +149,11 @@ def test_a_job_whose_node_goes_down_runs_elsewhere(nodes, local, shared):
     run = start_snakemake(project, *PROFILE, "--retries", "0", "--", FEATURES)
     wait_for(flag.exists, 300, "a running job")
     job, node = next((job, node) for job, node in queue("JobID", "NodeList") if on_node(node))
+    jobs = on_node(node)
+    # first those that would report the end of a job, as a dead node reports nothing
+    kill(managers(jobs))
     stop(Path(os.environ["SLURM_CONF"]).parent / f"{node}.pid", signal.SIGKILL)
-    for process in on_node(node):
-        with suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
+    kill(jobs)
     wait_for(lambda: said("sinfo", "-h", "-n", node, "-p", "main", "-o", "%T").startswith("down"), 120, "node down")
     assert run.wait(timeout=600) == 0, (project / "run.log").read_text()
     assert facts_of(job)["Restarts"] >= "1" and facts_of(job)["NodeList"] != node
