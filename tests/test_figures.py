@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
-import json
 import functools
 import hashlib
+import json
 import os
 import subprocess
 import sys

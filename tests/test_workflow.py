@@ -187,7 +187,7 @@ def test_the_figures_of_the_demo_are_redrawn_in_less_than_two_minutes(tmp_path):
 
 
 def redrawn(study, copy):
-    """A clone with a study's tables alone, an edited extraction script and its figures again, and the seconds it took."""
+    """A clone with a study's tables alone, an edited extraction script and its figures again; the seconds it took."""
     small_project(copy)
     shutil.copyfile(study / "config.yaml", copy / "config.yaml")
     for path in (study / "results/demo").rglob("*"):
