@@ -115,12 +115,16 @@ rule table1:
     input:
         train="results/{study}/cohort/{analysis}/train.csv",
         heldout="results/{study}/cohort/{analysis}/heldout.csv",
+        excluded="results/{study}/cohort/{analysis}/excluded.csv",
+        exclusions="results/{study}/cohort/exclusions.csv",
+        flow="results/{study}/cohort/flow.csv",
         clinical="results/{study}/settings/clinical.json",
         script="scripts/table1.py",
         package=imports("scripts/table1.py"),
     output:
         table="results/{study}/cohort/{analysis}/table1.csv",
         balance="results/{study}/cohort/{analysis}/balance.csv",
+        flow="results/{study}/cohort/{analysis}/flow.csv",
     log:
         "logs/{study}/table1/{analysis}.log",
     benchmark:
@@ -132,7 +136,8 @@ rule table1:
     shell:
         "python {input.script} --train {input.train} --heldout {input.heldout}"
         " --clinical {input.clinical} --labels {params.labels:q} --output {output.table}"
-        " --balance {output.balance} > {log} 2>&1"
+        " --balance {output.balance} --study-flow {input.flow} --exclusions {input.exclusions}"
+        " --excluded {input.excluded} --flow {output.flow} > {log} 2>&1"
 
 
 rule follow_up:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from recur.analysis_set import (
+    analysis_flow,
     cause,
     explain_absence,
     flow_table,
@@ -142,6 +143,22 @@ def test_the_flow_adds_up():
     assert list(flow["n"]) == [6, 5, 3, 1, 2]
     assert list(flow["excluded"]) == [0, 1, 2, 0, 0]
     assert flow["reason"][2] == "y (n = 2)"
+
+
+def test_the_flow_of_an_analysis_ends_in_its_own_cohorts():
+    exclusions = pd.DataFrame([("a", "cohort", "x"), ("b", "images", "y")], columns=["patient_id", "floor", "reason"])
+    study = flow_table(6, exclusions, pd.DataFrame({"cohort": ["train", "train", "test", "test"]}))
+    excluded = pd.DataFrame([("b", "no rim"), ("c", "no rim")], columns=["patient_id", "reason"])
+    flow = analysis_flow(study, exclusions, excluded, pd.DataFrame({"cohort": ["train", "train", "external-B"]}))
+    assert dict(zip(flow["step"], flow["n"], strict=True)) == {
+        "patients in the clinical table": 6,
+        "with sound clinical data": 5,
+        "with sound images and masks": 4,
+        "with all that the analysis needs": 3,
+        "external-B": 1,
+        "train": 2,
+    }
+    assert flow["reason"][3] == "no rim (n = 1)"
 
 
 @pytest.mark.parametrize(

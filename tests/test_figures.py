@@ -92,9 +92,7 @@ def invented(cohorts: tuple[str, ...], odd: str) -> dict[str, pd.DataFrame]:
     ]
     flow += [("after the images floor" + odd, 321, 10, reasons)] + [(c, n, 0, "") for c, n in sorted(sizes.items())]
     for i, (step, n, excluded, reason) in enumerate(flow):
-        tables.setdefault("cohort/flow.csv", []).append(
-            {"order": i + 1, "step": step, "n": n, "excluded": excluded, "reason": reason}
-        )
+        add("cohort/{a}/flow.csv", order=i + 1, step=step, n=n, excluded=excluded, reason=reason)
     icc = np.clip(rng.beta(6, 1.6, len(names)), 0, 0.99)
     for name, value in zip(names, icc, strict=True):
         low = value - rng.uniform(0.02, 0.25) * (1 - value) * 3
@@ -609,6 +607,11 @@ def test_numbers_at_risk_are_the_tables(paths):
     [
         ("AP_tumour_wavelet-LLH_glcm_Contrast", "AP tumour · wavelet-LLH GLCM Contrast"),
         ("PVP_rim_original_shape_Sphericity", "PVP rim · original shape Sphericity"),
+        (
+            "PVP_tumour_wavelet-LLL_firstorder_RobustMeanAbsoluteDeviation",
+            "PVP tumour · wavelet-LLL first-order RobustMAD",
+        ),
+        ("PVP_tumour_wavelet-LLL_glszm_SmallAreaLowGrayLevelEmphasis", "PVP tumour · wav-LLL GLSZM SmAreaLoGLEmph"),
         ("age at surgery", "age at surgery"),
     ],
 )

@@ -8,8 +8,8 @@ from matplotlib.patches import FancyBboxPatch
 
 from recur import style
 
-INPUTS = {"flow": "cohort/flow.csv"}
-CAPTION = "Flow of patients from the clinical table to the cohorts, with the reasons for exclusion."
+INPUTS = {"flow": "cohort/{analysis}/flow.csv"}
+CAPTION = "Flow of patients from the clinical table to the cohorts of the analysis, with the reasons for exclusion."
 CATEGORY = "Cohort"
 NEEDS = None
 

@@ -38,7 +38,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     fig = style.new_figure(style.TWO_COLUMNS, rows * 50 + 2)
     axes = np.ravel(fig.subplots(rows, columns, squeeze=False))
     ticks = style.month_ticks(km["time"].max())
-    for ax, factor in zip(axes, factors, strict=False):
+    for i, (ax, factor) in enumerate(zip(axes, factors, strict=False)):
         here = km[km["factor"] == factor]
         for (colour, line), level in zip(LOOKS, in_order(list(dict.fromkeys(here["group"]))), strict=False):
             curve = here[here["group"] == level].sort_values("time")
@@ -55,9 +55,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         ax.set_xlim(0, max(km["time"].max(), ticks[-1]) * 1.02)
         style.percent(ax.yaxis)
         ax.legend(loc="lower left", frameon=False, handlelength=1.6)
-        ax.set_xlabel(
-            "Months since treatment" if ax.get_subplotspec().is_last_row() or ax is axes[len(factors) - 1] else ""
-        )
+        ax.set_xlabel("Months since treatment" if i + columns >= len(factors) else "")  # the lowest of each column
         style.left_only(ax, f"{style.endpoint_free(context['endpoint'])} (%)")
     for ax in axes[len(factors) :]:
         ax.set_visible(False)

@@ -18,6 +18,7 @@ CHECKED = {
     "cohort": "with sound clinical data",
     "images": "with sound images and masks",
     "features": "with all features",
+    "analysis": "with all that the analysis needs",
 }
 MIN_EVENTS = 10  # in training
 OUTCOME = ("time", "event", "level")  # those that an endpoint has: both first, event, or level
@@ -263,6 +264,14 @@ def explain_absence(exclusions: pd.DataFrame, patients: pd.DataFrame, present: s
     return pd.concat([exclusions, absent]).sort_values("patient_id", ignore_index=True)
 
 
+def analysis_flow(
+    flow: pd.DataFrame, exclusions: pd.DataFrame, excluded: pd.DataFrame, patients: pd.DataFrame
+) -> pd.DataFrame:
+    """The flow of one analysis: that of the study, then those whom the analysis alone leaves out, and its cohorts."""
+    own = excluded[~excluded["patient_id"].isin(exclusions["patient_id"])].assign(floor="analysis")
+    return flow_table(int(flow["n"].iloc[0]), pd.concat([exclusions, own]), patients)
+
+
 def cause(reason: str) -> str:
     """A reason without the patient's own particulars, so that equal causes are counted together."""
     text = re.sub(r"^\w+ \w+: (?:mask|image|liver mask) [^:]*: ", "", reason)
@@ -275,7 +284,7 @@ def flow_table(total: int, exclusions: pd.DataFrame, patients: pd.DataFrame) -> 
     """Patient flow: order, step, n, excluded, reason; one row a reason, then one a cohort."""
     rows = [("patients in the clinical table", total, 0, "")]
     left = total
-    for floor in ("cohort", "images", "features"):
+    for floor in CHECKED:
         part = exclusions[exclusions["floor"] == floor]
         if part.empty:
             continue

@@ -205,7 +205,10 @@ SHORTER = {
     "Correlation": "Corr",
     "Variance": "Var",
     "Contribution": "Contr",
+    "MeanAbsoluteDeviation": "MAD",
+    "RootMeanSquared": "RMS",
 }
+SHORTEST = {"wavelet-": "wav-", "first-order": "FO", "Small": "Sm", "Large": "Lg", "High": "Hi", "Low": "Lo"}
 
 
 def feature_label(feature: Any, characters: int = 48) -> str:
@@ -221,11 +224,12 @@ def feature_label(feature: Any, characters: int = 48) -> str:
     kind = {"firstorder": "first-order", "shape": "shape"}.get(kind, kind.upper())
     if sigma := re.fullmatch(r"log-sigma-(\d+)-(\d+)-mm-3D", image):
         image = f"LoG {sigma[1]}.{sigma[2]} mm"
-    text = f"{phase} {region} · {image} {kind} "
-    if len(text + name) > characters:
-        for long, short in SHORTER.items():
-            name = name.replace(long, short)
-    return shorten(text + shorten(name, max(characters - len(text), 12)), characters)
+    where, text = f"{phase} {region} · ", f"{image} {kind} {name}"
+    for words in (SHORTER, SHORTEST):
+        if len(where + text) > characters:
+            for long, short in words.items():
+                text = text.replace(long, short)
+    return shorten(where + text, characters)
 
 
 def model_label(model: Any) -> str:
