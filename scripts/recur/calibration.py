@@ -34,10 +34,14 @@ def calibration_slope(time: ArrayLike, event: ArrayLike, lp: ArrayLike) -> dict:
     except NotEstimable as reason:
         return blank(str(reason)) | {"p": np.nan}
     slope, se = float(fitted["coef"][0]), float(fitted["se"][0])
-    from_one = fit_cox(lp[:, None], time, event, offset=lp)
-    p = float(2 * norm.sf(abs(from_one["coef"][0] / from_one["se"][0])))
+    return _slope(slope, se)
+
+
+def _slope(slope: float, se: float) -> dict:
+    if not se > 0:  # a handful of patients that the predictor orders without an error
+        return blank("the standard error is 0") | {"estimate": slope, "p": np.nan}
     result = {"estimate": slope, "se": se, "lower": slope - Z95 * se, "upper": slope + Z95 * se}
-    return result | {"p": p, "reason": ""}
+    return result | {"p": float(2 * norm.sf(abs(slope - 1) / se)), "reason": ""}
 
 
 def competing_slope(time: ArrayLike, event: ArrayLike, competing: ArrayLike, risk: ArrayLike) -> dict:
@@ -49,8 +53,7 @@ def competing_slope(time: ArrayLike, event: ArrayLike, competing: ArrayLike, ris
     except NotEstimable as reason:
         return blank(str(reason)) | {"p": np.nan}
     slope, se = float(fitted["coef"][0]), float(fitted["se"][0])
-    result = {"estimate": slope, "se": se, "lower": slope - Z95 * se, "upper": slope + Z95 * se}
-    return result | {"p": float(2 * norm.sf(abs(slope - 1) / se)), "reason": ""}
+    return _slope(slope, se)
 
 
 def observed_expected(
@@ -133,7 +136,8 @@ def calibration_curve(
         fitted = fit_fine_gray(design, time, event, competing)
         observed, _ = predict_fine_gray(fitted, design, horizon)
         incidence, se = predict_fine_gray(fitted, basis(_cloglog(grid)), horizon)
-        hazard = -np.log1p(-incidence)
+        with np.errstate(divide="ignore"):
+            hazard = -np.log1p(-incidence)
         limits = (1 - np.exp(-hazard * np.exp(sign * Z95 * se)) for sign in (-1, 1))
         on_grid = {"observed": incidence} | dict(zip(("lower", "upper"), limits, strict=True))
     error = np.abs(observed - risk)

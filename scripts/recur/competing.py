@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.stats import norm
 
-from recur.cox import MAX_ITERATIONS, NotEstimable
+from recur.cox import LONG_STEPS, MAX_ITERATIONS, NotEstimable, _solve
 from recur.survival import Z95, before, censoring_survival, outcome
 
 
@@ -140,6 +140,7 @@ def cause_specific_incidence(
     return result
 
 
+@LONG_STEPS
 def fit_fine_gray(x: ArrayLike, time: ArrayLike, event: ArrayLike, competing: ArrayLike) -> dict:
     """Fine-Gray model of the subdistribution hazard -> dict(coef, se, covariance, loglik, times, hazard, influence).
 
@@ -189,10 +190,7 @@ def fit_fine_gray(x: ArrayLike, time: ArrayLike, event: ArrayLike, competing: Ar
     loglik, gradient, information, share, mean = derivatives(beta)
     loglik_null = loglik
     for _ in range(MAX_ITERATIONS):
-        try:
-            step = np.linalg.solve(information, gradient)
-        except np.linalg.LinAlgError:
-            raise NotEstimable("covariates are collinear") from None
+        step = _solve(information, gradient)
         size = 1.0
         while True:
             new = derivatives(beta + size * step)

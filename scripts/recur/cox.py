@@ -22,6 +22,7 @@ from scipy.stats import chi2, norm
 MAX_ITERATIONS = 60
 CONVERGED = 1e-12  # Newton decrement; the step taken after it squares the remaining error
 MONOTONE_STEP = 1e-3  # in SD of the covariate: a step this long at a flat likelihood means an infinite coefficient
+LONG_STEPS = np.errstate(divide="ignore", invalid="ignore", over="ignore")  # a step that overflows is halved, silently
 
 
 class NotEstimable(ValueError):
@@ -113,6 +114,7 @@ def _arrays(x: ArrayLike, time: ArrayLike, event: ArrayLike) -> tuple[np.ndarray
     return x, time, event
 
 
+@LONG_STEPS
 def fit_cox(
     x: ArrayLike, time: ArrayLike, event: ArrayLike, ties: str = "efron", offset: ArrayLike | None = None
 ) -> dict:
@@ -141,7 +143,13 @@ def fit_cox(
     loglik_null = loglik
     score = None
     for iteration in range(1, MAX_ITERATIONS + 1):
-        step = _solve(information, gradient)
+        try:
+            step = _solve(information, gradient)
+        except NotEstimable:
+            if iteration == 1:
+                raise
+            # columns that were not collinear at the start have become so on the way to infinity
+            raise NotEstimable("a coefficient is infinite (separation)") from None
         decrement = float(gradient @ step)
         score = decrement if score is None else score
         size = 1.0
@@ -261,6 +269,7 @@ def univariable_cox(
     return table
 
 
+@LONG_STEPS
 def _univariable(x: np.ndarray, sets: _RiskSets) -> pd.DataFrame:
     centre, scale = x.mean(axis=0), x.std(axis=0)
     constant = scale <= 1e-12 * np.maximum(1.0, np.abs(centre))
@@ -280,30 +289,31 @@ def _univariable(x: np.ndarray, sets: _RiskSets) -> pd.DataFrame:
     p = x.shape[1]
     reason = np.where(constant, "the column is constant", "").astype(object)
     beta = np.zeros(p)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        loglik, gradient, information = derivatives(z, beta)
-        null = loglik.copy()
-        active = ~constant
-        for _ in range(MAX_ITERATIONS):
-            index = np.flatnonzero(active)
-            if index.size == 0:
+    loglik, gradient, information = derivatives(z, beta)
+    null = loglik.copy()
+    active = ~constant
+    for _ in range(MAX_ITERATIONS):
+        index = np.flatnonzero(active)
+        if index.size == 0:
+            break
+        step = gradient[index] / information[index]
+        done = gradient[index] * step < CONVERGED
+        infinite = ~np.isfinite(step) | (done & (np.abs(step) > MONOTONE_STEP))
+        reason[index[infinite]] = "the coefficient is infinite (separation)"
+        active[index[infinite]] = False
+        index, step, done = index[~infinite], step[~infinite], done[~infinite]
+        for _ in range(20):
+            new = derivatives(z[:, index], beta[index] + step)
+            worse = ~(new[0] >= loglik[index] - 1e-9 * (1 + np.abs(loglik[index])))
+            if not worse.any():
                 break
-            step = gradient[index] / information[index]
-            done = gradient[index] * step < CONVERGED
-            infinite = ~np.isfinite(step) | (done & (np.abs(step) > MONOTONE_STEP))
-            reason[index[infinite]] = "the coefficient is infinite (separation)"
-            active[index[infinite]] = False
-            index, step, done = index[~infinite], step[~infinite], done[~infinite]
-            for _ in range(20):
-                new = derivatives(z[:, index], beta[index] + step)
-                worse = ~(new[0] >= loglik[index] - 1e-9 * (1 + np.abs(loglik[index])))
-                if not worse.any():
-                    break
-                step[worse] /= 2
-            beta[index] += step
-            loglik[index], gradient[index], information[index] = new
-            active[index[done]] = False
-        reason[active] = "no convergence: the coefficient is probably infinite"
+            step[worse] /= 2
+        beta[index] += step
+        loglik[index], gradient[index], information[index] = new
+        active[index[done]] = False
+    reason[active] = "no convergence: the coefficient is probably infinite"
+    bad = (reason == "") & ~(information > 0)
+    reason[bad] = "the coefficient is infinite (separation)"
     bad = reason != ""
     beta[bad], information[bad], loglik[bad] = np.nan, np.nan, np.nan
     se = 1 / np.sqrt(information) / np.where(constant, 1.0, scale)
@@ -432,7 +442,10 @@ def schoenfeld_test(
     terms = [[i] for i in range(p)] if terms is None else [list(term) for term in terms]
     for columns in [*terms, list(range(p))]:
         use = list(range(p)) + [p + c for c in columns]
-        statistic = float(score[use] @ np.linalg.solve(full[np.ix_(use, use)], score[use]))
+        try:
+            statistic = float(score[use] @ np.linalg.solve(full[np.ix_(use, use)], score[use]))
+        except np.linalg.LinAlgError:
+            raise NotEstimable("too few distinct event times for a change of the coefficients over time") from None
         rows.append({"chi2": statistic, "df": len(columns), "p": float(chi2.sf(statistic, len(columns)))})
     return pd.DataFrame(rows)
 

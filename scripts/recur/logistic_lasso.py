@@ -14,6 +14,8 @@ from recur.compiled import model_kernels
 from recur.lasso import FOLD_TOLERANCE
 from recur.logistic import best_intercept, log_likelihoods
 
+LARGEST_LOG_ODDS = float(np.log((1 - 1e-5) / 1e-5))  # of a left-out row, so that one of them cannot decide the penalty
+
 
 def logistic_path(
     x: np.ndarray, event: np.ndarray, l1_ratio: float, lambdas: np.ndarray, tolerance: float
@@ -48,7 +50,8 @@ def cross_validate(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean deviance (m,) of the rows left out, and its standard error (m,) over folds weighted by their rows.
 
-    glmnet's cv.glmnet of family binomial, `grouped`. A fold whose other rows are all of one class is left out.
+    glmnet's cv.glmnet of family binomial, `grouped`, with risks held within 1e-5 and 1 - 1e-5 as there. A fold whose
+    other rows are all of one class is left out.
     """
     event = np.asarray(event).astype(bool)
     numbers = [k for k in np.unique(fold) if 0 < event[fold != k].sum() < (fold != k).sum()]
@@ -60,7 +63,8 @@ def cross_validate(
         lp = scaled @ logistic_path(scaled[inside], event[inside], l1_ratio, lambdas, tolerance)
         intercepts = np.array([best_intercept(column, event[inside]) for column in lp[inside].T])
         weight[i] = (~inside).sum()
-        deviance[i] = -2 * log_likelihoods(lp[~inside] + intercepts, event[~inside]).mean(axis=0)
+        eta = np.clip(lp[~inside] + intercepts, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)
+        deviance[i] = -2 * log_likelihoods(eta, event[~inside]).mean(axis=0)
     mean = np.average(deviance, axis=0, weights=weight)
     error = np.sqrt(np.average((deviance - mean) ** 2, axis=0, weights=weight) / (len(numbers) - 1))
     return mean, error

@@ -128,6 +128,8 @@ def ibs(
     if reason:
         return blank(reason)
     times = np.unique(time[time <= horizon])
+    if not times[-1] > 0:
+        return blank(f"nobody is followed between 0 and {horizon:g}")
     widths = np.append(np.diff(times), 0.0)
     step = max(1, 2**22 // len(time))
     if competing is None:

@@ -124,8 +124,8 @@ def survival_rates(
 def median_survival(time: ArrayLike, event: ArrayLike, confidence: str = "log-log") -> dict:
     """Median survival time -> dict(median, lower, upper); NaN where the curve or its band stays above one half.
 
-    A curve exactly at one half gives the midpoint to its next step; the limits invert the band, as R's
-    quantile.survfit.
+    A curve exactly at one half gives the midpoint to its next step; the limits are the first times at which the band
+    is at one half or below, as R prints a survfit (its quantile() takes a later one where the log band rises again).
     """
     curve = kaplan_meier(time, event, confidence)
     half = [_crossing(curve["time"].to_numpy(), curve[c].to_numpy(), 0.5) for c in ("survival", "lower", "upper")]
