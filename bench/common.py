@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -72,7 +73,10 @@ class Worker:
 
 
 def command(arguments: Sequence[Any], log: Path) -> Usage:
-    """Run one command to its end; what it prints goes to `log`. Raises RuntimeError when it fails."""
+    """Run one command to its end; what it prints goes to `log`. Raises RuntimeError when it fails.
+
+    Its peak memory is not known: the system's figure starts at what this process had when it forked.
+    """
     start = time.perf_counter()
     with log.open("w") as stream:
         process = subprocess.Popen(list(map(str, arguments)), stdout=stream, stderr=stream, env=os.environ | THREADS)
@@ -80,7 +84,7 @@ def command(arguments: Sequence[Any], log: Path) -> Usage:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{Path(str(arguments[0])).name} failed, see {log}")
-    return Usage(time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+    return Usage(time.perf_counter() - start, used.ru_utime + used.ru_stime, math.nan)
 
 
 def interleaved(ours: Callable[[], Usage], peer: Callable[[], Usage], rounds: int) -> tuple[Usage, Usage]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import subprocess
 import tempfile
@@ -29,6 +28,7 @@ import pandas as pd
 import yaml
 
 from bench import common
+from bench.worker import peak_mib
 from recur.cox import univariable_cox
 from recur.fit import fit
 from recur.icc import icc_2_1
@@ -45,8 +45,7 @@ CORES = 2
 
 def row(name: str, peer: str, ours: float, theirs: float, size: str, difference: float | None = None) -> Row:
     """One line of the benchmark table, with this process's peak memory so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return common.row(name, peer, ours, theirs, max_rel_diff=difference, size=size, peak_mib=peak)
+    return common.row(name, peer, ours, theirs, max_rel_diff=difference, size=size, peak_mib=peak_mib())
 
 
 def seconds(work: Callable[[], Any], repeats: int = 5) -> tuple[float, Any]:

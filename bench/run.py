@@ -37,7 +37,9 @@ def main() -> None:
 def described(row: dict) -> str:
     rest = [f"largest relative difference {row['max_rel_diff']:.1e}"] if row.get("max_rel_diff") is not None else []
     rest += [f"peak {row['peak_mib']:.0f} MiB"] if row.get("peak_mib") else []
-    times = f"{row['ours_s']:.3g} s, {row['peer'] or 'alone'} {row['peer_s']:.3g} s: {row['ratio']:.1f} x"
+    times = f"{row['ours_s']:.3g} s"
+    if row["peer"]:
+        times += f", {row['peer']} {row['peer_s']:.3g} s: {row['ratio']:.1f} x"
     return "; ".join([f"{row['name']}: {times}", *rest, str(row.get("size", ""))])
 
 

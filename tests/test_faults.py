@@ -35,7 +35,7 @@ from recur.isolated import isolated
 from recur.tables import StudyError, read_table, write_table
 
 KILLS = 50
-RUN = ["--cores", "2", "--", *TABLES]
+RUN = ["--cores", "2", "--quiet", "host", "--", *TABLES]  # what a job makes is told as well
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a file system needs root")
 
 
@@ -210,7 +210,7 @@ def test_a_clock_that_is_set_back_a_year(undisturbed, tmp_path):
     """The first half of the run, and its files, are of next year; nothing of it is done again."""
     project = tiny_project(tmp_path / "project")
     ahead = 400 * 86400
-    first = start_snakemake(project, "--cores", "2", "--", "results/demo/features/reader1.parquet",
+    first = start_snakemake(project, *RUN[:5], "results/demo/features/reader1.parquet",
                             before=("faketime", "-f", f"+{ahead}s"))  # fmt: skip
     assert first.wait() == 0
     for path in (project / "results").rglob("*"):
