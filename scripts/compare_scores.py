@@ -24,16 +24,18 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder to write to")
     args = parser.parse_args()
     models = {model["model"]: model for model in map(read_frozen, sorted(args.models.glob("*.json")))}
-    timing = {path.stem: read_frozen(path)["timing"] for path in sorted(args.own.glob("*.json"))}
+    own_models = {path.stem: read_frozen(path) for path in sorted(args.own.glob("*.json"))}
+    timing = {name: model["timing"] for name, model in own_models.items()}
     frame = pd.concat(map(read_made, args.cohorts), ignore_index=True)
-    risks = score_models.same_patients(score_models.apply_scores(models, frame))
-    curves, net_benefit = score_models.score_curves(risks, models, args.thresholds)
+    own = read_made(args.risks)
+    risks, same = score_models.same_patients(score_models.apply_scores(models, frame), own)
+    curves, net_benefit = score_models.score_curves(risks, models, same, own_models, args.thresholds)
     tables = {
         "scores": score_models.score_performance(risks, models),
         "score_curves": curves,
         "score_net_benefit": net_benefit,
         "score_comparisons": score_models.score_comparisons(
-            read_made(args.risks), risks, models, timing, read_made(args.nested), args.seed
+            own, risks, models, timing, read_made(args.nested), args.seed
         ),
     }
     for name, table in tables.items():

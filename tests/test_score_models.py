@@ -97,24 +97,25 @@ def test_stages_also_enter_as_dummies(judged):
     assert np.ptp(stage["chi2"]) < 1e-9  # two levels: the same model
 
 
-def test_all_scores_are_judged_on_the_same_patients(judged):
-    models, _, frame, _ = judged
-    risks = same_patients(apply_scores(models, frame))
+def test_all_scores_and_models_are_judged_on_the_same_patients(judged):
+    models, _, frame, own = judged
+    risks, mine = same_patients(apply_scores(models, frame), own)
     patients = risks.groupby("model")["patient_id"].apply(set)
     assert patients["good"] == patients["stage"] and not patients["good"] & {"p000", "p001", "p002"}
+    assert set(mine["patient_id"]) == patients["good"]
 
 
 def test_a_score_that_many_lack_does_not_shrink_the_others(judged):
-    models, _, frame, _ = judged
+    models, _, frame, own = judged
     sparse = frame.assign(score_good=frame["score_good"].where(np.arange(len(frame)) % 2 == 0))
-    risks = same_patients(apply_scores(models, sparse))
+    risks, _ = same_patients(apply_scores(models, sparse), own)
     sizes = risks.groupby("model").size()
     assert sizes["stage"] == len(frame) and sizes["good"] < 0.6 * len(frame)
 
 
 def test_comparisons_are_paired_corrected_and_say_when_timing_differs(judged):
     models, _, frame, own = judged
-    scores = same_patients(apply_scores(models, frame))
+    scores, _ = same_patients(apply_scores(models, frame), own)
     timing = {"combined_pre": "pre", "combined_post": "post"}
     table = score_comparisons(own, scores, models, timing, NO_NESTED, 1)
     held = table[(table["cohort"] == "external-B") & (table["metric"] == "c_harrell")]
@@ -147,7 +148,8 @@ def test_without_held_out_patients_a_model_meets_the_scores_in_nested_cross_vali
         ]
     )
     nested["lp"] = -own.query("model == 'combined_pre'").set_index("patient_id")["lp"][nested["patient_id"]].to_numpy()
-    scores, timing = same_patients(apply_scores(models, frame)), {"combined_pre": "pre", "combined_post": "post"}
+    scores, _ = same_patients(apply_scores(models, frame), own)
+    timing = {"combined_pre": "pre", "combined_post": "post"}
     table = score_comparisons(own, scores, models, timing, nested, 1)
     rows = table[(table["model_b"] == "good") & (table["metric"] == "c_harrell")].set_index("cohort")
     assert rows.loc["train-apparent", "difference"] > 0.1 and np.isnan(rows.loc["train-apparent", "p"])
@@ -164,8 +166,9 @@ def test_without_held_out_patients_a_model_meets_the_scores_in_nested_cross_vali
 
 def test_a_study_whose_scores_cannot_be_fitted_has_empty_tables(judged):
     _, _, frame, own = judged
-    none = same_patients(apply_scores({}, frame))
-    assert score_performance(none, {}).empty and all(table.empty for table in score_curves(none, {}, (0.1, 0.5)))
+    none, mine = same_patients(apply_scores({}, frame), own)
+    assert score_performance(none, {}).empty
+    assert all(table.empty for table in score_curves(none, {}, mine.head(0), {}, (0.1, 0.5)))
     assert score_comparisons(own, none, {}, {"combined_pre": "pre", "combined_post": "post"}, NO_NESTED, 1).empty
 
 
@@ -175,8 +178,18 @@ def test_holm_multiplies_the_smallest_p_by_the_number_of_tests():
     assert np.isnan(with_holm(table)["p_holm"].iloc[3])
 
 
-def test_curves_of_the_scores_have_the_columns_of_the_models(judged):
+def test_curves_of_scores_and_main_model_are_of_the_same_patients(judged):
+    """The same predictor as a score and as the main model, known of every patient: one curve where both are judged."""
     models, _, frame, _ = judged
-    curves, benefit = score_curves(apply_scores(models, frame), models, (0.1, 0.5))
+    main = {"combined_pre": models["good"]}
+    own = apply_scores(main, frame.assign(score_good=frame["score_good"].fillna(0)))
+    risks, mine = same_patients(apply_scores(models, frame), own)
+    curves, benefit = score_curves(risks, models, mine, main, (0.1, 0.5))
     assert set(curves["metric"]) == {"auc", "brier", "brier_null"}
-    assert {"good", "stage", "treat_all", "treat_none"} <= set(benefit["model"])
+    assert {"combined_pre", "good", "stage", "treat_all", "treat_none"} == set(benefit["model"]) - {"good:baseline"}
+    wide = benefit.pivot(index=["cohort", "horizon_months", "threshold"], columns="model", values="net_benefit")
+    assert wide["combined_pre"].equals(wide["good"])
+    brier = curves[curves["metric"] == "brier"].pivot(
+        index=["cohort", "time_months"], columns="model", values="estimate"
+    )
+    assert brier["combined_pre"].equals(brier["good"])

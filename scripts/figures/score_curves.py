@@ -8,16 +8,15 @@ from matplotlib.figure import Figure
 from recur import style
 
 INPUTS = {
-    "curves": "validation/{analysis}/time_curves.csv",
-    "score_curves": "validation/{analysis}/score_curves.csv",
-    "net_benefit": "validation/{analysis}/net_benefit.csv",
-    "score_net_benefit": "validation/{analysis}/score_net_benefit.csv",
+    "curves": "validation/{analysis}/score_curves.csv",
+    "net_benefit": "validation/{analysis}/score_net_benefit.csv",
     "scores": "validation/{analysis}/scores.csv",
     "notes": "cohort/score_notes.csv",
 }
 CAPTION = (
     "Time-dependent AUC (left) and net benefit at the primary horizon (right) of the main model and of the published "
-    "scores with the highest C ({endpoint}); scores keep their formula, their risks are recalibrated in training."
+    "scores with the highest C ({endpoint}), on the patients who have the scores; scores keep their formula, their "
+    "risks are recalibrated in training. Grey and black: treat all, treat none."
 )
 CATEGORY = "Scores"
 NEEDS = "scores"
@@ -43,9 +42,9 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         looks[name] = {"color": colour, "linestyle": line, "label": label}
     fig, places = style.grid(["auc", "net_benefit"], [None], 55, 24)
     here = cohort.removesuffix("-apparent")
-    auc = pd.concat([tables["curves"], tables["score_curves"]])
+    auc = tables["curves"]
     auc = auc[(auc["metric"] == "auc") & (auc["cohort"] == here)].dropna(subset=["estimate"])
-    benefit = pd.concat([tables["net_benefit"], tables["score_net_benefit"]])
+    benefit = tables["net_benefit"]
     benefit = benefit[(benefit["cohort"] == here) & (benefit["horizon_months"] == context["primary_horizon"])]
     left, right = places.values()
     for name, look in looks.items():

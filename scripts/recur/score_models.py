@@ -128,17 +128,24 @@ def apply_scores(models: dict[str, dict[str, Any]], frame: pd.DataFrame) -> pd.D
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["model", *known, "published", "lp"])
 
 
-def same_patients(risks: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the patients who have every score that is missing in at most SAME_PATIENTS of their cohort; scores
-    missing more often keep their own patients.
+def same_patients(risks: pd.DataFrame, own: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of scores and of the study's models (`own`) of the patients who have every score that is missing in at most
+    SAME_PATIENTS of their cohort; scores missing more often keep their own patients.
     """
-    kept = [risks.head(0)]
-    for _, part in risks.groupby("cohort", sort=False):
+    kept, mine = [risks.head(0)], [own.head(0)]
+    for cohort, part in risks.groupby("cohort", sort=False):
         wide = part.pivot(index="patient_id", columns="model", values="published")
         common = wide.columns[wide.isna().mean() <= SAME_PATIENTS]
         complete = wide.index[wide[common].notna().all(axis=1)]
         kept.append(part[part["patient_id"].isin(complete) | ~part["model"].isin(common)])
-    return pd.concat(kept)
+        mine.append(own[(own["cohort"] == cohort) & own["patient_id"].isin(complete)])
+    return pd.concat(kept), pd.concat(mine)
+
+
+def main_models(names: set[str]) -> list[str]:
+    """The preoperative and the postoperative model that meet the scores: with the signature, else clinical."""
+    pairs = [[f"{kind}_{timing}" for kind in ("combined", "clinical")] for timing in ("pre", "post")]
+    return [next(name for name in pair if name in names) for pair in pairs if names.intersection(pair)]
 
 
 def tied_share(time: np.ndarray, event: np.ndarray, values: np.ndarray) -> float:
@@ -174,13 +181,22 @@ def score_performance(risks: pd.DataFrame, models: dict[str, dict[str, Any]]) ->
 
 
 def score_curves(
-    risks: pd.DataFrame, models: dict[str, dict[str, Any]], thresholds: tuple[float, float]
+    risks: pd.DataFrame,
+    models: dict[str, dict[str, Any]],
+    own: pd.DataFrame,
+    own_models: dict[str, dict[str, Any]],
+    thresholds: tuple[float, float],
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """AUC and Brier score over time, and net benefit from the lowest to the highest threshold, of the scores."""
+    """AUC and Brier score over time, and net benefit from the lowest to the highest threshold, of the scores and of the
+    study's main models; risks and own as `same_patients` gives them.
+    """
+    mains = {name: own_models[name] for name in main_models(set(own["model"]))}
+    own = own[own["model"].isin(mains)]
     auc = time_curves(risks.assign(lp=risks["published"]), models)
     rest = time_curves(risks, models)
-    curves = pd.concat([auc[auc["metric"] == "auc"], rest[rest["metric"] != "auc"]], ignore_index=True)
-    return curves, net_benefit_table(risks, models, thresholds)
+    mine = time_curves(own, mains)
+    curves = pd.concat([mine, auc[auc["metric"] == "auc"], rest[rest["metric"] != "auc"]], ignore_index=True)
+    return curves, net_benefit_table(pd.concat([own, risks]), mains | models, thresholds)
 
 
 def score_comparisons(
@@ -200,12 +216,8 @@ def score_comparisons(
     `note`; a preoperative score is compared with the preoperative model only.
     """
     rows = []
-    names = set(own["model"])
-    mains = [
-        next((name for name in (f"combined_{t}", f"clinical_{t}") if name in names), None) for t in ("pre", "post")
-    ]
     for cohort, part in scores.groupby("cohort", sort=False):
-        for main in filter(None, mains):
+        for main in main_models(set(own["model"])):
             mine = own[(own["model"] == main) & (own["cohort"] == cohort)].set_index("patient_id")
             predicted = nested[nested["model"] == main] if cohort == TRAIN else nested.head(0)
             found, unseen = [], []
