@@ -1,6 +1,9 @@
 """Every guard of methods.md section 8: a sound analysis fires none, and each one fires on what it is there for."""
 
+import ast
 import json
+import re
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -10,6 +13,7 @@ from test_fit import cohort, settings
 from recur.evaluations import log_evaluation, read_evaluations
 from recur.guards import BLOCKED, CHECKS, evaluate, flags, share_outside, too_few_events
 from recur.splits import joined, split_distribution
+from recur.study import ROOT
 from recur.tables import StudyError, write_json, write_table
 
 MODEL = {
@@ -241,6 +245,59 @@ def test_every_guard_exists_once_with_its_mode():
     numbers = [number for number, *_ in BLOCKED] + list(CHECKS)
     assert sorted(numbers) == list(range(1, 43))
     assert set(FIRE) == set(CHECKS)
+
+
+@cache
+def named_in(path):
+    """Functions and methods of a file, as `function` and `Class::method`."""
+    found = set()
+    for node in ast.parse((ROOT / path).read_text()).body:
+        inside = node.body if isinstance(node, ast.ClassDef) else []
+        found |= {f"{node.name}::{child.name}" for child in inside if isinstance(child, ast.FunctionDef)}
+        found |= {node.name} if isinstance(node, ast.FunctionDef) else set()
+    return found
+
+
+def test_every_guard_has_its_place_and_its_tests_in_the_table_of_the_docs():
+    lines = re.findall(r"^\| (\d+) \| (.*) \|$", (ROOT / "docs/guards.md").read_text(), re.M)
+    table = {int(number): line.split(" | ") for number, line in lines}
+    expected = {number: [mode, title] for number, mode, title, _ in BLOCKED}
+    expected |= {number: [mode, title] for number, (mode, title, _) in CHECKS.items()}
+    assert {number: cells[:2] for number, cells in table.items()} == expected and len(lines) == len(table)
+    for number, (_, _, code, tests) in table.items():
+        path, function = re.fullmatch(r"(\S+) `(\w+)`", code).groups()
+        assert function in named_in(path), f"guard {number}: {path} has no {function}"
+        assert tests, f"guard {number} has no test"
+        for test in tests.split(", "):
+            file, name = re.fullmatch(r"`(test_\w+\.py)::(\S+)`", test).groups()
+            assert name in named_in(f"tests/{file}"), f"guard {number}: tests/{file} has no {name}"
+    for number, (_, _, check) in CHECKS.items():
+        assert f"`{check.__name__}`" in table[number][2]
+
+
+def rules():
+    """rule -> what it reads and writes below results/{study}/, as the rule files have it."""
+    found = {}
+    for path in sorted((ROOT / "rules").glob("*.smk")):
+        for text in re.split(r"^(?=(?:rule|checkpoint) \w+:)", path.read_text(), flags=re.M)[1:]:
+            parts = [re.search(rf"^    {part}:\n(.*?)(?=^    \w+:)", text, re.M | re.S) for part in ("input", "output")]
+            files = [re.findall(r'results/\{study\}/([^"]*)"', part[1] if part else "") for part in parts]
+            found[re.match(r"\w+ (\w+)", text)[1]] = files
+    return found
+
+
+def test_rules_that_fit_have_training_files_only():
+    """Who fits needs the repeat readings; split_distribution refits on other splits and keeps no model of them."""
+    everything = rules()
+    fit = {name: read for name, (read, _) in everything.items() if any("/train_repeats" in file for file in read)}
+    del fit["split_distribution"]
+    for name, read in fit.items():
+        rows = [file for file in read if file.startswith(("cohort/", "features/", "validation/"))]
+        assert all(re.match(r"(cohort|features)/\{analysis\}/train|cohort/score_notes", file) for file in rows), name
+    kept = ("signature/{analysis}/signature.json", "signature/{analysis}/icc.csv", "models/{analysis}/")
+    made = {name for name, (_, made) in everything.items() if any(file.startswith(kept) for file in made)}
+    assert made - set(fit) == {"equations"}  # of frozen models
+    assert {"resample", "nested_cv", "learning_fits", "ablation_fits"} <= set(fit)
 
 
 def test_a_sound_analysis_fires_none():
