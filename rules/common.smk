@@ -574,7 +574,9 @@ def manuscript_sources(analysis):
         "validation/{}/performance.csv",
         "validation/{}/comparisons.csv",
         *only(
-            analysis in SURVIVAL and "comparators" in STUDY, "validation/{}/score_comparisons.csv"
+            analysis in SURVIVAL and "comparators" in STUDY,
+            "validation/{}/score_comparisons.csv",
+            "cohort/score_notes.csv",
         ),
         *(features if uses_features(analysis) else ()),
     ]

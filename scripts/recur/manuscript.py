@@ -161,15 +161,16 @@ def comparisons(table: pd.DataFrame) -> Table:
     return Table("comparisons", "Models compared", heads, rows, abbreviated(notes, "CI"))
 
 
-def published_scores(table: pd.DataFrame) -> Table:
+def published_scores(table: pd.DataFrame, notes_of: pd.DataFrame) -> Table:
     """The study's model against published scores, Holm-corrected."""
     held = table[table["metric"].isin(("c_harrell", "c_competing"))]
+    labels = dict(zip(notes_of["id"], notes_of["label"], strict=True)) if len(notes_of) else {}
     rows = []
     for cohort, part in held.groupby("cohort", sort=False):
         rows.append([cohort_title(cohort)])
         for row in part.to_dict("records"):
             difference = interval(pd.Series(row | {"estimate": row["difference"]}), 3)
-            pair = f"   {model_title(row['model_a'])} less {row['model_b']}"
+            pair = f"   {model_title(row['model_a'])} less {labels.get(row['model_b'], row['model_b'])}"
             count = "" if pd.isna(row["n"]) else f"{row['n']:.0f}"
             rows.append([pair, count, difference, p_text(row["p"]), p_text(row["p_holm"]), cell(row["note"])])
     notes = ["Difference of Harrell's C (half credit for ties), paired, two-sided; patients with both values only."]
@@ -236,7 +237,7 @@ def manuscript_tables(results: Path, analysis: str) -> list[Table]:
         (cox, ["models/{}/coefficients.csv"]),
         (performance, ["validation/{}/performance.csv"]),
         (comparisons, ["validation/{}/comparisons.csv"]),
-        (published_scores, ["validation/{}/score_comparisons.csv"]),
+        (published_scores, ["validation/{}/score_comparisons.csv", "cohort/score_notes.csv"]),
         (features, ["signature/{}/weights.csv", "signature/{}/icc.csv", "signature/{}/selection_frequency.csv",
                     ]),
     ]  # fmt: skip

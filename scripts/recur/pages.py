@@ -15,6 +15,8 @@ from urllib.parse import quote
 # h1 h2 h3 p note alarm code: text; ul: texts; table: (heads, rows), a row of one cell being a heading over those below;
 # a cell is text, or (text, address) pairs that become links; figure: (PNG file, caption)
 Block = tuple[str, Any]
+CSS_PIXELS = 0.46  # of a printed pixel at 300 dpi: two columns of a journal are 950 wide
+INTERVAL = re.compile(r"[-−]?[\d.]+ \([-−]?[\d.]+ to [-−]?[\d.]+\)")  # stands on one line
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;color:#1a1a1a;max-width:70rem;
 margin:0 auto;padding:0 1rem 3rem;overflow-wrap:break-word}
@@ -25,7 +27,7 @@ h2{border-bottom:1px solid #c8ccd2;margin-top:2rem}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.85rem;margin:.5rem 0;
 font-variant-numeric:tabular-nums}
 th,td{border-bottom:1px solid #c8ccd2;padding:.2rem .7rem .2rem 0;text-align:left;vertical-align:top}
-th[colspan]{padding-top:.6rem}td.in{padding-left:1rem}
+th[colspan]{padding-top:.6rem}td.in{padding-left:1rem}td.ci{white-space:nowrap}
 figure{margin:1rem 0}figure img{max-width:100%;height:auto}figcaption{font-size:.85rem;color:#444}
 pre{background:#f2f4f7;padding:.7rem;overflow-x:auto;font-size:.85rem}
 @media print{body{font-size:10pt;max-width:none;padding:0}.scroll{overflow:visible}tr{break-inside:avoid}
@@ -43,9 +45,7 @@ def blocks_page(blocks: list[Block], title: str) -> str:
             parts.append(f'<div class="scroll">{html_table(*content)}</div>')
         elif kind == "figure":
             path, caption = content
-            data, text = base64.b64encode(path.read_bytes()).decode(), html.escape(caption)
-            image = f'<img alt="{text}" src="data:image/png;base64,{data}">'
-            parts.append(f"<figure>{image}<figcaption>{text}</figcaption></figure>")
+            parts.append(f"<figure>{picture(path, caption)}</figure>")
         elif kind in ("alarm", "note"):
             parts.append(f'<p class="{kind}">{html.escape(content)}</p>')
         else:
@@ -61,6 +61,14 @@ def blocks_page(blocks: list[Block], title: str) -> str:
     )
 
 
+def picture(path: Path, caption: str) -> str:
+    """A PNG inside the page with its caption, at one scale: letters are as large in narrow figures as in wide ones."""
+    data, text = path.read_bytes(), html.escape(caption)
+    width = round(int.from_bytes(data[16:20], "big") * CSS_PIXELS)  # its header, IHDR
+    source = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    return f'<img alt="{text}" width="{width}" src="{source}"><figcaption>{text}</figcaption>'
+
+
 def html_table(heads: list[str], rows: list[list[Any]]) -> str:
     """A table with its head; a row of one cell is a heading over the rows below it."""
     top = "".join(f'<th scope="col">{html.escape(head)}</th>' for head in heads)
@@ -74,7 +82,8 @@ def html_table(heads: list[str], rows: list[list[Any]]) -> str:
 
 
 def _data_cell(cell: Any) -> str:
-    inner = ' class="in"' if isinstance(cell, str) and cell.startswith("   ") else ""
+    text = cell if isinstance(cell, str) else ""
+    inner = ' class="in"' if text.startswith("   ") else ' class="ci"' if INTERVAL.fullmatch(text) else ""
     return f"<td{inner}>{html_cell(cell)}</td>"
 
 

@@ -6,7 +6,6 @@ table in report/ji2020.yaml.
 
 from __future__ import annotations
 
-import base64
 import html
 import re
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from urllib.parse import quote
 import pandas as pd
 import yaml
 
+from recur import pages
 from recur.endpoints import has_competing
 from recur.manuscript import manuscript_tables
 from recur.pages import html_table
@@ -220,7 +220,8 @@ def patients(results: Path) -> str:
     text = '<h2 id="patients">Patients</h2>'
     flow, excluded = read(results, "cohort/flow.csv"), read(results, "cohort/exclusions.csv")
     if len(flow):
-        rows = [["" if pd.isna(cell) else f"{cell:.0f}" if isinstance(cell, float) else str(cell) for cell in row]
+        rows = [["" if pd.isna(cell) else f"{cell:.0f}" if isinstance(cell, float) else cohort_title(str(cell))
+                 for cell in row]
                 for row in flow[["step", "n", "excluded", "reason"]].itertuples(index=False)]  # fmt: skip
         text += html_table(["Step", "Patients", "Excluded", "Reason (patients)"], rows)
     if len(excluded):
@@ -284,11 +285,8 @@ def manuscript(made: Any, analysis: str) -> str:
 
 def picture(path: Path, caption: str, mark: str = "") -> str:
     """A PNG embedded in the page, with its caption."""
-    data, text = base64.b64encode(path.read_bytes()).decode(), escape(caption)
     place = f' id="{escape(quote(mark))}"' if mark else ""
-    return (
-        f'<figure{place}><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
-    )
+    return f"<figure{place}>{pages.picture(path, caption)}</figure>"
 
 
 def follow_up(results: Path, analysis: str) -> str:
@@ -296,7 +294,7 @@ def follow_up(results: Path, analysis: str) -> str:
     if table.empty:
         return ""
     rows = [
-        [row.by, row.group, f"{row.n:.0f}", f"{row.events:.0f}",
+        [row.by, cohort_title(row.group), f"{row.n:.0f}", f"{row.events:.0f}",
          "" if pd.isna(row.median_months) else f"{row.median_months:.1f} ({limit(row.lower)} to {limit(row.upper)})",
          p_text(row.p_censoring)]
         for row in table.itertuples()
