@@ -152,6 +152,18 @@ def _cloglog(risk: np.ndarray) -> np.ndarray:
     return np.log(-np.log1p(-np.clip(risk, 1e-12, 1 - 1e-12)))
 
 
+def quantile_groups(risk: np.ndarray, groups: int) -> np.ndarray:
+    """The group of each risk (n,): right-closed between type 7 quantiles; tied quantiles join their groups.
+
+    With no more distinct risks than groups, each is a group.
+    """
+    levels, index = np.unique(risk, return_inverse=True)
+    if len(levels) > groups:
+        edges = np.unique(np.quantile(risk, np.linspace(0, 1, groups + 1)))
+        index = np.clip(np.searchsorted(edges, risk, side="left"), 1, None)
+    return index
+
+
 def calibration_groups(
     time: ArrayLike,
     event: ArrayLike,
@@ -160,18 +172,13 @@ def calibration_groups(
     groups: int = 5,
     competing: ArrayLike | None = None,
 ) -> pd.DataFrame:
-    """Observed against mean predicted risk in quantile groups: predicted, observed, lower, upper, n, events.
+    """Observed against mean predicted risk in quantile_groups: predicted, observed, lower, upper, n, events.
 
-    Observed is Kaplan-Meier's risk, or Aalen-Johansen's incidence.
-
-    Groups are right-closed between type 7 quantiles; tied quantiles join their groups; with no more
-    distinct risks than groups, each is a group. Intervals are log-log; a group not followed to the horizon has NaN.
+    Observed is Kaplan-Meier's risk, or Aalen-Johansen's incidence. Intervals are log-log; a group not followed to the
+    horizon has NaN.
     """
     time, event, risk = outcome(time, event, risk)
-    levels, index = np.unique(risk, return_inverse=True)
-    if len(levels) > groups:
-        edges = np.unique(np.quantile(risk, np.linspace(0, 1, groups + 1)))
-        index = np.clip(np.searchsorted(edges, risk, side="left"), 1, None)
+    index = quantile_groups(risk, groups)
     rows = []
     for group in np.unique(index):
         mine = index == group

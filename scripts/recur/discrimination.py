@@ -30,6 +30,13 @@ def blank(reason: str) -> dict:
     return {"estimate": np.nan, "se": np.nan, "lower": np.nan, "upper": np.nan, "reason": reason}
 
 
+def z_test(difference: float, se: float) -> dict:
+    """A difference with its normal limits and two-sided test: dict(estimate, se, lower, upper, z, p, reason)."""
+    z = difference / se
+    limits = {"lower": difference - Z95 * se, "upper": difference + Z95 * se}
+    return {"estimate": difference, "se": se} | limits | {"z": z, "p": float(2 * norm.sf(abs(z))), "reason": ""}
+
+
 def interval(estimate: float, se: float) -> dict:
     """Estimate with its normal 95% interval, clipped to [0, 1]."""
     lower, upper = np.clip([estimate - Z95 * se, estimate + Z95 * se], 0.0, 1.0)
@@ -138,16 +145,7 @@ def c_difference(time: ArrayLike, event: ArrayLike, score_a: ArrayLike, score_b:
         return nothing | {"reason": "no comparable pairs"}
     if se <= 1e-12:
         return nothing | {"estimate": difference, "se": 0.0, "reason": "the two scores rank every pair alike"}
-    z = difference / se
-    return {
-        "estimate": difference,
-        "se": se,
-        "lower": difference - Z95 * se,
-        "upper": difference + Z95 * se,
-        "z": z,
-        "p": float(2 * norm.sf(abs(z))),
-        "reason": "",
-    }
+    return z_test(difference, se)
 
 
 def gamma_c(time: ArrayLike, event: ArrayLike, score: ArrayLike) -> dict:
@@ -316,14 +314,13 @@ def _auc(time, event, score, horizon, competing) -> tuple[float, np.ndarray]:
 def paired_difference(a: tuple[float, np.ndarray], b: tuple[float, np.ndarray]) -> dict:
     """Difference of two (estimate, influence (n,)) on the same patients, two-sided.
 
-    dict(estimate, se, lower, upper, p, reason), as the contrasts of riskRegression::Score.
+    As z_test; the contrasts of riskRegression::Score.
     """
     difference, influence = a[0] - b[0], a[1] - b[1]
     se = float(np.sqrt(np.var(influence, ddof=1) * len(influence)))
     if not se > 1e-12:
         return blank("the two scores are alike at every patient") | {"estimate": difference, "p": np.nan}
-    limits = {"lower": difference - Z95 * se, "upper": difference + Z95 * se}
-    return {"estimate": difference, "se": se} | limits | {"p": float(2 * norm.sf(abs(difference) / se)), "reason": ""}
+    return z_test(difference, se)
 
 
 def auc_difference(

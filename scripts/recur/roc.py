@@ -17,7 +17,7 @@ from scipy.special import expit, logit
 from scipy.stats import norm, rankdata
 from sklearn.metrics import roc_curve
 
-from recur.discrimination import blank, interval
+from recur.discrimination import blank, interval, z_test
 from recur.survival import Z95
 
 
@@ -109,16 +109,7 @@ def auc_difference(outcome: ArrayLike, score_a: ArrayLike, score_b: ArrayLike) -
     if not se > 1e-12:
         reason = "one patient in a class" if np.isnan(se) else "the two scores rank every pair alike"
         return blank(reason) | untested | {"estimate": difference}
-    z = difference / se
-    return {
-        "estimate": difference,
-        "se": se,
-        "lower": difference - Z95 * se,
-        "upper": difference + Z95 * se,
-        "z": z,
-        "p": float(2 * norm.sf(abs(z))),
-        "reason": "",
-    }
+    return z_test(difference, se)
 
 
 def roc_points(outcome: ArrayLike, score: ArrayLike) -> pd.DataFrame:

@@ -16,7 +16,7 @@ import pandas as pd
 from scipy.special import expit, logit
 from statsmodels.stats.proportion import proportion_confint
 
-from recur.calibration import KNOT_QUANTILES, restricted_cubic_spline
+from recur.calibration import KNOT_QUANTILES, quantile_groups, restricted_cubic_spline
 from recur.cox import NotEstimable
 from recur.discrimination import blank
 from recur.logistic import fit_logistic
@@ -120,13 +120,10 @@ def calibration_curve(event: np.ndarray, risk: np.ndarray) -> dict:
 
 
 def calibration_groups(event: np.ndarray, risk: np.ndarray, groups: int = 5) -> pd.DataFrame:
-    """Observed share (Wilson) against mean risk in quantile groups, tied risks together: predicted, observed, lower,
+    """Observed share (Wilson) against mean risk in quantile_groups: predicted, observed, lower,
     upper, n.
     """
-    levels, index = np.unique(risk, return_inverse=True)
-    if len(levels) > groups:
-        edges = np.unique(np.quantile(risk, np.linspace(0, 1, groups + 1)))
-        index = np.clip(np.searchsorted(edges, risk, side="left"), 1, None)
+    index = quantile_groups(risk, groups)
     rows = []
     for group in np.unique(index):
         mine = index == group
