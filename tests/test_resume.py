@@ -7,10 +7,14 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pandas as pd
 import pytest
 from test_fit import TWICE, N, cohort, settings
 
+from recur.diagnostics import diagnose
+from recur.fit import fit
+from recur.resampling import nested_performance
 from recur.resume import fingerprint, finished, forget, kept_file, resumed
 from recur.study import ROOT
 from recur.tables import write_table
@@ -96,3 +100,15 @@ def test_what_other_data_gave_is_not_used(tmp_path):
     assert len({before, fingerprint([table], {"alpha": 1}), fingerprint([table], {"alpha": 2})}) == 3
     assert finished(kept_file(output), before) == {0: 0, 1: 1}
     assert resumed(output, fingerprint([table], {"alpha": 1}), range(2), lambda number: -number, "items") == [0, -1]
+
+
+def test_loops_of_more_than_ten_seconds_say_how_far_they_are(capsys):
+    """Those of a program that has no other loop around them: internal_validation and diagnostics."""
+    train = cohort()
+    nested = pd.DataFrame({"model": "m", "repeat": 1, "fold": 1, "patient_id": train.patient_id, "failed": ""})
+    nested_performance(nested.assign(time=train.time, event=train.event, lp=train.features[:, 0]), 1)
+    assert "intervals of the nested cross-validation: 1 of 1 models done" in capsys.readouterr().err
+    _, models = fit(train, settings(), 1)
+    diagnose(train, np.zeros(N), {"clinical_pre": models["clinical_pre"]}, settings(), 1)
+    said = capsys.readouterr().err
+    assert "diagnostics: 1 of 1 models done" in said and "shuffled features: 3 of 3 done" in said

@@ -17,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from recur.calibration import restricted_cubic_spline
+from recur.cli import progress
 from recur.cox import NotEstimable, fit_cox, likelihood_ratio_test, schoenfeld_test, univariable_cox
 from recur.cutpoint import best_cutpoint
 from recur.logistic import ML, fit_or_penalised
@@ -38,7 +39,7 @@ def diagnose(
 ) -> pd.DataFrame:
     """All diagnostics of an analysis, one value a row (COLUMNS); guard is the number it belongs to (methods.md 8)."""
     rows: list[tuple] = []
-    for name, model in models.items():
+    for name, model in progress(models.items(), len(models), "diagnostics", "models"):
         if model["terms"]:
             if not train.binary:
                 rows += proportional_hazards(name, model, train, score, max(settings["horizons_months"]))
@@ -196,7 +197,7 @@ def shadow_features(train: Training, settings: dict[str, Any], seed: int) -> lis
         return []
     rng, kept = np.random.default_rng([seed, 8]), []
     names = [train.names[j] for j in columns]
-    for _ in range(SHADOW_DRAWS):
+    for _ in progress(range(SHADOW_DRAWS), SHADOW_DRAWS, "signatures beside shuffled features"):
         order = rng.permutation(len(train.time))
         both = np.hstack([train.features[:, columns], train.features[order][:, columns]])
         repeats = np.full((len(train.time), 0, both.shape[1]), np.nan)

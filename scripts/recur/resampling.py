@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
+from recur.cli import progress
 from recur.cox import NotEstimable
 from recur.fit import fit, predict
 from recur.lasso import grouped_folds
@@ -139,7 +140,8 @@ def nested_performance(nested: pd.DataFrame, seed: int) -> pd.DataFrame:
         folds = ", ".join(f"{row.repeat}/{row.fold}" for row in failed.itertuples())
         left_out = f"; {len(failed)} folds left out (repeat/fold {folds}: {failed['failed'].iloc[0]})"
     nested = nested[nested["failed"].fillna("") == ""].astype({"lp": float, "time": float, "event": int})
-    for model, part in nested.groupby("model", sort=False):
+    models = list(nested.groupby("model", sort=False))
+    for model, part in progress(models, len(models), "intervals of the nested cross-validation", "models"):
         estimate, draws = nested_concordance(part, "lp", np.random.default_rng([seed, 5]))
         first = part.drop_duplicates("patient_id")
         rows.append(

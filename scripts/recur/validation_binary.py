@@ -17,6 +17,7 @@ from scipy.special import expit, logit
 from statsmodels.stats.proportion import proportion_confint
 
 from recur.calibration import KNOT_QUANTILES, quantile_groups, restricted_cubic_spline
+from recur.cli import progress
 from recur.cox import NotEstimable
 from recur.discrimination import blank
 from recur.logistic import fit_logistic
@@ -288,7 +289,8 @@ def nested_measures(nested: pd.DataFrame, seed: int) -> pd.DataFrame:
     the classes by each fold's own cut-point; means over repeats, with a bootstrap interval over patients.
     """
     rows, done = [], nested[nested["failed"].fillna("") == ""].astype({"risk": float, "event": int})
-    for model, part in done.groupby("model", sort=False):
+    models = list(done.groupby("model", sort=False))
+    for model, part in progress(models, len(models), "accuracy of the nested predictions", "models"):
         repeats = [own.sort_values("patient_id") for _, own in part.groupby("repeat")]
         patients = set(repeats[0]["patient_id"]).intersection(*(own["patient_id"] for own in repeats))
         repeats = [own[own["patient_id"].isin(patients)] for own in repeats]

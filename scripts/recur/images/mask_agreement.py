@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
+from recur.cli import progress
 from recur.images.case import TUMOUR, Case, load_case
 
 COLUMNS = ["patient_id", "phase", "lesion", "reader_a", "reader_b", "dice", "jaccard", "hausdorff_mm", "hd95_mm"]
@@ -76,7 +77,8 @@ def readers_masks(cases: pd.DataFrame, cache: Path) -> pd.DataFrame:
     """
     made = cases[cases["status"] == "ok"]
     found = []
-    for (patient, phase, lesion), rows in made.groupby(["patient_id", "phase", "lesion"], sort=True):
+    tumours = list(made.groupby(["patient_id", "phase", "lesion"], sort=True))
+    for (patient, phase, lesion), rows in progress(tumours, len(tumours), "agreement of masks", "tumours"):
         readings = list(rows.sort_values("reader").itertuples())
         for a, b in ((a, b) for i, a in enumerate(readings) for b in readings[i + 1 :]):
             pair = tumours_on_one_grid(load_case(cache / a.case), load_case(cache / b.case))
