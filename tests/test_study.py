@@ -190,3 +190,14 @@ def test_every_study_has_its_page_and_pictures_stay_small():
         assert (ROOT / "docs/studies" / page).exists()
     for picture in (ROOT / "docs/gallery").glob("*.png"):
         assert picture.stat().st_size < 200_000, picture.name
+
+
+def test_the_readme_names_the_rule_and_the_function_that_decide():
+    rules = set(re.findall(r"^ *rule (\w+):", "".join(p.read_text() for p in sorted(ROOT.glob("rules/*.smk"))), re.M))
+    lines = (ROOT / "README.md").read_text().split("### Where is it decided?")[1].splitlines()
+    rows = [line.split("|")[1:4] for line in lines if line.startswith("| ")][2:]
+    assert len(rows) > 10
+    for _, rule, function in rows:
+        assert set(re.findall(r"`(\w+)`", rule)) <= rules
+        for name, path in re.findall(r"`(\w+)` in (scripts/[\w/]+\.py)", function):
+            assert f"\ndef {name}(" in (ROOT / path).read_text(), (name, path)
