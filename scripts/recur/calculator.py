@@ -96,7 +96,7 @@ def calculator_entry(
         "model": name,
         "name": MODELS[name],
         "endpoint": endpoint_label(study, analysis),
-        "fields": input_fields(model),
+        "fields": shown_fields(model),
         "terms": [
             {key: column[key] for key in keys} | {"label": input_label(column["label"], column["transform"])}
             for column in model["terms"]
@@ -116,13 +116,19 @@ def calculator_entry(
     return entry
 
 
+def shown_fields(model: dict[str, Any]) -> list[dict[str, Any]]:
+    """The inputs; a sign that is there or not is `no` or `yes` to the reader, as in the figures."""
+    fields = input_fields(model)
+    return [field | {"options": ["no", "yes"]} if field["options"] == ["0", "1"] else field for field in fields]
+
+
 def drawn_nomogram(name: str, model: dict[str, Any]) -> dict[str, Any] | None:
     """The equation of the points and the axes as [text, points] pairs; None for a model without effects."""
     equation = model_nomogram(model)
     if equation is None:
         return None
     table = nomogram_tables({name: model})
-    fields = {field["term"]: field for field in input_fields(model)}
+    fields = {field["term"]: field for field in shown_fields(model)}
     axes = []
     for axis, part in table.groupby("axis", sort=False):
         column = next((column for column in model["terms"] if column["name"] == axis), None)

@@ -16,7 +16,7 @@ from urllib.parse import quote
 # a cell is text, or (text, address) pairs that become links; figure: (PNG file, caption)
 Block = tuple[str, Any]
 CSS_PIXELS = 0.46  # of a printed pixel at 300 dpi: two columns of a journal are 950 wide
-INTERVAL = re.compile(r"[-−]?[\d.]+ \([-−]?[\d.]+ to [-−]?[\d.]+\)")  # stands on one line
+INTERVAL = re.compile(r"[-−]?[\d.]+ \([-−]?[\d.]+(?: to |[-–])[-−]?[\d.]+\)")  # stands on one line
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;color:#1a1a1a;max-width:70rem;
 margin:0 auto;padding:0 1rem 3rem;overflow-wrap:break-word}
@@ -27,7 +27,7 @@ h2{border-bottom:1px solid #c8ccd2;margin-top:2rem}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.85rem;margin:.5rem 0;
 font-variant-numeric:tabular-nums}
 th,td{border-bottom:1px solid #c8ccd2;padding:.2rem .7rem .2rem 0;text-align:left;vertical-align:top}
-th[colspan]{padding-top:.6rem}td.in{padding-left:1rem}td.ci{white-space:nowrap}
+th[colspan]{padding-top:.6rem}td.in{padding-left:1rem;min-width:9rem}td.ci{white-space:nowrap}
 figure{margin:1rem 0}figure img{max-width:100%;height:auto}figcaption{font-size:.85rem;color:#444}
 pre{background:#f2f4f7;padding:.7rem;overflow-x:auto;font-size:.85rem}
 @media print{body{font-size:10pt;max-width:none;padding:0}.scroll{overflow:visible}tr{break-inside:avoid}
