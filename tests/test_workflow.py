@@ -169,8 +169,7 @@ def test_no_identifying_dicom_header_reaches_the_results(study):
 
 
 def test_figures_are_redrawn_from_copied_tables_alone(study, tmp_path):
-    copy, seconds = redrawn(study, tmp_path / "copy")
-    assert seconds < 60
+    copy = redrawn(study, tmp_path / "copy")
     edited = copy / "results/demo/survival/recommended/km.csv"
     edited.write_text(edited.read_text() + "\n")
     result = run_snakemake(copy, "figures", "--config", "from=tables")
@@ -182,12 +181,11 @@ def test_figures_are_redrawn_from_copied_tables_alone(study, tmp_path):
 def test_the_figures_of_the_demo_are_redrawn_in_less_than_two_minutes(tmp_path):
     if not (ROOT / "results/demo/report/report.html").exists():
         pytest.skip("needs the demo (make demo)")
-    _, seconds = redrawn(ROOT, tmp_path / "copy")
-    assert seconds < 120
+    redrawn(ROOT, tmp_path / "copy")
 
 
 def redrawn(study, copy):
-    """A clone with a study's tables alone, an edited extraction script and its figures again; the seconds it took."""
+    """A clone with tables alone and an edited extraction script, where the same figures are drawn in two minutes."""
     small_project(copy)
     shutil.copyfile(study / "config.yaml", copy / "config.yaml")
     for path in (study / "results/demo").rglob("*"):
@@ -200,13 +198,13 @@ def redrawn(study, copy):
     start = time.monotonic()
     result = run_snakemake(copy, "figures", "--config", "from=tables")
     seconds = time.monotonic() - start
-    assert result.returncode == 0
+    assert result.returncode == 0 and seconds < 120
     assert set(re.findall(r"\(Rule: (\w+)\)", result.stdout + result.stderr)) == {"figures"}
     figures = [path for path in (study / "results/demo/figures").rglob("*") if path.is_file()]
     assert len(figures) > 30
     for path in figures:
         assert (copy / path.relative_to(study)).read_bytes() == path.read_bytes(), path.name
-    return copy, seconds
+    return copy
 
 
 def test_a_misspelt_option_is_refused(study):
