@@ -170,6 +170,7 @@ ANALYSIS_SETTINGS = {
         "models",
         "inputs",
         "cutpoint_sensitivity",
+        "own_variables",
     ),
     "fit": (),  # everything
 }
@@ -545,7 +546,7 @@ def result_tables():
         *only(SURVIVAL, *(f"{RESULTS}/survival/{name}.csv" for name in ("km", "logrank", "rates"))),
         f"{RESULTS}/tables.sha256",
         *only(
-            SURVIVAL and "comparators" in STUDY,
+            "comparators" in STUDY,
             f"{RESULTS}/validation/scores.csv",
             f"{RESULTS}/validation/score_comparisons.csv",
         ),
@@ -574,7 +575,7 @@ def manuscript_sources(analysis):
         "validation/{}/performance.csv",
         "validation/{}/comparisons.csv",
         *only(
-            analysis in SURVIVAL and "comparators" in STUDY,
+            "comparators" in STUDY,
             "validation/{}/score_comparisons.csv",
             "cohort/score_notes.csv",
         ),

@@ -339,8 +339,6 @@ rule compare_scores:
         "logs/{study}/compare_scores/{analysis}.log",
     benchmark:
         "benchmarks/{study}/compare_scores/{analysis}.tsv"
-    wildcard_constraints:
-        analysis=one_of(SURVIVAL),
     conda:
         "../envs/modelling.yaml"
     params:
@@ -425,7 +423,7 @@ localrules:
     tables_checksum,
 
 
-OF_SURVIVAL = ("km", "logrank", "rates", "scores", "score_comparisons")
+OF_SURVIVAL = ("km", "logrank", "rates")
 
 
 rule collect:

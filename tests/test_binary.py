@@ -26,7 +26,7 @@ from recur.resampling import (
     resample_rows,
 )
 from recur.signature import signature_scores
-from recur.study import candidates_of, model_names, resolve
+from recur.study import analysis_settings, candidates_of, model_names, resolve
 from recur.tables import StudyError, write_table
 from recur.training import Training
 
@@ -235,6 +235,9 @@ class TestStudyFile:
         resolved = resolve(study)
         assert candidates_of(resolved, "mvi")["post"] == []
         assert candidates_of(resolved, "published")["post"] == ["mvi"]
+        assert "mvi" not in analysis_settings(resolved, "mvi")["variables"]
+        assert analysis_settings(resolved, "mvi")["own_variables"] == ["mvi"]
+        assert "mvi" in analysis_settings(resolved, "published")["variables"]
         assert model_names(resolved, "mvi") == ["signature", "clinical_pre", "combined_pre"]
 
     def test_outcomes_are_read_and_the_censored_left_out_with_their_reason(self, study):

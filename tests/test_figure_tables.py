@@ -16,6 +16,7 @@ from recur.features.resample import Case
 from recur.heatmap import annotation, heatmap, shown_features
 from recur.incidence import incidence_table
 from recur.models import apply_model
+from recur.roc import auc
 from recur.subgroups import heterogeneity, subgroups
 from recur.table1 import make_table1
 
@@ -96,6 +97,22 @@ def test_subgroups_find_where_a_model_fails():
     assert table.loc[("Male", "yes"), "p_heterogeneity"] < 1e-6
     assert table.loc[("all", ""), "n"] == 400
     assert np.isnan(table.loc[("Rare", "yes"), "estimate"]) and table.loc[("Rare", "yes"), "n"] == 8
+
+
+def test_subgroups_of_a_binary_outcome_have_the_auc_of_delong():
+    risks, frame = held_out()
+    own = frame.drop(columns="time").assign(event=(frame["time"] < 15).astype(int))
+    risks = risks.drop(columns="time").assign(event=own["event"], risk=0.5)
+    male = {"male": BASE | {"kind": "binary", "label": "Male"}}
+    table = subgroups(risks, own, ["male"], male).set_index(["factor", "level"])
+    assert set(table["metric"]) == {"auc"}
+    part = own["male"] == 1
+    value = auc(own.loc[part, "event"], risks.loc[part, "lp"])
+    row = table.loc[("Male", "yes")]
+    assert row[["estimate", "lower", "upper"]].tolist() == [value[key] for key in ("estimate", "lower", "upper")]
+    assert row["p_heterogeneity"] < 1e-6 and row["events"] == own.loc[part, "event"].sum()
+    few = risks.assign(event=(np.arange(400) < 391).astype(int))  # nine without it
+    assert subgroups(few, own, [], {})["estimate"].isna().all()
 
 
 def test_two_equal_estimates_are_not_heterogeneous_and_two_far_ones_give_the_z_test():

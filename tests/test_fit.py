@@ -43,6 +43,7 @@ def settings(preset="recommended"):
         "variables": VARIABLES,
         "candidates": {"pre": ["afp", "margin"], "post": ["mvi"]},
         "horizons_months": [24],
+        "own_variables": [],
         "models": ["signature", "clinical_pre", "combined_pre", "clinical_post", "combined_post"],
     }
 

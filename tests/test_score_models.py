@@ -3,11 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
+from sklearn.metrics import brier_score_loss, roc_auc_score
 from test_fit import cohort, settings
 
 from recur.comparators import NOTE_COLUMNS
 from recur.discrimination import harrell_c
 from recur.nested import NESTED_COLUMNS
+from recur.roc import auc_difference
 from recur.score_models import (
     apply_scores,
     fit_scores,
@@ -20,10 +23,10 @@ from recur.score_models import (
 
 NOTES = pd.DataFrame(
     [
-        ("good", "Good score", "pre", "recurrence", "stored", "-", "log_hazard", 120, 0, ""),
-        ("stage", "Stage", "post", "stage", "memory", "-", "", 120, 0, ""),
-        ("constant", "Always one", "pre", "stage", "stored", "-", "", 120, 0, ""),
-        ("absent", "Not computed", "pre", "stage", "stored", "-", "", 0, 120, ""),
+        ("good", "Good score", "pre", "recurrence", "stored", "-", "log_hazard", 120, 0, "", "afp;margin"),
+        ("stage", "Stage", "post", "stage", "memory", "-", "", 120, 0, "", "mvi"),
+        ("constant", "Always one", "pre", "stage", "stored", "-", "", 120, 0, "", ""),
+        ("absent", "Not computed", "pre", "stage", "stored", "-", "", 0, 120, "", ""),
     ],
     columns=NOTE_COLUMNS,
 )
@@ -56,6 +59,75 @@ def judged():
         ]
     )
     return models, fit, frame, own
+
+
+@pytest.fixture(scope="module")
+def binary():
+    """The same scores with an outcome that has no time; one score runs against it."""
+    train, rng = cohort(), np.random.default_rng(9)
+    z = (train.features[:, 0] - 5) / 0.1
+    good = 1.2 * z + rng.normal(size=len(z))
+    clinical = train.clinical.assign(
+        score_good=good, score_stage=(z > 0.5).astype(float), score_stage_group=np.where(z > 0.5, "B", "A"),
+        score_constant=-z,
+    )  # fmt: skip
+    event = (rng.random(len(z)) < expit(1.5 * z)).astype(int)
+    train = train._replace(clinical=clinical, time=np.zeros(len(z)), event=event, binary=True)
+    models, fit = fit_scores(train, NOTES, settings(), 1)
+    frame = clinical.assign(patient_id=train.patient_id, event=event)
+    frame["cohort"] = np.where(np.arange(len(frame)) % 3 == 0, "external-B", "train")
+    own = frame[["patient_id", "cohort", "event"]].assign(model="combined_pre", lp=0.8 * z, risk=expit(0.8 * z))
+    return models, fit, frame, own
+
+
+class TestBinaryOutcome:
+    def test_scores_get_logistic_models_and_none_keeps_a_published_slope(self, binary):
+        models, fit, frame, _ = binary
+        assert list(models) == ["good", "stage", "constant"] and "baseline" not in models["good"]
+        risk = apply_scores(models, frame).query("model == 'good'")["risk"]
+        assert risk.mean() == pytest.approx(frame["event"].mean(), abs=1e-9)
+        assert fit.set_index(["score", "form"]).loc[("good", "number"), "chi2"] > 10
+
+    def test_a_score_computed_from_the_outcome_itself_is_not_judged(self):
+        train = cohort()
+        clinical = train.clinical.assign(score_good=np.arange(120.0), score_stage=np.arange(120) % 2.0)
+        train = train._replace(clinical=clinical, binary=True)
+        assert list(fit_scores(train, NOTES, settings() | {"own_variables": ["mvi"]}, 1)[0]) == ["good"]
+
+    def test_the_auc_is_that_of_the_published_number_and_the_error_that_of_the_recalibrated_risk(self, binary):
+        models, _, frame, own = binary
+        risks = apply_scores(models, frame)
+        table = score_performance(risks, models).set_index(["model", "cohort", "metric"])["estimate"]
+        here = frame[frame["cohort"] == "external-B"]
+        for name in ("good", "stage", "constant"):
+            expected = roc_auc_score(here["event"], here[f"score_{name}"])
+            assert table[name, "external-B", "auc"] == pytest.approx(expected, abs=1e-12)
+        assert table["constant", "external-B", "auc"] < 0.3  # not turned round by a negative slope
+        mine = risks[(risks["model"] == "good") & (risks["cohort"] == "external-B")]
+        expected = brier_score_loss(mine["event"], mine["risk"])
+        assert table["good", "external-B", "brier"] == pytest.approx(expected, abs=1e-12)
+        assert table["stage", "external-B", "c_attainable"] == 1 - table["stage", "external-B", "tied_share"] / 2
+        assert "sensitivity" not in table.index.get_level_values("metric")
+        risks, mine = same_patients(risks, own)
+        curves, benefit = score_curves(risks, models, mine, {"combined_pre": {}}, (0.1, 0.6))
+        assert curves.empty and {"combined_pre", "good", "treat_all"} <= set(benefit["model"])
+
+    def test_comparisons_are_paired_delong_with_holm(self, binary):
+        models, _, frame, own = binary
+        scores, _ = same_patients(apply_scores(models, frame), own)
+        nested = own[own["cohort"] == "train"].assign(repeat=0, fold=0, time=0.0)
+        table = score_comparisons(own, scores, models, {"combined_pre": "pre"}, nested, 1)
+        held = table[table["cohort"] == "external-B"].set_index("model_b")
+        assert set(held["metric"]) == {"auc"} and (held["p_holm"] >= held["p"]).all() and (held["p_holm"] > 0).all()
+        here = frame[frame["cohort"] == "external-B"]
+        own_here = own[own["cohort"] == "external-B"]
+        value = auc_difference(here["event"], own_here["lp"], here["score_stage"])
+        row = held.loc["stage"]
+        assert row[["difference", "lower", "upper", "p"]].tolist() == [
+            value[k] for k in ("estimate", "lower", "upper", "p")
+        ]
+        assert table.loc[table["cohort"] == "train-apparent", "p"].isna().all()
+        assert (table.loc[table["cohort"] == "train-nested_cv", "metric"] == "auc").all()
 
 
 def test_a_score_that_cannot_be_fitted_is_left_out(judged):

@@ -1,4 +1,4 @@
-"""Harrell's C of every model of the study and of every published score and stage."""
+"""Harrell's C (AUC) of every model of the study and of every published score and stage."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ INPUTS = {
     "notes": "cohort/score_notes.csv",
 }
 CAPTION = (
-    "Harrell's C of the study's models (filled) and of every published score and stage (open), highest first, with 95 "
+    "{c} of the study's models (filled) and of every published score and stage (open), highest first, with 95 "
     "% confidence intervals ({endpoint}): each on all patients it can be computed for, so that n differs; the "
     "comparison on the same patients is the figure of differences. In training only the nested cross-validation of "
     "the models is shown. + the score's formula rests on memory."
 )
 CATEGORY = "Scores"
 NEEDS = "scores"
-OUTCOME = "survival"
 
 INNER = ("train-nested_cv", "train-oob", "train-apparent")  # the first there is stands for the training patients
 
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
-    own, scores = (tables[name][tables[name]["metric"] == "c_harrell"] for name in ("performance", "scores"))
+    words = context["words"]
+    own, scores = (tables[name][tables[name]["metric"] == words["metric"]] for name in ("performance", "scores"))
     own = own[own["model"] != "all"].dropna(subset=["estimate"])
     # the refitted baselines of a score rank as the score does
     scores = scores[~scores["model"].str.contains(":|\\.baseline", regex=True)].dropna(subset=["estimate"])
@@ -63,5 +63,11 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     if not rows:
         return style.message("no score could be judged")
     return style.forest(
-        rows, "Harrell's C", 0.5, ("C (95 % CI)", "n"), width_mm=style.TWO_COLUMNS, right_mm=(27, 8), plot_share=0.36
+        rows,
+        words["c"],
+        0.5,
+        (f"{words['c_short']} (95 % CI)", "n"),
+        width_mm=style.TWO_COLUMNS,
+        right_mm=(27, 8),
+        plot_share=0.36,
     )

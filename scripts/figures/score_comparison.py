@@ -1,4 +1,4 @@
-"""The study's main models against every published score: differences of Harrell's C on the same patients."""
+"""The study's main models against every published score: differences of C (AUC) on the same patients."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ INPUTS = {
     "notes": "cohort/score_notes.csv",
 }
 CAPTION = (
-    "Difference in Harrell's C ({endpoint}) between the study's model and each published score on the same patients, "
+    "Difference in {c} ({endpoint}) between the study's model and each published score on the same patients, "
     "with 95 % confidence intervals; p two-sided with Holm's correction; tied: share of the usable pairs that the "
     "score leaves tied. * postoperative score against a preoperative model; + the score's formula rests on memory."
 )
 CATEGORY = "Scores"
 NEEDS = "scores"
-OUTCOME = "survival"
 
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     table = tables["comparisons"]
-    table = table[table["metric"] == "c_harrell"]
+    table = table[table["metric"] == context["words"]["metric"]]
     held = table[~table["cohort"].str.startswith("train")]
     unseen = table[table["cohort"] == "train-nested_cv"]
     table = held if len(held) else unseen if len(unseen) else table
@@ -56,7 +55,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
                 }
             )
     headings = ("Difference (95 % CI)", "p (Holm)", "tied", "n")
+    axis = f"Difference in {context['words']['c_short']}; above 0 the model is better"
     return style.forest(
-        rows, "Difference in C; above 0 the model is better", 0.0, headings, width_mm=style.TWO_COLUMNS,
-        right_mm=(29, 14, 10, 7), plot_share=0.22,
-    )  # fmt: skip
+        rows, axis, 0.0, headings, width_mm=style.TWO_COLUMNS, right_mm=(29, 14, 10, 7), plot_share=0.22
+    )

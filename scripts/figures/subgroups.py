@@ -9,19 +9,18 @@ from recur import style
 
 INPUTS = {"subgroups": "validation/{analysis}/subgroups.csv"}
 CAPTION = (
-    "Harrell's C of the frozen main model ({endpoint}) within the levels of clinical variables, with 95 % confidence "
+    "{c} of the frozen main model ({endpoint}) within the levels of clinical variables, with 95 % confidence "
     "intervals, in the first held-out cohort (without one, apparent in training); numbers are halved at their training "
-    "median. Blank: fewer than 10 events. p of the difference between the levels, not corrected for their number."
+    "median. Blank: fewer than {few}. p of the difference between the levels, not corrected for their number."
 )
 CATEGORY = "Validation"
 NEEDS = None
-OUTCOME = "survival"
 
 MOST = 14  # variables on one page
 
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
-    table = tables["subgroups"]
+    table, words = tables["subgroups"], context["words"]
     model = style.main_model(table)
     table = table[table["model"] == model]
     cohorts = [name for name in style.cohorts_of(table) if not name.startswith("train")] or style.cohorts_of(table)
@@ -52,7 +51,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
                     ),
                 }
             )
-    fig = style.forest(rows, "Harrell's C", 0.5, ("C (95 % CI)", "n", "events"), right_mm=(26, 9, 11))
+    fig = style.forest(rows, words["c"], 0.5, (f"{words['c_short']} (95 % CI)", "n", "events"), right_mm=(26, 9, 11))
     more = f" · {MOST} of {len(factors) - 1} variables" if len(factors) > MOST + 1 else ""
     fig.set_label(f"{style.model_label(model)} · {style.evaluated_label(cohorts[0])}{more}")
     return fig

@@ -34,6 +34,7 @@ PLAUSIBLE_MEDIAN = {
     "afp": (0.5, 1e6),
 }
 NOTE_COLUMNS = ["id", "label", "timing", "purpose", "provenance", "citation", "scale", "patients", "missing", "note"]
+NOTE_COLUMNS += ["variables"]  # the clinical variables that a score is computed from, joined by `;`
 
 
 def mapping_problems(study: dict[str, Any]) -> list[str]:
@@ -90,6 +91,13 @@ def known_after_surgery(study: dict[str, Any], score: dict[str, Any]) -> list[st
     mapped, variables = study["comparators"].get("inputs", {}), study["clinical"]["variables"]
     late = [name for name in score["inputs"] if name in mapped and variables[mapped[name]]["timing"] == "post"]
     return late if score["timing"] == "pre" else []
+
+
+def variables_used(study: dict[str, Any], score: dict[str, Any]) -> list[str]:
+    """The clinical variables behind a score's inputs; diameters of single tumours come from size and number."""
+    mapped = study["comparators"].get("inputs", {})
+    names = [*score["inputs"], *(["size", "number"] if "diameters" in score["inputs"] else [])]
+    return sorted({mapped[name] for name in names if name in mapped})
 
 
 def wanted_scores(study: dict[str, Any]) -> list[str]:
@@ -177,11 +185,12 @@ def score_table(
         facts = [score["label"], timing, *(score[key] for key in ("purpose", "provenance", "citation"))]
         facts.append(score.get("scale", ""))
         missing = int(np.isnan(found.value).sum())
-        notes.append([name, *facts, len(clinical) - missing, missing, "; ".join(remarks)])
+        used = ";".join(variables_used(study, score))
+        notes.append([name, *facts, len(clinical) - missing, missing, "; ".join(remarks), used])
     for name in study["comparators"].get("recorded", []):
         variable = study["clinical"]["variables"][name]
         columns[name] = clinical[name].to_numpy(float)
         missing = int(clinical[name].isna().sum())
         facts = [variable["label"] or name, variable["timing"], "stage", "recorded", "as recorded in the table", ""]
-        notes.append([name, *facts, len(clinical) - missing, missing, ""])
+        notes.append([name, *facts, len(clinical) - missing, missing, "", name])
     return pd.DataFrame(columns), pd.DataFrame(notes, columns=NOTE_COLUMNS)

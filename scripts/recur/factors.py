@@ -17,7 +17,7 @@ def factor_groups(frame: pd.DataFrame, terms: list[str], variables: dict[str, An
     A number is halved at the median of the training rows (stated in the level's name); a missing value leaves the
     patient out of that factor.
     """
-    keep = ["patient_id", "cohort", "time", "event", *(["competing"] if "competing" in frame else [])]
+    keep = [name for name in ("patient_id", "cohort", "time", "event", "competing") if name in frame]
     parts = []
     for term in terms:
         variable, values = variables[term], frame[term].astype(float)

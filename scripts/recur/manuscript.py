@@ -163,7 +163,7 @@ def comparisons(table: pd.DataFrame) -> Table:
 
 def published_scores(table: pd.DataFrame, notes_of: pd.DataFrame) -> Table:
     """The study's model against published scores, Holm-corrected."""
-    held = table[table["metric"].isin(("c_harrell", "c_competing"))]
+    held = table[table["metric"].isin(("c_harrell", "c_competing", "auc"))]
     labels = dict(zip(notes_of["id"], notes_of["label"], strict=True)) if len(notes_of) else {}
     rows = []
     for cohort, part in held.groupby("cohort", sort=False):
@@ -173,7 +173,8 @@ def published_scores(table: pd.DataFrame, notes_of: pd.DataFrame) -> Table:
             pair = f"   {model_title(row['model_a'])} less {labels.get(row['model_b'], row['model_b'])}"
             count = "" if pd.isna(row["n"]) else f"{row['n']:.0f}"
             rows.append([pair, count, difference, p_text(row["p"]), p_text(row["p_holm"]), cell(row["note"])])
-    notes = ["Difference of Harrell's C (half credit for ties), paired, two-sided; patients with both values only."]
+    measure = "AUC (DeLong)" if held["metric"].eq("auc").any() else "Harrell's C (half credit for ties)"
+    notes = [f"Difference of {measure}, paired, two-sided; patients with both values only."]
     heads = ["Comparison", "n", "Difference (95 % CI)", "P", "P (Holm)", "Note"]
     return Table("scores", "Models against published scores", heads, rows, abbreviated(notes, "CI"))
 

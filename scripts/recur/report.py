@@ -21,7 +21,7 @@ from recur.endpoints import has_competing
 from recur.manuscript import manuscript_tables
 from recur.pages import html_table
 from recur.processing_sheet import processing_sheet
-from recur.study import ROOT, candidates_of, outcome_kind, split_of, uses_features
+from recur.study import ROOT, candidates_of, outcome_kind, own_variables, split_of, uses_features
 from recur.tables import read_json, read_made
 from recur.wording import METRICS, VALIDATION, WORDS, cohort_title, headline_model, interval, model_title, p_text
 
@@ -431,6 +431,12 @@ def sentences(items: list[dict[str, str]], known: Mapping[str, Any]) -> list[str
     return [item["text"].format_map(known) for item in items if known.get(item.get("if"), "if" not in item)]
 
 
+def circular_scores(study: dict[str, Any], analysis: str, notes: pd.DataFrame) -> list[str]:
+    """Labels of the published scores that are computed from the endpoint itself."""
+    own = set(own_variables(study, analysis))
+    return [note.label for note in notes.itertuples() if own & set(str(note.variables).split(";"))]
+
+
 def facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, Any]:
     """What the sentences of report/texts.yaml may name: conditions that hold, and values as text."""
     chosen, clinical, split = study["analyses"][analysis], study["clinical"], split_of(study, analysis)
@@ -444,6 +450,7 @@ def facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, A
     performance = collected(results, "validation/performance.csv", analysis)
     sizes = read(results, f"models/{analysis}/sample_size.csv")
     notes = read(results, "cohort/score_notes.csv")
+    circular = circular_scores(study, analysis, notes)
     held = performance[~performance["cohort"].str.startswith("train")] if len(performance) else performance
     held = held.drop_duplicates("cohort") if len(held) else held
     inner, stage = chosen["internal_validation"], chosen["second_stage"]
@@ -519,6 +526,7 @@ def facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, A
         "no_internal": not inner["nested_repeats"] and not inner["resamples"],
         "scores": len(notes),
         "n_scores": len(notes),
+        "circular_scores": listed(circular) if circular else "",
         "seed": study["seed"],
         "synthetic": study["synthetic"],
         "not_external": split["kind"] != "centre",

@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 from statsmodels.stats.multitest import multipletests
 
-from recur.cox import NotEstimable, baseline_survival, fit_cox, likelihood_ratio_test
-from recur.discrimination import blocks, c_difference, legacy_c_difference
-from recur.models import fit_model, linear_predictor, without_selection
+from recur import validation_binary
+from recur.cox import NotEstimable, baseline_survival, likelihood_ratio_test
+from recur.discrimination import blocks, c_difference, legacy_c_difference, times_of
+from recur.models import fit_columns, fit_model, linear_predictor, without_selection
 from recur.nested import nested_difference
 from recur.ranking import comparable_pairs
+from recur.roc import auc_difference
 from recur.training import TRAIN, Training
 from recur.validation import (
     PERFORMANCE_COLUMNS,
@@ -36,6 +39,17 @@ COMPARISON_COLUMNS = [
 FIT_COLUMNS = ["score", "timing", "n", "events", "form", "chi2", "df", "p", "aic", "r2"]
 
 
+def paired_delong(time: np.ndarray, event: np.ndarray, a: np.ndarray, b: np.ndarray) -> dict[str, Any]:
+    return auc_difference(event, a, b)
+
+
+C_TESTS = (  # metric, method, its function of time, event and two scores
+    ("c_harrell", "infinitesimal jackknife, paired, two-sided", c_difference),
+    ("c_gamma", "published convention: ties dropped, paired, one-sided", legacy_c_difference),
+)
+AUC_TESTS = (("auc", "DeLong, paired, two-sided", paired_delong),)
+
+
 def fit_scores(
     train: Training, notes: pd.DataFrame, settings: dict[str, Any], seed: int
 ) -> tuple[dict[str, dict[str, Any]], pd.DataFrame]:
@@ -43,14 +57,17 @@ def fit_scores(
 
     A score keeps its published formula: only a baseline and a slope are learnt, for absolute risks; a published Cox
     predictor also stands as `<score>:baseline`, with its own slope kept. Rows where the score is missing are left
-    out. `form` number: the score as published; levels: its groups as dummies. r2 is Cox & Snell's.
+    out, and scores that are computed from the outcome itself (settings own_variables). `form` number: the score as
+    published; levels: its groups as dummies. r2 is Cox & Snell's. Of a binary outcome the models are logistic, and none
+    keeps a published slope.
     """
     plain = settings | without_selection(settings)
     models: dict[str, dict[str, Any]] = {}
     rows = []
     for note in notes.itertuples():
         column = f"{PREFIX}{note.id}"
-        if column not in train.clinical:
+        used = str(note.variables).split(";")
+        if column not in train.clinical or set(used) & set(settings["own_variables"]):
             continue
         known = np.flatnonzero(train.clinical[column].notna())
         part = train.rows(known)
@@ -65,7 +82,7 @@ def fit_scores(
         facts = {key: getattr(note, key) for key in ("label", "timing", "provenance")}
         model |= {"model": note.id, "score": note.id, "recalibration": "baseline and slope"} | facts
         models[note.id] = model
-        if note.scale == "log_hazard" and "competing" not in model:
+        if note.scale == "log_hazard" and "competing" not in model and not train.binary:
             models[f"{note.id}:baseline"] = with_own_slope(model, part, values)
         rows += fit_rows(note, part, values, part.clinical.get(f"{column}_group"))
     return models, pd.DataFrame(rows, columns=FIT_COLUMNS)
@@ -95,7 +112,7 @@ def fit_rows(note: Any, part: Training, values: np.ndarray, groups: pd.Series | 
     rows = []
     for form, x in forms.items():
         try:
-            fitted = fit_cox(x, part.time, part.event)
+            fitted = fit_columns(x, part.time, part.event, part.binary)
         except NotEstimable:
             continue
         test = likelihood_ratio_test(fitted["loglik"], fitted["loglik_null"], x.shape[1])
@@ -109,7 +126,7 @@ def apply_scores(models: dict[str, dict[str, Any]], frame: pd.DataFrame) -> pd.D
     """Every score of every row that has it, like validation.apply_models; `published` is the score itself, `lp` the
     recalibrated predictor, `group` the score's own group.
     """
-    known = ["patient_id", "cohort", "time", "event", *(["competing"] if "competing" in frame else [])]
+    known = [name for name in ("patient_id", "cohort", "time", "event", "competing") if name in frame]
     parts = []
     for name, model in models.items():
         column = f"{PREFIX}{model['score']}"
@@ -124,6 +141,8 @@ def apply_scores(models: dict[str, dict[str, Any]], frame: pd.DataFrame) -> pd.D
             part["lp_competing"] = linear_predictor(model | {"terms": model["competing"]["terms"]}, rows, None)
         for months in model["horizons_months"]:
             part[f"risk_{months:g}"] = predicted_risks(model, part, months)[:, 0]
+        if "intercept" in model:
+            part["risk"] = expit(model["intercept"] + part["lp"])
         parts.append(part)
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["model", *known, "published", "lp"])
 
@@ -163,11 +182,15 @@ def score_performance(risks: pd.DataFrame, models: dict[str, dict[str, Any]]) ->
     risks, and how tied a score is: `tied_share` of the usable pairs and `c_attainable`, the largest Harrell C that
     such a score can reach.
     """
-    by_rank = performance(risks.assign(lp=risks["published"]), models)
-    by_risk = performance(risks, models)
+    if "time" in risks:
+        by_rank, by_risk = performance(risks.assign(lp=risks["published"]), models), performance(risks, models)
+    else:
+        # a score's own groups are not those of a cut-point of this study
+        by_rank = by_risk = validation_binary.performance(risks.assign(group="all"), "published")
+        by_risk = by_risk[~by_risk["metric"].isin(validation_binary.AT_CUT)]
     ties = []
     for name, cohort, part in by_model_and_cohort(risks):
-        share = tied_share(part["time"].to_numpy(), part["event"].to_numpy().astype(bool), part["published"].to_numpy())
+        share = tied_share(times_of(part)[0], part["event"].to_numpy().astype(bool), part["published"].to_numpy())
         base = (name, apparent(cohort))
         size = (np.nan, np.nan, len(part), int(part["event"].sum()))
         ties.append((*base, "tied_share", np.nan, share, *size, "share of usable pairs"))
@@ -187,11 +210,15 @@ def score_curves(
     own_models: dict[str, dict[str, Any]],
     thresholds: tuple[float, float],
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """AUC and Brier score over time, and net benefit from the lowest to the highest threshold, of the scores and of the
-    study's main models; risks and own as `same_patients` gives them.
+    """AUC and Brier score over time (none of a binary outcome), and net benefit from the lowest to the highest
+    threshold, of the scores and of the study's main models; risks and own as `same_patients` gives them.
     """
     mains = {name: own_models[name] for name in main_models(set(own["model"]))}
     own = own[own["model"].isin(mains)]
+    if "time" not in risks:
+        nothing = pd.DataFrame(columns=["model", "cohort", "time_months", "metric", "estimate", "lower", "upper"])
+        none_nested = pd.DataFrame(columns=["model", "failed", "risk"])
+        return nothing, validation_binary.net_benefit_table(pd.concat([own, risks]), none_nested, thresholds)
     auc = time_curves(risks.assign(lp=risks["published"]), models)
     rest = time_curves(risks, models)
     mine = time_curves(own, mains)
@@ -207,15 +234,16 @@ def score_comparisons(
     nested: pd.DataFrame,
     seed: int,
 ) -> pd.DataFrame:
-    """Differences in Harrell's C between the study's main models and every score on the same patients
-    (COMPARISON_COLUMNS): paired and two-sided with Holm's correction over the scores of a cohort; beside it the
-    published convention (ties dropped, one-sided). No p-value on training rows that the model was fitted on.
+    """Differences in Harrell's C (of a binary outcome: AUC, DeLong) between the study's main models and every score on
+    the same patients (COMPARISON_COLUMNS): paired and two-sided with Holm's correction over the scores of a cohort;
+    beside that of C the published convention (ties dropped, one-sided). No p-value on training rows that the model was
+    fitted on.
 
     own: risks of the study's models; timing: pre or post of each; nested: their predictions in nested cross-validation
     (resampling.NESTED_COLUMNS), cohort `train-nested_cv`. A preoperative model against a postoperative score says so in
     `note`; a preoperative score is compared with the preoperative model only.
     """
-    rows = []
+    rows, metric_of = [], times_of(own)[1]
     for cohort, part in scores.groupby("cohort", sort=False):
         for main in main_models(set(own["model"])):
             mine = own[(own["model"] == main) & (own["cohort"] == cohort)].set_index("patient_id")
@@ -227,13 +255,11 @@ def score_comparisons(
                     continue  # the same ranks again
                 both = rows_of[rows_of["patient_id"].isin(mine.index)]
                 me = mine.loc[both["patient_id"]]
-                arguments = (me["time"], me["event"], me["lp"], both["published"])
+                time, tests = times_of(me)[0], C_TESTS if metric_of == "c_harrell" else AUC_TESTS
+                arguments = (time, me["event"], me["lp"], both["published"])
                 notes = [MIXED_TIMING] if timing[main] != score["timing"] else []
                 notes += ["the score's formula rests on memory"] if score["provenance"] == "memory" else []
-                for metric, method, difference in (
-                    ("c_harrell", "infinitesimal jackknife, paired, two-sided", c_difference),
-                    ("c_gamma", "published convention: ties dropped, paired, one-sided", legacy_c_difference),
-                ):
+                for metric, method, difference in tests:
                     value = difference(*(np.asarray(a, float) for a in arguments))
                     estimates = [value.get(key, np.nan) for key in ("estimate", "lower", "upper", "p")]
                     if cohort == TRAIN:
@@ -242,7 +268,7 @@ def score_comparisons(
                     found.append((*base, *estimates, method, np.nan, len(me), "; ".join(notes)))
                 values = predicted.merge(both[["patient_id", "published"]], on="patient_id")
                 if len(values):
-                    base = ("train-nested_cv", main, name, "c_harrell", np.nan)
+                    base = ("train-nested_cv", main, name, metric_of, np.nan)
                     difference = nested_difference(values, "lp", "published", seed)
                     unseen.append((*base, *difference, np.nan, len(both), "; ".join(notes)))
             for table in (found, unseen):
@@ -252,7 +278,7 @@ def score_comparisons(
 
 def with_holm(table: pd.DataFrame) -> pd.DataFrame:
     """p_holm over the two-sided tests of one model in one cohort (Holm 1979)."""
-    tested = (table["metric"] == "c_harrell") & table["p"].notna()
+    tested = (table["metric"] != "c_gamma") & table["p"].notna()
     if tested.any():
         table.loc[tested, "p_holm"] = multipletests(table.loc[tested, "p"], method="holm")[1]
     return table

@@ -511,13 +511,17 @@ def outcome_kind(study: dict[str, Any], analysis: str) -> str:
     return outcome_of(study["endpoints"][study["analyses"][analysis]["endpoint"]])
 
 
+def own_variables(study: dict[str, Any], analysis: str) -> list[str]:
+    """Clinical variables that are the endpoint itself, by its column: nothing may be predicted or grouped by them."""
+    column = study["endpoints"][study["analyses"][analysis]["endpoint"]].get("column")
+    variables = study["clinical"].get("variables", {})
+    return [name for name, variable in variables.items() if column is not None and variable["column"] == column]
+
+
 def candidates_of(study: dict[str, Any], analysis: str) -> dict[str, list[str]]:
-    """The study's candidate terms by timing, less those that are the endpoint's own column."""
-    own = study["endpoints"][study["analyses"][analysis]["endpoint"]].get("column")
-    if own is None:
-        return study["candidates"]
-    variables = study["clinical"]["variables"]
-    return {t: [n for n in terms if variables[n]["column"] != own] for t, terms in study["candidates"].items()}
+    """The study's candidate terms by timing, less those that are the endpoint itself."""
+    own = own_variables(study, analysis)
+    return {timing: [name for name in terms if name not in own] for timing, terms in study["candidates"].items()}
 
 
 def model_names(study: dict[str, Any], analysis: str) -> list[str]:
@@ -533,7 +537,9 @@ def model_names(study: dict[str, Any], analysis: str) -> list[str]:
 def analysis_settings(study: dict[str, Any], analysis: str, keys: tuple[str, ...] = ()) -> dict[str, Any]:
     """What a fit needs: the analysis with the study's variables, candidates, horizons and models; or only some keys."""
     own = {key: value for key, value in study["analyses"][analysis].items() if key != "split"}
-    own |= {"candidates": candidates_of(study, analysis), "variables": study["clinical"]["variables"]}
+    itself, variables = own_variables(study, analysis), study["clinical"]["variables"]
+    own |= {"candidates": candidates_of(study, analysis), "own_variables": itself}
+    own["variables"] = {name: variable for name, variable in variables.items() if name not in itself}
     own |= {"horizons_months": study["horizons_months"], "models": model_names(study, analysis)}
     endpoint = study["endpoints"][study["analyses"][analysis]["endpoint"]]
     own |= {key: endpoint[key] for key in ("cutpoint_sensitivity", "levels") if key in endpoint}

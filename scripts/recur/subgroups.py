@@ -8,18 +8,23 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2
 
-from recur.discrimination import harrell_c
+from recur.discrimination import harrell_c, times_of
 from recur.factors import factor_groups
+from recur.roc import auc
 from recur.validation import apparent
 
 COLUMNS = ["model", "cohort", "factor", "level", "metric", "estimate", "lower", "upper", "n", "events",
            "p_heterogeneity", "method"]  # fmt: skip
-MIN_EVENTS = 10  # in a level, for a C with an interval
-METHOD = "Harrell's C of the frozen model within the level; infinitesimal jackknife; p of Cochran's Q over the levels"
+MIN_EVENTS = 10  # in a level (of a binary outcome, of either class), for an estimate with an interval
+METHODS = {
+    "c_harrell": "Harrell's C of the frozen model within the level; infinitesimal jackknife",
+    "auc": "AUC of the frozen model within the level; DeLong",
+}
 
 
 def subgroups(risks: pd.DataFrame, frame: pd.DataFrame, terms: list[str], variables: dict[str, Any]) -> pd.DataFrame:
-    """C by level of each variable, per model and cohort (COLUMNS); a number is halved at its training median.
+    """C (of a binary outcome the AUC) by level of each variable, per model and cohort (COLUMNS); a number is halved at
+    its training median.
 
     risks: the table of floor 7; frame: cohort rows with the variables as codes. The first row of a model and cohort is
     all its patients (factor `all`). A variable without two levels in a cohort is left out there. p_heterogeneity, the
@@ -27,10 +32,12 @@ def subgroups(risks: pd.DataFrame, frame: pd.DataFrame, terms: list[str], variab
     two estimates, and on training rows, where every C is apparent.
     """
     levels = factor_groups(frame, terms, variables).rename(columns={"model": "factor"}) if terms else pd.DataFrame()
+    metric = times_of(risks)[1]
+    method = f"{METHODS[metric]}; p of Cochran's Q over the levels"
     rows: list[tuple] = []
     for (model, cohort), own in risks.groupby(["model", "cohort"], sort=False):
         own = own.set_index("patient_id")
-        rows.append((model, apparent(cohort), "all", "", *estimate(own), np.nan, METHOD))
+        rows.append((model, apparent(cohort), "all", "", *estimate(own), np.nan, method))
         here = levels[levels["cohort"] == cohort] if len(levels) else levels
         for factor, part in here.groupby("factor", sort=False) if len(here) else []:
             if part["group"].nunique() < 2:
@@ -39,16 +46,19 @@ def subgroups(risks: pd.DataFrame, frame: pd.DataFrame, terms: list[str], variab
             ordered = sorted(members, key=lambda level: (level.startswith("above "), level))
             found = {level: estimate(own.loc[own.index.intersection(members[level])]) for level in ordered}
             p = np.nan if cohort == "train" else heterogeneity([values[:3] for values in found.values()])
-            rows += [(model, apparent(cohort), factor, level, *values, p, METHOD) for level, values in found.items()]
+            rows += [(model, apparent(cohort), factor, level, *values, p, method) for level, values in found.items()]
     table = pd.DataFrame(rows, columns=[name for name in COLUMNS if name != "metric"])
-    table.insert(4, "metric", "c_harrell")
+    table.insert(4, "metric", metric)
     return table[COLUMNS]
 
 
 def estimate(part: pd.DataFrame) -> tuple[float, float, float, int, int]:
-    """C with its limits, patients and events of these rows; blank below MIN_EVENTS."""
-    events = int(part["event"].sum())
-    found = harrell_c(part["time"], part["event"], part["lp"]) if events >= MIN_EVENTS else {}
+    """C (AUC) with its limits, patients and events of these rows; blank below MIN_EVENTS."""
+    events, found = int(part["event"].sum()), {}
+    if "time" in part and events >= MIN_EVENTS:
+        found = harrell_c(part["time"], part["event"], part["lp"])
+    elif "time" not in part and min(events, len(part) - events) >= MIN_EVENTS:
+        found = auc(part["event"], part["lp"])
     return (*(found.get(key, np.nan) for key in ("estimate", "lower", "upper")), len(part), events)
 
 

@@ -155,11 +155,13 @@ def net_benefits(event: np.ndarray, risk: np.ndarray, thresholds: np.ndarray) ->
 # ---------------------------------------------------------------- tables
 
 
-def measured(event: np.ndarray, risk: np.ndarray, group: np.ndarray) -> list[tuple[str, str, dict[str, Any]]]:
-    """(metric, method, estimate) of a model in a cohort."""
+def measured(
+    event: np.ndarray, risk: np.ndarray, rank: np.ndarray, group: np.ndarray
+) -> list[tuple[str, str, dict[str, Any]]]:
+    """(metric, method, estimate) of a model in a cohort; rank (n,) is what the AUC is of."""
     curve = or_reason(calibration_curve, event, risk)
     found = [
-        ("auc", "DeLong", auc(event, risk)),
+        ("auc", "DeLong", auc(event, rank)),
         ("brier", "mean squared error", brier(event, risk)),
         ("ipa", "1 - Brier / Brier of the cohort's share of events", ipa(event, risk)),
         ("calibration_slope", "logistic model on the log odds of the risk", or_reason(calibration_slope, event, risk)),
@@ -182,12 +184,14 @@ def measured(event: np.ndarray, risk: np.ndarray, group: np.ndarray) -> list[tup
     return found
 
 
-def performance(risks: pd.DataFrame) -> pd.DataFrame:
-    """Discrimination, calibration and classification of every model in every cohort, one metric a row."""
+def performance(risks: pd.DataFrame, rank: str = "risk") -> pd.DataFrame:
+    """Discrimination (of the column `rank`), calibration and classification of every model in every cohort, one metric
+    a row.
+    """
     rows = []
     for model, cohort, part in by_model_and_cohort(risks):
         event, risk = part["event"].to_numpy(), part["risk"].to_numpy()
-        for metric, method, value in measured(event, risk, part["group"].to_numpy()):
+        for metric, method, value in measured(event, risk, part[rank].to_numpy(), part["group"].to_numpy()):
             reason = value.get("reason")
             rows.append(
                 {"model": model, "cohort": apparent(cohort), "metric": metric, "horizon_months": np.nan}

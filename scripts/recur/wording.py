@@ -39,6 +39,7 @@ WORDS = {  # what captions and axes call the same thing of different outcomes
         "forest": "random survival forest",
         "roc": "Time-dependent (cumulative/dynamic) ROC",
         "deviance": "Partial-likelihood deviance",
+        "few": "10 events",
     },
     "binary": {
         "c": "AUC",
@@ -49,6 +50,7 @@ WORDS = {  # what captions and axes call the same thing of different outcomes
         "forest": "random forest",
         "roc": "ROC",
         "deviance": "Deviance per patient",
+        "few": "10 patients with or without it",
     },
 }
 METRICS = {  # metric -> name, decimals
