@@ -58,7 +58,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     if len(auc):
         left.set(xticks=style.month_ticks(auc["time_months"].max()))
     left.set(xlabel="Months since treatment", ylabel="AUC(t)", title=style.evaluated_label(cohort))
-    own = benefit[benefit["model"].isin(names)]["net_benefit"]
+    own = benefit[benefit["model"].isin(names)]["net_benefit"].dropna()
     top = max(own.max(), 0.02) if len(own) else 0.1
     right.set_ylim(-0.18 * top, 1.08 * top)
     right.axhline(0, color=style.BLACK, linewidth=0.8)
