@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 import SimpleITK as sitk
 import yaml
-from small import run_snakemake, small_project
+from binary_study import write_study
+from small import ROOT, run_snakemake, small_project
 
 from recur.agreement import categories, cross_table
 
@@ -76,6 +77,29 @@ def test_an_ordinal_and_a_categorical_endpoint_run_to_their_report(graded):
         assert tests.loc[tests["variable"] == "ln_afp", "p"].min() < 1e-3
     page = (graded / "report/report.html").read_text()
     assert "SYNTHETIC DATA" in page and "rdinal" in page
+
+
+@pytest.mark.slow
+def test_a_binary_endpoint_runs_to_its_report_and_is_not_predicted_by_itself(project):
+    """Microvascular invasion beside the published scores, five of which are computed from it."""
+    path = write_study(project)
+    study = yaml.safe_load(path.read_text())
+    study["comparators"] = yaml.safe_load((ROOT / "config.yaml").read_text())["comparators"]
+    study["analyses"], study["endpoints"] = {"mvi": study["analyses"]["mvi"]}, {"MVI": study["endpoints"]["MVI"]}
+    results = run(project, study, {})
+    performance = pd.read_csv(results / "validation/performance.csv")
+    for place in ("train-nested_cv", "train-oob", "train-optimism_corrected", "external-B"):
+        known = performance[(performance["cohort"] == place) & performance["estimate"].notna()]
+        assert {"auc", "brier", "calibration_slope", "calibration_intercept", "oe_ratio"} <= set(known["metric"])
+    compared = pd.read_csv(results / "validation/score_comparisons.csv")
+    assert {"albi", "bclc"} <= set(compared["model_b"]) and set(compared["metric"]) == {"auc"}
+    notes = pd.read_csv(results / "cohort/score_notes.csv").set_index("id")["variables"].str.split(";")
+    circular = {name for name, variables in notes.items() if "mvi" in variables}
+    assert len(circular) == 5 and not circular & set(compared["model_b"])
+    groups = pd.read_csv(results / "validation/mvi/subgroups.csv")
+    assert set(groups["metric"]) == {"auc"} and not groups["factor"].str.contains("invasion").any()
+    assert {"subgroups", "score_comparison", "concordance", "roc", "calibration"} <= figures(results, "mvi")
+    assert "computed from the endpoint itself, hence not judged" in (results / "report/report.html").read_text()
 
 
 @pytest.fixture(scope="module")
