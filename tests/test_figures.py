@@ -549,6 +549,15 @@ def test_header_only_tables_give_a_message(name, tmp_path):
     assert style.SYNTHETIC in texts(fig)
 
 
+@pytest.mark.parametrize("name", ["decision_curve", "score_curves"])
+def test_a_cohort_that_does_not_reach_the_horizon_has_no_net_benefit(name, tmp_path):
+    tables = {
+        path: table.assign(net_benefit=np.nan) if "net_benefit" in table else table for path, table in invent().items()
+    }
+    fig, _ = drawn(name, store(tables, tmp_path))
+    fig.draw_without_rendering()
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_missing_numbers_are_blank(name, tmp_path):
     tables = invent()
