@@ -35,7 +35,7 @@ from recur.isolated import isolated
 from recur.tables import StudyError, read_table, write_table
 
 KILLS = 50
-RUN = ["--cores", "2", "--quiet", "host", "--", *TABLES]  # what a job makes is told as well
+RUN = ["--cores", "2", "--", *TABLES]
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a file system needs root")
 
 
@@ -210,8 +210,9 @@ def test_a_clock_that_is_set_back_a_year(undisturbed, tmp_path):
     """The first half of the run, and its files, are of next year; nothing of it is done again."""
     project = tiny_project(tmp_path / "project")
     ahead = 400 * 86400
-    first = start_snakemake(project, *RUN[:5], "results/demo/features/reader1.parquet",
-                            before=("faketime", "-f", f"+{ahead}s"))  # fmt: skip
+    # what a program waits for does not follow the calendar
+    clock = ("env", "FAKETIME_DONT_FAKE_MONOTONIC=1", "faketime", "-f", f"+{ahead}s")
+    first = start_snakemake(project, *RUN[:3], "results/demo/features/reader1.parquet", before=clock)
     assert first.wait() == 0
     for path in (project / "results").rglob("*"):
         os.utime(path, (path.stat().st_atime + ahead, path.stat().st_mtime + ahead), follow_symlinks=False)

@@ -30,10 +30,12 @@ def test_profile_plans_the_demo_study(tmp_path):
     assert result.returncode == 0
 
 
-def test_both_profiles_compare_inputs_by_content():
+def test_both_profiles_compare_inputs_by_content_and_show_what_failed():
     profiles = [yaml.safe_load((ROOT / f"profiles/{name}/config.yaml").read_text()) for name in ("default", "slurm")]
     assert {profile["max-checksum-file-size"] for profile in profiles} == {"1GB"}
     assert profiles[1]["slurm-status-command"] == "squeue"
+    # Snakemake hides failed jobs, and so their logs, with the rules
+    assert all(profile["show-failed-logs"] and "rules" not in profile["quiet"] for profile in profiles)
 
 
 @pytest.fixture(scope="module")
