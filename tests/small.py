@@ -53,10 +53,10 @@ def results_of(project: Path) -> dict[str, str]:
     return {str(path.relative_to(results)): sha256_of(path) for path in outputs_of(results)}
 
 
-def start_snakemake(project: Path, *arguments: str, before: tuple[str, ...] = ()) -> subprocess.Popen:
+def start_snakemake(project: Path, *arguments: str) -> subprocess.Popen:
     """A workflow beside the test, in a process group of its own; what it says is appended to run.log."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    command = [*before, sys.executable, "-m", "snakemake", *arguments]
+    command = [sys.executable, "-m", "snakemake", *arguments]
     with (project / "run.log").open("ab") as said:
         return subprocess.Popen(
             command,

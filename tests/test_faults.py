@@ -205,22 +205,23 @@ def test_two_workflows_at_once_on_one_results_folder(undisturbed, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("faketime") is None, reason="faketime is not installed")
 def test_a_clock_that_is_set_back_a_year(undisturbed, tmp_path):
-    """The first half of the run, and its files, are of next year; nothing of it is done again."""
+    """The files of the first half of the run are of next year: Snakemake refuses them and says why; once they are
+    touched, as docs/cluster.md says, it goes on and nothing is done again.
+    """
     project = tiny_project(tmp_path / "project")
     ahead = 400 * 86400
-    # what a program waits for does not follow the calendar
-    clock = ("env", "FAKETIME_DONT_FAKE_MONOTONIC=1", "faketime", "-f", f"+{ahead}s")
-    first = start_snakemake(project, *RUN[:3], "results/demo/features/reader1.parquet", before=clock)
+    first = start_snakemake(project, *RUN[:3], "results/demo/features/reader1.parquet")
     assert first.wait() == 0
     for path in (project / "results").rglob("*"):
         os.utime(path, (path.stat().st_atime + ahead, path.stat().st_mtime + ahead), follow_symlinks=False)
     second = start_snakemake(project, *RUN)
-    assert second.wait() == 0
+    assert second.wait() != 0 and "clock skew" in (project / "run.log").read_text()
+    subprocess.run("find results -newermt now -exec touch {} +", shell=True, cwd=project, check=True)
+    third = start_snakemake(project, *RUN)
+    assert third.wait() == 0
     assert max(Counter(finished((project / "run.log").read_text())).values()) == 1
     assert results_of(project) == results_of(undisturbed)
-    assert time.time() < (project / "results/demo/features/reader1.parquet").stat().st_mtime
     last = run_snakemake(project, *RUN)
     assert "Nothing to be done" in last.stdout + last.stderr
 
