@@ -43,36 +43,12 @@ include: "rules/figures.smk"  # 8 one rule, one file a figure in scripts/figures
 include: "rules/report.smk"  # 9 the HTML report
 
 
-if FROM_TABLES:
-
-    rule figures:
-        """From stored tables: every figure by one job, of which a process draws many. Not outputs: it draws when asked."""
-        default_target: True
-        input:
-            all_figure_tables(),
-            drawings=sorted(glob("scripts/figures/*.py")),
-            figure="scripts/figure.py",
-            figures=list_of_figures(),
-            script="scripts/all_figures.py",
-        log:
-            f"logs/{NAME}/figures.log",
-        conda:
-            "envs/report.yaml"
-        threads: workflow.cores or 1
-        shell:
-            "python {input.script} --figures {input.figures} --processes {threads} 2>&1 | tee {log} >&2"
-
-else:
+if not FROM_TABLES:
 
     rule all:
         default_target: True
         input:
             final_outputs(),
-
-    rule figures:
-        input:
-            figure_files(),
-            diagnostic_figure_files(),
 
 
 onsuccess:

@@ -365,12 +365,16 @@ def diagnostic_figure_files(suffixes=("svg", "pdf", "png")):
     ]
 
 
+# of index tests against a reference standard
+TEST_TABLES = ("participants", "accuracy", "auc", "roc", "band", "comparisons")
+
+
 def diagnostic_tables():
     """Tables of a diagnostic study, and of the readers' masks of any study with images."""
     names = [
         *only(
             DIAGNOSTIC.get("tests"),
-            *("participants", "accuracy", "auc", "roc", "band", "comparisons"),
+            *TEST_TABLES,
         ),
         *only(DIAGNOSTIC.get("readers"), "agreement"),
         *only("groups" in DIAGNOSTIC, "groups", "curves", "weighted", "balance"),

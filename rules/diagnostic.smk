@@ -113,7 +113,7 @@ if DIAGNOSTIC.get("tests"):
         output:
             expand(
                 "results/{{study}}/diagnostic/{table}.csv",
-                table=["participants", "accuracy", "auc", "roc", "band", "comparisons"],
+                table=TEST_TABLES,
             ),
         log:
             "logs/{study}/evaluate_tests.log",

@@ -1,4 +1,4 @@
-"""Floor 8: one rule; each figure is one file of scripts/figures/ that names its tables and its caption."""
+"""Floor 8: each figure is one file of scripts/figures/ that names its tables and its caption."""
 
 
 rule figure:
@@ -60,3 +60,30 @@ rule diagnostic_figure:
         caption=lambda wildcards: diagnostic_caption(wildcards.figure),
     shell:
         "python {input.script} {params.arguments} > {log} 2>&1"
+
+
+if FROM_TABLES:
+
+    rule figures:
+        """Every figure by one job, of which a process draws many. Not outputs: it draws whenever it is asked."""
+        default_target: True
+        input:
+            all_figure_tables(),
+            drawings=sorted(glob("scripts/figures/*.py")),
+            figure="scripts/figure.py",
+            figures=list_of_figures(),
+            script="scripts/all_figures.py",
+        log:
+            f"logs/{NAME}/figures.log",
+        conda:
+            "../envs/report.yaml"
+        threads: workflow.cores or 1
+        shell:
+            "python {input.script} --figures {input.figures} --processes {threads} 2>&1 | tee {log} >&2"
+
+else:
+
+    rule figures:
+        input:
+            figure_files(),
+            diagnostic_figure_files(),

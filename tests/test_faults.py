@@ -1,7 +1,7 @@
 """Whatever dies, nothing is lost: processes, disk, cache, clock. Each fault is done to a running study, which is then
 started again and must end with the bytes of an undisturbed run, and with nothing done twice.
 
-    pytest -m slow tests/test_faults.py        the tests that run the tiny study; about half an hour on two idle cores
+    pytest -m slow tests/test_faults.py        the tests that run the tiny study; about an hour
 
 For a cluster (a node down, a time limit, a more urgent job) see test_slurm.py; for a loop that goes on where it was,
 test_resume.py.

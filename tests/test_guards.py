@@ -18,8 +18,7 @@ from recur.tables import StudyError, write_json, write_table
 
 MODEL = {
     "terms": [
-        {"term": "afp", "name": "afp", "kind": "numeric", "coef": 0.3},
-        {"term": "signature", "name": "signature", "kind": "signature", "coef": 0.8},
+        {"term": "afp", "name": "afp", "kind": "numeric"},
     ],
     "cutpoint": {"lp": 0.5, "p_corrected": 0.001},
     "lp_range": [-3.0, 3.0],
@@ -204,9 +203,13 @@ def two_analyses(facts):
     del facts["study"]["primary"]
 
 
+def of_signature(weight):
+    term = {"term": "signature", "name": "signature", "kind": "signature", "coef": weight}
+    return MODEL | {"terms": [term], "events": 90}
+
+
 def turned_round(facts):
-    terms = [term | {"coef": -0.2 if term["kind"] == "signature" else term["coef"]} for term in MODEL["terms"]]
-    facts["models"] = {"combined_pre": MODEL | {"terms": terms}}
+    facts["models"] = facts["models"] | {"signature": of_signature(-0.2)}
 
 
 FIRE = {

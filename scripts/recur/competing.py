@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.stats import norm
 
-from recur.cox import LONG_STEPS, MAX_ITERATIONS, NotEstimable, _solve
+from recur.cox import LONG_STEPS, MAX_ITERATIONS, NotEstimable, solve_information
 from recur.survival import Z95, before, censoring_survival, outcome
 
 
@@ -190,7 +190,7 @@ def fit_fine_gray(x: ArrayLike, time: ArrayLike, event: ArrayLike, competing: Ar
     loglik, gradient, information, share, mean = derivatives(beta)
     loglik_null = loglik
     for _ in range(MAX_ITERATIONS):
-        step = _solve(information, gradient)
+        step = solve_information(information, gradient)
         size = 1.0
         while True:
             new = derivatives(beta + size * step)

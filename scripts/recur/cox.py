@@ -144,7 +144,7 @@ def fit_cox(
     score = None
     for iteration in range(1, MAX_ITERATIONS + 1):
         try:
-            step = _solve(information, gradient)
+            step = solve_information(information, gradient)
         except NotEstimable:
             if iteration == 1:
                 raise
@@ -165,7 +165,7 @@ def fit_cox(
         if decrement < CONVERGED:
             if np.abs(step).max() > MONOTONE_STEP:
                 raise NotEstimable(f"coefficient {int(np.abs(step).argmax())} is infinite (separation)")
-            covariance = _solve(information, np.eye(p)) / (scale * scale[:, None])
+            covariance = solve_information(information, np.eye(p)) / (scale * scale[:, None])
             se = np.sqrt(np.diag(covariance))
             return _result(coef / scale, se, covariance, loglik, loglik_null, score, iteration)
     raise NotEstimable(f"no convergence in {MAX_ITERATIONS} iterations: a coefficient is probably infinite")
@@ -183,7 +183,8 @@ def _result(coef, se, covariance, loglik, loglik_null, score, iterations) -> dic
     }
 
 
-def _solve(information: np.ndarray, right: np.ndarray) -> np.ndarray:
+def solve_information(information: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """information^-1 right; raises NotEstimable where covariates are constant or collinear."""
     # LAPACK directly: numpy's wrappers cost more than the arithmetic at these sizes
     # scaled to unit diagonal, so that near-separation in one covariate does not pass for collinearity
     diagonal = np.sqrt(information.diagonal())

@@ -529,20 +529,14 @@ def in_sample_scores(facts):
 @guard(42, "F", "Signature reversed out of fold")
 def reversed_signature(facts):
     """Not of methods.md: seen where a signature holds no signal, as in studies/sts.yaml."""
-    if not has_signature(facts):
+    if not has_signature(facts) or chosen(facts)["second_stage"]["scores"] != "out_of_fold":
         return None
-    weights = {
-        model: term["coef"]
-        for model, frozen in facts["models"].items()
-        for term in frozen["terms"]
-        if term["kind"] == "signature" and term["coef"] < 0
-    }
-    if not weights:
+    weights = [term["coef"] for term in facts["models"].get("signature", {"terms": []})["terms"]]
+    if not any(weight < 0 for weight in weights):
         return ""
-    found = ", ".join(f"{model} {coef:.2f}" for model, coef in weights.items())
     return (
-        f"Out of fold the signature points the other way (coefficient in {found}): it holds no signal. These models "
-        "turn it round, and their apparent figures mean nothing; read nested cross-validation."
+        f"Out of fold the signature points the other way (coefficient {weights[0]:.2f}): no signal was seen. Its model "
+        "turns it round, and apparent figures of it mean nothing; read nested cross-validation."
     )
 
 

@@ -20,7 +20,7 @@ from scipy.optimize import brentq
 from scipy.special import expit
 from scipy.stats import chi2
 
-from recur.cox import NotEstimable, _solve, backward
+from recur.cox import NotEstimable, solve_information, backward
 from recur.survival import Z95
 
 MAX_ITERATIONS = 100
@@ -79,7 +79,8 @@ def fit_logistic(x: ArrayLike, event: ArrayLike, method: str = ML, offset: Array
         raise NotEstimable(f"covariate {constant[0]} is constant")
     z = np.column_stack([np.ones(len(event)), (x - centre) / scale])
     fixed = np.zeros(len(event)) if offset is None else np.asarray(offset, float)
-    _solve(z.T @ z, np.zeros(z.shape[1]))  # collinear columns; where these are sound, what fails is separation
+    # collinear columns end here; what fails later is separation
+    solve_information(z.T @ z, np.zeros(z.shape[1]))
     _, loglik_null, _ = _newton(z[:, :1], event, fixed, method, np.zeros(1, int))
     try:
         theta, loglik, covariance = _newton(z, event, fixed, method, np.arange(z.shape[1]))
@@ -132,7 +133,7 @@ def _newton(
             hat = weight * np.einsum("ij,ij->i", z, np.linalg.solve(information, z.T).T)
             residual = residual + hat * (0.5 - risk)
         gradient = z[:, free].T @ residual - (prior * theta)[free]
-        step = _solve(information[np.ix_(free, free)], gradient)
+        step = solve_information(information[np.ix_(free, free)], gradient)
         if method == FIRTH:
             step *= min(1.0, LONGEST_STEP / max(np.abs(step).max(), 1e-300))
         decrement, size = float(gradient @ step), 1.0
@@ -150,7 +151,7 @@ def _newton(
                 break
             risk = expit(eta)
             information = (z * (risk * (1 - risk))[:, None]).T @ z + np.diag(prior)
-            return theta, loglik, _solve(information, np.eye(z.shape[1]))
+            return theta, loglik, solve_information(information, np.eye(z.shape[1]))
     raise NotEstimable(INFINITE)
 
 

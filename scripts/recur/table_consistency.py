@@ -33,14 +33,18 @@ def close(a: pd.Series, b: pd.Series, tolerance: float = TOLERANCE) -> np.ndarra
     return np.isclose(a.to_numpy(float), b.to_numpy(float), rtol=tolerance, atol=1e-12, equal_nan=True)
 
 
+def limits(rows: pd.DataFrame) -> pd.Series:
+    """The intervals as text, also of no row."""
+    text = [f"{lower:.6g} to {upper:.6g}" for lower, upper in zip(rows["lower"], rows["upper"], strict=True)]
+    return pd.Series(text, rows.index, dtype=object)
+
+
 def inside(frame: pd.DataFrame, estimate: str, what: str) -> Check:
     """The estimate within its limits, where it has both."""
     rows = frame.dropna(subset=[estimate, "lower", "upper"])
     slack = TOLERANCE * rows[estimate].abs() + 1e-12
     ok = (rows["lower"] - slack <= rows[estimate]) & (rows[estimate] <= rows["upper"] + slack)
-    limits = [f"{lower:.6g} to {upper:.6g}" for lower, upper in zip(rows["lower"], rows["upper"], strict=True)]
-    limits = pd.Series(limits, rows.index, dtype=object)
-    return f"{what} within its interval", rows, ok.to_numpy(), rows[estimate], limits, ""
+    return f"{what} within its interval", rows, ok.to_numpy(), rows[estimate], limits(rows), ""
 
 
 def counted(frame: pd.DataFrame, part: str, whole: str = "n") -> Check:
@@ -107,14 +111,12 @@ def comparison_checks(frame: pd.DataFrame) -> Iterator[Check]:
     rows = frame.dropna(subset=["difference", "lower", "upper", "p"])
     excludes = (rows["lower"] > 0) | (rows["upper"] < 0)
     edge = (rows["p"] - 0.05).abs() < 1e-6
-    limits = [f"{lower:.6g} to {upper:.6g}" for lower, upper in zip(rows["lower"], rows["upper"], strict=True)]
-    limits = pd.Series(limits, rows.index, dtype=object)
     yield (
         "P value and interval agree",
         rows,
         ((rows["p"] < 0.05) == excludes).to_numpy() | edge.to_numpy(),
         rows["p"],
-        limits,
+        limits(rows),
         "",
     )
 
