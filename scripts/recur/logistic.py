@@ -20,7 +20,7 @@ from scipy.optimize import brentq
 from scipy.special import expit
 from scipy.stats import chi2
 
-from recur.cox import NotEstimable, solve_information, backward
+from recur.cox import NotEstimable, backward, solve_information
 from recur.survival import Z95
 
 MAX_ITERATIONS = 100
