@@ -24,6 +24,19 @@ def peak_mib() -> float:
 
 def ours(case: Path) -> Run:
     """The project's own way from the files: make_case (its own rim) and extract_case."""
+    extract = our_extractor()
+
+    def run():
+        values = {}
+        for phase in PHASES:
+            values |= {f"{phase}_{name}": value for name, value in extract(case, phase).items()}
+        return values
+
+    return run
+
+
+def our_extractor() -> Callable[[Path, str], dict[str, float]]:
+    """The features of both regions in one phase of a case."""
     root = Path(__file__).resolve().parents[1]
     sys.path.insert(0, str(root / "scripts"))
     from recur.features.compiled import compile_kernels
@@ -42,15 +55,11 @@ def ours(case: Path) -> Run:
         "pad_distance": 10,
     }
 
-    def run():
-        values = {}
-        for phase in PHASES:
-            row = {"image": str(case / f"{phase}.nii.gz"), "mask": str(case / "tumour.nii.gz")}
-            features = extract_case(make_case(row, {"rim_mm": 10}), extraction)
-            values |= {f"{phase}_{name}": value for name, value in features.items()}
-        return values
+    def extract(case: Path, phase: str) -> dict[str, float]:
+        row = {"image": str(case / f"{phase}.nii.gz"), "mask": str(case / "tumour.nii.gz")}
+        return extract_case(make_case(row, {"rim_mm": 10}), extraction)
 
-    return run
+    return extract
 
 
 def pyradiomics(case: Path) -> Run:
