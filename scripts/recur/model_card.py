@@ -19,7 +19,7 @@ from recur.cox import survival_at
 from recur.pages import Block
 from recur.scorer import input_fields, input_label, value_text
 from recur.study import outcome_kind, split_of, uses_features
-from recur.wording import MODELS, VALIDATION, headline_model, interval
+from recur.wording import MODELS, VALIDATION, cohort_title, headline_model, interval, model_title
 
 DISCRIMINATION = {"c_harrell": "Harrell's C", "c_competing": "Wolbers' C"}
 OF_BINARY = {"auc": "AUC", "sensitivity": "Sensitivity", "specificity": "Specificity"}
@@ -77,7 +77,8 @@ def data_table(facts: dict[str, Any]) -> Block:
             )
             competing = int(part["competing"].sum()) if "competing" in part else ""
             endpoint = endpoint_label(facts["study"], analysis)
-            rows.append([analysis, endpoint, cohort, len(part), int(part["event"].sum()), competing, centres])
+            counts = [len(part), int(part["event"].sum()), competing]
+            rows.append([analysis, endpoint, cohort_title(cohort), *counts, centres])
     return "table", (["Analysis", "Endpoint", "Cohort", "Patients", "Events", "Competing events", "Centres"], rows)
 
 
@@ -124,7 +125,8 @@ def performance_block(performance: pd.DataFrame, analysis: str, metrics: dict[st
                 at = own[(own["metric"] == metric) & (own["horizon_months"].isna() if pd.isna(months)
                                                       else own["horizon_months"] == months)]  # fmt: skip
                 cells.append(interval(at.iloc[0]) if len(at) else "")
-            rows.append([model, cohort, f"{own['n'].iloc[0]:.0f}", f"{own['events'].iloc[0]:.0f}", *cells])
+            counts = [f"{own[count].iloc[0]:.0f}" for count in ("n", "events")]
+            rows.append([model_title(model), cohort_title(cohort), *counts, *cells])
     return "table", (["Model", "Cohort", "n", "Events", *heads], rows)
 
 

@@ -338,7 +338,8 @@ def sensitivity(results: Path, analysis: str) -> str:
 
 
 def table(frame: pd.DataFrame) -> str:
-    """Any table as HTML: estimates joined with their limits, p-values as printed, empty columns left out."""
+    """Any table as HTML: cohorts and models by title, estimates joined with their limits, p-values as printed, empty
+    columns left out."""
     shown = frame.dropna(axis=1, how="all").copy()
     for value, low, high in (("estimate", "lower", "upper"), ("difference", "difference_lower", "difference_upper"),
                              ("difference", "lower", "upper")):  # fmt: skip
@@ -348,6 +349,9 @@ def table(frame: pd.DataFrame) -> str:
             shown = shown.drop(columns=[low, high])
     for name in [name for name in shown if name == "p" or str(name).startswith("p_")]:
         shown[name] = shown[name].map(p_text)
+    for name, title in (("cohort", cohort_title), ("model", model_title)):
+        if name in shown:
+            shown[name] = shown[name].map(title, na_action="ignore")
     heads = [str(name).replace("_", " ") for name in shown]
     return html_table(heads, [[plain(cell) for cell in row] for row in shown.itertuples(index=False)])
 
