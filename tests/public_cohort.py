@@ -10,8 +10,7 @@ import pydicom
 from pydicom.uid import generate_uid
 from s3 import Store
 
-from recur.demo.dicom import write_ct_series, write_seg
-from recur.demo.images import Scanner
+from recur.demo.dicom import Scanner, write_ct_series, write_seg
 
 SPACING = (0.8, 0.8, 5.0)
 TUMOUR_MM = 16.0  # radius

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import contourpy
 import highdicom as hd
@@ -13,13 +13,22 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
-if TYPE_CHECKING:
-    from recur.demo.images import Scanner
-
 ORIGIN = (-60.0, -55.0, -200.0)
 # One invented day for all: dates of the run would change the bytes.
 DATE, TIME = "20200101", "120000"
 STAMPS = {"DA": DATE, "TM": TIME, "DT": DATE + TIME}
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """Acquisition of one centre: spacing (x, y, z) mm, size (x, y, z), blur of the image and of its noise, in mm."""
+
+    spacing: tuple[float, float, float]
+    size: tuple[int, int, int]
+    kernel: str
+    blur_mm: float
+    noise_hu: float
+    noise_blur_mm: float
 
 
 def uid(*parts: object) -> str:

@@ -17,24 +17,11 @@ import pandas as pd
 import SimpleITK as sitk
 from scipy.ndimage import gaussian_filter
 
-from recur.demo.dicom import ORIGIN, write_ct_series, write_rtstruct, write_seg
+from recur.demo.dicom import ORIGIN, Scanner, write_ct_series, write_rtstruct, write_seg
 from recur.tables import whole_file
 
 PHASES = ("AP", "PVP")
 RIM_MM = 10.0
-
-
-@dataclass(frozen=True)
-class Scanner:
-    """Acquisition of one centre: spacing (x, y, z) mm, size (x, y, z), blur of the image and of its noise, in mm."""
-
-    spacing: tuple[float, float, float]
-    size: tuple[int, int, int]
-    kernel: str
-    blur_mm: float
-    noise_hu: float
-    noise_blur_mm: float
-
 
 SCANNERS = {
     "A": Scanner((1.5, 1.5, 2.5), (80, 80, 36), "SHARP", 0.7, 8.0, 0.7),
