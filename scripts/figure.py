@@ -22,7 +22,7 @@ NUMBERS = {
     "estimate", "time_months", "fpr", "tpr", "threshold", "predicted", "observed", "net_benefit", "time",
     "survival", "n_risk", "n_event", "n_censor", "chi2", "df", "event", "lp", "difference", "p_holm",
     "smd", "z", "left", "right", "height", "size", "value", "statistic", "cutpoint", "n_low", "p_corrected",
-    "incidence", "p_heterogeneity", "c_harrell", "row", "column", "intensity", "tumour", "rim",
+    "incidence", "p_heterogeneity", "p_trend", "c_harrell", "row", "column", "intensity", "tumour", "rim",
     "liver", "other_reader", "map", "row_mm", "column_mm", "low", "high", "slice", "slices",
     "sensitivity", "specificity", "x", "dice", "hd95_mm", "median", "lower_quartile", "upper_quartile",
 }  # fmt: skip

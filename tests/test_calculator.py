@@ -16,8 +16,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
-from recur.calculator import lp_interval, page
-from recur.models import apply_model, fit_model, linear_predictor, risk_at
+from recur.calculator import page
+from recur.models import applied_design, apply_model, fit_model, linear_predictor, risk_at
 from recur.nomogram import model_nomogram, total_points
 from recur.scorer import declared_inputs
 from recur.tables import write_json, write_table
@@ -74,6 +74,15 @@ def options(browser):
         for group in groups
         for option in group.find_elements(By.TAG_NAME, "option")
     ]
+
+
+def lp_interval(model, rows, score):
+    """Linear predictor (n,) and its 95 % limits from the covariance of the coefficients, and from nothing else."""
+    away = applied_design(model, rows, score) - [column["mean"] for column in model["terms"]]
+    covariance = np.asarray(model["covariance"]).reshape(away.shape[1], away.shape[1])
+    lp = apply_model(model, rows, score)["lp"].to_numpy()
+    half = 1.959963984540054 * np.sqrt(np.einsum("ij,jk,ik->i", away, covariance, away))
+    return lp, lp - half, lp + half
 
 
 def expected(model, rows, score):

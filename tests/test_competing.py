@@ -155,8 +155,6 @@ def test_without_censoring_everything_is_counting():
     pairs = [(z[i] > z[never > never[i]]).mean() * (never > never[i]).sum() for i in np.flatnonzero(case)]
     usable = sum((never > never[i]).sum() for i in np.flatnonzero(case))
     assert competing.c_competing(time, event, other, z, 1)[0]["estimate"] == pytest.approx(sum(pairs) / usable)
-    values = competing.pseudo_values(time, event, other, 1)
-    assert values == pytest.approx(case.astype(float))
     benefit = net_benefit(time, event, risk, 1, [0.4], other).iloc[0]
     high = risk >= 0.4
     assert benefit["net_benefit"] == pytest.approx(((high & case).sum() - (high & ~case).sum() * 0.4 / 0.6) / 400)

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from recur.factors import factor_groups, factor_tables
+from recur.survival import logrank_trend
 
 VARIABLES = {
     "age": {"kind": "numeric", "label": "Age", "unit": "years", "transform": "none"},
@@ -51,3 +53,20 @@ def test_a_factor_that_matters_has_a_small_p_in_every_cohort():
     tests = tables["logrank"].set_index(["factor", "cohort"])["p"]
     assert tests["mvi", "train"] < 1e-4 and tests["mvi", "external-B"] < 0.05 < tests["Age", "train"]
     assert set(tables["rates"]["factor"]) == {"Age", "mvi"}
+
+
+def test_ordered_levels_have_a_test_for_trend_and_others_have_none():
+    """The trend of the levels in their order: more power than the log-rank test when the risk rises with each level."""
+    rows = frame()
+    rng = np.random.default_rng(1)
+    rising = rng.exponential(40 * 0.72 ** rows["grade"].fillna(0))
+    rows["time"], rows["event"] = rising, 1
+    tests = factor_tables(rows, ["mvi", "grade"], VARIABLES, [24])["logrank"].set_index(["factor", "cohort"])
+    assert tests.loc["mvi", "p_trend"].isna().all()
+    known = rows[(rows["cohort"] == "train") & rows["grade"].notna()]
+    trend = logrank_trend(known["time"], known["event"], known["grade"])["p"]
+    assert tests.loc[("Grade", "train"), "p_trend"] == pytest.approx(trend)
+    assert trend < tests.loc[("Grade", "train"), "p"]
+    reversed_names = VARIABLES | {"grade": VARIABLES["grade"] | {"levels": ["c", "b", "a"]}}
+    again = factor_tables(rows, ["mvi", "grade"], reversed_names, [24])["logrank"]
+    assert again["p_trend"].dropna().tolist() == tests["p_trend"].dropna().tolist()  # order is the study file's

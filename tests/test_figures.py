@@ -293,7 +293,13 @@ def invented(cohorts: tuple[str, ...], odd: str) -> dict[str, pd.DataFrame]:
                     "survival/{a}/factor_km.csv", factor=factor, cohort="train", group=level, time=5.0 * i,
                     survival=1 - 0.05 * i * (1 + f * (level == "yes")) / 2, n_risk=60 - 5 * i,
                 )  # fmt: skip
-        add("survival/{a}/factor_logrank.csv", factor=factor, cohort="train", p=0.2 / (1 + f))
+        add(
+            "survival/{a}/factor_logrank.csv",
+            factor=factor,
+            cohort="train",
+            p=0.2 / (1 + f),
+            p_trend=0.02 if f == 1 else np.nan,
+        )
     add_scores(add, cohorts=("train", "external-B"))
     add_score_curves(add, cohorts=("train", "external-B"))
     add_descriptions(add, cohorts, names, labels, odd)

@@ -12,7 +12,8 @@ from recur import style
 INPUTS = {"km": "survival/{analysis}/factor_km.csv", "logrank": "survival/{analysis}/factor_logrank.csv"}
 CAPTION = (
     "Kaplan-Meier curves ({endpoint}) by the levels of each clinical factor in training patients, with log-rank tests "
-    "that are not corrected for their number; pale where fewer than 10 are at risk; numbers are halved at their median."
+    "(for ordered levels also the test for trend) that are not corrected for their number; pale where fewer than 10 "
+    "are at risk; numbers are halved at their median."
 )
 CATEGORY = "Survival"
 NEEDS = "factors"
@@ -50,6 +51,8 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         test = tables["logrank"]
         test = test[(test["factor"] == factor) & (test["cohort"] == "train")]
         p = style.p_text(test["p"].iloc[0], "log-rank ") if len(test) else ""
+        if len(test) and test["p_trend"].notna().iloc[0]:
+            p += style.p_text(test["p_trend"].iloc[0], ", trend ")
         ax.set_title(f"{style.shorten(factor, 30)}\n{p}")
         ax.set(ylim=(0, 1.02), xticks=ticks)
         ax.set_xlim(0, max(km["time"].max(), ticks[-1]) * 1.02)

@@ -6,11 +6,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from recur.logistic import ML
-from recur.models import applied_design, apply_model
 from recur.nomogram import model_nomogram, nomogram_tables
 from recur.pages import filled, json_data
 from recur.scorer import input_fields, input_label
@@ -18,7 +16,6 @@ from recur.study import split_of
 from recur.wording import MODELS, VALIDATION, WORDS, cohort_title, headline_model, interval
 
 HERE = Path(__file__).parent
-Z95 = 1.959963984540054
 NOT_FOR = (
     "For research only. It is no medical device and must not guide the care of a patient: nobody has shown that "
     "using it helps.",
@@ -31,17 +28,6 @@ WITHOUT = (
     "what was filled in for missing inputs",
     "how well the signature and the inputs were measured",
 )
-
-
-def lp_interval(
-    model: dict[str, Any], clinical: pd.DataFrame, score: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Linear predictor (n,) and its 95 % limits from the covariance of the coefficients, and from nothing else."""
-    away = applied_design(model, clinical, score) - [column["mean"] for column in model["terms"]]
-    covariance = np.asarray(model["covariance"]).reshape(away.shape[1], away.shape[1])
-    lp = apply_model(model, clinical, score)["lp"].to_numpy()
-    half = Z95 * np.sqrt(np.einsum("ij,jk,ik->i", away, covariance, away))
-    return lp, lp - half, lp + half
 
 
 def page(models: dict[str, dict[str, dict[str, Any]]], study: dict[str, Any], performance: pd.DataFrame) -> str:

@@ -269,19 +269,6 @@ def predict_fine_gray(fitted: dict, new: ArrayLike, horizon: float) -> tuple[np.
     return 1 - np.exp(-hazard * np.exp(z @ beta)), np.sqrt((influence**2).sum(axis=0))
 
 
-def pseudo_values(time: ArrayLike, event: ArrayLike, competing: ArrayLike, horizon: float) -> np.ndarray:
-    """Jackknife pseudo-values (n,) of the incidence at `horizon`: n F - (n - 1) F without the patient."""
-    time, event, competing = states(time, event, competing)
-    n, whole = len(time), incidence_at(time, event, competing, horizon)
-    keep = np.ones(n, bool)
-    left = np.empty(n)
-    for i in range(n):
-        keep[i] = False
-        left[i] = incidence_at(time[keep], event[keep], competing[keep], horizon)
-        keep[i] = True
-    return n * whole - (n - 1) * left
-
-
 def c_competing(
     time: ArrayLike, event: ArrayLike, competing: ArrayLike, risk: ArrayLike, tau: float
 ) -> tuple[dict, np.ndarray]:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from recur.scorer import input_label
+from recur.survival import logrank_trend
 from recur.validation import survival_tables
 
 
@@ -21,7 +22,7 @@ def factor_groups(frame: pd.DataFrame, terms: list[str], variables: dict[str, An
     parts = []
     for term in terms:
         variable, values = variables[term], frame[term].astype(float)
-        label = input_label(variable["label"] or term, variable["transform"])
+        label = factor_label(variable, term)
         known = values.notna()
         if variable["kind"] == "numeric":
             cut = float(values[frame["cohort"] == "train"].median())
@@ -37,9 +38,34 @@ def factor_groups(frame: pd.DataFrame, terms: list[str], variables: dict[str, An
 def factor_tables(
     frame: pd.DataFrame, terms: list[str], variables: dict[str, Any], horizons: list[float]
 ) -> dict[str, pd.DataFrame]:
-    """km, logrank and rates per factor (at least one) and level of every cohort; `factor` holds the factor's label."""
+    """km, logrank and rates per factor (at least one) and level of every cohort; `factor` holds the factor's label.
+
+    logrank's p_trend is the test for trend over the levels of an ordinal factor, NaN for others and for two levels.
+    """
     groups = factor_groups(frame, terms, variables)
-    return {
+    tables = {
         name: table[table["model"] != "all"].rename(columns={"model": "factor"}).reset_index(drop=True)
         for name, table in survival_tables(groups, horizons).items()
     }
+    found = trends(frame, terms, variables)
+    keys = zip(tables["logrank"]["factor"], tables["logrank"]["cohort"], strict=True)
+    tables["logrank"].insert(5, "p_trend", [found.get(key, np.nan) for key in keys])
+    return tables
+
+
+def trends(frame: pd.DataFrame, terms: list[str], variables: dict[str, Any]) -> dict[tuple[str, str], float]:
+    """p of the log-rank test for trend by (factor, cohort), for ordinal factors with three levels or more."""
+    found = {}
+    for term in terms:
+        if variables[term]["kind"] != "ordinal":
+            continue
+        for cohort, part in frame.dropna(subset=[term]).groupby("cohort"):
+            if part[term].nunique() > 2:
+                found[factor_label(variables[term], term), str(cohort)] = logrank_trend(
+                    part["time"], part["event"], part[term], np.unique(part[term])
+                )["p"]
+    return found
+
+
+def factor_label(variable: dict[str, Any], term: str) -> str:
+    return input_label(variable["label"] or term, variable["transform"])

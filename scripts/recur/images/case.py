@@ -316,23 +316,6 @@ def case_image(case: Case) -> sitk.Image:
     return image
 
 
-def case_mask(case: Case, region: str) -> sitk.Image:
-    """One region of facts["regions"] as a uint8 mask on the grid of the *whole* image.
-
-    Passed together with `case_image` to pyradiomics' `resampleImage`, which takes its grid from the mask, it gives
-    the very resampled voxels of the whole image.
-    """
-    full = np.zeros(case.full_size[::-1], dtype=np.uint8)
-    x, y, z = case.offset
-    depth, height, width = case.labels.shape
-    full[z : z + depth, y : y + height, x : x + width] = (case.labels & case.facts["regions"][region]) > 0
-    mask = sitk.GetImageFromArray(full)
-    mask.SetSpacing(case.spacing.tolist())
-    mask.SetOrigin(case.full_origin.tolist())
-    mask.SetDirection(case.direction.tolist())
-    return mask
-
-
 def save_case(case: Case, path: Path) -> None:
     """Write the case as .npz, equal bytes for equal cases, under a temporary name first.
 
