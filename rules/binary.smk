@@ -27,7 +27,8 @@ rule binary_performance:
     params:
         thresholds=THRESHOLDS,
         labels=labels,
+        seed=STUDY["seed"],
         folder=lambda wildcards: f"{RESULTS}/validation/{wildcards.analysis}",
     shell:
         "python {input.script} --risks {input.risks} --nested {input.nested} --thresholds {params.thresholds}"
-        " --labels {params.labels:q} --validation {params.folder} > {log} 2>&1"
+        " --seed {params.seed} --labels {params.labels:q} --validation {params.folder} > {log} 2>&1"

@@ -44,6 +44,8 @@ SURVIVAL, BINARY, CATEGORIES = (
     [n for n, kind in OUTCOMES.items() if kind == k] for k in ("survival", "binary", "categories")
 )
 ANALYSES = [*SURVIVAL, *BINARY]  # those with models of floors 5 and 6
+# those whose patients may be censored
+FOLLOWED = [n for n in ANALYSES if studies.timed_endpoint(STUDY, n)]
 BATCHES = range(STUDY["batches"])
 IMAGES = STUDY.get("images")
 INPUT = os.path.dirname(IMAGES["manifest"]) if IMAGES else None  # of a manifest that a rule makes
@@ -555,7 +557,7 @@ def result_tables():
             f"{RESULTS}/validation/score_comparisons.csv",
         ),
         *(f"{RESULTS}/cohort/{analysis}/table1.csv" for analysis in ANALYSES),
-        *(f"{RESULTS}/cohort/{analysis}/follow_up.csv" for analysis in SURVIVAL),
+        *(f"{RESULTS}/cohort/{analysis}/follow_up.csv" for analysis in FOLLOWED),
         *(f"{RESULTS}/models/{analysis}/sample_size.csv" for analysis in ANALYSES),
         *only(len(ANALYSES) > 1, f"{RESULTS}/validation/contrast.csv"),
         *(f"{RESULTS}/validation/{analysis}/transport.csv" for analysis in SURVIVAL),

@@ -117,6 +117,7 @@ rule model_card:
         ],
         sizes=[f"{RESULTS}/models/{analysis}/sample_size.csv" for analysis in ANALYSES],
         flow="results/{study}/cohort/flow.csv",
+        followed=[f"{RESULTS}/cohort/{analysis}/follow_up.csv" for analysis in FOLLOWED],
         notes=only("comparators" in STUDY, f"{RESULTS}/cohort/score_notes.csv"),
         texts="report/texts.yaml",
         cohorts=[

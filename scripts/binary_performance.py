@@ -14,12 +14,13 @@ def main() -> None:
     parser.add_argument("--risks", required=True)
     parser.add_argument("--nested", required=True, help="nested predictions: their curves stand beside the others")
     parser.add_argument("--thresholds", type=float, nargs=2, required=True, help="lowest and highest probability")
+    parser.add_argument("--seed", type=int, required=True, help="of the bootstrap under weights")
     parser.add_argument("--labels", type=json.loads, required=True, help="analysis and endpoint, as JSON")
     parser.add_argument("--validation", type=Path, required=True, help="folder to write to")
     args = parser.parse_args()
     risks, nested = read_made(args.risks), read_made(args.nested)
     tables = {
-        "heldout_and_apparent": validation.performance(risks),
+        "heldout_and_apparent": validation.performance(risks, args.seed),
         "roc": validation.roc_curves(risks, nested),
         "calibration": validation.calibration_tables(risks, nested),
         "net_benefit": validation.net_benefit_table(risks, nested, args.thresholds),

@@ -31,7 +31,7 @@ def main() -> None:
     risks, same = score_models.same_patients(score_models.apply_scores(models, frame), own)
     curves, net_benefit = score_models.score_curves(risks, models, same, own_models, args.thresholds)
     tables = {
-        "scores": score_models.score_performance(risks, models),
+        "scores": score_models.score_performance(risks, models, args.seed),
         "score_curves": curves,
         "score_net_benefit": net_benefit,
         "score_comparisons": score_models.score_comparisons(

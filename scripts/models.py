@@ -30,7 +30,7 @@ def main() -> None:
         if list(scores["patient_id"]) != list(train.patient_id):
             raise StudyError(f"{args.scores}: does not list the patients of {args.cohort}")
         score = scores["second_stage"].to_numpy()
-    events = smaller_class(train.event) if train.binary else int(train.event.sum())
+    events = smaller_class(train.event, train.known) if train.binary else int(train.event.sum())
     problems = too_few_events(args.settings, args.labels["analysis"], events, score is not None)
     if problems:
         raise StudyError(problems)
@@ -47,7 +47,8 @@ def main() -> None:
     write_table(labelled(nomogram_tables(models), args.labels), args.nomogram)
     parameters = candidate_parameters(args.settings, len(train.names))
     horizon, prior = args.settings["horizons_months"][0], args.settings["sample_size"]["prior_r2_cs"]
-    sizes = sample_size_table(None if train.binary else train.time, train.event, parameters, horizon, prior)
+    time = None if train.binary else train.time
+    sizes = sample_size_table(time, train.event, parameters, horizon, prior, train.weight)
     write_table(labelled(sizes, args.labels), args.sample_size)
 
 

@@ -37,7 +37,10 @@ def write_study(folder: Path, patients: tuple[int, int] = (110, 60), seed: int =
         "endpoints": {
             "MVI": {"kind": "binary", "column": "mvi", "label": "Microvascular invasion"},
             "early": {"kind": "early_recurrence"},
-            "early24": {"kind": "binary", "of": "early", "cutpoint_sensitivity": 0.9, "label": "Early recurrence"},
+            "early24": {
+                "kind": "binary", "of": "early", "censored": "left_out", "cutpoint_sensitivity": 0.9,
+                "label": "Early recurrence",
+            },
         },
         "candidates": {"pre": ["ln_afp", "margin_nonsmooth"], "post": ["mvi"]}, "analyses": ANALYSES,
     }  # fmt: skip

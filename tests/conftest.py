@@ -12,7 +12,14 @@ from selenium.webdriver.remote.webdriver import WebDriver
 os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "numba"))
 
 # Files that run whole studies, longest first: with two workers, what comes last should be short.
-LONG = ("test_slurm.py", "test_workflow.py", "test_variants.py", "test_study_kinds.py", "test_binary.py")
+LONG = (
+    "test_slurm.py",
+    "test_workflow.py",
+    "test_variants.py",
+    "test_study_kinds.py",
+    "test_binary.py",
+    "test_censored_outcome.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -176,7 +176,7 @@ def risks():
 
 class TestPerformance:
     def test_against_scikit_learn_and_counts(self, risks):
-        table = validation.performance(risks).set_index("metric")
+        table = validation.performance(risks, 1).set_index("metric")
         event, risk = risks["event"], risks["risk"]
         value = table["estimate"]
         assert value["auc"] == pytest.approx(roc_auc_score(event, risk), abs=1e-12)
@@ -203,7 +203,7 @@ class TestPerformance:
         np.testing.assert_allclose(everybody, [0.5 - 0.5, 0.5 - 0.25 * 0.5])
 
     def test_a_model_without_spread_says_why_it_has_no_estimate(self, risks):
-        table = validation.performance(risks.assign(risk=0.4, lp=0.0, group="all")).set_index("metric")
+        table = validation.performance(risks.assign(risk=0.4, lp=0.0, group="all"), 1).set_index("metric")
         assert table.loc["calibration_slope", "method"] == "not estimated: all predicted risks are equal"
         assert table.loc["sensitivity", "method"] == "not estimated: the model has no cut-point"
 

@@ -97,7 +97,7 @@ class TestBinaryOutcome:
     def test_the_auc_is_that_of_the_published_number_and_the_error_that_of_the_recalibrated_risk(self, binary):
         models, _, frame, own = binary
         risks = apply_scores(models, frame)
-        table = score_performance(risks, models).set_index(["model", "cohort", "metric"])["estimate"]
+        table = score_performance(risks, models, 1).set_index(["model", "cohort", "metric"])["estimate"]
         here = frame[frame["cohort"] == "external-B"]
         for name in ("good", "stage", "constant"):
             expected = roc_auc_score(here["event"], here[f"score_{name}"])
@@ -138,7 +138,7 @@ def test_a_score_that_cannot_be_fitted_is_left_out(judged):
 def test_discrimination_uses_the_published_number_and_calibration_the_recalibrated_risk(judged):
     models, _, frame, _ = judged
     risks = apply_scores(models, frame)
-    table = score_performance(risks, models).set_index(["model", "cohort", "metric"])["estimate"]
+    table = score_performance(risks, models, 1).set_index(["model", "cohort", "metric"])["estimate"]
     here = frame[(frame["cohort"] == "train") & frame["score_good"].notna()]
     expected = harrell_c(here["time"], here["event"], here["score_good"])["estimate"]
     assert table["good", "train-apparent", "c_harrell"] == pytest.approx(expected)
@@ -155,7 +155,9 @@ def test_the_recalibrated_slope_is_that_of_a_cox_model_and_the_baseline_version_
 
 def test_a_stage_says_how_many_pairs_it_leaves_tied(judged):
     models, _, frame, _ = judged
-    table = score_performance(apply_scores(models, frame), models).set_index(["model", "cohort", "metric"])["estimate"]
+    table = score_performance(apply_scores(models, frame), models, 1).set_index(["model", "cohort", "metric"])[
+        "estimate"
+    ]
     tied = table["stage", "external-B", "tied_share"]
     assert 0.3 < tied < 0.8
     assert table["stage", "external-B", "c_attainable"] == pytest.approx(1 - tied / 2)
@@ -239,7 +241,7 @@ def test_without_held_out_patients_a_model_meets_the_scores_in_nested_cross_vali
 def test_a_study_whose_scores_cannot_be_fitted_has_empty_tables(judged):
     _, _, frame, own = judged
     none, mine = same_patients(apply_scores({}, frame), own)
-    assert score_performance(none, {}).empty
+    assert score_performance(none, {}, 1).empty
     assert all(table.empty for table in score_curves(none, {}, mine.head(0), {}, (0.1, 0.5)))
     assert score_comparisons(own, none, {}, {"combined_pre": "pre", "combined_post": "post"}, NO_NESTED, 1).empty
 

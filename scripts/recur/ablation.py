@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recur.discrimination import c_difference, harrell_c, times_of
+from recur.discrimination import c_difference_of, c_of, times_of
 from recur.training import Training
 
 COMPARED = ("signature", "combined_pre")
@@ -51,21 +51,24 @@ def ablation_rows(
     """Harrell's C (of a binary outcome the AUC) of every ablation and its paired difference from all features in one
     cohort (COLUMNS).
 
-    scores: ablation -> model -> linear predictor by patient; outcome: patient_id, time, event; sizes: features offered
-    and selected. The difference has no p-value on rows that were fitted (tested False).
+    scores: ablation -> model -> linear predictor by patient; outcome: patient_id, time (or follow_up), event; sizes:
+    features offered and selected. The difference has no p-value on rows that were fitted (tested False).
     """
     rows = []
-    (time, metric), event = times_of(outcome), outcome["event"].to_numpy()
+    metric = times_of(outcome)[1]
     for ablation, models in scores.items():
         for model, lp in models.items():
-            value = harrell_c(time, event, lp.loc[outcome["patient_id"]].to_numpy())
+            value = c_of(outcome, lp.loc[outcome["patient_id"]].to_numpy())
             row = {"ablation": ablation, "features": sizes[ablation][0], "selected": sizes[ablation][1], "model": model}
-            row |= {"cohort": cohort, "metric": metric, "n": len(outcome), "events": int(event.sum())}
+            row |= {"cohort": cohort, "metric": metric, "n": len(outcome), "events": int(outcome["event"].sum())}
             row |= {key: value[key] for key in ("estimate", "lower", "upper")}
-            row["method"] = "infinitesimal jackknife" if not value["reason"] else f"not estimated: {value['reason']}"
+            method = (
+                "weighted for censoring; influence function" if "follow_up" in outcome else "infinitesimal jackknife"
+            )
+            row["method"] = method if not value["reason"] else f"not estimated: {value['reason']}"
             if ablation != ALL and model in scores[ALL]:
                 a, b = (scores[name][model].loc[outcome["patient_id"]].to_numpy() for name in (ablation, ALL))
-                found = c_difference(time, event, a, b)
+                found = c_difference_of(outcome, a, b)
                 row |= {"difference": found["estimate"], "p": found["p"] if tested else np.nan}
                 row |= {"difference_lower": found["lower"], "difference_upper": found["upper"]}
             rows.append(row)

@@ -21,7 +21,8 @@ CHECKED = {
     "analysis": "with all that the analysis needs",
 }
 MIN_EVENTS = 10  # in training
-OUTCOME = ("time", "event", "level")  # those that an endpoint has: both first, event, or level
+# those that an endpoint has: time and event; event, with follow_up where the censored are weighted; or level
+OUTCOME = ("time", "follow_up", "event", "level")
 NOT_VARIABLES = ["patient_id", "centre", "cohort", *OUTCOME]
 COMPETING = "competing"  # column of death without recurrence, where the endpoint has it
 
@@ -109,22 +110,24 @@ def make_analysis_set(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Patients of an analysis with cohort, outcome and clinical variables, and their features, in the same order.
 
-    The outcome is time and event; event alone of a binary endpoint; level of an ordinal or categorical one.
+    The outcome is time and event; event alone of a binary endpoint; follow_up and event, empty of the censored, of one
+    that weights them; level of an ordinal or categorical one.
 
     assigned: cohort by patient id. Only patients with a cohort, the endpoint and (if given) features are kept. With a
     `competing` event its code becomes a column of its own: to every cause-specific method it is censoring.
     """
     outcome = [name for name in OUTCOME if f"{endpoint}_{name}" in endpoints]
+    needed = ["follow_up"] if "follow_up" in outcome else outcome
     own = endpoints[["patient_id", *(f"{endpoint}_{name}" for name in outcome)]]
     frame = clinical.assign(cohort=clinical["patient_id"].map(assigned)).merge(own, on="patient_id")
     frame = frame.rename(columns={f"{endpoint}_{name}": name for name in outcome})
-    frame = frame[frame["cohort"].fillna("").ne("") & frame[outcome].notna().all(axis=1)]
+    frame = frame[frame["cohort"].fillna("").ne("") & frame[needed].notna().all(axis=1)]
     if features is not None:
         frame = frame[frame["patient_id"].isin(features["patient_id"])]
     frame = frame.sort_values("patient_id", ignore_index=True)
     variables = [name for name in frame.columns if name not in NOT_VARIABLES]
-    code = frame[outcome[-1]].astype(int)
-    frame[outcome[-1]] = code if "level" in outcome else (code == EVENT).astype(int)
+    code = frame[outcome[-1]].astype("Int64" if "follow_up" in outcome else int)
+    frame[outcome[-1]] = code if "level" in outcome else (code == EVENT).astype(code.dtype)
     if competing:
         outcome.append(COMPETING)
         frame[COMPETING] = (code == CODE_COMPETING).astype(int)
@@ -161,7 +164,7 @@ def tumour_burden(
 def split_sets(frame: pd.DataFrame, values: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
     """`train` and `heldout`: rows of the cohort table and of the features."""
     train = frame["cohort"].eq(TRAIN).to_numpy()
-    own = frame["level" if "level" in frame else "event"][train].astype(int)
+    own = frame["level" if "level" in frame else "event"][train].dropna().astype(int)
     counts = own.value_counts()
     if "time" in frame and own.sum() < MIN_EVENTS:
         raise StudyError(f"only {own.sum()} events in training; a model needs at least {MIN_EVENTS}")
@@ -217,10 +220,11 @@ def read_training(cohort: str | Path, features: str | Path, repeats: str | Path)
         part = again[again["reader"] == reader]
         third[[row[patient] for patient in part["patient_id"]], k] = part[names].to_numpy(float)
     clinical, binary = frame.drop(columns=[*NOT_VARIABLES, COMPETING], errors="ignore"), "time" not in frame
+    outcome, weighted = frame["level" if "level" in frame else "event"], "follow_up" in frame
     return Training(
         frame["patient_id"].to_numpy(object),
         np.zeros(len(frame)) if binary else frame["time"].to_numpy(float),
-        frame["level" if "level" in frame else "event"].to_numpy(int),
+        outcome.fillna(0).to_numpy(int),
         clinical,
         values,
         third,
@@ -228,6 +232,8 @@ def read_training(cohort: str | Path, features: str | Path, repeats: str | Path)
         competing=frame[COMPETING].to_numpy(int) if COMPETING in frame else None,
         centre=frame["centre"].fillna("").to_numpy(object),
         binary=binary,
+        follow_up=frame["follow_up"].to_numpy(float) if weighted else None,
+        known=outcome.notna().to_numpy() if weighted else None,
     )
 
 

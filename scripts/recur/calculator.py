@@ -12,7 +12,7 @@ from recur.logistic import ML
 from recur.nomogram import model_nomogram, nomogram_tables
 from recur.pages import filled, json_data
 from recur.scorer import input_fields, input_label
-from recur.study import split_of
+from recur.study import split_of, timed_endpoint
 from recur.wording import MODELS, VALIDATION, WORDS, cohort_title, headline_model, interval
 
 HERE = Path(__file__).parent
@@ -145,7 +145,10 @@ def about(
 ) -> list[str]:
     """Plain sentences: whose risk of what, how the model was validated, and where it ends."""
     start = study["clinical"].get("dates", {}).get("t0_kind", "the index treatment")
-    counted = "" if "intercept" in model else f", counted from {start}"
+    timed, counted = timed_endpoint(study, analysis), ""
+    if timed:
+        by = f"by {timed['horizon_months']:g} months" if "intercept" in model else "counted"
+        counted = f", {by} from {start}"
     words = WORDS["binary" if "intercept" in model else "survival"]
     texts = [
         f"Risk of: {endpoint_label(study, analysis)}{counted}. Developed on {model['n']} patients with "
@@ -166,8 +169,7 @@ def about(
             )
     if split_of(study, analysis)["kind"] != "centre":
         texts.append("Not validated at any other centre.")
-    kind = study["endpoints"][study["analyses"][analysis]["endpoint"]]["kind"]
-    if kind == "time_to_recurrence":
+    if timed and timed["kind"] == "time_to_recurrence":
         texts.append("Death without recurrence was censored: the risks are too high where death comes first.")
     if "competing" in model:
         texts.append("Death without recurrence is a competing event: the risks are cumulative incidences.")
@@ -176,8 +178,8 @@ def about(
     if "intercept" not in model:
         texts.append(f"Training follow-up ends at {model['follow_up_months']:.1f} months: no risk is given beyond it.")
         return texts
-    share = 100 * model["events"] / model["n"]
-    texts.append(f"{share:.0f} % of the training patients had it: where it is rarer or commoner, risks are off.")
+    share = model["weighting"]["share"] if "weighting" in model else model["events"] / model["n"]
+    texts.append(f"{100 * share:.0f} % of the training patients had it: where it is rarer or commoner, risks are off.")
     if model["likelihood"] != ML:
         texts.append(f"Groups were separated in training: the coefficients are penalised ({model['likelihood']}).")
     return texts

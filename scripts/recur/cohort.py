@@ -273,8 +273,9 @@ def read_endpoints(
     table: pd.DataFrame, study: dict[str, Any]
 ) -> tuple[pd.DataFrame, list[tuple[Any, str]], list[tuple[Any, str, str]], list[str]]:
     """<endpoint>_time and <endpoint>_event columns (and <endpoint>_state at the horizon of early and aggressive
-    recurrence; of endpoints without a time <endpoint>_event or <endpoint>_level only), (row, problem) of whole
-    patients, (row, endpoint, problem) of single endpoints, and warnings.
+    recurrence; of endpoints without a time <endpoint>_event or <endpoint>_level only, with <endpoint>_follow_up where
+    the censored are weighted), (row, problem) of whole patients, (row, endpoint, problem) of single endpoints, and
+    warnings.
 
     Dates that contradict each other put the whole patient in doubt; a recorded time or event that cannot be read
     leaves out that endpoint only.
@@ -312,11 +313,13 @@ def read_endpoints(
         if "of" in endpoint:
             source, months = endpoint["of"], study["endpoints"][endpoint["of"]]["horizon_months"]
             frame = pd.DataFrame({key: result[f"{source}_{key}"] for key in ("time", "event")})
-            code, found = state_as_binary(frame, months)
+            outcome, found = state_as_binary(frame, months, endpoint["censored"])
         else:
             code, found = endpoint_as_level(table, endpoint)
+            outcome = code.to_frame("event" if endpoint["kind"] == "binary" else "level")
         missing += [(row, name, text) for row, text in found]
-        result[f"{name}_event" if endpoint["kind"] == "binary" else f"{name}_level"] = code
+        for column, values in outcome.items():
+            result[f"{name}_{column}"] = values
     return result, problems, missing, warnings
 
 

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from recur.discrimination import c_difference, harrell_c, times_of
+from recur.discrimination import c_difference_of, c_of, times_of
 from recur.training import TRAIN
 
 COLUMNS = [
@@ -50,15 +50,14 @@ def contrast(risks: dict[str, pd.DataFrame], external: set[str] | None = None) -
 
 def compare(a: pd.DataFrame, b: pd.DataFrame) -> dict:
     """C of both linear predictors on the same rows, and their paired difference."""
-    time, metric = times_of(a)
-    result = {"metric": metric, "n": len(a), "events": int(a["event"].sum()) if len(a) else 0}
+    result = {"metric": times_of(a)[1], "n": len(a), "events": int(a["event"].sum()) if len(a) else 0}
     if result["events"] < 2:
         return result | {"method": "not estimated: fewer than two events among the common held-out patients"}
-    event = a["event"].to_numpy()
     for name, part in (("a", a), ("b", b)):
-        value = harrell_c(time, event, part["lp"].to_numpy())
+        value = c_of(a, part["lp"].to_numpy())
         result |= {f"{key}_{name}": value[key] for key in ("estimate", "lower", "upper")}
-    found = c_difference(time, event, a["lp"].to_numpy(), b["lp"].to_numpy())
+    found = c_difference_of(a, a["lp"].to_numpy(), b["lp"].to_numpy())
     result |= {"difference": found["estimate"]} | {key: found[key] for key in ("lower", "upper", "p")}
     reason = found["reason"] if not np.isfinite(found["estimate"]) else ""
-    return result | {"method": reason or "a less b; infinitesimal jackknife, paired, two-sided"}
+    error = "weighted for censoring; influence function" if "follow_up" in a else "infinitesimal jackknife"
+    return result | {"method": reason or f"a less b; {error}, paired, two-sided"}

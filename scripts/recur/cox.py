@@ -377,7 +377,7 @@ def backward(
         return fit_columns([c for i in kept for c in terms[i]])
 
     def aic(fitted: dict) -> float:
-        return -2 * fitted["loglik"] / copies + 2 * len(fitted["coef"])
+        return -2 * fitted["loglik"] / copies + 2 * fitted.get("parameters", len(fitted["coef"]))
 
     kept = list(range(len(terms)))
     current = fit(kept)

@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from recur.calibration import restricted_cubic_spline
 from recur.cli import progress
-from recur.cox import NotEstimable, fit_cox, likelihood_ratio_test, schoenfeld_test, univariable_cox
+from recur.cox import NotEstimable, fit_cox, likelihood_ratio_test, schoenfeld_test, univariable_cox, wald_test
 from recur.cutpoint import best_cutpoint
 from recur.logistic import ML, fit_or_penalised
 from recur.models import applied_design, fit_columns, linear_predictor, risk_group, term_groups
@@ -101,7 +101,8 @@ def _coef(fit: Any, columns: list[int]) -> list[tuple[int, float]]:
 
 def nonlinearity(name: str, model: dict[str, Any], train: Training, score: np.ndarray | None) -> list[tuple]:
     """Guard 13: likelihood-ratio test of a restricted cubic spline (knots at the 10th, 50th and 90th centile) against
-    the straight line, for every numeric column of a model, the other columns kept.
+    the straight line, for every numeric column of a model, the other columns kept. Of weighted rows a Wald test with
+    the sandwich: twice a difference of weighted likelihoods is no chi2.
     """
     x, rows = applied_design(model, train.clinical, score), []
     for j, column in enumerate(model["terms"]):
@@ -109,15 +110,21 @@ def nonlinearity(name: str, model: dict[str, Any], train: Training, score: np.nd
         if column["kind"] not in ("numeric", "signature") or len(np.unique(knots)) < len(knots):
             continue
         try:
-            straight = fit_columns(x, train.time, train.event, train.binary)
+            straight = fit_columns(x, train)
             curve = restricted_cubic_spline(x[:, j], knots)[:, 1:]
-            bent = fit_columns(np.column_stack([x, curve]), train.time, train.event, train.binary)
+            bent = fit_columns(np.column_stack([x, curve]), train)
         except NotEstimable:
             continue
         if straight.get("method") != bent.get("method"):  # likelihoods of two kinds
             continue
-        test = likelihood_ratio_test(bent["loglik"], straight["loglik"], curve.shape[1])
-        rows.append((13, name, column["name"], "spline_lr_chi2", test["chi2"], test["df"], test["p"]))
+        if train.weight is None:
+            kind, test = "lr", likelihood_ratio_test(bent["loglik"], straight["loglik"], curve.shape[1])
+        elif bent["method"] == ML:
+            own = range(x.shape[1], x.shape[1] + curve.shape[1])
+            kind, test = "wald", wald_test(bent["coef"], bent["covariance"], own)
+        else:
+            continue
+        rows.append((13, name, column["name"], f"spline_{kind}_chi2", test["chi2"], test["df"], test["p"]))
     return rows
 
 
@@ -134,7 +141,7 @@ def cutpoint_spread(
     for _ in range(CUTPOINT_DRAWS):
         at = rng.integers(0, len(lp), len(lp))
         if train.binary:
-            found.append(youden(train.event[at], lp[at]).get("threshold", np.nan))
+            found.append(youden(train.event[at], lp[at], train.weight_of(at)).get("threshold", np.nan))
         else:
             found.append(best_cutpoint(lp[at], train.time[at], train.event[at])["cutpoint"])
     low, high = np.nanquantile(found, [0.025, 0.975]) if np.isfinite(found).any() else (np.nan, np.nan)
@@ -169,7 +176,8 @@ def cutpoint_scan(train: Training, score: np.ndarray | None, models: dict[str, d
 def added_value(models: dict[str, dict[str, Any]]) -> list[tuple]:
     """Guard 31: likelihood-ratio test of clinical terms + signature against the clinical terms, where they are nested.
 
-    With missing cells both log-likelihoods are means over the same imputations.
+    With missing cells both log-likelihoods are means over the same imputations. Of weighted rows a Wald test of the
+    signature's coefficient with the sandwich.
     """
     rows = []
     for timing in ("pre", "post"):
@@ -181,8 +189,12 @@ def added_value(models: dict[str, dict[str, Any]]) -> list[tuple]:
         if small.get("likelihood", ML) != ML or large.get("likelihood", ML) != ML:
             continue  # penalised likelihoods of two models are not compared
         if names[0] <= names[1] and df > 0:
-            test = likelihood_ratio_test(large["loglik"], small["loglik"], df)
-            rows.append((31, f"combined_{timing}", "signature", "added_lr_chi2", test["chi2"], df, test["p"]))
+            if "weighting" in large:
+                own = [j for j, column in enumerate(large["terms"]) if column["name"] not in names[0]]
+                kind, test = "wald", wald_test([c["coef"] for c in large["terms"]], large["covariance"], own)
+            else:
+                kind, test = "lr", likelihood_ratio_test(large["loglik"], small["loglik"], df)
+            rows.append((31, f"combined_{timing}", "signature", f"added_{kind}_chi2", test["chi2"], df, test["p"]))
     return rows
 
 
@@ -238,7 +250,10 @@ def univariable_features(train: Training) -> pd.DataFrame:
     sd = train.features.std(axis=0)
     varies = np.flatnonzero(sd > 0)
     x = train.features[:, varies] / sd[varies]
-    table = univariable_logistic(x, train.event) if train.binary else univariable_cox(x, train.time, train.event)
+    if train.binary:
+        table = univariable_logistic(x, train.event, train.weight)
+    else:
+        table = univariable_cox(x, train.time, train.event)
     half = norm.ppf(0.975) * table["se"]
     p = table["p"].to_numpy()
     known = np.isfinite(p)
@@ -256,8 +271,8 @@ def univariable_features(train: Training) -> pd.DataFrame:
     ).sort_values(["p", "feature"], ignore_index=True)
 
 
-def univariable_logistic(x: np.ndarray, event: np.ndarray) -> pd.DataFrame:
+def univariable_logistic(x: np.ndarray, event: np.ndarray, weight: np.ndarray | None = None) -> pd.DataFrame:
     """coef, se and Wald p of a logistic model of every column of x (n, p) alone, Firth's where it separates."""
-    fits = [fit_or_penalised(x[:, j], event) for j in range(x.shape[1])]
+    fits = [fit_or_penalised(x[:, j], event, weight=weight) for j in range(x.shape[1])]
     table = pd.DataFrame({key: [float(fitted[key][0]) for fitted in fits] for key in ("coef", "se")})
     return table.assign(p=2 * norm.sf(np.abs(table["coef"] / table["se"])))

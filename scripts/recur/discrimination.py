@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import norm, spearmanr, t
 
 from recur.cox import NotEstimable, fit_cox
-from recur.survival import Z95, before, censoring_survival, outcome
+from recur.survival import Z95, before, censoring_survival, censoring_weights, outcome
 
 MIN_AT_RISK = 10  # a quantity at a horizon needs this many patients still followed there
 BLOCK = 2**21  # pairs held in memory at once
@@ -46,6 +46,32 @@ def interval(estimate: float, se: float) -> dict:
 def times_of(frame: pd.DataFrame) -> tuple[np.ndarray, str]:
     """Times (n,) of the rows and the name of Harrell's C with them: without a time all are 0, and C is the AUC."""
     return (frame["time"].to_numpy(), "c_harrell") if "time" in frame else (np.zeros(len(frame)), "auc")
+
+
+def binary_outcome(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray | None]:
+    """Outcome 0/1 (n,) of the rows and their weights (n,): of those censored before the horizon 0 and 0.
+
+    The weights are estimated on these rows; None where no outcome was censored (the frame has no column follow_up).
+    """
+    known = frame["event"].notna().to_numpy()
+    event = frame["event"].fillna(0).to_numpy(int)
+    return event, censoring_weights(frame["follow_up"], known) if "follow_up" in frame else None
+
+
+def c_of(frame: pd.DataFrame, score: ArrayLike) -> dict:
+    """harrell_c of the rows; without a time the AUC, of an outcome at a horizon weighted for censoring (auc_at)."""
+    if "follow_up" in frame:
+        return _auc_of_known(frame, score)
+    return harrell_c(times_of(frame)[0], frame["event"].to_numpy(), score)
+
+
+def c_difference_of(frame: pd.DataFrame, score_a: ArrayLike, score_b: ArrayLike) -> dict:
+    """c_difference of the rows, as c_of."""
+    if "follow_up" not in frame:
+        return c_difference(times_of(frame)[0], frame["event"].to_numpy(), score_a, score_b)
+    if reason := _one_class(frame):
+        return blank(reason) | {"p": np.nan}
+    return paired_difference(*(_auc_known(frame, score) for score in (score_a, score_b)))
 
 
 def blocks(rows: np.ndarray, n: int) -> Iterator[np.ndarray]:
@@ -295,20 +321,50 @@ def _auc(time, event, score, horizon, competing) -> tuple[float, np.ndarray]:
     """AUC at the horizon and its influence (n,), the estimation of the weights included."""
     other = np.zeros(len(time), bool) if competing is None else np.asarray(competing).astype(bool)
     case, beyond, died = ipcw_weights(time, event, horizon, other)
-    control = beyond + died
-    is_case, is_control = case > 0, control > 0
-    w, v = case[is_case], control[is_control]
-    below = _share_below(score[is_control], v, score[is_case])
-    above = 1 - _share_below(score[is_case], w, score[is_control])
-    auc = float(w @ below / w.sum())
-    at_case, at_control = np.zeros(len(time)), np.zeros(len(time))
-    at_case[is_case] = w * (below - auc) / w.sum()
-    at_control[is_control] = v * (above - auc) / v.sum()
+    auc, at_case, at_control = weighted_auc(case, beyond + died, score)
     influence = at_case + at_control
     influence += censoring_influence(
         time, event | other, horizon, at_case + at_control * (died > 0), at_control * (beyond > 0)
     )
     return auc, influence
+
+
+def weighted_auc(case: np.ndarray, control: np.ndarray, score: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """Area of weighted cases and controls (0: not one of them), and its influence (n,) as cases and as controls."""
+    is_case, is_control = case > 0, control > 0
+    w, v = case[is_case], control[is_control]
+    below = _share_below(score[is_control], v, score[is_case])
+    above = 1 - _share_below(score[is_case], w, score[is_control])
+    auc = float(w @ below / w.sum())
+    at_case, at_control = np.zeros(len(score)), np.zeros(len(score))
+    at_case[is_case] = w * (below - auc) / w.sum()
+    at_control[is_control] = v * (above - auc) / v.sum()
+    return auc, at_case, at_control
+
+
+def _one_class(frame: pd.DataFrame) -> str:
+    return "" if frame["event"].nunique() == 2 else "all patients whose outcome is known have the same"
+
+
+def _auc_of_known(frame: pd.DataFrame, score: ArrayLike) -> dict:
+    """auc_at the horizon of outcomes there; who is censored exactly at it counts as followed so far."""
+    score = np.asarray(score, float)
+    if reason := _one_class(frame):
+        return blank(reason)
+    if score.min() == score.max():
+        return blank("all scores are equal") | {"estimate": 0.5}
+    auc, influence = _auc_known(frame, score)
+    return interval(auc, np.sqrt(np.var(influence, ddof=1) * len(frame)))
+
+
+def _auc_known(frame: pd.DataFrame, score: ArrayLike) -> tuple[float, np.ndarray]:
+    event, weight = binary_outcome(frame)
+    auc, at_case, at_control = weighted_auc(weight * event, weight * (1 - event), np.asarray(score, float))
+    terms, known = at_case + at_control, frame["event"].notna().to_numpy()
+    # every weight is 1 / G just before the row's own follow-up
+    return auc, terms + censoring_influence(
+        frame["follow_up"].to_numpy(float), known, np.inf, terms, np.zeros(len(frame))
+    )
 
 
 def paired_difference(a: tuple[float, np.ndarray], b: tuple[float, np.ndarray]) -> dict:

@@ -62,11 +62,25 @@ def endpoint_as_level(table: pd.DataFrame, endpoint: dict[str, Any]) -> tuple[pd
     return code, problems
 
 
-def state_as_binary(frame: pd.DataFrame, months: float) -> tuple[pd.Series, list[tuple[Any, str]]]:
-    """Event by a horizon 1, free of it there or the competing event before 0; NaN, and the problem, of the others."""
+def is_weighted(endpoint: dict[str, Any]) -> bool:
+    """Whether a binary endpoint counts who was censored before its horizon by inverse probability weights."""
+    return "of" in endpoint and endpoint["censored"] == "weighted"
+
+
+def state_as_binary(frame: pd.DataFrame, months: float, censored: str) -> tuple[pd.DataFrame, list[tuple[Any, str]]]:
+    """Column event: by a horizon 1, free of it there or the competing event before 0, else NaN; and (row, problem).
+
+    censored `left_out`: whoever is NaN is a problem. `weighted`: only an unknown outcome is; the column follow_up, the
+    months to whatever ended it, cut at the horizon, says how long the others were seen (survival.censoring_weights).
+    """
     state = state_at(frame, months)
-    problems = [(row, f"censored before {months:g} months, left out as published") for row in state.index[state.isna()]]
-    return (state == EVENT).astype(float).mask(state.isna()), problems
+    event = (state == EVENT).astype(float).mask(state.isna())
+    if censored == "left_out":
+        text = f"censored before {months:g} months, left out as published"
+        return pd.DataFrame({"event": event}), [(row, text) for row in state.index[state.isna()]]
+    unknown = frame["event"].isna()
+    follow_up = frame["time"].clip(upper=months).mask(unknown)
+    return pd.DataFrame({"follow_up": follow_up, "event": event}), [(row, UNKNOWN) for row in state.index[unknown]]
 
 
 def endpoint_from_dates(

@@ -9,7 +9,7 @@ import pandas as pd
 
 from recur.scorer import input_label
 from recur.survival import logrank_trend
-from recur.validation import survival_tables
+from recur.validation import KEPT, survival_tables
 
 
 def factor_groups(frame: pd.DataFrame, terms: list[str], variables: dict[str, Any]) -> pd.DataFrame:
@@ -18,7 +18,7 @@ def factor_groups(frame: pd.DataFrame, terms: list[str], variables: dict[str, An
     A number is halved at the median of the training rows (stated in the level's name); a missing value leaves the
     patient out of that factor.
     """
-    keep = [name for name in ("patient_id", "cohort", "time", "event", "competing") if name in frame]
+    keep = [name for name in KEPT if name in frame]
     parts = []
     for term in terms:
         variable, values = variables[term], frame[term].astype(float)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from recur.survival import follow_up, logrank
+from recur.discrimination import binary_outcome
+from recur.survival import follow_up, logrank, weight_summary
 
 COLUMNS = ["by", "group", "n", "events", "censored", "median_months", "lower", "upper", "p_censoring"]
+WEIGHTS = ["largest_weight", "effective_n"]  # of an outcome at a horizon
 
 
 def follow_up_table(frame: pd.DataFrame) -> pd.DataFrame:
@@ -15,9 +17,14 @@ def follow_up_table(frame: pd.DataFrame) -> pd.DataFrame:
     (COLUMNS); p_censoring is the log-rank test of the censoring times between the groups, on its row `(test)`.
 
     frame: cohort, centre, time (months), event, and competing where the endpoint has it: such patients are not
-    censored.
+    censored. Of a binary outcome at a horizon follow_up and event: the censored are those whose event is unknown, and
+    WEIGHTS say what their weights amount to in each group.
     """
-    ended = frame["event"].to_numpy(int)
+    weighted = "follow_up" in frame
+    if weighted:
+        ended, frame = frame["event"].notna().to_numpy(int), frame.assign(time=frame["follow_up"])
+    else:
+        ended = frame["event"].to_numpy(int)
     if "competing" in frame:
         ended = np.maximum(ended, frame["competing"].to_numpy(int))
     frame = frame.assign(ended=ended, all="all")
@@ -29,11 +36,12 @@ def follow_up_table(frame: pd.DataFrame) -> pd.DataFrame:
         for name, part in frame.groupby(groups, sort=True):
             found = follow_up(part["time"], part["ended"])
             months = (found["median"], found["lower"], found["upper"])
-            rows.append(
-                (by, name, len(part), int(part["event"].sum()), int((1 - part["ended"]).sum()), *months, np.nan)
-            )
+            size = (len(part), int(part["event"].sum()), int((1 - part["ended"]).sum()))
+            extent = weight_summary(binary_outcome(part)[1]) if weighted else {}
+            rows.append((by, name, *size, *months, np.nan, *(extent.get(key, np.nan) for key in WEIGHTS)))
         if by != "all":
             p = logrank(frame["time"], 1 - frame["ended"], groups.to_numpy())["p"]
             size = (len(frame), int(frame["event"].sum()), int((1 - ended).sum()))
-            rows.append((by, "(test)", *size, np.nan, np.nan, np.nan, p))
-    return pd.DataFrame(rows, columns=COLUMNS)
+            rows.append((by, "(test)", *size, np.nan, np.nan, np.nan, p, np.nan, np.nan))
+    table = pd.DataFrame(rows, columns=[*COLUMNS, *WEIGHTS])
+    return table if weighted else table[COLUMNS]

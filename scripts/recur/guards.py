@@ -11,9 +11,18 @@ from typing import Any
 
 import pandas as pd
 
-from recur.endpoints import has_competing
+from recur.endpoints import has_competing, is_weighted
 from recur.imputation import columns_of
-from recur.study import candidates_of, is_replicate, outcome_kind, split_of, uses_features
+from recur.study import (
+    candidates_of,
+    endpoint_of,
+    is_replicate,
+    outcome_kind,
+    split_of,
+    timed_endpoint,
+    uses_features,
+)
+from recur.survival import censoring_weights
 
 COLUMNS = ["guard", "mode", "status", "title", "text"]
 FEW_AT_RISK = 10
@@ -24,7 +33,10 @@ CENTRE_AUC = 0.7
 VOLUME_RHO = 0.8
 
 
-OF_SURVIVAL = {12, 14, 15, 18, 34, 40}  # guards of times, hazards and censoring
+LARGE_WEIGHT = 10  # patients that one stands for, where others were censored before the horizon
+
+
+OF_SURVIVAL = {12, 14, 15, 40}  # guards of times and hazards
 Check = Callable[[dict[str, Any]], str | None]  # the text of a flag, "" when all is well, None when it does not apply
 
 # number, mode, title, and what blocks the error or stops the run before this table is made
@@ -67,8 +79,9 @@ def guard(number: int, mode: str, title: str) -> Callable[[Check], Check]:
     return register
 
 
-def smaller_class(event: Any) -> int:
-    """Patients of the rarer outcome, which limit a logistic model as events limit a Cox model."""
+def smaller_class(event: Any, known: Any = None) -> int:
+    """Patients of the rarer outcome, which limit a logistic model as events limit a Cox model; of those known only."""
+    event = event if known is None else event[known]
     return int(min(event.sum(), len(event) - event.sum()))
 
 
@@ -99,9 +112,9 @@ def has_signature(facts: dict[str, Any]) -> bool:
     return uses_features(facts["study"], facts["analysis"])
 
 
-def diagnostics(facts: dict[str, Any], number: int, measure: str) -> pd.DataFrame:
+def diagnostics(facts: dict[str, Any], number: int, *measures: str) -> pd.DataFrame:
     table = facts["diagnostics"]
-    return table if table.empty else table[(table["guard"] == number) & (table["measure"] == measure)]
+    return table if table.empty else table[(table["guard"] == number) & table["measure"].isin(measures)]
 
 
 def held_out(table: pd.DataFrame) -> pd.DataFrame:
@@ -209,7 +222,10 @@ def events_per_term(facts):
     study = facts["study"]
     settings = {"candidates": candidates_of(study, facts["analysis"]), "variables": study["clinical"]["variables"]}
     model = next(iter(facts["models"].values()))
-    events = min(model["events"], model["n"] - model["events"]) if is_binary(facts) else model["events"]
+    events = model["events"]
+    if is_binary(facts):
+        known = model["n"] - model.get("weighting", {}).get("censored", 0)
+        events = min(events, known - events)
     texts = [
         f"{timing}operative model: {events} events for {terms} candidate columns ({events / terms:.1f} each)"
         for timing, terms in candidate_terms(settings, has_signature(facts))
@@ -247,7 +263,7 @@ def proportional_hazards(facts):
 
 @guard(13, "F", "Non-linearity ignored")
 def nonlinearity(facts):
-    table = diagnostics(facts, 13, "spline_lr_chi2")
+    table = diagnostics(facts, 13, "spline_lr_chi2", "spline_wald_chi2")
     if table.empty:
         return None
     bent = table[table["p"] < 0.05]
@@ -308,7 +324,9 @@ def crude_rates(facts):
 
 @guard(18, "F", "Death censored in time to recurrence")
 def censored_death(facts):
-    endpoint = facts["study"]["endpoints"][chosen(facts)["endpoint"]]
+    endpoint = timed_endpoint(facts["study"], facts["analysis"])
+    if endpoint is None:
+        return None
     recorded = endpoint["kind"] == "recorded" and not endpoint["counts_death"] and not has_competing(endpoint)
     if endpoint["kind"] == "time_to_recurrence" or recorded:
         return "Death without recurrence is censored: absolute risks of recurrence are overestimated."
@@ -318,7 +336,8 @@ def censored_death(facts):
 @guard(19, "E/F", "Conditioning on the future")
 def future_conditioning(facts):
     months = chosen(facts).get("min_follow_up_months")
-    if "of" in facts["study"]["endpoints"][chosen(facts)["endpoint"]]:
+    endpoint = endpoint_of(facts["study"], facts["analysis"])
+    if "of" in endpoint and not is_weighted(endpoint):
         return "Patients censored before the horizon were left out, as published: that conditions on the future."
     if months:
         return (
@@ -447,7 +466,7 @@ def missing_data(facts):
 
 @guard(31, "F", "Gain of a nested model")
 def nested_gain(facts):
-    table = diagnostics(facts, 31, "added_lr_chi2")
+    table = diagnostics(facts, 31, "added_lr_chi2", "added_wald_chi2")
     if table.empty:
         return (
             None
@@ -456,7 +475,8 @@ def nested_gain(facts):
             "judge the gain by the difference in C (AUC) alone."
         )
     weak = table[table["p"] >= 0.05]
-    texts = [f"{row.model}: likelihood-ratio p {row.p:.2f}" for row in weak.itertuples()]
+    tests = {"added_lr_chi2": "likelihood-ratio", "added_wald_chi2": "Wald"}
+    texts = [f"{row.model}: {tests[row.measure]} p {row.p:.2f}" for row in weak.itertuples()]
     return f"The signature adds nothing significant to the clinical terms ({listed(texts)})." if len(weak) else ""
 
 
@@ -475,6 +495,9 @@ def pristine(facts):
 
 @guard(34, "F", "Horizon beyond the support")
 def unsupported_horizon(facts):
+    timed = timed_endpoint(facts["study"], facts["analysis"])
+    if timed is None or is_binary(facts):
+        return None if timed is None else weak_weights(facts["risks"], timed["horizon_months"])
     blank = facts["performance"]
     blank = blank[blank["estimate"].isna() & blank["horizon_months"].notna()]
     where = listed(
@@ -482,6 +505,19 @@ def unsupported_horizon(facts):
         for cohort, months in blank[["cohort", "horizon_months"]].drop_duplicates().itertuples(index=False)
     )
     return f"Left blank, too few at risk: {where}." if len(blank) else ""
+
+
+def weak_weights(risks: pd.DataFrame, months: float) -> str:
+    """Cohorts in which hardly anybody is followed to the horizon of a binary outcome, so that few stand for many."""
+    texts = []
+    for cohort, part in risks.drop_duplicates("patient_id").groupby("cohort", sort=False):
+        followed = int((part["follow_up"] >= months * (1 - 1e-9)).sum())
+        largest = censoring_weights(part["follow_up"], part["event"].notna()).max()
+        if followed < FEW_AT_RISK:
+            texts.append(f"{followed} patients of {cohort} were followed to {months:g} months")
+        elif largest > LARGE_WEIGHT:
+            texts.append(f"one patient of {cohort} stands for {largest:.0f} (the others were censored)")
+    return f"Weights for censoring rest on few patients: {'; '.join(texts)}." if texts else ""
 
 
 @guard(38, "F", "Zero weights read as irrelevance")

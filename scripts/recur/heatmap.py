@@ -73,6 +73,7 @@ def annotation(frame: pd.DataFrame, groups: pd.DataFrame, terms: list[str], vari
     rows = [
         (p, "event", "Event", code, "yes" if code else "no")
         for p, code in zip(own["patient_id"], own["event"], strict=True)
+        if pd.notna(code)
     ]
     places = {group: i for i, group in enumerate(("low", "high"))}
     rows += [

@@ -274,25 +274,27 @@ def cox_terms(eta, start, upto, deaths, event, weight, hazard, at_risk, residual
 
 
 @numba.njit(
-    "float64(float64[::1], boolean[::1], float64[::1], float64[::1], float64[::1], float64[::1], float64[::1])",
+    "float64(float64[::1], boolean[::1], float64[::1], float64[::1], float64[::1], float64[::1], float64[::1],"
+    " float64[::1])",
     cache=CACHE,
 )
-def logistic_terms(eta, event, weight, hazard, at_risk, deaths, residual):
+def logistic_terms(eta, event, case, weight, hazard, at_risk, deaths, residual):
     """Logistic log-likelihood / n at linear predictors eta (n,) with its best intercept; fills as cox_terms does.
 
-    The intercept carries no penalty and is profiled out: the information then has the form of a single risk set in
-    which rows weigh p (1 - p), so weight and hazard hold that, at_risk (1,) and deaths (1,) its sum.
+    case (n,): the rows' own weights, of sum n. The intercept carries no penalty and is profiled out: the information
+    then has the form of a single risk set in which rows weigh case p (1 - p), so weight and hazard hold that, at_risk
+    (1,) and deaths (1,) its sum.
     """
     n, events = eta.size, 0.0
     for i in range(n):
-        events += event[i]
+        events += case[i] * event[i]
     intercept = np.log(events / (n - events)) - eta.mean()
     for _ in range(MAX_STEPS):
         slope, information = events, 0.0
         for i in range(n):
             risk = 1 / (1 + np.exp(-(eta[i] + intercept)))
-            slope -= risk
-            information += risk * (1 - risk)
+            slope -= case[i] * risk
+            information += case[i] * risk * (1 - risk)
         step = slope / max(information, 1e-12)
         intercept += max(-1.0, min(1.0, step))
         if abs(step) < 1e-13 * (1 + abs(intercept)):
@@ -302,10 +304,10 @@ def logistic_terms(eta, event, weight, hazard, at_risk, deaths, residual):
         value = eta[i] + intercept
         risk = 1 / (1 + np.exp(-value))
         # log(1 + exp(v)), safe for large |v|
-        loglik += event[i] * value - max(value, 0.0) - np.log1p(np.exp(-abs(value)))
-        weight[i] = hazard[i] = risk * (1 - risk)
+        loglik += case[i] * (event[i] * value - max(value, 0.0) - np.log1p(np.exp(-abs(value))))
+        weight[i] = hazard[i] = case[i] * risk * (1 - risk)
         total += weight[i]
-        residual[i] = (event[i] - risk) / n
+        residual[i] = case[i] * (event[i] - risk) / n
     at_risk[0] = deaths[0] = total
     return loglik / n
 
@@ -419,24 +421,25 @@ def solve_quadratic(information, gradient, beta, lasso, ridge, tolerance):
 
 @numba.njit(
     "void(float64[:,::1], int64[::1], int64[::1], float64[::1], boolean[::1], float64, float64[::1], float64,"
-    " float64[:,::1], float64[::1], boolean)",
+    " float64[:,::1], float64[::1], float64[::1])",
     cache=CACHE,
 )
-def elastic_net_path(x, start, upto, deaths, event, l1_ratio, lambdas, tolerance, coef, missed, logistic):
+def elastic_net_path(x, start, upto, deaths, event, l1_ratio, lambdas, tolerance, coef, missed, case):
     """Elastic-net Cox coefficients (len(lambdas), p), into coef, along decreasing penalties.
 
-    With `logistic` those of a logistic model instead: start is [0], upto is not looked at, deaths (1,) is filled.
+    With `case` (n,), the weights of the rows, of sum n, those of a logistic model instead: start is [0], upto is not
+    looked at, deaths (1,) is filled. Empty for a Cox model, whose rows all weigh 1.
 
     Newton steps on the coefficients that the sequential strong rule lets in (Tibshirani et al. 2012), each a penalised
     quadratic with the exact information matrix; then the Karush-Kuhn-Tucker conditions of all features are checked
     and violators let in. missed (len(lambdas),): largest violation left, as a share of the lasso penalty.
     """
     p, n = x.shape
-    times = start.size
+    times, logistic = start.size, case.size > 0
     beta, eta, eta_new = np.zeros(p), np.zeros(n), np.zeros(n)
     weight, hazard, at_risk, residual = np.empty(n), np.empty(n), np.empty(times), np.empty(n)
     if logistic:
-        loglik = logistic_terms(eta, event, weight, hazard, at_risk, deaths, residual)
+        loglik = logistic_terms(eta, event, case, weight, hazard, at_risk, deaths, residual)
     else:
         loglik = cox_terms(eta, start, upto, deaths, event, weight, hazard, at_risk, residual)
     gradient = np.dot(x, residual)
@@ -504,7 +507,7 @@ def elastic_net_path(x, start, upto, deaths, event, l1_ratio, lambdas, tolerance
                 for i in range(n):
                     eta_new[i] = eta[i] + share * move[i]
                 if logistic:
-                    new = logistic_terms(eta_new, event, weight, hazard, at_risk, deaths, residual)
+                    new = logistic_terms(eta_new, event, case, weight, hazard, at_risk, deaths, residual)
                 else:
                     new = cox_terms(eta_new, start, upto, deaths, event, weight, hazard, at_risk, residual)
                 penalty = 0.0

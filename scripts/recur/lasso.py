@@ -30,7 +30,7 @@ def cox_path(
     coef, missed = np.empty((len(lambdas), x.shape[1])), np.empty(len(lambdas))
     if len(lambdas) and x.shape[1]:
         data = _in_time_order(x, time, event)
-        model_kernels().elastic_net_path(*data, l1_ratio, lambdas, tolerance, coef, missed, False)
+        model_kernels().elastic_net_path(*data, l1_ratio, lambdas, tolerance, coef, missed, np.zeros(0))
     return coef.T
 
 

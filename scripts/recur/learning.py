@@ -42,7 +42,7 @@ def learning_fits(train: Training, settings: dict[str, Any], seed: int, repeat: 
             rows.append(base | {"model": "", "c": np.nan, "failed": str(error)})
             continue
         rows += [
-            base | {"model": name, "c": concordance(lp, test.time, test.event), "failed": ""}
+            base | {"model": name, "c": concordance(lp, test.time, test.event, test.weight), "failed": ""}
             for name, lp in scores.items()
         ]
     return rows

@@ -3,7 +3,8 @@
 The same compiled solver and stopping rule as the Cox path: scikit-learn's saga needs thousands of sweeps for features
 as correlated as radiomic ones, and its liblinear penalises the intercept and knows no elastic net.
 
-Everywhere: `x` (n, p) standardised features, `event` (n,) 0/1 or bool.
+Everywhere: `x` (n, p) standardised features, `event` (n,) 0/1 or bool, `weight` (n,) of the rows as in recur.logistic;
+as in glmnet only their ratios matter.
 """
 
 from __future__ import annotations
@@ -17,8 +18,18 @@ from recur.logistic import best_intercept, log_likelihoods
 LARGEST_LOG_ODDS = float(np.log((1 - 1e-5) / 1e-5))  # of a left-out row, so that one of them cannot decide the penalty
 
 
+def ratios(event: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+    """The weights of the rows (n,), scaled to the sum n."""
+    return np.ones(len(event)) if weight is None else weight * (len(weight) / weight.sum())
+
+
 def logistic_path(
-    x: np.ndarray, event: np.ndarray, l1_ratio: float, lambdas: np.ndarray, tolerance: float
+    x: np.ndarray,
+    event: np.ndarray,
+    l1_ratio: float,
+    lambdas: np.ndarray,
+    tolerance: float,
+    weight: np.ndarray | None = None,
 ) -> np.ndarray:
     """Coefficients (p, len(lambdas)) along decreasing penalties; the intercept is not penalised.
 
@@ -29,14 +40,22 @@ def logistic_path(
     if len(lambdas) and x.shape[1]:
         start, upto, total = np.zeros(1, np.int64), np.zeros(0, np.int64), np.ones(1)
         data = np.ascontiguousarray(x.T, dtype=float), start, upto, total, event
-        model_kernels().elastic_net_path(*data, l1_ratio, lambdas, tolerance, coef, missed, True)
+        model_kernels().elastic_net_path(*data, l1_ratio, lambdas, tolerance, coef, missed, ratios(event, weight))
     return coef.T
 
 
-def lambda_grid(x: np.ndarray, event: np.ndarray, l1_ratio: float, count: int, min_ratio: float) -> np.ndarray:
+def lambda_grid(
+    x: np.ndarray,
+    event: np.ndarray,
+    l1_ratio: float,
+    count: int,
+    min_ratio: float,
+    weight: np.ndarray | None = None,
+) -> np.ndarray:
     """Decreasing log-spaced penalties (count,) from the smallest that keeps every coefficient at zero."""
-    event = np.asarray(event, float)
-    largest = np.abs(x.T @ (event - event.mean())).max() / len(event) / l1_ratio
+    event, weight = np.asarray(event, float), ratios(event, weight)
+    share = np.average(event, weights=weight)
+    largest = np.abs(x.T @ (weight * (event - share))).max() / len(event) / l1_ratio
     return largest * np.geomspace(1, min_ratio, count)
 
 
@@ -47,24 +66,31 @@ def cross_validate(
     lambdas: np.ndarray,
     fold: np.ndarray,
     tolerance: float = FOLD_TOLERANCE,
+    weight: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean deviance (m,) of the rows left out, and its standard error (m,) over folds weighted by their rows.
+    """Mean deviance (m,) of the rows left out, and its standard error (m,) over folds weighted by their rows (the
+    sum of these rows' weights).
 
     glmnet's cv.glmnet of family binomial, `grouped`, with risks held within 1e-5 and 1 - 1e-5 as there. A fold whose
     other rows are all of one class is left out.
     """
-    event = np.asarray(event).astype(bool)
-    numbers = [k for k in np.unique(fold) if 0 < event[fold != k].sum() < (fold != k).sum()]
-    deviance, weight = np.empty((len(numbers), len(lambdas))), np.empty(len(numbers))
+    event, row = np.asarray(event).astype(bool), ratios(event, weight)
+    known = row > 0
+    numbers = [
+        k
+        for k in np.unique(fold)
+        if (known & (fold == k)).any() and 0 < event[known & (fold != k)].sum() < (known & (fold != k)).sum()
+    ]
+    deviance, size = np.empty((len(numbers), len(lambdas))), np.empty(len(numbers))
     for i, number in enumerate(numbers):
         inside = fold != number
         spread = x[inside].std(axis=0)  # each fold scales its own rows, as glmnet does
         scaled = x / np.where(spread > 0, spread, 1)
-        lp = scaled @ logistic_path(scaled[inside], event[inside], l1_ratio, lambdas, tolerance)
-        intercepts = np.array([best_intercept(column, event[inside]) for column in lp[inside].T])
-        weight[i] = (~inside).sum()
+        lp = scaled @ logistic_path(scaled[inside], event[inside], l1_ratio, lambdas, tolerance, row[inside])
+        intercepts = np.array([best_intercept(column, event[inside], row[inside]) for column in lp[inside].T])
+        size[i] = row[~inside].sum()
         eta = np.clip(lp[~inside] + intercepts, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)
-        deviance[i] = -2 * log_likelihoods(eta, event[~inside]).mean(axis=0)
-    mean = np.average(deviance, axis=0, weights=weight)
-    error = np.sqrt(np.average((deviance - mean) ** 2, axis=0, weights=weight) / (len(numbers) - 1))
+        deviance[i] = -2 * np.average(log_likelihoods(eta, event[~inside]), axis=0, weights=row[~inside])
+    mean = np.average(deviance, axis=0, weights=size)
+    error = np.sqrt(np.average((deviance - mean) ** 2, axis=0, weights=size) / (len(numbers) - 1))
     return mean, error

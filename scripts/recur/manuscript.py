@@ -110,12 +110,22 @@ def cox(coefficients: pd.DataFrame) -> Table:
         f"The signature was built on these patients: its univariable {ratio} is optimistic.",
     ]
     if "method" in coefficients:
+        if coefficients["method"].str.contains("weighted").any():
+            notes.append(
+                "Patients censored before the horizon are weighted for (inverse probability of censoring); sandwich "
+                "standard errors."
+            )
         used = [name for name in ("Firth", "ridge") if coefficients["method"].str.startswith(name).any()]
         notes += [
-            f"Where groups were separated: penalised likelihood ({name}) with profile intervals." for name in used
+            f"Where groups were separated: penalised likelihood ({name}){interval_of(coefficients['method'])}."
+            for name in used
         ]
     title = f"Univariable and multivariable {name} models"
     return Table(name.lower(), title, heads, rows, abbreviated(notes, ratio, "CI"))
+
+
+def interval_of(method: pd.Series) -> str:
+    return ", weighted, without an interval" if method.str.contains("weighted").any() else " with profile intervals"
 
 
 def performance(table: pd.DataFrame) -> Table:
@@ -173,7 +183,8 @@ def published_scores(table: pd.DataFrame, notes_of: pd.DataFrame) -> Table:
             pair = f"   {model_title(row['model_a'])} less {labels.get(row['model_b'], row['model_b'])}"
             count = "" if pd.isna(row["n"]) else f"{row['n']:.0f}"
             rows.append([pair, count, difference, p_text(row["p"]), p_text(row["p_holm"]), cell(row["note"])])
-    measure = "AUC (DeLong)" if held["metric"].eq("auc").any() else "Harrell's C (half credit for ties)"
+    measure = "AUC" if held["metric"].eq("auc").any() else "Harrell's C (half credit for ties)"
+    measure += " (DeLong)" if held["method"].str.startswith("DeLong").any() else ""
     notes = [f"Difference of {measure}, paired, two-sided; patients with both values only."]
     heads = ["Comparison", "n", "Difference (95 % CI)", "P", "P (Holm)", "Note"]
     return Table("scores", "Models against published scores", heads, rows, abbreviated(notes, "CI"))

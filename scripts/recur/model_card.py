@@ -138,7 +138,10 @@ def fired(guards: pd.DataFrame, analysis: str) -> list[str]:
 
 def model_blocks(facts: dict[str, Any], name: str, model: dict[str, Any]) -> list[Block]:
     """Inputs, equation, baseline and cut-point of one model."""
-    blocks: list[Block] = [("h3", f"{name}: {MODELS[name]} ({model['n']} patients, {model['events']} events)")]
+    size = f"{model['n']} patients, {model['events']} events"
+    if "weighting" in model:
+        size += f", {model['weighting']['censored']} censored before the horizon and weighted for"
+    blocks: list[Block] = [("h3", f"{name}: {MODELS[name]} ({size})")]
     if not model["terms"]:
         blocks.append(("p", "No term was left: everyone has the same risk."))
     else:

@@ -16,6 +16,7 @@ from recur.cutpoint import best_cutpoint
 from recur.encoding import learn_columns
 from recur.imputation import complete, imputations, pool
 from recur.roc import roc_points, youden
+from recur.survival import weight_summary
 from recur.training import Training
 
 SIGNATURE_COLUMN = {
@@ -104,16 +105,27 @@ def designs_of(
     return drawn, applied, [column for column, keep in zip(columns, varies, strict=True) if keep], imputer
 
 
-def fit_columns(
-    x: np.ndarray, time: np.ndarray, event: np.ndarray, binary: bool, separated: str = logistic.FIRTH
-) -> dict[str, Any]:
-    """The regression of an outcome on columns (n, p): Cox, or of a binary outcome logistic (penalised if separated)."""
-    return logistic.fit_or_penalised(x, event, separated) if binary else fit_cox(x, time, event)
+def fit_columns(x: np.ndarray, train: Training, separated: str = logistic.FIRTH, copies: int = 1) -> dict[str, Any]:
+    """The regression of the outcome on columns of the training rows: Cox, or of a binary outcome logistic (penalised if
+    separated). x (n, p), or `copies` of the rows stacked.
+    """
+    time, event, weight = stacked(train, copies)
+    return logistic.fit_or_penalised(x, event, separated, weight) if train.binary else fit_cox(x, time, event)
+
+
+def stacked(train: Training, copies: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Time, event and weight (None without) of `copies` of the training rows below each other."""
+    weight = train.weight
+    return (
+        np.tile(train.time, copies),
+        np.tile(train.event, copies),
+        None if weight is None else np.tile(weight, copies),
+    )
 
 
 def pooled_fit(designs: list[np.ndarray], train: Training, separated: str = logistic.FIRTH) -> dict[str, Any]:
     """The model of every imputation pooled by Rubin's rules: coef, se, covariance, loglik (mean), method of the fit."""
-    fits = [fit_columns(x, train.time, train.event, train.binary, separated) for x in designs]
+    fits = [fit_columns(x, train, separated) for x in designs]
     coef, covariance = pool(*(np.array([fitted[key] for fitted in fits]) for key in ("coef", "covariance")))
     loglik = float(np.mean([fitted["loglik"] for fitted in fits]))
     methods = [fitted.get("method", "") for fitted in fits]
@@ -138,19 +150,17 @@ def selected_columns(
     Over m imputations both use the stacked rows with weight 1/m (Wood, White & Royston 2008; methods.md 0.2 item 8).
     """
     copies = len(designs)
-    x, time, event = np.vstack(designs), np.tile(train.time, copies), np.tile(train.event, copies)
+    x = np.vstack(designs)
     groups = term_groups(columns)
     if stage["screen_p"] is not None:
-        p = {
-            term: joint_p(x[:, at], time, event, copies, train.binary, PENALTIES[stage["separated"]])
-            for term, at in groups.items()
-        }
+        p = {term: joint_p(x[:, at], train, copies, PENALTIES[stage["separated"]]) for term, at in groups.items()}
         groups = {term: at for term, at in groups.items() if term == "signature" or p[term] < stage["screen_p"]}
     if stage["selection"] == "backward_aic" and groups:
         names, at = list(groups), list(groups.values())
+        time, event, weight = stacked(train, copies)
         if train.binary:
             kept, _ = logistic.backward_aic(
-                x, names, event, terms=at, copies=copies, separated=PENALTIES[stage["separated"]]
+                x, names, event, at, copies, separated=PENALTIES[stage["separated"]], weight=weight
             )
         else:
             kept, _ = backward_aic(x, names, time, event, terms=at, copies=copies)
@@ -158,10 +168,10 @@ def selected_columns(
     return sorted(j for at in groups.values() for j in at)
 
 
-def joint_p(x: np.ndarray, time: np.ndarray, event: np.ndarray, copies: int, binary: bool, separated: str) -> float:
+def joint_p(x: np.ndarray, train: Training, copies: int, separated: str) -> float:
     """Wald p-value of all columns of one term together; 1 where it cannot be estimated."""
     try:
-        fitted = fit_columns(x, time, event, binary, separated)
+        fitted = fit_columns(x, train, separated, copies)
     except NotEstimable:
         return 1.0
     return wald_test(fitted["coef"], fitted["covariance"] * copies)["p"]
@@ -233,18 +243,26 @@ def logistic_parts(result: dict[str, Any], lp: np.ndarray, train: Training, sett
     """What makes risks of a logistic model's linear predictor: intercept, likelihood, cut-point; no horizon.
 
     The intercept is the maximum likelihood one beside the coefficients, so that the mean training risk is the share of
-    events also after Firth's penalty (FLIC; Puhr et al., Stat Med 2017).
+    events also after Firth's penalty (FLIC; Puhr et al., Stat Med 2017). An outcome at a horizon has `weighting`: what
+    censoring before it did to the training rows, and the weighted share of events.
     """
-    return {
-        "intercept": logistic.best_intercept(lp, train.event),
+    weight = train.weight
+    weighting = {}
+    if weight is not None:
+        share = float(np.average(train.event, weights=weight))
+        weighting = {"weighting": weight_summary(weight) | {"share": share}}
+    return weighting | {
+        "intercept": logistic.best_intercept(lp, train.event, weight),
         "likelihood": result["method"],
         "prior_variance_per_sd": logistic.RIDGE_VARIANCE if result["method"] == logistic.RIDGE else None,
         "horizons_months": [],
-        "cutpoint": binary_cutpoint(lp, train.event, settings.get("cutpoint_sensitivity")),
+        "cutpoint": binary_cutpoint(lp, train.event, settings.get("cutpoint_sensitivity"), weight),
     }
 
 
-def binary_cutpoint(lp: np.ndarray, event: np.ndarray, sensitivity: float | None) -> dict[str, Any] | None:
+def binary_cutpoint(
+    lp: np.ndarray, event: np.ndarray, sensitivity: float | None, weight: np.ndarray | None = None
+) -> dict[str, Any] | None:
     """The cut-point between low (<=) and high: Youden's on training rows, or the highest with the asked sensitivity.
 
     None where all patients have one predictor.
@@ -252,9 +270,9 @@ def binary_cutpoint(lp: np.ndarray, event: np.ndarray, sensitivity: float | None
     if np.ptp(lp) < 1e-12:
         return None
     if sensitivity is None:
-        found, rule = youden(event, lp), "Youden's index on training rows"
+        found, rule = youden(event, lp, weight), "Youden's index on training rows"
     else:
-        points = roc_points(event, lp)
+        points = roc_points(event, lp, weight)
         found = points[points["sensitivity"] >= sensitivity - 1e-12].iloc[-1].to_dict()
         rule = f"highest with a sensitivity of {sensitivity:g} on training rows"
     if not np.isfinite(found["threshold"]):
@@ -408,6 +426,8 @@ def coefficient_table(
     table["upper"], table["p"] = np.exp(table["coef"] + half), 2 * norm.sf(np.abs(table["coef"] / table["se"]))
     if not train.binary:
         return table[COEFFICIENT_COLUMNS]
+    if train.weight is not None:
+        table["method"] = table["method"].replace(logistic.ML, f"{logistic.ML}, weighted; sandwich errors")
     place = {column["name"]: j for j, column in enumerate(columns)}
     for i, row in enumerate(table.itertuples()):
         if (
@@ -415,6 +435,11 @@ def coefficient_table(
             or row.stage not in ("univariable", "multivariable")
             or len(designs) > 1
         ):
+            continue
+        if train.weight is not None:
+            # neither a sandwich nor a profile is known to hold for a penalised, weighted likelihood
+            table.loc[i, ["se", "lower", "upper", "p"]] = np.nan
+            table.loc[i, "method"] = f"{row.method}, weighted: no valid limits known"
             continue
         if row.stage == "univariable":
             x, j = designs[0][:, [place[row.term]]], 0
@@ -457,7 +482,8 @@ def missing_data_rows(
     known, columns = complete_cases(model, train.clinical), model["terms"]
     if known.all() or not columns:
         return []
-    knowing = train.clinical.assign(event_=train.event, hazard_=nelson_aalen(train.time, train.event))
+    time = train.time if train.follow_up is None else train.follow_up
+    knowing = train.clinical.assign(event_=train.event, hazard_=nelson_aalen(time, train.event))
     number = {"kind": "numeric", "transform": "none"}
     variables = settings["variables"] | {"event_": number, "hazard_": number, "score_": number}
     own = [name for name in dict.fromkeys(c["term"] for c in columns) if name != "signature"]

@@ -7,32 +7,46 @@ import pandas as pd
 
 from recur.discrimination import blocks
 from recur.ranking import comparable_pairs
+from recur.survival import censoring_weights
 
 INTERVAL_DRAWS = 2000
 NESTED_COLUMNS = ["repeat", "fold", "model", "patient_id", "lp", "time", "event", "failed"]
 
 
 def bootstrap_concordance(
-    folds: list[dict[str, np.ndarray]], n: int, draws: int, rng: np.random.Generator
+    folds: list[dict[str, np.ndarray]],
+    n: int,
+    draws: int,
+    rng: np.random.Generator,
+    horizon: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[float, np.ndarray]:
     """C over the pairs within each fold, and C (draws,) of bootstrap draws of the n patients; NaN without a pair.
 
     folds: of each, the place (m,) of its patients among the n, their time, event (bool) and lp. C of a draw is
     w' K w / w' U w with w (n,) how often each patient was drawn, K concordant and U usable pairs: two copies of a
-    patient are tied in time, so make no pair. Pairs are made some rows at a time: memory grows with n, not its square.
+    patient are tied in time, so make no pair. horizon: follow_up (n,) and known (n,) of an outcome at a horizon: each
+    draw estimates its own weights for censoring, and they multiply w. Pairs are made some rows at a time: memory grows
+    with n, not its square.
     """
-    drawn = rng.integers(0, n, (draws, n)) + n * np.arange(draws)[:, None]
+    rows = rng.integers(0, n, (draws, n))
+    drawn = rows + n * np.arange(draws)[:, None]
     weight = np.bincount(drawn.ravel(), minlength=draws * n).reshape(draws, n).astype(np.float32)
     weight = np.vstack([np.ones(n, np.float32), weight])  # the data as they are, then the draws
+    if horizon is not None:
+        follow_up, known = horizon
+        for i, at in enumerate([np.arange(n), *rows]):
+            own = np.zeros(n, np.float32)
+            own[at] = censoring_weights(follow_up[at], known[at])
+            weight[i] *= own
     sums = np.zeros((2, draws + 1))
     for fold in folds:
         time, event, lp, inside = fold["time"], fold["event"], fold["lp"], weight[:, fold["place"]]
-        for rows in blocks(np.flatnonzero(event), len(time)):
-            pairs = comparable_pairs(time, event, rows)
-            score = pairs * (0.5 + 0.5 * np.sign(lp[rows, None] - lp))
+        for events in blocks(np.flatnonzero(event), len(time)):
+            pairs = comparable_pairs(time, event, events)
+            score = pairs * (0.5 + 0.5 * np.sign(lp[events, None] - lp))
             for i, counts in enumerate((score, pairs)):
-                # half-integers whose sums stay far below 2^23: exact in single precision
-                sums[i] += ((inside @ counts.T.astype(np.float32)) * inside[:, rows]).sum(axis=1, dtype=float)
+                # without weights half-integers whose sums stay far below 2^23: exact in single precision
+                sums[i] += ((inside @ counts.T.astype(np.float32)) * inside[:, events]).sum(axis=1, dtype=float)
     with np.errstate(invalid="ignore", divide="ignore"):
         c = sums[0] / sums[1]
     return float(c[0]), c[1:]
@@ -45,12 +59,16 @@ def nested_concordance(part: pd.DataFrame, column: str, rng: np.random.Generator
         {
             "place": np.searchsorted(patients, held["patient_id"]),
             "time": held["time"].to_numpy(float),
-            "event": held["event"].to_numpy().astype(bool),
+            "event": held["event"].eq(1).to_numpy(),
             "lp": held[column].to_numpy(float),
         }
         for _, held in part.groupby(["repeat", "fold"])
     ]
-    return bootstrap_concordance(folds, len(patients), INTERVAL_DRAWS, rng)
+    horizon = None
+    if "follow_up" in part:
+        own = part.drop_duplicates("patient_id").set_index("patient_id").loc[patients]
+        horizon = own["follow_up"].to_numpy(float), own["event"].notna().to_numpy()
+    return bootstrap_concordance(folds, len(patients), INTERVAL_DRAWS, rng, horizon)
 
 
 def nested_difference(values: pd.DataFrame, a: str, b: str, seed: int) -> tuple[float, float, float, float, str]:

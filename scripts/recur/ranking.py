@@ -1,6 +1,7 @@
 """Ranking features by the outcome: concordance, MRMR, and out-of-bag forest importance (methods.md 1.5).
 
-Of a binary outcome all times are equal, and Harrell's C is the AUC.
+Of a binary outcome all times are equal, and Harrell's C is the AUC; with `weight` (n,), for censoring before the
+outcome's horizon, it is the weighted AUC (Uno et al., JASA 2007; Blanche et al., Stat Med 2013).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
 from recur.compiled import model_kernels
+from recur.discrimination import weighted_auc
 
 BLOCK = 64  # features compared at once with those already kept
 
@@ -19,8 +21,11 @@ def comparable_pairs(time: np.ndarray, event: np.ndarray, rows: np.ndarray) -> n
     return later & event[rows, None]
 
 
-def concordance(score: np.ndarray, time: np.ndarray, event: np.ndarray) -> float:
+def concordance(score: np.ndarray, time: np.ndarray, event: np.ndarray, weight: np.ndarray | None = None) -> float:
     """Harrell's C, ties in the score one half; NaN without a usable pair."""
+    if weight is not None:
+        case, control = weight * event, weight * (1 - event)
+        return weighted_auc(case, control, score)[0] if case.any() and control.any() else np.nan
     balance, pairs = concordance_balances(score[:, None], time, event)
     return (pairs + int(balance[0])) / 2 / pairs if pairs else np.nan
 
@@ -41,11 +46,13 @@ def doubled_ranks(features: np.ndarray) -> np.ndarray:
     return ranks.T
 
 
-def somers_d(features: np.ndarray, time: np.ndarray, event: np.ndarray) -> np.ndarray:
+def somers_d(features: np.ndarray, time: np.ndarray, event: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
     """Somers' D = 2 (C - 0.5) of every column with the outcome, shape (p,); ties in a feature count half in C.
 
     Ranks serve as well as values.
     """
+    if weight is not None:
+        return np.array([2 * concordance(column, time, event, weight) - 1 for column in features.T])
     balance, pairs = concordance_balances(features, time, event)
     return balance / max(pairs, 1)
 
@@ -72,16 +79,22 @@ def first_partners(time: np.ndarray, event: np.ndarray) -> np.ndarray:
 
 
 def mrmr(
-    features: np.ndarray, names: list[str], time: np.ndarray, event: np.ndarray, keep: int
+    features: np.ndarray,
+    names: list[str],
+    time: np.ndarray,
+    event: np.ndarray,
+    keep: int,
+    weight: np.ndarray | None = None,
 ) -> list[tuple[int, float]]:
     """Greedy minimum-redundancy-maximum-relevance: (column, score) of the first `keep`, best first.
 
     Relevance and redundancy are mutual informations -0.5 ln(1 - r^2), r being Somers' D with the outcome and
-    Pearson's correlation between features (the scoring of R's mRMRe, difference criterion). Ties go by name.
+    Pearson's correlation between features (the scoring of R's mRMRe, difference criterion). Ties go by name. Weights
+    concern the outcome only: how features correlate is seen in everybody.
     Written by hand: no kept Python package has a survival target.
     """
     by_name = np.argsort(np.argsort(names))
-    relevance = mutual_information(somers_d(features, time, event))
+    relevance = mutual_information(somers_d(features, time, event, weight))
     centred = np.asarray(features, float).T - np.mean(features, axis=0)[:, None]
     norm = np.sqrt((centred**2).sum(axis=1))
     centred /= np.where(norm > 0, norm, 1.0)[:, None]  # a constant feature correlates with nothing
@@ -127,30 +140,37 @@ def forest_importance(
 
 
 def classifier_importance(
-    features: np.ndarray, event: np.ndarray, trees: int, min_samples_leaf: int, permutations: int, seed: int
+    features: np.ndarray,
+    event: np.ndarray,
+    trees: int,
+    min_samples_leaf: int,
+    permutations: int,
+    seed: int,
+    weight: np.ndarray | None = None,
 ) -> np.ndarray:
     """Permutation importance (p,) of a random forest for a binary outcome: mean loss of out-of-bag AUC over trees.
 
     scikit-learn's RandomForestClassifier; its own permutation_importance shuffles rows that the trees have seen, so the
     loss is measured here on each tree's out-of-bag rows, with only the features it uses shuffled, as for survival.
+    Weights multiply the rows' own in every split (sample_weight) and in the AUC; a row that weighs 0 grows no tree.
     """
     event, x = np.asarray(event).astype(int), features.astype(np.float32)
     forest = RandomForestClassifier(
         trees, min_samples_leaf=min_samples_leaf, max_features="sqrt", random_state=seed, n_jobs=1
-    ).fit(x, event)
+    ).fit(x, event, sample_weight=weight)
     rng, total = np.random.default_rng([seed, 9]), np.zeros(features.shape[1])
     for tree, drawn in zip(forest.estimators_, forest.estimators_samples_, strict=True):
-        out = np.setdiff1d(np.arange(len(event)), drawn)
+        out = np.setdiff1d(np.arange(len(event)) if weight is None else np.flatnonzero(weight), drawn)
         if not 0 < event[out].sum() < len(out):
             continue
-        own, time = x[out], np.zeros(len(out))
+        own, time, its_weight = x[out], np.zeros(len(out)), None if weight is None else weight[out]
         used = np.unique(tree.tree_.feature[tree.tree_.feature >= 0])
-        before = concordance(tree.predict_proba(own)[:, 1], time, event[out])
+        before = concordance(tree.predict_proba(own)[:, 1], time, event[out], its_weight)
         for column in used:
             shuffled = own.copy()
             for _ in range(permutations):
                 shuffled[:, column] = rng.permutation(own[:, column])
-                after = concordance(tree.predict_proba(shuffled)[:, 1], time, event[out])
+                after = concordance(tree.predict_proba(shuffled)[:, 1], time, event[out], its_weight)
                 total[column] += (before - after) / permutations
     return total / trees
 

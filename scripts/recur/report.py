@@ -17,11 +17,19 @@ import pandas as pd
 import yaml
 
 from recur import pages
-from recur.endpoints import has_competing
+from recur.endpoints import has_competing, is_weighted
 from recur.manuscript import manuscript_tables
 from recur.pages import html_table
 from recur.processing_sheet import processing_sheet
-from recur.study import ROOT, candidates_of, outcome_kind, own_variables, split_of, uses_features
+from recur.study import (
+    ROOT,
+    candidates_of,
+    outcome_kind,
+    own_variables,
+    split_of,
+    timed_endpoint,
+    uses_features,
+)
 from recur.tables import read_json, read_made
 from recur.wording import METRICS, VALIDATION, WORDS, cohort_title, headline_model, interval, model_title, p_text
 
@@ -300,6 +308,12 @@ def follow_up(results: Path, analysis: str) -> str:
         for row in table.itertuples()
     ]  # fmt: skip
     heads = ["By", "Group", "Patients", "Events", "Median follow-up, months (95 % CI)", "P of equal censoring"]
+    if "largest_weight" in table:
+        heads += ["Censored before the horizon", "Largest weight", "Effective number"]
+        for cells, row in zip(rows, table.itertuples(), strict=True):
+            known = pd.notna(row.largest_weight)
+            extent = [f"{row.largest_weight:.2f}", f"{row.effective_n:.0f}"] if known else ["", ""]
+            cells += [f"{row.censored:.0f}", *extent]
     return f"<h4>Follow-up</h4>{html_table(heads, rows)}<p class=note>Reverse Kaplan-Meier.</p>"
 
 
@@ -435,6 +449,17 @@ def sentences(items: list[dict[str, str]], known: Mapping[str, Any]) -> list[str
     return [item["text"].format_map(known) for item in items if known.get(item.get("if"), "if" not in item)]
 
 
+def weights_text(followed: pd.DataFrame) -> str:
+    """Patients, events and censored of each cohort, and how far their weights reach (rows of follow_up.csv)."""
+    groups = followed[followed["largest_weight"].notna()]
+    cohorts = groups[groups["by"] == "cohort"]
+    return "; ".join(
+        f"{cohort_title(row.group)}: {row.n:.0f} patients, {row.events:.0f} with the event by then, {row.censored:.0f} "
+        f"censored before (weight 0), largest weight {row.largest_weight:.2f}, effective number {row.effective_n:.0f}"
+        for row in (cohorts if len(cohorts) else groups[groups["by"] == "all"]).itertuples()
+    )
+
+
 def circular_scores(study: dict[str, Any], analysis: str, notes: pd.DataFrame) -> list[str]:
     """Labels of the published scores that are computed from the endpoint itself."""
     own = set(own_variables(study, analysis))
@@ -461,9 +486,11 @@ def facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, A
     features, outcome = uses_features(study, analysis), outcome_kind(study, analysis)
     candidates, timed = candidates_of(study, analysis), outcome == "survival"
     competing = has_competing(endpoint)
-    censored = endpoint["kind"] == "time_to_recurrence" or (
-        endpoint["kind"] == "recorded" and not endpoint.get("counts_death") and not competing
+    rests_on, weighted = timed_endpoint(study, analysis) or {"kind": ""}, is_weighted(endpoint)
+    censored = rests_on["kind"] == "time_to_recurrence" or (
+        rests_on["kind"] == "recorded" and not rests_on.get("counts_death") and not has_competing(rests_on)
     )
+    followed = read(results, f"cohort/{analysis}/follow_up.csv")
     short = (
         sizes[sizes["scope"].ne("clinical terms and every feature") & (sizes["met"].astype(str) == "False")]
         if len(sizes)
@@ -488,9 +515,15 @@ def facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, A
         "model": WORDS[outcome]["model"],
         "likelihood": "Efron ties"
         if timed
-        else f"maximum likelihood; {SEPARATED[stage['separated']]} where groups are separated",
+        else f"{'weighted ' if weighted else ''}maximum likelihood; {SEPARATED[stage['separated']]} where groups are "
+        "separated",
         "forest": WORDS[outcome]["forest"],
-        "left_out": "of" in endpoint,
+        "left_out": "of" in endpoint and not weighted,
+        "weighted": weighted,
+        "binary_unweighted": outcome == "binary" and not weighted,
+        "months": f"{rests_on['horizon_months']:g}" if weighted else "",
+        "weighted_competing": weighted and has_competing(rests_on),
+        "weights": weights_text(followed) if weighted and len(followed) else "",
         "t0": timed and clinical.get("dates", {}).get("t0_kind"),
         "death_censored": censored,
         "competing": competing,

@@ -68,6 +68,7 @@ def bootstrap_fit(train: Training, settings: dict[str, Any], seed: int, number: 
     except NotEstimable as error:
         return [{"resample": number, "model": "", "failed": str(error)}]
     out = np.setdiff1d(np.arange(len(train.time)), rows)
+    weights = sample.weight, train.weight, train.weight_of(out)  # each place has its own
     in_sample = predict(frozen, sample.clinical, sample.features, train.names, sample.centre)
     everyone = predict(frozen, train.clinical, train.features, train.names, train.centre)
     kept = ";".join(f["name"] for f in frozen.signature["features"]) if frozen.signature else ""
@@ -75,7 +76,10 @@ def bootstrap_fit(train: Training, settings: dict[str, Any], seed: int, number: 
     def of_risks(name: str) -> dict[str, float]:
         lp, intercept = everyone[name], frozen.models[name]["intercept"]
         seen = (in_sample[name], sample.event), (lp, train.event), (lp[out], train.event[out])
-        found = [risk_estimates(event.astype(int), expit(intercept + own)) for own, event in seen]
+        found = [
+            risk_estimates(event.astype(int), expit(intercept + own), weight)
+            for (own, event), weight in zip(seen, weights, strict=True)
+        ]
         return {
             f"{metric}_{place}": value
             for place, estimates in zip(PLACES, found, strict=True)
@@ -86,9 +90,9 @@ def bootstrap_fit(train: Training, settings: dict[str, Any], seed: int, number: 
         {
             "resample": number,
             "model": name,
-            "c_resample": concordance(in_sample[name], sample.time, sample.event),
-            "c_all": concordance(lp, train.time, train.event),
-            "c_out_of_bag": concordance(lp[out], train.time[out], train.event[out]),
+            "c_resample": concordance(in_sample[name], sample.time, sample.event, weights[0]),
+            "c_all": concordance(lp, train.time, train.event, weights[1]),
+            "c_out_of_bag": concordance(lp[out], train.time[out], train.event[out], weights[2]),
             "features": kept if name == "signature" else "",
             "failed": "",
         }
@@ -98,14 +102,16 @@ def bootstrap_fit(train: Training, settings: dict[str, Any], seed: int, number: 
 
 
 def nested_columns(train: Training) -> list[str]:
-    return BINARY_NESTED_COLUMNS if train.binary else NESTED_COLUMNS
+    weighted = [] if train.follow_up is None else ["follow_up"]
+    return [*BINARY_NESTED_COLUMNS, *weighted] if train.binary else NESTED_COLUMNS
 
 
 def nested_predictions(train: Training, settings: dict[str, Any], seed: int, repeat: int, folds: int) -> pd.DataFrame:
     """Linear predictors of every training patient by models fitted without their fold: fold, model, patient_id, lp.
 
-    Of a binary outcome also the risk, and the group by the fold's own frozen cut-point. A fold whose fit is not
-    estimable is a row with its reason under `failed` and no model.
+    Of a binary outcome also the risk, and the group by the fold's own frozen cut-point; of one at a horizon follow_up,
+    and event is NaN where censored before. A fold whose fit is not estimable is a row with its reason under `failed`
+    and no model.
     """
     settings, columns = imputed_once(decided(train, settings)), nested_columns(train)
     fold = grouped_folds(train.patient_id, train.event, folds, np.random.default_rng([seed, 4, repeat]))
@@ -127,6 +133,9 @@ def nested_predictions(train: Training, settings: dict[str, Any], seed: int, rep
             if train.binary:
                 own = frozen.models[model]
                 rows |= {"risk": expit(own["intercept"] + lp), "group": risk_group(own, lp)}
+            if train.follow_up is not None:
+                event = np.where(train.known, train.event, np.nan)
+                rows |= {"event": event[held], "follow_up": train.follow_up[held]}
             parts.append(pd.DataFrame(rows))
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
@@ -135,11 +144,11 @@ def nested_performance(nested: pd.DataFrame, seed: int) -> pd.DataFrame:
     """C of the nested cross-validation per model, pairs within a fold only, with a bootstrap interval over patients."""
     rows = []
     failed = nested[nested["failed"].fillna("") != ""]
-    left_out = ""
+    left_out, anew = "", ", weights for censoring anew in each draw" if "follow_up" in nested else ""
     if len(failed):
         folds = ", ".join(f"{row.repeat}/{row.fold}" for row in failed.itertuples())
         left_out = f"; {len(failed)} folds left out (repeat/fold {folds}: {failed['failed'].iloc[0]})"
-    nested = nested[nested["failed"].fillna("") == ""].astype({"lp": float, "time": float, "event": int})
+    nested = nested[nested["failed"].fillna("") == ""].astype({"lp": float, "time": float})
     models = list(nested.groupby("model", sort=False))
     for model, part in progress(models, len(models), "intervals of the nested cross-validation", "models"):
         estimate, draws = nested_concordance(part, "lp", np.random.default_rng([seed, 5]))
@@ -154,7 +163,7 @@ def nested_performance(nested: pd.DataFrame, seed: int) -> pd.DataFrame:
                 "n": len(first),
                 "events": int(first["event"].sum()),
                 "method": f"repeated nested cross-validation ({part['repeat'].nunique()} x {part['fold'].nunique()}), "
-                f"whole fit in each fold; bootstrap over patients{left_out}",
+                f"whole fit in each fold; bootstrap over patients{anew}{left_out}",
             }
         )
     return pd.DataFrame(rows)

@@ -112,27 +112,27 @@ def auc_difference(outcome: ArrayLike, score_a: ArrayLike, score_b: ArrayLike) -
     return z_test(difference, se)
 
 
-def roc_points(outcome: ArrayLike, score: ArrayLike) -> pd.DataFrame:
-    """Every operating point, from all positive to none: threshold, sensitivity, specificity.
+def roc_points(outcome: ArrayLike, score: ArrayLike, weight: np.ndarray | None = None) -> pd.DataFrame:
+    """Every operating point, from all positive to none: threshold, sensitivity, specificity; of weighted shares.
 
     Positive means score > threshold; thresholds lie midway between neighbouring scores, as pROC's, and are -inf and
     inf at the ends. No rows when one class is empty.
     """
     outcome, score = checked(outcome, score)
-    if one_class(outcome):
+    if one_class(outcome if weight is None else outcome[weight > 0]):
         return pd.DataFrame({"threshold": [], "sensitivity": [], "specificity": []}, dtype=float)
-    fpr, tpr, levels = roc_curve(outcome, score, drop_intermediate=False)
+    fpr, tpr, levels = roc_curve(outcome, score, sample_weight=weight, drop_intermediate=False)
     below = levels[1:][::-1]  # distinct scores, ascending
     thresholds = np.concatenate([[-np.inf], (below[:-1] + below[1:]) / 2, [np.inf]])
     return pd.DataFrame({"threshold": thresholds, "sensitivity": tpr[::-1], "specificity": 1 - fpr[::-1]})
 
 
-def youden(outcome: ArrayLike, score: ArrayLike) -> dict:
+def youden(outcome: ArrayLike, score: ArrayLike, weight: np.ndarray | None = None) -> dict:
     """Point of the largest sensitivity + specificity -> dict(threshold, sensitivity, specificity, youden).
 
     Of equal points the one with the lowest threshold (highest sensitivity). Empty when one class is empty.
     """
-    points = roc_points(outcome, score)
+    points = roc_points(outcome, score, weight)
     if points.empty:
         return {}
     total = points["sensitivity"] + points["specificity"]

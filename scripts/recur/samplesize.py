@@ -71,15 +71,20 @@ def required_sizes(
 
 
 def sample_size_table(
-    time: np.ndarray | None, event: np.ndarray, parameters: dict[str, int], horizon: float, r2_cs: float | None
+    time: np.ndarray | None,
+    event: np.ndarray,
+    parameters: dict[str, int],
+    horizon: float,
+    r2_cs: float | None,
+    weight: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """One row a scope and criterion (COLUMNS), from the training follow-up (months; None for a binary outcome).
-    parameters: candidates by scope.
+    parameters: candidates by scope; weight: of the rows, where outcomes before a horizon are censored.
 
     Without a declared R2 of a prior study it is taken as 15 % of the largest possible one.
     """
     n, events = len(event), int(event.sum())
-    share, years = events / n, 0.0 if time is None else time.mean() / 12
+    share, years = float(np.average(event, weights=weight)), 0.0 if time is None else time.mean() / 12
     largest = largest_r2_binary(share) if time is None else largest_r2(share / years, years)
     r2 = ASSUMED_SHARE * largest if r2_cs is None else r2_cs
     source = "15 % of the largest possible, assumed" if r2_cs is None else "prior study, as declared"

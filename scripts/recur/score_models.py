@@ -10,14 +10,14 @@ from scipy.special import expit
 from statsmodels.stats.multitest import multipletests
 
 from recur import validation_binary
-from recur.cox import NotEstimable, baseline_survival, likelihood_ratio_test
+from recur.cox import NotEstimable, baseline_survival, likelihood_ratio_test, wald_test
 from recur.discrimination import blocks, c_difference, legacy_c_difference, times_of
 from recur.models import fit_columns, fit_model, linear_predictor, without_selection
 from recur.nested import nested_difference
 from recur.ranking import comparable_pairs
-from recur.roc import auc_difference
 from recur.training import TRAIN, Training
 from recur.validation import (
+    KEPT,
     PERFORMANCE_COLUMNS,
     apparent,
     by_model_and_cohort,
@@ -39,15 +39,15 @@ COMPARISON_COLUMNS = [
 FIT_COLUMNS = ["score", "timing", "n", "events", "form", "chi2", "df", "p", "aic", "r2"]
 
 
-def paired_delong(time: np.ndarray, event: np.ndarray, a: np.ndarray, b: np.ndarray) -> dict[str, Any]:
-    return auc_difference(event, a, b)
-
-
-C_TESTS = (  # metric, method, its function of time, event and two scores
-    ("c_harrell", "infinitesimal jackknife, paired, two-sided", c_difference),
-    ("c_gamma", "published convention: ties dropped, paired, one-sided", legacy_c_difference),
-)
-AUC_TESTS = (("auc", "DeLong, paired, two-sided", paired_delong),)
+def differences(me: pd.DataFrame, theirs: np.ndarray) -> list[tuple[str, str, dict[str, Any]]]:
+    """(metric, method, difference) of the predictor of the rows `me` and a score of the same patients."""
+    if "time" not in me:
+        return [("auc", *validation_binary.auc_difference_of(me, me["lp"], theirs))]
+    values = tuple(np.asarray(a, float) for a in (me["time"], me["event"], me["lp"], theirs))
+    return [
+        ("c_harrell", "infinitesimal jackknife, paired, two-sided", c_difference(*values)),
+        ("c_gamma", "published convention: ties dropped, paired, one-sided", legacy_c_difference(*values)),
+    ]
 
 
 def fit_scores(
@@ -59,7 +59,7 @@ def fit_scores(
     predictor also stands as `<score>:baseline`, with its own slope kept. Rows where the score is missing are left
     out, and scores that are computed from the outcome itself (settings own_variables). `form` number: the score as
     published; levels: its groups as dummies. r2 is Cox & Snell's. Of a binary outcome the models are logistic, and none
-    keeps a published slope.
+    keeps a published slope; of weighted rows chi2 is Wald's with the sandwich.
     """
     plain = settings | without_selection(settings)
     models: dict[str, dict[str, Any]] = {}
@@ -112,11 +112,14 @@ def fit_rows(note: Any, part: Training, values: np.ndarray, groups: pd.Series | 
     rows = []
     for form, x in forms.items():
         try:
-            fitted = fit_columns(x, part.time, part.event, part.binary)
+            fitted = fit_columns(x, part)
         except NotEstimable:
             continue
         test = likelihood_ratio_test(fitted["loglik"], fitted["loglik_null"], x.shape[1])
-        aic, r2 = 2 * x.shape[1] - 2 * fitted["loglik"], 1 - np.exp(-test["chi2"] / len(x))
+        aic = 2 * fitted.get("parameters", x.shape[1]) - 2 * fitted["loglik"]
+        r2 = 1 - np.exp(-test["chi2"] / len(x))
+        if part.weight is not None:
+            test = wald_test(fitted["coef"], fitted["covariance"])
         size = len(x), int(part.event.sum())
         rows.append((note.id, note.timing, *size, form, test["chi2"], test["df"], test["p"], aic, r2))
     return rows
@@ -126,7 +129,7 @@ def apply_scores(models: dict[str, dict[str, Any]], frame: pd.DataFrame) -> pd.D
     """Every score of every row that has it, like validation.apply_models; `published` is the score itself, `lp` the
     recalibrated predictor, `group` the score's own group.
     """
-    known = [name for name in ("patient_id", "cohort", "time", "event", "competing") if name in frame]
+    known = [name for name in KEPT if name in frame]
     parts = []
     for name, model in models.items():
         column = f"{PREFIX}{model['score']}"
@@ -177,7 +180,7 @@ def tied_share(time: np.ndarray, event: np.ndarray, values: np.ndarray) -> float
     return tied / usable if usable else np.nan
 
 
-def score_performance(risks: pd.DataFrame, models: dict[str, dict[str, Any]]) -> pd.DataFrame:
+def score_performance(risks: pd.DataFrame, models: dict[str, dict[str, Any]], seed: int) -> pd.DataFrame:
     """Performance of the scores: discrimination by the published formula, calibration and error of the recalibrated
     risks, and how tied a score is: `tied_share` of the usable pairs and `c_attainable`, the largest Harrell C that
     such a score can reach.
@@ -186,11 +189,12 @@ def score_performance(risks: pd.DataFrame, models: dict[str, dict[str, Any]]) ->
         by_rank, by_risk = performance(risks.assign(lp=risks["published"]), models), performance(risks, models)
     else:
         # a score's own groups are not those of a cut-point of this study
-        by_rank = by_risk = validation_binary.performance(risks.assign(group="all"), "published")
+        by_rank = by_risk = validation_binary.performance(risks.assign(group="all"), seed, "published")
         by_risk = by_risk[~by_risk["metric"].isin(validation_binary.AT_CUT)]
     ties = []
     for name, cohort, part in by_model_and_cohort(risks):
-        share = tied_share(times_of(part)[0], part["event"].to_numpy().astype(bool), part["published"].to_numpy())
+        known = part[part["event"].notna()]
+        share = tied_share(times_of(known)[0], known["event"].to_numpy().astype(bool), known["published"].to_numpy())
         base = (name, apparent(cohort))
         size = (np.nan, np.nan, len(part), int(part["event"].sum()))
         ties.append((*base, "tied_share", np.nan, share, *size, "share of usable pairs"))
@@ -255,12 +259,9 @@ def score_comparisons(
                     continue  # the same ranks again
                 both = rows_of[rows_of["patient_id"].isin(mine.index)]
                 me = mine.loc[both["patient_id"]]
-                time, tests = times_of(me)[0], C_TESTS if metric_of == "c_harrell" else AUC_TESTS
-                arguments = (time, me["event"], me["lp"], both["published"])
                 notes = [MIXED_TIMING] if timing[main] != score["timing"] else []
                 notes += ["the score's formula rests on memory"] if score["provenance"] == "memory" else []
-                for metric, method, difference in tests:
-                    value = difference(*(np.asarray(a, float) for a in arguments))
+                for metric, method, value in differences(me, both["published"].to_numpy(float)):
                     estimates = [value.get(key, np.nan) for key in ("estimate", "lower", "upper", "p")]
                     if cohort == TRAIN:
                         estimates[-1] = np.nan

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from recur.discrimination import harrell_c, times_of
+from recur.discrimination import c_of, times_of
 from recur.models import complete_cases, linear_predictor
 
 COLUMNS = ["model", "cohort", "metric", "horizon_months", "estimate", "lower", "upper", "n", "events", "method"]
@@ -43,7 +43,7 @@ def missing_data_performance(
     for cohort, at in frame.groupby("cohort", sort=False).indices.items():
         part = frame.iloc[at].reset_index(drop=True)
         own = None if score is None else score[at]
-        (time, metric), event = times_of(part), part["event"].to_numpy()
+        metric, events = times_of(part)[1], part["event"]
         for name, model in models.items():
             known = complete_cases(model, part)
             if known.all():
@@ -56,24 +56,24 @@ def missing_data_performance(
             drawn = []
             for number in range(imputations):
                 lp = linear_predictor(model, part, own, np.random.default_rng([seed, 8, number]))
-                drawn.append(harrell_c(time, event, lp))
+                drawn.append(c_of(part, lp))
             estimates, errors = (np.array([value[key] for value in drawn]) for key in ("estimate", "se"))
             count = int((~known).sum())
             if np.isfinite(errors).all() and ((estimates > 0) & (estimates < 1)).all():
                 method = f"{imputations} imputations of {count} patients by the frozen imputer; Rubin on the logit"
                 rows.append(
                     base
-                    | {"metric": f"{metric}_imputed", "n": len(part), "events": int(event.sum()), "method": method}
+                    | {"metric": f"{metric}_imputed", "n": len(part), "events": int(events.sum()), "method": method}
                     | pooled_c(estimates, errors)
                 )
             lp = linear_predictor(model, part, own)
-            value = harrell_c(time[known], event[known], lp[known])
+            value = c_of(part[known], lp[known])
             method = f"{count} patients with missing cells left out"
             if value["reason"]:
                 method = f"not estimated: {value['reason']}"
             rows.append(
                 base
-                | {"metric": f"{metric}_complete_cases", "n": int(known.sum()), "events": int(event[known].sum())}
+                | {"metric": f"{metric}_complete_cases", "n": int(known.sum()), "events": int(events[known].sum())}
                 | {key: value[key] for key in ("estimate", "lower", "upper")}
                 | {"method": method}
             )

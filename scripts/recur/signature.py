@@ -57,19 +57,19 @@ def usable_columns(train: Training, icc: pd.DataFrame) -> np.ndarray:
 
 def rank(train: Training, columns: np.ndarray, settings: dict[str, Any], seed: int) -> tuple[np.ndarray, pd.DataFrame]:
     """Columns that go on to the elastic net, and the table of both rankings (empty when ranking is off)."""
-    ranking, rho = settings["ranking"], settings["redundancy"]["spearman"]
+    ranking, rho, weight = settings["ranking"], settings["redundancy"]["spearman"], train.weight
     if rho is not None and len(columns):
         ranks = doubled_ranks(train.features[:, columns])
-        relevance = np.abs(somers_d(ranks, train.time, train.event))
+        relevance = np.abs(somers_d(ranks, train.time, train.event, weight))
         columns = columns[without_redundant(ranks, relevance, rho)]
     if ranking["kind"] == "none" or not len(columns):
         return columns, pd.DataFrame(columns=RANKING_COLUMNS)
     names, keep = [train.names[column] for column in columns], ranking["keep"]
     x = train.features[:, columns]
-    chosen = mrmr(x, names, train.time, train.event, keep)
+    chosen = mrmr(x, names, train.time, train.event, keep, weight)
     options = (ranking["trees"], ranking["min_samples_leaf"], ranking["permutations"], seed)
     if train.binary:
-        importance = classifier_importance(standardised(x)[0], train.event, *options)
+        importance = classifier_importance(standardised(x)[0], train.event, *options, weight)
     else:
         importance = forest_importance(standardised(x)[0], train.time, train.event, *options)
     order = sorted(range(len(names)), key=lambda i: (-importance[i], names[i]))
@@ -124,15 +124,16 @@ def build_signature(
         return signature, trace
     z, mean, sd = standardised(train.features[:, columns])
     x = winsorised(z, options["winsorise_sd"])
-    event, l1_ratio = train.event.astype(bool), options["l1_ratio"]
+    event, l1_ratio, weighted = train.event.astype(bool), options["l1_ratio"], {}
     if train.binary:
         family, data, solve = logistic_lasso, (x, event, l1_ratio), logistic_lasso.logistic_path
+        weighted = {"weight": train.weight}
     else:
         family, data, solve = lasso, (x, train.time, event, l1_ratio), lasso.cox_path
-    lambdas = family.lambda_grid(*data, options["lambdas"], options["lambda_min_ratio"])
+    lambdas = family.lambda_grid(*data, options["lambdas"], options["lambda_min_ratio"], **weighted)
     fold = grouped_folds(train.patient_id, event, options["folds"], np.random.default_rng([seed, 1]))
-    deviance, error = family.cross_validate(*data, lambdas, fold)
-    path = solve(*data, lambdas, PATH_TOLERANCE)
+    deviance, error = family.cross_validate(*data, lambdas, fold, **weighted)
+    path = solve(*data, lambdas, PATH_TOLERANCE, **weighted)
     chosen = choose_lambda(deviance, error, options["lambda_rule"])
     names = np.array(train.names, object)[columns]
     marks = np.full(len(lambdas), "", object)

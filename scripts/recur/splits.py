@@ -28,14 +28,17 @@ def joined(train: Training, frame: pd.DataFrame, features: np.ndarray) -> Traini
     """
     unread = np.full((len(frame), *train.repeats.shape[1:]), np.nan)
     other = None if train.competing is None else np.concatenate([train.competing, frame["competing"].to_numpy(int)])
+    weighted = train.follow_up is not None
     return train._replace(
         patient_id=np.concatenate([train.patient_id, frame["patient_id"].to_numpy(object)]),
         time=np.concatenate([train.time, times_of(frame)[0]]),
-        event=np.concatenate([train.event, frame["event"].to_numpy(int)]),
+        event=np.concatenate([train.event, frame["event"].fillna(0).to_numpy(int)]),
         clinical=pd.concat([train.clinical, frame[list(train.clinical.columns)]], ignore_index=True),
         features=np.concatenate([train.features, features]),
         repeats=np.concatenate([train.repeats, unread]),
         competing=other,
+        follow_up=np.concatenate([train.follow_up, frame["follow_up"]]) if weighted else None,
+        known=np.concatenate([train.known, frame["event"].notna()]) if weighted else None,
         centre=None if train.centre is None else np.concatenate([train.centre, frame["centre"].to_numpy(object)]),
     )
 
@@ -68,6 +71,9 @@ def split_distribution(
             continue
         scores = [predict(frozen, part.clinical, part.features, part.names, part.centre) for part in parts]
         for model in frozen.models:
-            c = [concordance(score[model], part.time, part.event) for score, part in zip(scores, parts, strict=True)]
+            c = [
+                concordance(score[model], part.time, part.event, part.weight)
+                for score, part in zip(scores, parts, strict=True)
+            ]
             rows.append((model, number, int(number == 0), *c))
     return pd.DataFrame(rows, columns=COLUMNS)

@@ -16,13 +16,14 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator
 
-from recur.endpoints import NEEDS, WITHOUT_TIME, outcome_of
+from recur.endpoints import NEEDS, WITHOUT_TIME, is_weighted, outcome_of
 from recur.tables import StudyError, write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLIC_PHASES = ["NC", "AP", "PVP", "DP"]  # native, arterial, portal venous, delayed: as recur.images.manifest assigns
 OWN_NAMES = {  # columns of an analysis's table
     "tumour_size", "tumour_volume", "patient_id", "centre", "cohort", "time", "event", "competing", "level",
+    "follow_up",
 }  # fmt: skip
 SPLIT_NEEDS = {"none": (), "centre": ("train", "external"), "random": (), "column": ("column", "train", "test")}
 
@@ -241,10 +242,11 @@ def contradictions(study: dict[str, Any]) -> list[str]:
                 f"analyses.{name}.min_follow_up_months: leaving out patients by what happened after the operation "
                 "conditions on the future; only a replicate (preset ji2020, or a name ending in _replicate) may"
             )
-        elif "of" in study["endpoints"].get(analysis["endpoint"], {}) and not is_replicate(name, analysis):
+        endpoint = study["endpoints"].get(analysis["endpoint"], {})
+        if "of" in endpoint and not is_weighted(endpoint) and not is_replicate(name, analysis):
             found.append(
                 f"analyses.{name}.endpoint: {analysis['endpoint']!r} leaves out who was censored before its horizon, "
-                "which conditions on the future; analyse the endpoint it is made of, or name the analysis _replicate"
+                "which conditions on the future; leave `censored` at weighted, or name the analysis _replicate"
             )
         for phase in analysis.get("phases", []):
             if phases and phase not in phases:
@@ -506,9 +508,24 @@ def reading_tables(study: dict[str, Any], analysis: str) -> list[str]:
     return [f"{name}-{chosen['control']}" if "control" in chosen else name for name in (first, *others)]
 
 
+def endpoint_of(study: dict[str, Any], analysis: str) -> dict[str, Any]:
+    """The endpoint of an analysis."""
+    return study["endpoints"][study["analyses"][analysis]["endpoint"]]
+
+
+def timed_endpoint(study: dict[str, Any], analysis: str) -> dict[str, Any] | None:
+    """The endpoint with a time that an analysis rests on: its own, or the one whose state at a horizon it weights for
+    censoring; None of a finding without a time.
+    """
+    endpoint = endpoint_of(study, analysis)
+    if is_weighted(endpoint):
+        return study["endpoints"][endpoint["of"]]
+    return endpoint if outcome_of(endpoint) == "survival" else None
+
+
 def outcome_kind(study: dict[str, Any], analysis: str) -> str:
     """`survival`, `binary` or `categories`: which rules of floors 5 to 7 an analysis has."""
-    return outcome_of(study["endpoints"][study["analyses"][analysis]["endpoint"]])
+    return outcome_of(endpoint_of(study, analysis))
 
 
 def own_variables(study: dict[str, Any], analysis: str) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2
 
-from recur.discrimination import harrell_c, times_of
+from recur.discrimination import c_of, harrell_c, times_of
 from recur.factors import factor_groups
 from recur.roc import auc
 from recur.validation import apparent
@@ -20,6 +20,7 @@ METHODS = {
     "c_harrell": "Harrell's C of the frozen model within the level; infinitesimal jackknife",
     "auc": "AUC of the frozen model within the level; DeLong",
 }
+WEIGHTED = "AUC of the frozen model within the level, weighted for censoring; influence function"
 
 
 def subgroups(risks: pd.DataFrame, frame: pd.DataFrame, terms: list[str], variables: dict[str, Any]) -> pd.DataFrame:
@@ -33,7 +34,7 @@ def subgroups(risks: pd.DataFrame, frame: pd.DataFrame, terms: list[str], variab
     """
     levels = factor_groups(frame, terms, variables).rename(columns={"model": "factor"}) if terms else pd.DataFrame()
     metric = times_of(risks)[1]
-    method = f"{METHODS[metric]}; p of Cochran's Q over the levels"
+    method = f"{WEIGHTED if 'follow_up' in risks else METHODS[metric]}; p of Cochran's Q over the levels"
     rows: list[tuple] = []
     for (model, cohort), own in risks.groupby(["model", "cohort"], sort=False):
         own = own.set_index("patient_id")
@@ -57,8 +58,8 @@ def estimate(part: pd.DataFrame) -> tuple[float, float, float, int, int]:
     events, found = int(part["event"].sum()), {}
     if "time" in part and events >= MIN_EVENTS:
         found = harrell_c(part["time"], part["event"], part["lp"])
-    elif "time" not in part and min(events, len(part) - events) >= MIN_EVENTS:
-        found = auc(part["event"], part["lp"])
+    elif "time" not in part and min(events, int((part["event"] == 0).sum())) >= MIN_EVENTS:
+        found = c_of(part, part["lp"]) if "follow_up" in part else auc(part["event"], part["lp"])
     return (*(found.get(key, np.nan) for key in ("estimate", "lower", "upper")), len(part), events)
 
 

@@ -9,6 +9,7 @@ Everywhere: `time` (n,) follow-up, `event` (n,) 0/1 or bool, `group` (n,) labels
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -217,6 +218,30 @@ def censoring_survival(time: ArrayLike, event: ArrayLike) -> tuple[np.ndarray, n
     """
     times, n_risk, n_event, n_censor = _counts(time, event)
     return times, np.cumprod(1 - n_censor / np.maximum(n_risk - n_event, 1))
+
+
+def censoring_weights(follow_up: ArrayLike, known: ArrayLike) -> np.ndarray:
+    """Inverse probability of censoring weights (n,) of outcomes at a horizon: 1 / G(t-), or 0 where the outcome
+    is unknown.
+
+    follow_up (n,): time of the event, competing event or censoring, cut at the horizon; known (n,): whether the state
+    there is. G is the Kaplan-Meier curve of the censoring time of these very rows; whoever is followed to the horizon
+    weighs 1 / G(horizon-). Weighted shares are then Kaplan-Meier's or Aalen-Johansen's (Satten & Datta, Am Stat 2001).
+    Uno et al., JASA 2007; Blanche et al., Stat Med 2013.
+    """
+    follow_up, known = np.asarray(follow_up, float), np.asarray(known).astype(bool)
+    times, g = censoring_survival(follow_up, known)
+    return np.where(known, 1 / before(times, g, follow_up), 0.0)
+
+
+def weight_summary(weight: np.ndarray) -> dict[str, Any]:
+    """What weights (n,) for censoring do: censored (n that weigh 0), largest_weight, effective_n (Kish)."""
+    known = weight[weight > 0]
+    return {
+        "censored": int(len(weight) - len(known)),
+        "largest_weight": float(known.max(initial=0.0)),
+        "effective_n": float(known.sum() ** 2 / (known**2).sum()) if len(known) else 0.0,
+    }
 
 
 def before(times: np.ndarray, values: np.ndarray, t: ArrayLike) -> np.ndarray:

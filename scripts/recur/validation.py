@@ -28,6 +28,14 @@ from recur.survival import kaplan_meier, logrank, survival_rates
 from recur.training import TRAIN
 
 CURVE_STEP_MONTHS = 3
+KEPT = (
+    "patient_id",
+    "cohort",
+    "time",
+    "follow_up",
+    "event",
+    "competing",
+)  # of the rows of an analysis, in every risks table
 THRESHOLD_STEP = 0.01
 COMPARISON_COLUMNS = [
     "cohort",
@@ -70,7 +78,7 @@ def apply_models(
     """
     centre = frame["centre"].fillna("").to_numpy(object) if "centre" in frame else None
     score = signature_scores(signature, features, names, centre) if signature is not None else None
-    known = [name for name in ("patient_id", "cohort", "time", "event", "competing") if name in frame]
+    known = [name for name in KEPT if name in frame]
     parts = []
     for name, model in models.items():
         part = pd.concat([frame[known], apply_model(model, frame, score)], axis=1)
