@@ -164,6 +164,10 @@ class TestEvaluation:
         closed, limits = brier_at(*outcome, part["risk"], H, died), validation.bootstrapped(part, 1).loc["brier"]
         assert limits["upper"] - limits["lower"] == pytest.approx(closed["upper"] - closed["lower"], rel=0.15)
 
+    def test_one_risk_for_all_has_no_interval_of_its_ipa(self, few_draws):
+        limits = validation.bootstrapped(at_horizon(followed()).assign(risk=0.3, group="all"), 1)
+        assert "ipa" not in limits.index and limits.loc["brier"].notna().all()
+
     def test_scikit_survival_agrees(self):
         frame = followed(competing=False)
         part, outcome = at_horizon(frame), Surv.from_arrays(frame["event"] == 1, frame["time"])

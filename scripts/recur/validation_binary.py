@@ -210,7 +210,9 @@ def bootstrapped(part: pd.DataFrame, seed: int) -> pd.DataFrame:
     for _ in range(DRAWS):
         at = rng.integers(0, n, n)
         drawn.append(point_estimates(event[at], risk[at], high[at], cut, weights(at)))
-    return pd.DataFrame(drawn).quantile([0.025, 0.975]).set_axis(["lower", "upper"]).T
+    limits = pd.DataFrame(drawn).quantile([0.025, 0.975]).set_axis(["lower", "upper"]).T
+    # one risk for all is at best the null model: the draws of its IPA lie on one side of 0 and give no interval
+    return limits.drop("ipa") if np.ptp(risk) < EXTREME else limits
 
 
 def measured(part: pd.DataFrame, rank: np.ndarray, seed: int) -> list[tuple[str, str, dict[str, Any]]]:
