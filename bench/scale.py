@@ -216,10 +216,11 @@ def main() -> None:
         found = measured(ROOT / "benchmarks" / name).assign(patients=patients)
         tables.append(found)
         mean = dict(zip(found["rule"], found["seconds"], strict=True))
-        # one resample was measured, a chunk has 50; nested cross-validation 2 fits of 20, a learning chunk 40 of half
+        # one resample was measured, a chunk has 25; nested cross-validation 2 fits of 20, a learning chunk 40 of half;
+        # ablations: all features, two phases, two regions (half of the features each), each fitted once and in 5 folds
         fit = mean["resample"]
-        times = mean | {"resample": 50 * fit, "nested_cv": 10 * mean["nested_cv"], "learning_fits": 20 * fit}
-        times |= {"ablation_fits": 4 * 20 * fit}
+        times = mean | {"resample": 25 * fit, "nested_cv": 10 * mean["nested_cv"], "learning_fits": 20 * fit}
+        times |= {"ablation_fits": (1 + 4 / 2) * 6 * fit}
         times |= {rule: each * PATIENTS_PER_BATCH for rule, each in PER_PATIENT.items()}
         seconds_of = {job: times.get(rule, 3.0) + SUBMISSION_S for job, rule in jobs.items()}
         for count in NODES:

@@ -55,7 +55,7 @@ VARIANTS = studies.variants(STUDY)
 READERS = IMAGES["readers"] if IMAGES else ["reader1"] + ["reader2"] * bool(STUDY.get("features"))
 THRESHOLDS = STUDY.get("thresholds", [0.05, 0.8])
 LEARNING_CHUNK = 10  # repeats of the learning curve a job
-RESAMPLE_CHUNK = 50  # resamples a job; fixed, so that cores and restarts change nothing
+RESAMPLE_CHUNK = 25  # resamples a job; fixed, so that cores and restarts change nothing
 
 
 def one_of(names):

@@ -23,7 +23,7 @@ from recur.discrimination import auc_at, auc_difference, c_difference_of, c_of
 from recur.endpoints import state_as_binary
 from recur.fit import fit, predict
 from recur.guards import weak_weights
-from recur.logistic import FIRTH, RIDGE, backward_aic, best_intercept, fit_logistic, fit_or_penalised
+from recur.logistic import FIRTH, RIDGE, backward_elimination, best_intercept, fit_logistic, fit_or_penalised
 from recur.logistic_lasso import cross_validate, lambda_grid, logistic_path
 from recur.models import apply_model, coefficient_table
 from recur.prediction_error import brier_at, null_risk
@@ -285,7 +285,7 @@ class TestLogistic:
 
     def test_backward_selection_drops_what_says_nothing(self, rows):
         x, event, weight = rows
-        kept, _ = backward_aic(x, ["signal", "noise"], event, weight=weight)
+        kept, _ = backward_elimination(x, ["signal", "noise"], event, weight=weight)
         assert kept == ["signal"]
 
     @NEEDS_R

@@ -250,3 +250,18 @@ class TestResampling:
         table = resample_performance(pd.concat([runs] * 10), pd.DataFrame([own])).set_index("cohort")
         assert table.loc["train-optimism_corrected", "lower"] == pytest.approx(0.8 - 0.15)
         assert table.loc["train-oob", "estimate"] == pytest.approx(0.61)
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_terms_are_selected_by_the_rule_of_the_study_file(binary):
+    """A signature that matters stays under any rule; by p, the limit decides how much noise stays beside it."""
+    train = cohort(n=200)
+    train = train._replace(binary=binary, time=np.zeros(200)) if binary else train
+    kept = {}
+    for p_remove in (0.999, 1e-3):
+        chosen = settings()
+        chosen["second_stage"] |= {"selection": "backward_p", "p_remove": p_remove, "separated": "ridge"}
+        frozen = fit(train, chosen, 1)
+        kept[p_remove] = {column["term"] for column in frozen.models["combined_post"]["terms"]}
+    assert kept[0.999] == {"signature", "afp", "margin", "mvi"}
+    assert "signature" in kept[1e-3] < kept[0.999]

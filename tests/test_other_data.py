@@ -11,7 +11,7 @@ import pytest
 from lifelines.datasets import load_lung
 from sksurv.datasets import load_cgvhd
 
-from recur import calibration, competing, cox, logistic_lasso, survival
+from recur import calibration, competing, cox, logistic, logistic_lasso, survival
 from recur import discrimination as d
 from recur.cutpoint import best_cutpoint
 from recur.icc import icc_2_1
@@ -66,8 +66,32 @@ def test_cox():
     exact([wald, fitted["score_chi2"], fitted["loglik_null"], fitted["loglik"]], [r["wald"], r["score"], *r["loglik"]])
     for transform, chi2 in R["zph"].items():
         exact(cox.schoenfeld_test(X, TIME, EVENT, transform, TERMS)["chi2"], chi2)
-    kept, _ = cox.backward_aic(X, ["age", "sex", "karno", "cbind(e1, e2)"], TIME, EVENT, TERMS)
+    kept, _ = cox.backward_elimination(X, ["age", "sex", "karno", "cbind(e1, e2)"], TIME, EVENT, TERMS)
     assert kept == R["kept"]
+
+
+def test_backward_elimination_by_p():
+    """R: coxph and glm refitted by hand without the term of the largest Wald p, while that is above 0.05."""
+    names = ["age", "sex", "ph.karno", "wt.loss", "meal.cal", "pat.karno"]
+    rows = load_lung().dropna(subset=names)
+    x, time, event = rows[names].to_numpy(float), rows["time"], rows["status"] == 1
+    r = {
+        "cox": (["meal.cal", "ph.karno", "age", "wt.loss"], [0.959158781, 0.768724635, 0.365469376, 0.269384201]),
+        "logistic": (["wt.loss", "meal.cal", "age", "ph.karno"], [0.928055698, 0.604114475, 0.337652187, 0.208361603]),
+    }
+    for model, (kept, trace) in {
+        "cox": cox.backward_elimination(x, names, time, event, p_remove=0.05),
+        "logistic": logistic.backward_elimination(x, names, event, p_remove=0.05),
+    }.items():
+        assert kept == ["sex", "pat.karno"] and trace["dropped"].tolist()[1:] == r[model][0]
+        exact(trace["p"][1:], r[model][1])
+    # imputations stacked below each other weigh as one
+    rule = {"ties": "breslow", "p_remove": 0.05}
+    thrice = np.vstack([x] * 3), names, np.tile(time, 3), np.tile(event, 3)
+    once = cox.backward_elimination(x, names, time, event, **rule)
+    stacked = cox.backward_elimination(*thrice, copies=3, **rule)
+    assert stacked[0] == once[0]
+    exact(stacked[1]["p"][1:], once[1]["p"][1:])
 
 
 class TestAModelOfOtherRows:

@@ -59,7 +59,7 @@ def test_cox():
     exact(predicted, R["predicted"]["survival"])
     for ours, limit in zip(survival.survival_band(predicted, se), ("lower", "upper"), strict=True):
         exact(ours, R["predicted"][limit])
-    assert cox.backward_aic(X, NAMES, TIME, EVENT)[0] == R["kept"]
+    assert cox.backward_elimination(X, NAMES, TIME, EVENT)[0] == R["kept"]
 
 
 @pytest.mark.parametrize("transform", ["km", "rank", "identity"])

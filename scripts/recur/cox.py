@@ -324,7 +324,7 @@ def _univariable(x: np.ndarray, sets: _RiskSets) -> pd.DataFrame:
     return pd.DataFrame(columns | {"lr_chi2": lr, "lr_p": chi2.sf(lr, 1), "reason": reason})
 
 
-def backward_aic(
+def backward_elimination(
     x: ArrayLike,
     names: Sequence[str],
     time: ArrayLike,
@@ -332,44 +332,29 @@ def backward_aic(
     terms: Sequence[Sequence[int]] | None = None,
     ties: str = "efron",
     copies: int = 1,
+    p_remove: float | None = None,
 ) -> tuple[list[str], pd.DataFrame]:
-    """Backward elimination on AIC, one term at a time, refitting (R step, direction backward).
+    """Backward elimination, one term at a time, refitting: on AIC (R step, direction backward), or with `p_remove` of
+    the term with the largest joint Wald p while that is above it.
 
     `names` one per term; `terms` the columns of each term (default: one column each). Returns the kept names in
     their order and a trace: step, dropped (blank for none), aic, p. Raises NotEstimable when the full model
-    cannot be fitted. `copies` m of the rows stacked (imputations) weigh 1/m each: the log-likelihood of m stacked
-    copies is m times the weighted one, up to a constant.
+    cannot be fitted. `copies` m of the rows stacked (imputations) weigh 1/m each: log-likelihood and information of m
+    stacked copies are m times the weighted ones.
     """
-    return _backward(x, names, time, event, terms, ties, None, copies)
-
-
-def backward_p(
-    x: ArrayLike,
-    names: Sequence[str],
-    time: ArrayLike,
-    event: ArrayLike,
-    p_remove: float,
-    terms: Sequence[Sequence[int]] | None = None,
-    ties: str = "efron",
-) -> tuple[list[str], pd.DataFrame]:
-    """Backward elimination of the largest Wald p above `p_remove`, refitting; returns as backward_aic, with p too."""
-    return _backward(x, names, time, event, terms, ties, p_remove)
-
-
-def _backward(x, names, time, event, terms, ties, p_remove, copies=1) -> tuple[list[str], pd.DataFrame]:
     x, time, event = _arrays(x, time, event)
     terms = [[i] for i in range(x.shape[1])] if terms is None else [list(term) for term in terms]
-    return backward(lambda columns: fit_cox(x[:, columns], time, event, ties), names, terms, p_remove, copies)
+    return backward(lambda columns: fit_cox(x[:, columns], time, event, ties), names, terms, copies, p_remove)
 
 
 def backward(
     fit_columns: Callable[[list[int]], dict],
     names: Sequence[str],
     terms: Sequence[Sequence[int]],
-    p_remove: float | None = None,
     copies: int = 1,
+    p_remove: float | None = None,
 ) -> tuple[list[str], pd.DataFrame]:
-    """Backward elimination for any model: fit_columns(columns) gives coef, covariance, loglik; see backward_aic."""
+    """backward_elimination of any model: fit_columns(columns) gives coef, covariance, loglik."""
     if len(terms) != len(names):
         raise ValueError(f"{len(names)} names for {len(terms)} terms")
 
@@ -394,7 +379,7 @@ def backward(
         else:
             ends = np.cumsum([len(terms[i]) for i in kept])
             tests = [
-                wald_test(current["coef"], current["covariance"], range(end - len(terms[i]), end))["p"]
+                wald_test(current["coef"], current["covariance"] * copies, range(end - len(terms[i]), end))["p"]
                 for i, end in zip(kept, ends, strict=True)
             ]
             worst = int(np.argmax(tests))

@@ -228,7 +228,7 @@ def profile_interval(x: ArrayLike, event: ArrayLike, column: int, method: str = 
     return limits[0], limits[1], float(chi2.sf(max(drop(0.0), 0.0), 1))
 
 
-def backward_aic(
+def backward_elimination(
     x: ArrayLike,
     names: Sequence[str],
     event: ArrayLike,
@@ -236,13 +236,14 @@ def backward_aic(
     copies: int = 1,
     separated: str = FIRTH,
     weight: np.ndarray | None = None,
+    p_remove: float | None = None,
 ) -> tuple[list[str], pd.DataFrame]:
-    """Backward elimination on AIC, one term at a time, refitting (R step on a glm); see recur.cox.backward_aic.
+    """Backward elimination on AIC (R step on a glm) or by p; see recur.cox.backward_elimination.
 
     Under weights the AIC is that of R's AIC.svyglm.
     """
     x = np.asarray(x, float)
     terms = [[i] for i in range(x.shape[1])] if terms is None else [list(term) for term in terms]
     return backward(
-        lambda columns: fit_or_penalised(x[:, columns], event, separated, weight), names, terms, copies=copies
+        lambda columns: fit_or_penalised(x[:, columns], event, separated, weight), names, terms, copies, p_remove
     )

@@ -11,7 +11,7 @@ from scipy.stats import norm
 
 from recur import logistic
 from recur.competing import cause_specific_incidence
-from recur.cox import NotEstimable, backward_aic, baseline_survival, fit_cox, survival_at, wald_test
+from recur.cox import NotEstimable, backward_elimination, baseline_survival, fit_cox, survival_at, wald_test
 from recur.cutpoint import best_cutpoint
 from recur.encoding import learn_columns
 from recur.imputation import complete, imputations, pool
@@ -145,7 +145,8 @@ def term_groups(columns: list[dict[str, Any]]) -> dict[str, list[int]]:
 def selected_columns(
     designs: list[np.ndarray], columns: list[dict[str, Any]], train: Training, stage: dict[str, Any]
 ) -> list[int]:
-    """Columns left by the univariable screen (joint test of a term; the signature always passes) and by backward AIC.
+    """Columns left by the univariable screen (joint test of a term; the signature always passes) and by backward
+    elimination.
 
     Over m imputations both use the stacked rows with weight 1/m (Wood, White & Royston 2008; methods.md 0.2 item 8).
     """
@@ -155,15 +156,19 @@ def selected_columns(
     if stage["screen_p"] is not None:
         p = {term: joint_p(x[:, at], train, copies, PENALTIES[stage["separated"]]) for term, at in groups.items()}
         groups = {term: at for term, at in groups.items() if term == "signature" or p[term] < stage["screen_p"]}
-    if stage["selection"] == "backward_aic" and groups:
+    if stage["selection"] != "none" and groups:
         names, at = list(groups), list(groups.values())
         time, event, weight = stacked(train, copies)
+        rule = {
+            "terms": at,
+            "copies": copies,
+            "p_remove": stage["p_remove"] if stage["selection"] == "backward_p" else None,
+        }
         if train.binary:
-            kept, _ = logistic.backward_aic(
-                x, names, event, at, copies, separated=PENALTIES[stage["separated"]], weight=weight
-            )
+            penalty = PENALTIES[stage["separated"]]
+            kept, _ = logistic.backward_elimination(x, names, event, separated=penalty, weight=weight, **rule)
         else:
-            kept, _ = backward_aic(x, names, time, event, terms=at, copies=copies)
+            kept, _ = backward_elimination(x, names, time, event, **rule)
         groups = {term: groups[term] for term in kept}
     return sorted(j for at in groups.values() for j in at)
 

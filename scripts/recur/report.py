@@ -378,6 +378,11 @@ def plain(cell: Any) -> str:
     return f"{cell:.0f}" if float(cell).is_integer() else f"{cell:.3f}"
 
 
+SELECTION = {
+    "none": "",
+    "backward_aic": "backward elimination on AIC",
+    "backward_p": "backward elimination of terms with p above {p_remove:g}",
+}
 TRANSPORT = {
     "case_mix": "Case-mix",
     "membership": "Membership model",
@@ -553,7 +558,7 @@ def facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, A
         "in_sample": features and stage["scores"] == "in_sample",
         "second_folds": stage["folds"],
         "no_selection": stage["selection"] == "none",
-        "selection": stage["selection"].replace("_", " ") if stage["selection"] != "none" else "",
+        "selection": SELECTION[stage["selection"]].format(**stage),
         "screen": stage["screen_p"],
         "missing_fit": chosen["missing"]["fit"].replace("_", " "),
         "nested": inner["nested_repeats"],
