@@ -226,7 +226,8 @@ def main() -> None:
         for count in NODES:
             length, when = schedule(seconds_of, needs, count * CORES_PER_NODE)
             limit = bottleneck(jobs, needs, when)
-            nodes.append({"patients": patients, "nodes": count, "hours": length / 3600, "bottleneck": limit})
+            hours = {"hours": length / 3600, "processor_hours": sum(seconds_of.values()) / 3600}
+            nodes.append({"patients": patients, "nodes": count, **hours, "bottleneck": limit})
         args.output.mkdir(parents=True, exist_ok=True)
         for what, rows in (("plans", pd.DataFrame(plans)), ("jobs", pd.concat(tables)), ("nodes", pd.DataFrame(nodes))):
             rows.to_csv(args.output / f"{what}.csv", index=False, float_format="%.4g")

@@ -78,6 +78,9 @@ rule diagnostics:
         "benchmarks/{study}/diagnostics/{analysis}.tsv"
     conda:
         "../envs/modelling.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         seed=STUDY["seed"],
         scores=lambda wildcards, input: ["--scores", *input.scores] if input.scores else [],
