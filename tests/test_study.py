@@ -78,6 +78,15 @@ def test_conditioning_on_the_future_is_refused_but_for_a_replicate(tmp_path):
     assert resolve(write_clinical(tmp_path, trial_replicate=trial, b=trial | {"preset": "ji2020"}))
 
 
+def test_a_follow_up_rule_needs_an_endpoint_with_a_time(tmp_path):
+    path = write_clinical(tmp_path, trial_replicate={"endpoint": "B", "min_follow_up_months": 24})
+    study = yaml.safe_load(path.read_text())
+    study["endpoints"]["B"] = {"kind": "binary", "column": "poor"}
+    path.write_text(yaml.safe_dump(study))
+    (text,) = problems(path)
+    assert "analyses.trial_replicate.min_follow_up_months: 'B' has no time" in text
+
+
 def test_the_primary_analysis_must_be_one_of_the_study(tmp_path):
     path = write_clinical(tmp_path)
     path.write_text(path.read_text() + "primary: b\n")

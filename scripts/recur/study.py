@@ -243,6 +243,11 @@ def contradictions(study: dict[str, Any]) -> list[str]:
                 "conditions on the future; only a replicate (preset ji2020, or a name ending in _replicate) may"
             )
         endpoint = study["endpoints"].get(analysis["endpoint"], {})
+        if analysis.get("min_follow_up_months") and endpoint and outcome_of(endpoint) != "survival":
+            found.append(
+                f"analyses.{name}.min_follow_up_months: {analysis['endpoint']!r} has no time; leave this key out, or "
+                "name an endpoint with one"
+            )
         if "of" in endpoint and not is_weighted(endpoint) and not is_replicate(name, analysis):
             found.append(
                 f"analyses.{name}.endpoint: {analysis['endpoint']!r} leaves out who was censored before its horizon, "
