@@ -18,7 +18,6 @@ LONG = (
     "test_variants.py",
     "test_study_kinds.py",
     "test_binary.py",
-    "test_censored_outcome.py",
 )
 
 

@@ -487,6 +487,7 @@ def test_a_cohort_that_hardly_reaches_the_horizon_is_flagged():
     )
 
 
+@pytest.mark.slow
 def test_a_weighted_outcome_runs_to_its_report(tmp_path):
     """Early recurrence of the synthetic cohort, from ready features: every table and page of a binary endpoint."""
     project = small_project(tmp_path / "project")
