@@ -210,7 +210,8 @@ def test_everybody_gone_and_no_events_are_legal():
     table = competing.cumulative_incidence([1, 2, 2, 3], [1, 0, 1, 1], [0, 1, 0, 0])
     assert table["incidence"].to_list() == pytest.approx([0, 0.25, 0.5, 0.75])
     assert competing.cumulative_incidence([1, 2], [0, 0], [1, 0])["incidence"].to_list() == [0, 0, 0]
-    assert "no comparable pairs" in competing.c_competing([1, 2], [0, 0], [1, 0], [1, 2], 3)[0]["reason"]
+    nobody = np.zeros(12)
+    assert "no comparable pairs" in competing.c_competing(np.ones(12), nobody, nobody, np.ones(12), 1)[0]["reason"]
     with pytest.raises(cox.NotEstimable, match="no events"):
         competing.fit_fine_gray([1.0, 2.0], [1, 2], [0, 0], [1, 0])
     with pytest.raises(ValueError, match="both"):

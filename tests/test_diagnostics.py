@@ -17,6 +17,7 @@ from recur.diagnostics import (
 )
 from recur.fit import fit, second_stage_scores
 from recur.models import fit_models
+from recur.survival import kaplan_meier
 
 
 def clinical_only(time, event, **columns):
@@ -44,6 +45,25 @@ def test_a_crossing_hazard_fires_the_test_and_shows_both_halves():
     rows = proportional_hazards("m", *reversed(clinical_only(time, np.ones(400, int), x=x)), None, 24)
     assert values(rows, "proportional_hazards_chi2")["x"][6] < 1e-6
     assert values(rows, "log_hr_early")["x"][4] > 0.5 > -0.5 > values(rows, "log_hr_late")["x"][4]
+
+
+@pytest.mark.parametrize(("horizon", "until"), [(24, 18), (12, 12)])
+def test_the_restricted_mean_ends_where_the_follow_up_of_a_group_does(horizon, until):
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 2, 400).astype(float)
+    early = rng.exponential(np.where(x == 1, 10, 40))
+    failure = np.where(early < 10, early, 10 + rng.exponential(np.where(x == 1, 60, 12)))
+    followed = np.where(x == 1, 18, 60)
+    time, event = np.minimum(failure, followed), (failure <= followed).astype(int)
+    train, model = clinical_only(time, event, x=x)
+    rows = {row[3]: row[4] for row in proportional_hazards("m", model, train, None, horizon)}
+    assert rows["rmst_until_months"] == pytest.approx(until)
+    area = []
+    for group in (0, 1):  # low risk, high risk
+        curve = kaplan_meier(time[x == group], event[x == group])
+        steps = np.append(curve["time"][curve["time"] < until], until)
+        area.append(float(curve["survival"][: len(steps) - 1] @ np.diff(steps)))
+    assert rows["rmst_difference_months"] == pytest.approx(area[0] - area[1])
 
 
 def test_proportional_hazards_do_not_fire():

@@ -197,7 +197,12 @@ class TestCompetingRisks:
             times, free = cox.baseline_survival(centred, self.time, cause, coef)
             hazards.append((times, -np.log(free)))
             lps.append(centred @ coef)
-        risk = competing.cause_specific_incidence(*hazards, *lps, [0.5])[:, 0]
+
+        def risks(times):
+            return competing.cause_specific_incidence(*hazards, *lps, times)
+
+        exact([ibs(self.time, self.event, f, 0.5, self.other)["estimate"] for f in (None, risks)], r["ibs"])
+        risk = risks([0.5])[:, 0]
         exact(risk[:5], r["risk"])
         judged = self.time, self.event, risk, 0.5, self.other
         auc, model, null = d.auc_at(*judged), brier_at(*judged), brier_null(self.time, self.event, 0.5, self.other)
@@ -238,6 +243,17 @@ class TestNoAnswer:
         with pytest.raises(cox.NotEstimable, match="collinear"):
             competing.fit_fine_gray(doubled, case.time, case.event, case.other)
 
-    def test_an_integral_up_to_time_zero(self):
+    def test_an_integral_over_one_value_is_that_value(self):
         time, event = np.r_[0.0, np.full(12, 5.0)], np.r_[1, np.zeros(12)]
-        assert ibs(time, event, None, 2)["reason"] == "nobody is followed between 0 and 2"
+        assert ibs(time, event, None, 2)["estimate"] == pytest.approx(1 / 13 * 12 / 13)
+
+    def test_what_is_truncated_at_a_time_that_few_reach(self):
+        """Held-out patients followed for less than the horizon have no estimate there, rather than one of another."""
+        case = TestCompetingRisks
+        late = np.sort(case.time)[-9]
+        reasons = [
+            competing.c_competing(case.time, case.event, case.other, case.x[:, 0], late)[0]["reason"],
+            d.uno_c(case.time, case.event, case.x[:, 0], late)["reason"],
+            ibs(case.time, case.event, None, late, case.other)["reason"],
+        ]
+        assert all("fewer than 10" in reason for reason in reasons)

@@ -89,6 +89,8 @@ def test_auc_and_brier():
     exact([null["estimate"], model["estimate"], null["se"], model["se"]], [*r["brier"], *r["brier_se"]])
     exact(ipa(TIME, EVENT, at_six, 6)["estimate"], r["ipa"])
     exact([ibs(TIME, EVENT, function, 6)["estimate"] for function in (None, risk)], r["ibs"])
+    # a horizon that is nobody's time: the score of the last time before it holds up to it
+    exact([ibs(TIME, EVENT, function, 6.9)["estimate"] for function in (None, risk)], r["ibs_later"])
 
 
 def test_integrated_brier_score_needs_nobody_beyond_its_end():
@@ -123,6 +125,11 @@ def test_cause_specific_prediction_and_its_accuracy():
         lps.append((X - centre) @ coef)
     incidence = competing.cause_specific_incidence(*hazards, *lps, [6])[:, 0]
     exact(incidence[:5], r["incidence"])
+
+    def risks(times):
+        return competing.cause_specific_incidence(*hazards, *lps, times)
+
+    exact([ibs(TIME, EVENT, function, 6.9, OTHER)["estimate"] for function in (None, risks)], r["ibs"])
     auc, null = d.auc_at(TIME, EVENT, incidence, 6, OTHER), brier_null(TIME, EVENT, 6, OTHER)
     model = brier_at(TIME, EVENT, incidence, 6, OTHER)
     exact([auc["estimate"], auc["se"]], [r["auc"], r["auc_se"]])

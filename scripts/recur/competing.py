@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import norm
 
 from recur.cox import LONG_STEPS, MAX_ITERATIONS, NotEstimable, solve_information
+from recur.discrimination import MIN_AT_RISK, blank
 from recur.survival import Z95, before, censoring_survival, outcome
 
 
@@ -276,10 +277,13 @@ def c_competing(
 
     A patient with the event is compared with those who come later and with those who had the competing event at any
     time before (they never have the event). Inverse-probability weights of both members, as pec::cindex with
-    cens.model = "marginal"; the se takes the weights as known. Ties in risk one half.
+    cens.model = "marginal"; the se takes the weights as known. Ties in risk one half. Blank when fewer than MIN_AT_RISK
+    patients are followed to tau, as uno_c.
     """
     time, event, competing = states(time, event, competing)
     _, _, risk = outcome(time, event, risk)
+    if (time >= tau).sum() < MIN_AT_RISK:
+        return blank(f"fewer than {MIN_AT_RISK} patients at risk at {tau:g}"), np.full(len(time), np.nan)
     grid, g = censoring_survival(time, event | competing)
     g_before = before(grid, g, time)
     g_at = before(grid, g, np.nextafter(time, np.inf))
@@ -299,13 +303,12 @@ def c_competing(
         agree += kind.sum(axis=0)
         total += weight.sum(axis=0)
     pairs = total.sum() / 2
-    blank = {"estimate": np.nan, "se": np.nan, "lower": np.nan, "upper": np.nan}
     if pairs == 0:
-        return blank | {"reason": f"no comparable pairs by {tau:g}"}, np.full(n, np.nan)
+        return blank(f"no comparable pairs by {tau:g}"), np.full(n, np.nan)
     c = float(agree.sum() / 2 / pairs)
     influence = (agree - c * total) / pairs
     if risk.min() == risk.max():
-        return blank | {"estimate": 0.5, "reason": "all scores are equal"}, influence
+        return blank("all scores are equal") | {"estimate": 0.5}, influence
     se = float(np.sqrt((influence**2).sum()))
     lower, upper = np.clip([c - Z95 * se, c + Z95 * se], 0.0, 1.0)
     return {"estimate": c, "se": se, "lower": float(lower), "upper": float(upper), "reason": ""}, influence

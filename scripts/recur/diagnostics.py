@@ -57,7 +57,8 @@ def proportional_hazards(
 ) -> list[tuple]:
     """Guard 12: Schoenfeld tests per term and together (R cox.zph, transform km). Where a term's p is below 0.05, its
     log hazard ratio before and after the median event time; where the model's is, the difference of the restricted
-    mean event-free months between its risk groups up to `horizon`.
+    mean event-free months between its risk groups up to `rmst_until_months`: the horizon, or the time at which the
+    follow-up of one of the groups ends, beyond which its curve is unknown.
     """
     x, groups = applied_design(model, train.clinical, score), term_groups(model["terms"])
     try:
@@ -81,13 +82,15 @@ def proportional_hazards(
                 ]
     if table["p"].iloc[-1] < LEVEL and model["cutpoint"] is not None:
         groups_of = risk_group(model, linear_predictor(model, train.clinical, score))
+        until = min(horizon, *(train.time[groups_of == g].max() for g in ("low", "high")))
         means = [
             restricted_mean_survival_time(
-                KaplanMeierFitter().fit(train.time[groups_of == g], train.event[groups_of == g]), t=horizon
+                KaplanMeierFitter().fit(train.time[groups_of == g], train.event[groups_of == g]), t=until
             )
             for g in ("low", "high")
         ]
         rows.append((12, name, "(all)", "rmst_difference_months", float(means[0] - means[1]), np.nan, np.nan))
+        rows.append((12, name, "(all)", "rmst_until_months", float(until), np.nan, np.nan))
     return rows
 
 

@@ -117,20 +117,19 @@ def ibs(
     horizon: float,
     competing: ArrayLike | None = None,
 ) -> dict:
-    """Integrated Brier score from 0 to the last follow-up time within the horizon, divided by that time; no interval.
+    """Integrated Brier score from 0 to the horizon, divided by the horizon; no interval.
 
-    The integral of the Brier score as a right-continuous step function over all distinct follow-up times (pec::crps,
-    Score's ibs), not scikit-survival's trapezoid. `risk` maps times (J,) to risks
-    (n, J); None is the null model (the observed risk of these patients).
+    The integral of the Brier score as a right-continuous step function that steps at the distinct follow-up times and
+    holds its last value up to the horizon (pec::crps), not scikit-survival's trapezoid. `risk` maps times (J,) to risks
+    (n, J); None is the null model (the observed risk of these patients). Blank where fewer than MIN_AT_RISK patients
+    are followed to the horizon: the integral to an earlier time is another quantity.
     """
     time, event = outcome(time, event)
     reason = no_horizon(time, event, horizon)
     if reason:
         return blank(reason)
     times = np.unique(time[time <= horizon])
-    if not times[-1] > 0:
-        return blank(f"nobody is followed between 0 and {horizon:g}")
-    widths = np.append(np.diff(times), 0.0)
+    widths = np.diff(times, append=horizon)
     step = max(1, 2**22 // len(time))
     if competing is None:
         curve = kaplan_meier(time, event)
@@ -147,4 +146,4 @@ def ibs(
         else:
             values = risk(part)
         total += float(brier_curve(time, event, values, part, competing) @ widths[i : i + step])
-    return blank("") | {"estimate": total / times[-1]}
+    return blank("") | {"estimate": total / horizon}

@@ -44,10 +44,9 @@ r$c <- c(unname(both$concordance[1]), sqrt(v[1, 1]), -diff(unname(both$concordan
          sqrt(v[1, 1] + v[2, 2] - 2 * v[1, 2]), unname(u$concordance), sqrt(u$var))
 r$royston <- unname(royston(coxph(Surv(time, event) ~ lp, test, control = exact))[1:3])
 risk <- predictRisk(f, test, times = horizons); test <- as.data.frame(test)
-last <- max(test$time[test$time <= 12])
 curve <- pec(list(m = f), Surv(time, event) ~ 1, test, cens.model = "marginal", times = c(0, sort(unique(test$time))),
              exact = TRUE, verbose = FALSE)
-r$ibs <- unname(crps(curve, times = last)[, 1])
+r$ibs <- unname(crps(curve, times = 12)[, 1])
 for (j in 1:2) {
   test$risk <- risk[, j]; test$other <- rank(test$age) / (nrow(test) + 1); h <- horizons[j]
   s <- Score(list(m = test$risk, k = test$other), Surv(time, event) ~ 1, test, times = h, metrics = c("auc", "brier"),
@@ -104,6 +103,8 @@ s <- Score(list(m = e$risk), Hist(time, code) ~ 1, e, times = 0.5, cause = 1, me
            cens.model = "km", se.fit = TRUE)
 ci <- cindex(list(m = as.matrix(e$risk)), Hist(time, code) ~ 1, e, eval.times = 0.5, cens.model = "marginal", cause = 1,
              verbose = FALSE)
-r$competing <- list(risk = e$risk[1:5], auc = s$AUC$score$AUC, auc_se = s$AUC$score$se, brier = s$Brier$score$Brier,
+curve <- pec(list(m = cs), Hist(time, code) ~ 1, e, cause = 1, cens.model = "marginal",
+             times = c(0, sort(unique(e$time))), exact = TRUE, verbose = FALSE)
+r$competing <- list(ibs = unname(crps(curve, times = 0.5)[, 1]), risk = e$risk[1:5], auc = s$AUC$score$AUC, auc_se = s$AUC$score$se, brier = s$Brier$score$Brier,
                     brier_se = s$Brier$score$se, c = unname(unlist(ci$AppCindex)))
 writeLines(toJSON(r, digits = NA, auto_unbox = TRUE, na = "null"), "other_values.json")

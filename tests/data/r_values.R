@@ -48,7 +48,8 @@ s <- Score(list(m = d$risk), Surv(time, event) ~ 1, d, times = 6, metrics = c("a
 curve <- pec(list(m = f), Surv(time, event) ~ 1, d, cens.model = "marginal", times = sort(unique(d$time)),
              exact = TRUE, verbose = FALSE)
 r$score <- list(auc = s$AUC$score$AUC, auc_se = s$AUC$score$se, brier = s$Brier$score$Brier,
-                brier_se = s$Brier$score$se, ipa = s$Brier$score$IPA[2], ibs = unname(crps(curve, times = 6)[, 1]))
+                brier_se = s$Brier$score$se, ipa = s$Brier$score$IPA[2], ibs = unname(crps(curve, times = 6)[, 1]),
+                ibs_later = unname(crps(curve, times = 6.9)[, 1]))
 m <- function(method) maxstat.test(Surv(time, event) ~ x1, d, smethod = "LogRank", pmethod = method)
 r$maxstat <- c(unname(m("Lau92")$estimate), unname(m("Lau92")$statistic), m("Lau92")$p.value, m("Lau94")$p.value)
 
@@ -62,7 +63,9 @@ s <- Score(list(m = d$incidence), Hist(time, code) ~ 1, d, times = 6, cause = 1,
            cens.model = "km", se.fit = TRUE)
 ci <- cindex(list(m = as.matrix(d$incidence)), Hist(time, code) ~ 1, d, eval.times = 6, cens.model = "marginal",
              cause = 1, verbose = FALSE)
-r$competing <- list(incidence = d$incidence[1:5], auc = s$AUC$score$AUC, auc_se = s$AUC$score$se,
+curve <- pec(list(m = cs), Hist(time, code) ~ 1, d, cause = 1, cens.model = "marginal",
+             times = c(0, sort(unique(d$time))), exact = TRUE, verbose = FALSE)
+r$competing <- list(ibs = unname(crps(curve, times = 6.9)[, 1]), incidence = d$incidence[1:5], auc = s$AUC$score$AUC, auc_se = s$AUC$score$se,
                     brier = s$Brier$score$Brier, brier_se = s$Brier$score$se, c = unname(unlist(ci$AppCindex)))
 
 e <- d[d$time > 0, ]; x <- cbind(as.matrix(e[, c("x1", "x2", "x3")]), e$x1^2, e$x1 * e$x3)
