@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from recur.cohort import assign_all, assign_cohorts, read_cohort, read_manifest
-from recur.tables import StudyError
+from recur.tables import Problem, StudyError, grouped, told
 
 DATES = {"t0": "op", "recurrence": "rec", "death": "dead", "last_contact": "seen", "last_imaging": "scan"}
 PLAIN = {"transform": "none", "label": None, "unit": ""}
@@ -122,6 +122,26 @@ def test_on_error_stop_lists_every_problem_with_line_and_patient(tmp_path):
         read_cohort(study(tmp_path, rows, on_error="stop"))
     assert len(error.value.problems) == 2
     assert "line 3: patient 'p2': column age, value 'x'" in error.value.problems[0]
+
+
+def test_equal_problems_are_one_line_with_their_number_and_the_first_three_patients(tmp_path):
+    rows = [ROW | {"id": f"p{i}", "age": f"{i} y", "op": "05/06/2015"} for i in range(12)]
+    with pytest.raises(StudyError) as error:
+        read_cohort(study(tmp_path, [ROW | {"id": "g"}, *rows, ROW | {"id": "q", "mvi": "?"}], on_error="stop"))
+    table, twelve = tmp_path / "clinical.csv", "lines 3, 4, 5, ...: 12 patients ('p0', 'p1', 'p2', ...)"
+    assert error.value.problems == [
+        f"{table}: {twelve}: column age, value '0 y', '1 y', '2 y', ...: not a number",
+        f"{table}: line 15: patient 'q': column mvi, value '?': not one of 0, 1",
+        f"{table}: {twelve}: op: '05/06/2015' can be read day first or month first; write yyyy-mm-dd",
+    ]
+
+
+def test_of_contradicting_cells_a_line_shows_those_of_the_first_patient():
+    text = "rec: {} is after dead {}"
+    days = [pd.Timestamp("2016-01-01"), pd.Timestamp("2015-06-01")]
+    problems = [Problem(f"p{i}", text, (days[0], days[1] - pd.Timedelta(days=i))) for i in range(2)]
+    assert told(problems[1]) == "rec: 2016-01-01 is after dead 2015-05-31"
+    assert grouped(problems) == ["2 patients ('p0', 'p1'): rec: 2016-01-01 is after dead 2015-06-01"]
 
 
 def test_both_rows_of_a_duplicate_id_go(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from recur.cohort import read_variables
 from recur.comparators import mapping_problems, score_inputs, score_table, wanted_scores
 from recur.scores import read_scores
-from recur.tables import StudyError
+from recur.tables import Problem, StudyError
 
 PLAIN = {"transform": "none", "label": None, "unit": "", "timing": "pre", "kind": "numeric"}
 PATIENTS = [read_scores()["shim2015"]["tests"][i]["inputs"] for i in range(4)]
@@ -99,11 +99,11 @@ def test_values_beyond_the_limit_of_detection_are_halved_below_and_kept_above():
     table = pd.DataFrame({"afp": ["<0.61", "> 60500", "12", "low"]}, dtype="string")
     values, problems = read_variables(table, {"afp": PLAIN | {"column": "afp"}}, pd.Series(list("abcd")))
     assert values["afp"].tolist()[:3] == [0.305, 60500, 12] and np.isnan(values["afp"].iloc[3])
-    assert problems == [(3, "column afp, value 'low': not a number")]
+    assert problems == [Problem(3, "column afp, value {}: not a number", ("low",))]
 
 
 def test_a_list_with_a_word_in_it_names_the_cell():
     table = pd.DataFrame({"sizes": ["2.8;1.5", "2.8;big"]}, dtype="string")
     variable = PLAIN | {"column": "sizes", "kind": "list", "range": [0.1, 30]}
     _, problems = read_variables(table, {"sizes": variable}, pd.Series(["a", "b"]))
-    assert problems == [(1, "column sizes, value '2.8;big': not numbers from 0.1 to 30")]
+    assert problems == [Problem(1, "column sizes, value {}: not numbers from 0.1 to 30", ("2.8;big",))]

@@ -8,6 +8,7 @@ from test_cohort import DATES, ROW, study
 from recur.cohort import read_cohort
 from recur.dates import parse_dates, why_no_date
 from recur.endpoints import beyond_milan, endpoint_from_dates, recorded_warnings
+from recur.tables import Problem, told
 
 RECURRENCE = {"number": "n", "size": "cm", "vascular": "v", "extrahepatic": "x"}
 PLAIN = {"n": "", "cm": "", "v": "", "x": ""}
@@ -143,7 +144,9 @@ def test_ineligible_patients_are_excluded_with_the_cell(tmp_path):
     ],
 )
 def test_a_cell_that_is_no_date_is_told_as_a_person_would(text, said):
-    assert said in why_no_date(text) and repr(text) in why_no_date(text)
+    why, *cells = why_no_date(text)
+    found = told(Problem("p1", why, tuple(cells)))
+    assert said in found and repr(text) in found
 
 
 @pytest.mark.parametrize(

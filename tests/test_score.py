@@ -181,7 +181,7 @@ def test_cells_outside_the_declared_inputs_are_refused(found, tmp_path, column, 
     table = raw_table(5)
     table.loc[3, column] = cell
     table.to_csv(tmp_path / "p.csv", index=False)
-    with pytest.raises(StudyError, match=r"line 5: patient .*" + message):
+    with pytest.raises(StudyError, match=r"5: patient .*" + message):
         read_new_patients(tmp_path / "p.csv", found["recommended"][1])
 
 

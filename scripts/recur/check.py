@@ -19,7 +19,7 @@ from recur.images.inventory import FILES, inventory
 from recur.scores import vector_problems
 from recur.store import download_plan, read_series_list
 from recur.study import analysis_settings, model_names, outcome_kind, uses_features, variants
-from recur.tables import StudyError, read_table
+from recur.tables import StudyError, grouped, read_table
 from recur.training import TRAIN
 
 BYTES_PER_CASE = 4_000_000  # a cropped case, its features and its picture, measured on the demo
@@ -134,8 +134,7 @@ def plan(study: dict[str, Any]) -> list[str]:
     assigned = assign_all(study, cohort.clinical)
     counts = assigned["cohort"].value_counts().sort_index()
     lines.append(f"  patients: {len(cohort.clinical)} ({', '.join(f'{name} {n}' for name, n in counts.items())})")
-    for row in cohort.exclusions.itertuples():
-        lines.append(f"  will be excluded: patient {row.patient_id}: {row.reason}")
+    lines += [f"  will be excluded: {text}" for text in grouped(cohort.excluded)]
     lines += [f"  note: {text}" for text in cohort.warnings]
     if "public" in study:
         images, public = study["images"], study["public"]

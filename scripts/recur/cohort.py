@@ -30,7 +30,7 @@ from recur.endpoints import (
 )
 from recur.images.inventory import FILES
 from recur.study import schema, schema_problems, splits_of
-from recur.tables import PATIENT_ID, StudyError, plain_cell, read_table
+from recur.tables import PATIENT_ID, Problem, StudyError, grouped, plain_cell, read_table, told
 from recur.training import TRAIN
 
 DECIMAL_COMMA = re.compile(r"[<>]?\s*-?\d+,\d+")
@@ -45,6 +45,7 @@ class Cohort(NamedTuple):
     exclusions: pd.DataFrame  # patient_id, floor, reason
     missing_endpoints: pd.DataFrame  # patient_id, endpoint, reason: patients that one endpoint's analyses leave out
     warnings: list[str]
+    excluded: list[Problem]  # the reasons of `exclusions`, to be told
 
 
 def read_cohort(study: dict[str, Any]) -> Cohort:
@@ -71,25 +72,27 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
     wrong_units = unit_problems(values, clinical["variables"])
     if wrong_units:
         raise StudyError(f"{path}: {text}" for text in wrong_units)
-    lines = {row: number + 2 for number, row in enumerate(table.index)}
     if study["on_error"] == "stop":
         cells = {name for name, e in study["endpoints"].items() if e["kind"] == "recorded" or "column" in e}
         problems += [
-            (row, f"endpoint {name}: {text}") for row, name, text in missing if name in cells and text != UNKNOWN
+            problem._replace(text=f"endpoint {name}: {problem.text}")
+            for name, problem in missing
+            if name in cells and problem.text != UNKNOWN
         ]
         if problems:
-            raise StudyError(f"{path}: line {lines[row]}: patient {ids[row]!r}: {text}" for row, text in problems)
-    bad: dict[str, str] = {}
-    for row, text in problems + ineligible(table, clinical.get("eligibility", [])):
-        bad.setdefault(str(ids[row]) if pd.notna(ids[row]) else f"(line {lines[row]})", text)
+            raise StudyError(grouped(by_id(problems, ids), path))
+    bad: dict[str, Problem] = {}
+    for problem in by_id(problems + ineligible(table, clinical.get("eligibility", [])), ids):
+        bad.setdefault(str(problem.who) if pd.notna(problem.who) else f"(line {problem.line})", problem)
     exclusions = pd.DataFrame(
-        [(patient, "cohort", reason) for patient, reason in bad.items()], columns=["patient_id", "floor", "reason"]
+        [(patient, "cohort", told(problem)) for patient, problem in bad.items()],
+        columns=["patient_id", "floor", "reason"],
     )
     keep = ids.notna() & ~ids.isin(list(bad))
     frame = pd.concat([ids.rename("patient_id"), centre.rename("centre"), values], axis=1)[keep]
     ends = pd.concat([ids.rename("patient_id"), endpoints], axis=1)[keep]
     left_out = pd.DataFrame(
-        [(str(ids[row]), name, text) for row, name, text in missing if keep[row]],
+        [(str(ids[problem.who]), name, told(problem)) for name, problem in missing if keep[problem.who]],
         columns=["patient_id", "endpoint", "reason"],
     )
     return Cohort(
@@ -98,17 +101,24 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
         exclusions.sort_values("patient_id", ignore_index=True),
         left_out.drop_duplicates(["patient_id", "endpoint"]).sort_values(["endpoint", "patient_id"], ignore_index=True),
         warnings,
+        list(bad.values()),
     )
 
 
-def ineligible(table: pd.DataFrame, rules: list[dict[str, Any]]) -> list[tuple[Any, str]]:
-    """(row, reason) of patients whose cell is none of those a rule keeps; a missing cell is not eligible either."""
+def by_id(problems: list[Problem], ids: pd.Series) -> list[Problem]:
+    """The problems of rows of the clinical table as those of patients, with the line of the file."""
+    lines = {row: number + 2 for number, row in enumerate(ids.index)}
+    return [problem._replace(who=ids[problem.who], line=lines[problem.who]) for problem in problems]
+
+
+def ineligible(table: pd.DataFrame, rules: list[dict[str, Any]]) -> list[Problem]:
+    """Rows of patients whose cell is none of those a rule keeps; a missing cell is not eligible either."""
     found = []
     for rule in rules:
         cells = table[rule["column"]]
         keep = cells.isin([str(value) for value in rule["keep"]])
         found += [
-            (row, f"not eligible: {rule['column']} is {cells[row] if pd.notna(cells[row]) else 'missing'}")
+            Problem(row, f"not eligible: {rule['column']} is {cells[row] if pd.notna(cells[row]) else 'missing'}")
             for row in table.index[~keep.fillna(False).astype(bool)]
         ]
     return found
@@ -137,16 +147,18 @@ def check_columns(table: pd.DataFrame, study: dict[str, Any], path: Path) -> Non
         raise StudyError(f"{path}: no rows")
 
 
-def id_problems(ids: pd.Series) -> list[tuple[Any, str]]:
-    """(row, problem) for ids that are missing, unsafe as a file name, or not unique."""
-    problems: list[tuple[Any, str]] = []
+def id_problems(ids: pd.Series) -> list[Problem]:
+    """Rows whose id is missing, unsafe as a file name, or not unique."""
+    problems: list[Problem] = []
     for row in ids.index:
         if pd.isna(ids[row]):
-            problems.append((row, "patient id missing"))
+            problems.append(Problem(row, "patient id missing"))
         elif not PATIENT_ID.fullmatch(ids[row]):
-            problems.append((row, f"patient id {ids[row]!r}: only letters, digits, '.', '_' and '-' (at most 64)"))
+            text = "patient id {}: only letters, digits, '.', '_' and '-' (at most 64)"
+            problems.append(Problem(row, text, (ids[row],)))
     problems += [
-        (row, "the same patient id on several rows") for row in ids.index[ids.notna() & ids.duplicated(keep=False)]
+        Problem(row, "the same patient id on several rows")
+        for row in ids.index[ids.notna() & ids.duplicated(keep=False)]
     ]
     return problems
 
@@ -172,21 +184,23 @@ def split_warnings(table: pd.DataFrame, centre: pd.Series, study: dict[str, Any]
     return found
 
 
-def centre_problems(centre: pd.Series) -> list[tuple[Any, str]]:
-    """(row, problem) for centres that a spreadsheet would take for a formula: their names stand in every table."""
+def centre_problems(centre: pd.Series) -> list[Problem]:
+    """Rows whose centre a spreadsheet would take for a formula: their names stand in every table."""
     return [
-        (row, f"centre {name!r}: begins with {name[0]!r}") for row, name in centre.items() if plain_cell(name) != name
+        Problem(row, "centre {}: begins with {}", (name, name[0]))
+        for row, name in centre.items()
+        if plain_cell(name) != name
     ]
 
 
 def read_variables(
     table: pd.DataFrame, variables: dict[str, Any], ids: pd.Series
-) -> tuple[pd.DataFrame, list[tuple[Any, str]]]:
+) -> tuple[pd.DataFrame, list[Problem]]:
     """Declared variables as numbers (binary 0/1, ordinal and categorical the place of the level), and problems."""
     values, problems = pd.DataFrame(index=table.index), []
     for name, variable in variables.items():
-        column = variable["column"]
-        text = table[column]
+        text = table[variable["column"]]
+        said = f"column {variable['column']}, value {{}}: "
         if variable["kind"] == "numeric":
             values[name] = number_or_limit(text)
             expected = "a number"
@@ -194,7 +208,7 @@ def read_variables(
             found = [(row, part) for row in table.index[text.notna()] for part in text[row].split(";")]
             low, high = variable.get("range", (-np.inf, np.inf))
             for row in dict.fromkeys(row for row, part in found if not low <= as_number(part) <= high):
-                problems.append((row, f"column {column}, value {text[row]!r}: not numbers from {low:g} to {high:g}"))
+                problems.append(Problem(row, f"{said}not numbers from {low:g} to {high:g}", (text[row],)))
             values[name] = text
             continue
         else:
@@ -206,25 +220,20 @@ def read_variables(
             expected = f"one of {', '.join(codes)}"
         for row in table.index[text.notna() & values[name].isna()]:
             comma = "; write a decimal point" if DECIMAL_COMMA.fullmatch(text[row]) else ""
-            problems.append((row, f"column {column}, value {text[row]!r}: not {expected}{comma}"))
+            problems.append(Problem(row, f"{said}not {expected}{comma}", (text[row],)))
         if "range" in variable:
             low, high = variable["range"]
             allowed = f"{low:g} to {high:g} {variable['unit']}".rstrip()
             for row in table.index[(values[name] < low) | (values[name] > high)]:
-                problems.append(
-                    (
-                        row,
-                        f"column {column}, value {text[row]!r}: outside {allowed}",
-                    )
-                )
+                problems.append(Problem(row, f"{said}outside {allowed}", (text[row],)))
         if variable["transform"] == "ln":
             for row in table.index[values[name] < 0]:
-                problems.append((row, f"column {column}, value {text[row]!r}: negative, and it has a logarithm taken"))
+                problems.append(Problem(row, f"{said}negative, and it has a logarithm taken", (text[row],)))
         if "floor" in variable:
             values[name] = values[name].clip(lower=variable["floor"])
         elif variable["transform"] == "ln":
             for row in table.index[values[name] == 0]:
-                problems.append((row, f"column {column}, value {text[row]!r}: has no logarithm; declare `floor`"))
+                problems.append(Problem(row, f"{said}has no logarithm; declare `floor`", (text[row],)))
     return values, problems
 
 
@@ -271,11 +280,10 @@ def unit_problems(values: pd.DataFrame, variables: dict[str, Any]) -> list[str]:
 
 def read_endpoints(
     table: pd.DataFrame, study: dict[str, Any]
-) -> tuple[pd.DataFrame, list[tuple[Any, str]], list[tuple[Any, str, str]], list[str]]:
+) -> tuple[pd.DataFrame, list[Problem], list[tuple[str, Problem]], list[str]]:
     """<endpoint>_time and <endpoint>_event columns (and <endpoint>_state at the horizon of early and aggressive
     recurrence; of endpoints without a time <endpoint>_event or <endpoint>_level only, with <endpoint>_follow_up where
-    the censored are weighted), (row, problem) of whole patients, (row, endpoint, problem) of single endpoints, and
-    warnings.
+    the censored are weighted), problems of whole patients, (endpoint, problem) of single endpoints, and warnings.
 
     Dates that contradict each other put the whole patient in doubt; a recorded time or event that cannot be read
     leaves out that endpoint only.
@@ -291,19 +299,19 @@ def read_endpoints(
         if endpoint["kind"] in WITHOUT_TIME:
             continue
         if endpoint["kind"] == "recorded":
-            frame, found = endpoint_as_recorded(row_of, endpoint, "row_")
-            missing += [(row, name, text) for row, text in found]
+            frame, found = endpoint_as_recorded(table, endpoint)
+            missing += [(name, problem) for problem in found]
             warnings += recorded_warnings(name, endpoint, table)
-            frame.loc[[row for row, _ in found], ["time", "event"]] = np.nan
+            frame.loc[[problem.who for problem in found], ["time", "event"]] = np.nan
         else:
             frame = endpoint_from_dates(parsed, endpoint, dates.get("cutoff"), pattern)
         if endpoint["kind"] == "aggressive_recurrence":
             unknown = frame["event"].isna()
-            missing += [(row, name, "pattern of the recurrence unknown") for row in table.index[unknown]]
+            missing += [(name, Problem(row, "pattern of the recurrence unknown")) for row in table.index[unknown]]
         if endpoint["kind"] == "late_recurrence":
             gone = frame["time"].isna()
             text = f"not alive and recurrence-free at {endpoint['horizon_months']:g} months"
-            missing += [(row, name, text) for row in table.index[gone]]
+            missing += [(name, Problem(row, text)) for row in table.index[gone]]
         result[f"{name}_time"], result[f"{name}_event"] = frame["time"].astype(float), frame["event"]
         if endpoint["kind"] in BY_HORIZON:
             result[f"{name}_state"] = state_at(frame, endpoint["horizon_months"])
@@ -317,7 +325,7 @@ def read_endpoints(
         else:
             code, found = endpoint_as_level(table, endpoint)
             outcome = code.to_frame("event" if endpoint["kind"] == "binary" else "level")
-        missing += [(row, name, text) for row, text in found]
+        missing += [(name, problem) for problem in found]
         for column, values in outcome.items():
             result[f"{name}_{column}"] = values
     return result, problems, missing, warnings

@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from recur.tables import Problem
+
 # Names of the columns a study may declare under clinical.dates; `after` t0 but for scan and afp.
 OUTCOMES = ("recurrence", "death", "last_contact", "last_imaging", "transplant")
 PREOPERATIVE = ("scan", "afp")
@@ -24,12 +26,12 @@ PILE_UP = 0.2
 
 def parse_dates(
     table: pd.DataFrame, dates: dict[str, str], id_column: str
-) -> tuple[pd.DataFrame, list[tuple[Any, str]], list[str]]:
-    """ISO dates of each patient as datetime64 (columns NAMES, NaT where absent or missing), a list of
-    (patient, problem) and warnings. A problem names column and value.
+) -> tuple[pd.DataFrame, list[Problem], list[str]]:
+    """ISO dates of each patient as datetime64 (columns NAMES, NaT where absent or missing), problems by the cell of
+    `id_column`, and warnings. A problem names column and value.
     """
     parsed = pd.DataFrame(index=table.index)
-    problems: list[tuple[Any, str]] = []
+    problems: list[Problem] = []
     for name in NAMES:
         column = dates.get(name)
         if column is None:
@@ -40,53 +42,51 @@ def parse_dates(
         parsed[name] = days.where(days.dt.year.between(*YEARS)).astype("datetime64[ns]")
         parsed.loc[text.isin(PLACEHOLDERS), name] = pd.NaT
         for row in table.index[text.notna() & parsed[name].isna()]:
-            problems.append((table.at[row, id_column], f"{column}: {why_no_date(str(text[row]))}"))
+            why, *cells = why_no_date(str(text[row]))
+            problems.append(Problem(table.at[row, id_column], f"{column}: {why}", tuple(cells)))
     # dictionaries: a thousand times as fast to look into as rows of a frame
     for patient, days, cells in zip(table[id_column], parsed.to_dict("records"), table.to_dict("records"), strict=True):
-        problems += [(patient, text) for text in contradictions(days, cells, dates)]
+        problems += [Problem(patient, text, tuple(found)) for text, *found in contradictions(days, cells, dates)]
     return parsed, problems, date_warnings(parsed, dates)
 
 
-def why_no_date(text: str) -> str:
-    """What is wrong with a cell that is not a usable ISO date, as a person would say it."""
+def why_no_date(text: str) -> tuple[Any, ...]:
+    """What is wrong with a cell that is not a usable ISO date, as a person would say it, and what fills its `{}`."""
     wanted = "write yyyy-mm-dd"
     if text in PLACEHOLDERS:
-        return f"{text!r} is a placeholder, not a date; leave the cell empty"
+        return "{} is a placeholder, not a date; leave the cell empty", text
     if re.fullmatch(r"\d{5}(\.\d+)?", text):
         day = pd.Timestamp("1899-12-30") + pd.Timedelta(days=int(float(text)))
-        return f"{text!r} looks like a spreadsheet's serial number ({day:%Y-%m-%d}?); {wanted}"
+        return f"{{}} looks like a spreadsheet's serial number ({{}}?); {wanted}", text, day
     parts = re.fullmatch(r"(\d{1,2})[./-](\d{1,2})[./-](\d{2}|\d{4})", text)
     if parts and len(parts[3]) == 2:
-        return f"{text!r} has a year of two digits; {wanted}"
+        return f"{{}} has a year of two digits; {wanted}", text
     if parts and int(parts[1]) <= 12 and int(parts[2]) <= 12 and parts[1] != parts[2]:
-        return f"{text!r} can be read day first or month first; {wanted}"
+        return f"{{}} can be read day first or month first; {wanted}", text
     year = re.fullmatch(r"(\d{4})-\d{2}-\d{2}", text)
     if year and not YEARS[0] <= int(year[1]) <= YEARS[1]:
-        return f"{text!r} is not in {YEARS[0]} to {YEARS[1]}; a typing error, or another calendar?"
-    return f"{text!r} is not a date written yyyy-mm-dd"
+        return f"{{}} is not in {YEARS[0]} to {YEARS[1]}; a typing error, or another calendar?", text
+    return "{} is not a date written yyyy-mm-dd", text
 
 
-def contradictions(parsed: dict[str, Any], cells: dict[str, Any], dates: dict[str, str]) -> Iterator[str]:
-    """Every contradiction between the dates of one patient, with columns and values."""
-
-    def told(name: str) -> str:
-        return f"{dates[name]}: {parsed[name]:%Y-%m-%d}"
+def contradictions(parsed: dict[str, Any], cells: dict[str, Any], dates: dict[str, str]) -> Iterator[tuple[Any, ...]]:
+    """Every contradiction between the dates of one patient, with its columns, and the values that fill its `{}`."""
 
     def after(first: str, second: str) -> bool:
         return pd.notna(parsed[first]) and pd.notna(parsed[second]) and parsed[first] > parsed[second]
 
-    def against(name: str, relation: str, other: str) -> str:
-        return f"{told(name)} is {relation} {dates[other]} {parsed[other]:%Y-%m-%d}"
+    def against(name: str, relation: str, other: str) -> tuple[Any, ...]:
+        return f"{dates[name]}: {{}} is {relation} {dates[other]} {{}}", parsed[name], parsed[other]
 
     if pd.isna(parsed["t0"]):
         if pd.isna(cells[dates["t0"]]):
-            yield f"{dates['t0']}: missing"
+            yield (f"{dates['t0']}: missing",)
         return
     for limit in ("cutoff", "export"):
         for name in ("t0",) if limit == "cutoff" else NAMES:
             if dates.get(limit) and pd.notna(parsed[name]) and parsed[name] > pd.Timestamp(dates[limit]):
                 what = "the cutoff" if limit == "cutoff" else "the export of the data on"
-                yield f"{told(name)} is after {what} {dates[limit]}"
+                yield f"{dates[name]}: {{}} is after {what} {dates[limit]}", parsed[name]
     for name in OUTCOMES:
         if after("t0", name):
             yield against(name, "before", "t0")
@@ -103,16 +103,16 @@ def contradictions(parsed: dict[str, Any], cells: dict[str, Any], dates: dict[st
         if after(first, second):
             yield against(first, "after", second)
     if pd.isna(parsed["last_contact"]) and pd.isna(parsed["death"]) and pd.isna(cells[dates["last_contact"]]):
-        yield f"{dates['last_contact']}: missing, and no death is recorded"
+        yield (f"{dates['last_contact']}: missing, and no death is recorded",)
     for name in ("recurrence", "death"):
         flag = dates.get(f"{name}_flag")
         if flag is None or name not in dates or pd.isna(cells[flag]):
             continue
         flagged = str(cells[flag]).strip().lower() in ("1", "1.0", "yes", "true", "y")
         if flagged and pd.isna(cells[dates[name]]):
-            yield f"{flag}: {cells[flag]!r}, but {dates[name]} is empty"
-        if not flagged and pd.notna(cells[dates[name]]):
-            yield f"{flag}: {cells[flag]!r}, but {dates[name]} is {cells[dates[name]]}"
+            yield f"{flag}: {{}}, but {dates[name]} is empty", cells[flag]
+        if not flagged and pd.notna(parsed[name]):
+            yield f"{flag}: {{}}, but {dates[name]} is {{}}", cells[flag], parsed[name]
 
 
 def date_warnings(parsed: pd.DataFrame, dates: dict[str, str]) -> list[str]:

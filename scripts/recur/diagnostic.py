@@ -19,9 +19,9 @@ from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
 from recur import roc
 from recur.accuracy import accuracy, clustered_accuracy, compare_tests, two_by_two
 from recur.agreement import categories, cross_table, icc
-from recur.cohort import read_variables
+from recur.cohort import by_id, read_variables
 from recur.discrimination import bootstrap_interval
-from recur.tables import StudyError, read_table
+from recur.tables import Problem, StudyError, grouped, read_table
 from recur.training import TRAIN
 
 COMBINATION = "combination"
@@ -53,10 +53,9 @@ def read_lesions(settings: dict[str, Any], patients: pd.Series) -> pd.DataFrame:
     ids = table[lesions["id"]]
     values, problems = read_variables(table, lesions["variables"], ids)
     known = set(patients)
-    problems += [(row, "is no patient of the clinical table") for row in ids.index if ids[row] not in known]
+    problems += [Problem(row, "is no patient of the clinical table") for row in ids.index if ids[row] not in known]
     if problems:
-        lines = {row: number + 2 for number, row in enumerate(table.index)}
-        raise StudyError(f"{path}: line {lines[row]}: patient {ids[row]!r}: {text}" for row, text in problems)
+        raise StudyError(grouped(by_id(problems, ids), path))
     frame = pd.concat([ids.rename("patient_id"), values], axis=1)
     frame.insert(1, "lesion", frame.groupby("patient_id").cumcount() + 1)
     return frame.sort_values(["patient_id", "lesion"], ignore_index=True)

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from recur.tables import Problem
+
 DAYS_PER_MONTH = 30.4375
 UNIT_IN_MONTHS = {"days": 1 / DAYS_PER_MONTH, "weeks": 7 / DAYS_PER_MONTH, "months": 1.0, "years": 12.0}
 SAME_DAY = 0.5  # days: an event on the day of treatment keeps a positive time
@@ -45,20 +47,16 @@ def outcome_of(endpoint: dict[str, Any]) -> str:
     return kinds.get(endpoint["kind"], "survival")
 
 
-def endpoint_as_level(table: pd.DataFrame, endpoint: dict[str, Any]) -> tuple[pd.Series, list[tuple[Any, str]]]:
-    """Place of each cell among the levels (binary: negative, positive), NaN where unknown, and (row, problem)."""
+def endpoint_as_level(table: pd.DataFrame, endpoint: dict[str, Any]) -> tuple[pd.Series, list[Problem]]:
+    """Place of each cell among the levels (binary: negative, positive), NaN where unknown, and problems of rows."""
     binary = endpoint["kind"] == "binary"
     levels = [endpoint["negative"], endpoint["positive"]] if binary else endpoint["levels"]
     places = {str(level): float(place) for place, level in enumerate(levels)}
     cells = table[endpoint["column"]].astype("string").str.strip()
     code = cells.map(places).astype(float)
-    problems = [
-        (
-            row,
-            UNKNOWN if pd.isna(cells[row]) else f"{endpoint['column']}: {cells[row]!r} is none of {', '.join(places)}",
-        )
-        for row in table.index[code.isna()]
-    ]
+    strange = f"{endpoint['column']}: {{}} is none of {', '.join(places)}"
+    problems = [Problem(row, UNKNOWN) for row in table.index[cells.isna()]]
+    problems += [Problem(row, strange, (cells[row],)) for row in table.index[code.isna() & cells.notna()]]
     return code, problems
 
 
@@ -67,8 +65,8 @@ def is_weighted(endpoint: dict[str, Any]) -> bool:
     return "of" in endpoint and endpoint["censored"] == "weighted"
 
 
-def state_as_binary(frame: pd.DataFrame, months: float, censored: str) -> tuple[pd.DataFrame, list[tuple[Any, str]]]:
-    """Column event: by a horizon 1, free of it there or the competing event before 0, else NaN; and (row, problem).
+def state_as_binary(frame: pd.DataFrame, months: float, censored: str) -> tuple[pd.DataFrame, list[Problem]]:
+    """Column event: by a horizon 1, free of it there or the competing event before 0, else NaN; and problems of rows.
 
     censored `left_out`: whoever is NaN is a problem. `weighted`: only an unknown outcome is; the column follow_up, the
     months to whatever ended it, cut at the horizon, says how long the others were seen (survival.censoring_weights).
@@ -77,10 +75,12 @@ def state_as_binary(frame: pd.DataFrame, months: float, censored: str) -> tuple[
     event = (state == EVENT).astype(float).mask(state.isna())
     if censored == "left_out":
         text = f"censored before {months:g} months, left out as published"
-        return pd.DataFrame({"event": event}), [(row, text) for row in state.index[state.isna()]]
+        return pd.DataFrame({"event": event}), [Problem(row, text) for row in state.index[state.isna()]]
     unknown = frame["event"].isna()
     follow_up = frame["time"].clip(upper=months).mask(unknown)
-    return pd.DataFrame({"follow_up": follow_up, "event": event}), [(row, UNKNOWN) for row in state.index[unknown]]
+    return pd.DataFrame({"follow_up": follow_up, "event": event}), [
+        Problem(row, UNKNOWN) for row in state.index[unknown]
+    ]
 
 
 def endpoint_from_dates(
@@ -185,15 +185,12 @@ def state_at(frame: pd.DataFrame, months: float) -> pd.Series:
     return pd.Series(state, index=frame.index)
 
 
-def endpoint_as_recorded(
-    table: pd.DataFrame, endpoint: dict[str, Any], id_column: str
-) -> tuple[pd.DataFrame, list[tuple[Any, str]]]:
-    """Columns time (months) and event (code) from ready columns, and a list of (patient, problem).
+def endpoint_as_recorded(table: pd.DataFrame, endpoint: dict[str, Any]) -> tuple[pd.DataFrame, list[Problem]]:
+    """Columns time (months) and event (code) from ready columns, and problems of rows.
 
     With `competing_value`, a cell of that value in the event column, or (in a column `competing` of its own) beside a
     censored event, is the competing event.
     """
-    problems: list[tuple[Any, str]] = []
     time = pd.to_numeric(table[endpoint["time"]], errors="coerce").astype(float)
     flag = table[endpoint["event"]].astype("string").str.strip()
     codes = {str(endpoint["event_value"]): EVENT, str(endpoint["censored_value"]): CENSORED}
@@ -204,18 +201,17 @@ def endpoint_as_recorded(
     if own_column is not None:
         died = table[own_column].astype("string").str.strip() == str(endpoint["competing_value"])
         event = event.mask((event == CENSORED) & died.fillna(False).astype(bool), COMPETING)
+    impossible = f"{endpoint['time']}: {{}} is not a time >= 0"
+    strange = (
+        f"{endpoint['event']}: {{}} is neither {endpoint['event_value']!r} (event) nor "
+        f"{endpoint['censored_value']!r} (censored)"
+    )
+    problems = []
     for row in table.index:
-        patient = table.at[row, id_column]
         if not np.isfinite(time[row]) or time[row] < 0:
-            problems.append((patient, f"{endpoint['time']}: {table.at[row, endpoint['time']]!r} is not a time >= 0"))
+            problems.append(Problem(row, impossible, (table.at[row, endpoint["time"]],)))
         if pd.isna(event[row]):
-            problems.append(
-                (
-                    patient,
-                    f"{endpoint['event']}: {table.at[row, endpoint['event']]!r} is neither "
-                    f"{endpoint['event_value']!r} (event) nor {endpoint['censored_value']!r} (censored)",
-                )
-            )
+            problems.append(Problem(row, strange, (table.at[row, endpoint["event"]],)))
     months = time * UNIT_IN_MONTHS[endpoint["unit"]]
     return pd.DataFrame({"time": months.clip(lower=SAME_DAY / DAYS_PER_MONTH), "event": event}), problems
 

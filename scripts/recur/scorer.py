@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 
 from recur.analysis_set import tumour_burden
-from recur.cohort import id_problems, read_variables, unit_problems
+from recur.cohort import by_id, id_problems, read_variables, unit_problems
 from recur.cox import NotEstimable
 from recur.harmonisation import apply_combat
 from recur.models import BURDEN, apply_model
 from recur.signature import signature_scores
-from recur.tables import MANIFEST, SIGNIFICANT_DIGITS, StudyError, one_manifest, read_table
+from recur.tables import MANIFEST, SIGNIFICANT_DIGITS, StudyError, grouped, one_manifest, read_table
 
 MEASURED = {"tumour_size": ("Maximum3DDiameter", "mm"), "tumour_volume": ("MeshVolume", "mm3")}
 HEADING = re.compile(r"^(.*?)\s*\[([^\[\]]*)\]$")  # column [unit]
@@ -137,8 +137,7 @@ def read_new_patients(path: str | Path, models: dict[str, dict[str, Any]]) -> pd
     # sizes and volumes of 0 are unknown, not an error: see declared_inputs
     read = {term: v | {"transform": "none"} if v.get("positive_only") else v for term, v in known.items()}
     values, found = read_variables(table, read, ids)
-    rows = [(row, text) for row, text in id_problems(ids) + found]
-    problems = [f"line {row + 2}: patient {ids[row]!r}: {text}" for row, text in rows]
+    problems = grouped(by_id(id_problems(ids) + found, ids))
     problems += unit_problems(values, known) if len(table) >= FEW else []
     if problems or table.empty:
         raise StudyError([f"{path}: {problem}" for problem in problems] or f"{path}: no rows")

@@ -10,7 +10,7 @@ import secrets
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -19,6 +19,7 @@ MANIFEST = "manifest"  # attribute of a feature table: the hash of its features,
 SEAL = "sha256"  # of a frozen model
 PATIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 FORMULA = re.compile(r"[=@\t\r]|[+-](?![-+\d.,() eto%]*$)")
+NAMED = 3  # patients that a line names of those who have the same problem
 
 
 class StudyError(Exception):
@@ -27,6 +28,66 @@ class StudyError(Exception):
     def __init__(self, problems: str | Iterable[str]):
         self.problems = [problems] if isinstance(problems, str) else list(problems)
         super().__init__("\n".join(self.problems))
+
+
+class Problem(NamedTuple):
+    """What is wrong with one patient, in words that are the same for all who have it.
+
+    who: the patient, or the row of a table while ids are not known to be sound. `{}` in the text stands for a cell.
+    """
+
+    who: Any
+    text: str
+    cells: tuple[Any, ...] = ()
+    line: int | None = None  # of the file
+
+
+def told(problem: Problem) -> str:
+    """The problem of one patient with its own cells, as in a table of exclusions."""
+    return _filled(problem.text, [shown(cell) for cell in problem.cells])
+
+
+def shown(cell: Any) -> str:
+    """A cell as lines for people quote it: text in quotes, a date as it is written."""
+    return repr(cell) if isinstance(cell, str) else f"{cell:%Y-%m-%d}" if isinstance(cell, pd.Timestamp) else str(cell)
+
+
+def _filled(text: str, cells: list[str]) -> str:
+    for cell in cells:
+        text = text.replace("{}", cell, 1)
+    return text
+
+
+def grouped(problems: Iterable[Problem], where: str | Path = "") -> list[str]:
+    """A line for each different problem, in the order in which they first occur: `where`, line, patient, problem.
+
+    Of several patients it gives their number, the first three (NAMED), and the first cells.
+    """
+    alike: dict[str, list[Problem]] = {}
+    for problem in problems:
+        alike.setdefault(problem.text, []).append(problem)
+    return [": ".join([*([str(where)] if where else []), *_of_many(part)]) for part in alike.values()]
+
+
+def _of_many(part: list[Problem]) -> Iterator[str]:
+    """The parts of a line on patients who have the same problem."""
+    lines = list(dict.fromkeys(problem.line for problem in part if problem.line is not None))
+    names = list(dict.fromkeys(repr(str(problem.who)) for problem in part if pd.notna(problem.who)))
+    if lines:
+        yield f"{'lines' if len(lines) > 1 else 'line'} {first_of(lines)}"
+    if names:
+        yield f"{len(names)} patients ({first_of(names)})" if len(names) > 1 else f"patient {names[0]}"
+    elif len(lines) > 1:
+        yield f"{len(lines)} rows"
+    cells = [shown(cell) for cell in part[0].cells]
+    if len(cells) == 1:
+        cells = [first_of(list(dict.fromkeys(shown(problem.cells[0]) for problem in part)))]
+    yield _filled(part[0].text, cells)
+
+
+def first_of(names: list[Any], most: int = NAMED) -> str:
+    """The first names of a list for a line of text, with `...` where there are more."""
+    return ", ".join(map(str, names[:most])) + (", ..." if len(names) > most else "")
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
