@@ -68,6 +68,7 @@ document.addEventListener("DOMContentLoaded", function () {
     });
   }
 
+  // Column by column from the first, as recur.predictor.linear_sum: patients at a cut-point stay on their side.
   function predictor(terms, filled, score) {
     const x = terms.map((column) => column.kind === "signature" ? score : filled(column.name));
     const away = x.map((value, j) => value - terms[j].mean);

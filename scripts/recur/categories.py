@@ -26,6 +26,7 @@ from recur.discrimination import harrell_c
 from recur.imputation import complete
 from recur.lasso import grouped_folds
 from recur.models import designs_of, imputed_terms
+from recur.predictor import linear_sum
 from recur.roc import auc
 from recur.training import TRAIN, Training
 from recur.validation import PERFORMANCE_COLUMNS, apparent
@@ -160,10 +161,10 @@ def probabilities(model: dict[str, Any], clinical: pd.DataFrame) -> np.ndarray:
     x = filled[[column["name"] for column in model["terms"]]].to_numpy()
     coef = np.array(model["coef"], float)
     if model["kind"] == "multinomial":
-        odds = np.array(model["intercept"]) + x @ coef.T
+        odds = np.array(model["intercept"]) + np.column_stack([linear_sum(x, row) for row in coef])
         own = softmax(np.column_stack([np.zeros(len(x)), odds]), axis=1)
     else:
-        below = expit(np.array(model["threshold"]) - x @ coef.T)
+        below = expit(np.array(model["threshold"]) - linear_sum(x, coef[0])[:, None])
         own = np.diff(np.column_stack([np.zeros(len(x)), below, np.ones(len(x))]), axis=1)
     result = np.zeros((len(x), len(model["levels"])))
     result[:, model["seen"]] = own
@@ -284,7 +285,7 @@ def whole(level: np.ndarray, risk: np.ndarray, ordered: bool) -> dict[str, float
     ]
     result = {"auc_mean": float(np.mean(each)) if each else np.nan}
     if ordered:
-        expected = risk @ np.arange(risk.shape[1])
+        expected = linear_sum(risk, np.arange(risk.shape[1]))
         # the higher level as the earlier event: Harrell's pairs are then those of different levels
         result["c_ordinal"] = harrell_c(-level.astype(float), np.ones(len(level)), expected)["estimate"]
     return result

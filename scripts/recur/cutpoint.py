@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.stats import norm, rankdata
 
+from recur.predictor import midway
 from recur.survival import outcome
 
 
@@ -30,7 +31,7 @@ def logrank_scores(time: ArrayLike, event: ArrayLike) -> np.ndarray:
 def best_cutpoint(
     score: ArrayLike, time: ArrayLike, event: ArrayLike, min_fraction: float = 0.1, min_events: int = 10
 ) -> dict:
-    """Observed score that best separates score <= cut from score > cut.
+    """Cut that best separates score <= cut from score > cut, midway between two neighbouring scores.
 
     dict(cutpoint, statistic, p_lau92, p_lau94, p_corrected, candidates, reason). Candidates leave between
     floor(min_fraction n) and floor((1 - min_fraction) n) patients at or below the cut and at least `min_events` events
@@ -53,7 +54,7 @@ def best_cutpoint(
     excess = np.cumsum(a[order])[last] - m * a.mean()
     with np.errstate(invalid="ignore", divide="ignore"):
         statistic = np.abs(excess) / np.sqrt(variance)
-    columns = {"cutpoint": score[order][last], "n_low": m, "events_low": events[last]}
+    columns = {"cutpoint": midway(score[order][last], score[order][m]), "n_low": m, "events_low": events[last]}
     candidates = pd.DataFrame(columns | {"events_high": events[-1] - events[last], "statistic": statistic})
     nothing = dict.fromkeys(("cutpoint", "statistic", "p_lau92", "p_lau94", "p_corrected"), np.nan)
     if not len(m) or not np.isfinite(statistic).all():

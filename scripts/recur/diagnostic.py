@@ -21,6 +21,7 @@ from recur.accuracy import accuracy, clustered_accuracy, compare_tests, two_by_t
 from recur.agreement import categories, cross_table, icc
 from recur.cohort import by_id, read_variables
 from recur.discrimination import bootstrap_interval
+from recur.predictor import linear_sum
 from recur.tables import Problem, StudyError, grouped, read_table
 from recur.training import TRAIN
 
@@ -296,14 +297,14 @@ def combination(
     if model is not None:
         if "coef" not in model:
             return model, pd.DataFrame([base | {"method": model["reason"]}])
-        row = roc.auc(truth, x @ model["coef"][1:], "logit")
+        row = roc.auc(truth, linear_sum(x, model["coef"][1:]), "logit")
         row |= base | {"method": row.pop("reason") or "DeLong; the training model as it is"}
         return model, pd.DataFrame([row])
     coef = fit_combination(x, truth)
     if coef is None:
         model = {"reason": "the tests separate the diseased from the others: no finite model"}
         return model, pd.DataFrame([base | {"method": model["reason"]}])
-    apparent = roc.auc(truth, x @ coef[1:], "logit")
+    apparent = roc.auc(truth, linear_sum(x, coef[1:]), "logit")
     _, index = np.unique(frame["patient_id"], return_inverse=True)
     members = [np.flatnonzero(index == i) for i in range(index.max() + 1)]
     optimism = []
@@ -312,7 +313,7 @@ def combination(
         rows = np.concatenate([members[k] for k in drawn])
         again = fit_combination(x[rows], truth[rows])
         if again is not None:
-            own, here = (roc.delong(t, z @ again[1:])[0][0] for t, z in ((truth[rows], x[rows]), (truth, x)))
+            own, here = (roc.delong(t, linear_sum(z, again[1:]))[0][0] for t, z in ((truth[rows], x[rows]), (truth, x)))
             optimism.append(own - here)
     few = min(truth.sum(), (~truth).sum()) / len(names)
     less = float(np.mean(optimism)) if optimism else np.nan

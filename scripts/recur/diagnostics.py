@@ -22,6 +22,7 @@ from recur.cox import NotEstimable, fit_cox, likelihood_ratio_test, schoenfeld_t
 from recur.cutpoint import best_cutpoint
 from recur.logistic import ML, fit_or_penalised
 from recur.models import applied_design, fit_columns, linear_predictor, risk_group, term_groups
+from recur.predictor import tied
 from recur.roc import youden
 from recur.signature import build_signature, stability, usable_columns
 from recur.training import Training
@@ -139,7 +140,7 @@ def cutpoint_spread(
     """
     if model["cutpoint"] is None or (train.binary and "Youden" not in model["cutpoint"]["rule"]):
         return []
-    lp = linear_predictor(model, train.clinical, score)
+    lp = tied(linear_predictor(model, train.clinical, score))
     rng, found = np.random.default_rng([seed, 7]), []
     for _ in range(CUTPOINT_DRAWS):
         at = rng.integers(0, len(lp), len(lp))
@@ -167,7 +168,7 @@ def cutpoint_scan(train: Training, score: np.ndarray | None, models: dict[str, d
     for name, model in models.items():
         if not model["terms"] or model["cutpoint"] is None or train.binary:  # Youden's is no log-rank search
             continue
-        found = best_cutpoint(linear_predictor(model, train.clinical, score), train.time, train.event)
+        found = best_cutpoint(tied(linear_predictor(model, train.clinical, score)), train.time, train.event)
         table = found["candidates"]
         chosen = table["cutpoint"] == found["cutpoint"]
         corrected = np.where(chosen, found["p_corrected"], np.nan)

@@ -19,6 +19,8 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression, Ridge
 
+from recur.predictor import linear_sum
+
 SWEEPS = 20
 PENALTY = 1.0  # of standardised predictors
 
@@ -152,7 +154,7 @@ def fill(
     others = np.setdiff1d(np.arange(len(predictors)), own)
     model = item["model"]
     x = design[np.ix_(rows, others)]
-    value = x @ np.asarray(model["coef"], float).reshape(len(own), len(others)).T + np.asarray(model["intercept"])
+    value = np.column_stack([linear_sum(x, coef) for coef in model["coef"]]) + np.asarray(model["intercept"])
     if item["kind"] == "linear":
         if rng is not None:
             value = value + model["sd"] * rng.normal(size=value.shape)

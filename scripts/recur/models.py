@@ -15,6 +15,7 @@ from recur.cox import NotEstimable, backward_elimination, baseline_survival, fit
 from recur.cutpoint import best_cutpoint
 from recur.encoding import learn_columns
 from recur.imputation import complete, imputations, pool
+from recur.predictor import linear_sum, tied
 from recur.roc import roc_points, youden
 from recur.survival import weight_summary
 from recur.training import Training
@@ -207,7 +208,7 @@ def fit_model(
     applied = applied[:, keep]
     mean = applied.mean(axis=0)
     result = pooled_fit([x - mean for x in designs], train, PENALTIES[settings["second_stage"]["separated"]])
-    lp = (applied - mean) @ result["coef"]
+    lp = linear_sum(applied, result["coef"], mean)
     described = [
         column | {"mean": float(mean[j]), "coef": float(result["coef"][j]), "se": float(result["se"][j])}
         for j, column in enumerate(columns)
@@ -268,12 +269,12 @@ def logistic_parts(result: dict[str, Any], lp: np.ndarray, train: Training, sett
 def binary_cutpoint(
     lp: np.ndarray, event: np.ndarray, sensitivity: float | None, weight: np.ndarray | None = None
 ) -> dict[str, Any] | None:
-    """The cut-point between low (<=) and high: Youden's on training rows, or the highest with the asked sensitivity.
-
-    None where all patients have one predictor.
+    """The cut-point between low (<=) and high: Youden's on training rows, or the highest with the asked sensitivity,
+    midway between two distinct predictors. None where all patients have one predictor.
     """
     if np.ptp(lp) < 1e-12:
         return None
+    lp = tied(lp)
     if sensitivity is None:
         found, rule = youden(event, lp, weight), "Youden's index on training rows"
     else:
@@ -318,9 +319,10 @@ def competing_model(designs: list[np.ndarray], columns: list[dict[str, Any]], tr
 def freeze_cutpoint(lp: np.ndarray, time: np.ndarray, event: np.ndarray) -> dict[str, Any] | None:
     """The cut-point between low (<=) and high risk: maximally selected log-rank on training rows, then frozen.
 
+    It lies midway between two distinct predictors, so that the groups are those of the search whoever computes them.
     The p-value is corrected for the search. None when no cut leaves 10 events in each group.
     """
-    found = best_cutpoint(lp, time, event)
+    found = best_cutpoint(tied(lp), time, event)
     if not np.isfinite(found["cutpoint"]):
         return None
     p = found["p_corrected"]
@@ -342,10 +344,8 @@ def linear_predictor(
 
     Missing cells get the frozen conditional means; with rng, one stochastic imputation.
     """
-    lp = np.zeros(len(clinical))
-    for column, values in zip(model["terms"], applied_design(model, clinical, score, rng).T, strict=True):
-        lp += column["coef"] * (values - column["mean"])
-    return lp
+    coef, mean = ([column[key] for column in model["terms"]] for key in ("coef", "mean"))
+    return linear_sum(applied_design(model, clinical, score, rng), coef, mean)
 
 
 def applied_design(

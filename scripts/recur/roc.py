@@ -18,6 +18,7 @@ from scipy.stats import norm, rankdata
 from sklearn.metrics import roc_curve
 
 from recur.discrimination import blank, interval, z_test
+from recur.predictor import midway
 from recur.survival import Z95
 
 
@@ -123,7 +124,7 @@ def roc_points(outcome: ArrayLike, score: ArrayLike, weight: np.ndarray | None =
         return pd.DataFrame({"threshold": [], "sensitivity": [], "specificity": []}, dtype=float)
     fpr, tpr, levels = roc_curve(outcome, score, sample_weight=weight, drop_intermediate=False)
     below = levels[1:][::-1]  # distinct scores, ascending
-    thresholds = np.concatenate([[-np.inf], (below[:-1] + below[1:]) / 2, [np.inf]])
+    thresholds = np.concatenate([[-np.inf], midway(below[:-1], below[1:]), [np.inf]])
     return pd.DataFrame({"threshold": thresholds, "sensitivity": tpr[::-1], "specificity": 1 - fpr[::-1]})
 
 

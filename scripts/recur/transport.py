@@ -23,6 +23,7 @@ from recur.discrimination import MIN_AT_RISK, harrell_c, uno_c
 from recur.lasso import grouped_folds
 from recur.models import applied_design
 from recur.prediction_error import brier_at, ipa
+from recur.predictor import linear_sum
 from recur.signature import signature_scores
 from recur.survival import Z95, censoring_survival
 from recur.training import TRAIN
@@ -155,7 +156,7 @@ def membership(train: np.ndarray, x: np.ndarray, seed: int) -> list[dict[str, An
     score = np.zeros(len(member))
     for number in np.unique(fold):
         fitted = LogisticRegression(max_iter=1000).fit(z[fold != number], member[fold != number])
-        score[fold == number] = z[fold == number] @ fitted.coef_[0] + fitted.intercept_[0]
+        score[fold == number] = linear_sum(z[fold == number], fitted.coef_[0]) + fitted.intercept_[0]
     # the C of a binary outcome is that of events at one time and everybody else later
     value = harrell_c(np.where(member == 1, 1.0, 2.0), member, score)
     return [row("membership", "c_membership", value, f"logistic model of the terms, {FOLDS}-fold cross-fitted")]
@@ -236,8 +237,9 @@ def updated(
         times, survival = baseline_survival(z[inside], time[inside], event[inside], coef)
         if months > time[inside].max():
             return lp, np.full(len(part), np.nan)
-        lp[held] = frozen[held] if step == "baseline" else z[held] @ coef
-        risk[held] = risk_with(model, part[held], z[held] @ coef, times, survival, months)
+        own = linear_sum(design[held], coef, centre)
+        lp[held] = frozen[held] if step == "baseline" else own
+        risk[held] = risk_with(model, part[held], own, times, survival, months)
     return lp, risk
 
 
