@@ -23,9 +23,8 @@ from statsmodels.stats.proportion import proportion_confint
 
 from recur.cox import NotEstimable
 from recur.discrimination import harrell_c
-from recur.imputation import complete
 from recur.lasso import grouped_folds
-from recur.models import designs_of, imputed_terms
+from recur.models import applied_design, designs_of, imputed_terms
 from recur.predictor import linear_sum
 from recur.roc import auc
 from recur.training import TRAIN, Training
@@ -157,8 +156,7 @@ def fit_ordinal(x: np.ndarray, level: np.ndarray) -> dict[str, Any]:
 
 def probabilities(model: dict[str, Any], clinical: pd.DataFrame) -> np.ndarray:
     """Predicted probability (n, levels) of every level by a frozen model; 0 for a level that training never saw."""
-    filled = complete(clinical, model["imputer"])
-    x = filled[[column["name"] for column in model["terms"]]].to_numpy()
+    x = applied_design(model, clinical, None)
     coef = np.array(model["coef"], float)
     if model["kind"] == "multinomial":
         odds = np.array(model["intercept"]) + np.column_stack([linear_sum(x, row) for row in coef])

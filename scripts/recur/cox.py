@@ -333,6 +333,7 @@ def backward_elimination(
     ties: str = "efron",
     copies: int = 1,
     p_remove: float | None = None,
+    parents: Sequence[Sequence[int]] | None = None,
 ) -> tuple[list[str], pd.DataFrame]:
     """Backward elimination, one term at a time, refitting: on AIC (R step, direction backward), or with `p_remove` of
     the term with the largest joint Wald p while that is above it.
@@ -340,11 +341,12 @@ def backward_elimination(
     `names` one per term; `terms` the columns of each term (default: one column each). Returns the kept names in
     their order and a trace: step, dropped (blank for none), aic, p. Raises NotEstimable when the full model
     cannot be fitted. `copies` m of the rows stacked (imputations) weigh 1/m each: log-likelihood and information of m
-    stacked copies are m times the weighted ones.
+    stacked copies are m times the weighted ones. `parents`: per term the places of the terms that it is a product of;
+    they stay as long as it does (as R's step has it).
     """
     x, time, event = _arrays(x, time, event)
     terms = [[i] for i in range(x.shape[1])] if terms is None else [list(term) for term in terms]
-    return backward(lambda columns: fit_cox(x[:, columns], time, event, ties), names, terms, copies, p_remove)
+    return backward(lambda columns: fit_cox(x[:, columns], time, event, ties), names, terms, copies, p_remove, parents)
 
 
 def backward(
@@ -353,6 +355,7 @@ def backward(
     terms: Sequence[Sequence[int]],
     copies: int = 1,
     p_remove: float | None = None,
+    parents: Sequence[Sequence[int]] | None = None,
 ) -> tuple[list[str], pd.DataFrame]:
     """backward_elimination of any model: fit_columns(columns) gives coef, covariance, loglik."""
     if len(terms) != len(names):
@@ -369,8 +372,10 @@ def backward(
     trace = [{"step": 0, "dropped": "", "aic": aic(current), "p": np.nan}]
     while kept:
         p = np.nan
+        held = {place for i in kept for place in (parents[i] if parents else ())}
+        free = [i for i in kept if i not in held]
         if p_remove is None:
-            smaller = [fit([j for j in kept if j != i]) for i in kept]
+            smaller = [fit([j for j in kept if j != i]) for i in free]
             values = [aic(fitted) for fitted in smaller]
             worst = int(np.argmin(values))
             if values[worst] >= aic(current):
@@ -381,13 +386,15 @@ def backward(
             tests = [
                 wald_test(current["coef"], current["covariance"] * copies, range(end - len(terms[i]), end))["p"]
                 for i, end in zip(kept, ends, strict=True)
+                if i in free
             ]
             worst = int(np.argmax(tests))
             p = tests[worst]
             if p <= p_remove:
                 break
-            current = fit(kept[:worst] + kept[worst + 1 :])
-        dropped = kept.pop(worst)
+            current = fit([j for j in kept if j != free[worst]])
+        dropped = free[worst]
+        kept.remove(dropped)
         trace.append({"step": len(trace), "dropped": names[dropped], "aic": aic(current), "p": p})
     return [names[i] for i in kept], pd.DataFrame(trace)
 

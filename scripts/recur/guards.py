@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
+from recur.encoding import parameters
 from recur.endpoints import has_competing, is_weighted
-from recur.imputation import columns_of
 from recur.study import (
     candidates_of,
     endpoint_of,
@@ -235,13 +235,14 @@ def events_per_term(facts):
 
 
 def candidate_terms(settings: dict[str, Any], with_signature: bool) -> list[tuple[str, int]]:
-    """(pre or post, candidate columns): each level of a category but the first counts one, a signature one."""
+    """(pre or post, candidate columns): each level of a category but the first, each part of a spline and each
+    product counts one, a signature one."""
     candidates, variables = settings["candidates"], settings["variables"]
     models = [("pre", candidates["pre"])]
     if candidates["post"]:
         models.append(("post", candidates["pre"] + candidates["post"]))
     return [
-        (timing, sum(len(columns_of(term, variables[term])) for term in terms) + with_signature)
+        (timing, parameters(terms, variables, candidates.get("interactions")) + with_signature)
         for timing, terms in models
     ]
 

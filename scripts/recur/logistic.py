@@ -237,6 +237,7 @@ def backward_elimination(
     separated: str = FIRTH,
     weight: np.ndarray | None = None,
     p_remove: float | None = None,
+    parents: Sequence[Sequence[int]] | None = None,
 ) -> tuple[list[str], pd.DataFrame]:
     """Backward elimination on AIC (R step on a glm) or by p; see recur.cox.backward_elimination.
 
@@ -245,5 +246,10 @@ def backward_elimination(
     x = np.asarray(x, float)
     terms = [[i] for i in range(x.shape[1])] if terms is None else [list(term) for term in terms]
     return backward(
-        lambda columns: fit_or_penalised(x[:, columns], event, separated, weight), names, terms, copies, p_remove
+        lambda columns: fit_or_penalised(x[:, columns], event, separated, weight),
+        names,
+        terms,
+        copies,
+        p_remove,
+        parents,
     )

@@ -13,7 +13,7 @@ from recur import logistic
 from recur.competing import cause_specific_incidence
 from recur.cox import NotEstimable, backward_elimination, baseline_survival, fit_cox, survival_at, wald_test
 from recur.cutpoint import best_cutpoint
-from recur.encoding import learn_columns
+from recur.encoding import design, learn_columns, names_in, terms_in
 from recur.imputation import complete, imputations, pool
 from recur.predictor import linear_sum, tied
 from recur.roc import roc_points, youden
@@ -95,15 +95,17 @@ def designs_of(
     the description of the columns (those that vary), and the imputer.
     """
     imputer, completed = imputed
-    columns = learn_columns(train.clinical, terms, settings["variables"])
-    names = [column["name"] for column in columns]
-    designs = [design[names].to_numpy() for design in [*completed, complete(train.clinical, imputer)]]
+    interactions = settings["candidates"].get("interactions", [])
+    columns = learn_columns(train.clinical, terms, settings["variables"], interactions)
     if score is not None:
         columns = [*columns, SIGNATURE_COLUMN | {"low": float(np.min(score)), "high": float(np.max(score))}]
-        designs = [np.column_stack([design, score]) for design in designs]
-    varies = np.min([design.std(axis=0) for design in designs], axis=0) > 1e-12 if columns else np.zeros(0, bool)
-    *drawn, applied = [design[:, varies] for design in designs]
-    return drawn, applied, [column for column, keep in zip(columns, varies, strict=True) if keep], imputer
+    designs = [design(filled, columns, score) for filled in [*completed, complete(train.clinical, imputer)]]
+    varies = np.min([x.std(axis=0) for x in designs], axis=0) > 1e-12 if columns else np.zeros(0, bool)
+    constant = {column["name"] for column, keep in zip(columns, varies, strict=True) if not keep}
+    # the product with a constant column is the other column again
+    keep = [j for j, column in enumerate(columns) if not constant.intersection(names_in(column))]
+    *drawn, applied = [x[:, keep] for x in designs]
+    return drawn, applied, [columns[j] for j in keep], imputer
 
 
 def fit_columns(x: np.ndarray, train: Training, separated: str = logistic.FIRTH, copies: int = 1) -> dict[str, Any]:
@@ -149,20 +151,24 @@ def selected_columns(
     """Columns left by the univariable screen (joint test of a term; the signature always passes) and by backward
     elimination.
 
+    An interaction is not screened: it stays where both its terms do, and they stay as long as it does.
     Over m imputations both use the stacked rows with weight 1/m (Wood, White & Royston 2008; methods.md 0.2 item 8).
     """
     copies = len(designs)
     x = np.vstack(designs)
     groups = term_groups(columns)
     if stage["screen_p"] is not None:
-        p = {term: joint_p(x[:, at], train, copies, PENALTIES[stage["separated"]]) for term, at in groups.items()}
-        groups = {term: at for term, at in groups.items() if term == "signature" or p[term] < stage["screen_p"]}
+        single = {term: at for term, at in groups.items() if columns[at[0]]["kind"] != "interaction"}
+        p = {term: joint_p(x[:, at], train, copies, PENALTIES[stage["separated"]]) for term, at in single.items()}
+        passed = {term for term in single if term == "signature" or p[term] < stage["screen_p"]}
+        groups = {term: at for term, at in groups.items() if passed.issuperset(terms_in(columns[at[0]]))}
     if stage["selection"] != "none" and groups:
         names, at = list(groups), list(groups.values())
         time, event, weight = stacked(train, copies)
         rule = {
             "terms": at,
             "copies": copies,
+            "parents": parent_places(names, [columns[own[0]] for own in at]),
             "p_remove": stage["p_remove"] if stage["selection"] == "backward_p" else None,
         }
         if train.binary:
@@ -172,6 +178,12 @@ def selected_columns(
             kept, _ = backward_elimination(x, names, time, event, **rule)
         groups = {term: groups[term] for term in kept}
     return sorted(j for at in groups.values() for j in at)
+
+
+def parent_places(names: list[str], columns: list[dict[str, Any]]) -> list[list[int]]:
+    """Per term (a column of each) the places of the terms that it is a product of."""
+    factors = [terms_in(column) if column["kind"] == "interaction" else [] for column in columns]
+    return [[names.index(term) for term in terms] for terms in factors]
 
 
 def joint_p(x: np.ndarray, train: Training, copies: int, separated: str) -> float:
@@ -355,9 +367,7 @@ def applied_design(
     rng: np.random.Generator | None = None,
 ) -> np.ndarray:
     """The columns (n, p) of a frozen model's terms for any rows, missing cells filled by its imputer."""
-    filled = complete(clinical, model["imputer"], rng)
-    columns = [score if c["kind"] == "signature" else filled[c["name"]].to_numpy() for c in model["terms"]]
-    return np.column_stack(columns) if columns else np.zeros((len(clinical), 0))
+    return design(complete(clinical, model["imputer"], rng), model["terms"], score)
 
 
 def risk_at(model: dict[str, Any], lp: np.ndarray, months: float, lp_competing: np.ndarray | None = None) -> np.ndarray:
@@ -468,8 +478,12 @@ def pooled_or_blank(designs: list[np.ndarray], train: Training, settings: dict[s
 
 def complete_cases(model: dict[str, Any], clinical: pd.DataFrame) -> np.ndarray:
     """(n,) whether a row has every clinical value that the model uses."""
-    terms = {column["term"] for column in model["terms"] if column["kind"] != "signature"}
-    return clinical.reindex(columns=sorted(terms)).notna().all(axis=1).to_numpy()
+    return clinical.reindex(columns=sorted(clinical_terms(model))).notna().all(axis=1).to_numpy()
+
+
+def clinical_terms(model: dict[str, Any]) -> list[str]:
+    """The clinical variables that the model's equation uses, in its order; those of an interaction are among them."""
+    return list(dict.fromkeys(c["term"] for c in model["terms"] if c["kind"] not in ("signature", "interaction")))
 
 
 def missing_data_rows(
@@ -491,21 +505,21 @@ def missing_data_rows(
     knowing = train.clinical.assign(event_=train.event, hazard_=nelson_aalen(time, train.event))
     number = {"kind": "numeric", "transform": "none"}
     variables = settings["variables"] | {"event_": number, "hazard_": number, "score_": number}
-    own = [name for name in dict.fromkeys(c["term"] for c in columns) if name != "signature"]
+    own = clinical_terms(model)
     if score is not None:
         knowing["score_"] = score
     terms = [*own, "event_", "hazard_", *(["score_"] if score is not None else [])]
     _, completed = imputations(knowing, terms, variables, settings["missing"]["imputations"], seed)
 
-    def design(filled: pd.DataFrame) -> np.ndarray:
-        return np.column_stack([score if c["kind"] == "signature" else filled[c["name"]] for c in columns])
-
     part = train.rows(np.flatnonzero(known))
     fits = {
-        "multivariable_imputed": (train, pooled_or_blank([design(filled) for filled in completed], train, settings)),
+        "multivariable_imputed": (
+            train,
+            pooled_or_blank([design(filled, columns, score) for filled in completed], train, settings),
+        ),
         "multivariable_complete_cases": (
             part,
-            pooled_or_blank([design(complete(train.clinical, model["imputer"]))[known]], part, settings),
+            pooled_or_blank([applied_design(model, train.clinical, score)[known]], part, settings),
         ),
     }
     return [

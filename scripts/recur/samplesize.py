@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from recur.encoding import parameters
+
 SHRINKAGE, OPTIMISM, PRECISION = 0.9, 0.05, 0.05
 ASSUMED_SHARE = 0.15  # of the largest possible R2, where nothing is known (Riley 2020, BMJ)
 COLUMNS = [
@@ -108,7 +110,6 @@ def candidate_parameters(settings: dict[str, Any], features: int) -> dict[str, i
     count of everything that was looked at.
     """
     variables, candidates = settings["variables"], settings["candidates"]
-    terms = [variables[term] for term in candidates["pre"] + candidates["post"]]
-    columns = sum(len(v["levels"]) - 1 if v["kind"] == "categorical" else 1 for v in terms)
+    columns = parameters(candidates["pre"] + candidates["post"], variables, candidates.get("interactions"))
     scopes = {"clinical terms and signature" if features else "clinical terms": columns + bool(features)}
     return scopes | ({"clinical terms and every feature": columns + features} if features else {})

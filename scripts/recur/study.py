@@ -25,6 +25,7 @@ OWN_NAMES = {  # columns of an analysis's table
     "tumour_size", "tumour_volume", "patient_id", "centre", "cohort", "time", "event", "competing", "level",
     "follow_up",
 }  # fmt: skip
+KNOTS = 4  # of a spline, unless the study file says otherwise (Harrell, Regression Modeling Strategies, 2.4.6)
 SPLIT_NEEDS = {"none": (), "centre": ("train", "external"), "random": (), "column": ("column", "train", "test")}
 
 
@@ -71,6 +72,9 @@ def resolve(path: str | Path) -> dict[str, Any]:
     if problems:
         raise StudyError(problems)
     study = with_defaults(study, rules, rules)
+    for variable in study.get("clinical", {}).get("variables", {}).values():
+        if variable["transform"] == "rcs":
+            variable.setdefault("knots", KNOTS)
     if "images" in study:
         extraction = study["images"]["extraction"]
         extraction.setdefault("bin_width", None if extraction["bin_count"] else 25)
@@ -167,8 +171,10 @@ def contradictions(study: dict[str, Any]) -> list[str]:
     for name, variable in variables.items():
         if variable["kind"] in ("ordinal", "categorical") and "levels" not in variable:
             found.append(f"clinical.variables.{name}: kind {variable['kind']!r} needs levels")
-        if variable["transform"] == "ln" and variable["kind"] != "numeric":
+        if variable["transform"] != "none" and variable["kind"] != "numeric":
             found.append(f"clinical.variables.{name}: only numeric variables can be transformed")
+        if "knots" in variable and variable["transform"] != "rcs":
+            found.append(f"clinical.variables.{name}: knots are those of transform: rcs")
         for key in ("range", "median", "floor"):
             if key in variable and variable["kind"] != "numeric":
                 found.append(f"clinical.variables.{name}: {key} is for numeric variables only")
@@ -197,6 +203,7 @@ def contradictions(study: dict[str, Any]) -> list[str]:
                 found.append(
                     f"candidates.pre: {term!r} is known only after the operation; put it under candidates.post"
                 )
+    found += interaction_contradictions(study) + strata_contradictions(study)
     for name, endpoint in study["endpoints"].items():
         if endpoint["kind"] == "recorded":
             found += [
@@ -277,6 +284,47 @@ def contradictions(study: dict[str, Any]) -> list[str]:
     if "images" in study and "features" in study:
         found.append("images and features: give one of the two, not both")
     return found + (diagnostic_contradictions(study) if "diagnostic" in study else [])
+
+
+def interaction_contradictions(study: dict[str, Any]) -> list[str]:
+    """Interactions of what is no candidate, or declared twice."""
+    candidates, found = study["candidates"], []
+    known = candidates["pre"] + candidates["post"]
+    for pair in candidates["interactions"]:
+        found += [
+            f"candidates.interactions: {name!r} is not among candidates.pre or candidates.post; name it there as well"
+            for name in pair
+            if name not in known
+        ]
+    pairs = [" and ".join(sorted(pair)) for pair in candidates["interactions"]]
+    return found + [f"candidates.interactions: {pair} stand there twice" for pair in twice(pairs)]
+
+
+def strata_contradictions(study: dict[str, Any]) -> list[str]:
+    """Strata that are no level of a clinical variable known beforehand, or of models that have no baseline hazard."""
+    variables, candidates, found = study["clinical"]["variables"], study["candidates"], []
+    for name in candidates["strata"]:
+        variable = variables.get(name)
+        if variable is None:
+            near = difflib.get_close_matches(name, variables, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            found.append(f"candidates.strata: {name!r} is no clinical variable{hint}")
+        elif variable["kind"] not in ("binary", "ordinal", "categorical"):
+            found.append(f"candidates.strata: {name!r} is {variable['kind']}; strata are levels of a variable")
+        elif variable["timing"] == "post":
+            found.append(f"candidates.strata: {name!r} is known only after the operation; preoperative models need it")
+        elif name in candidates["pre"] + candidates["post"]:
+            found.append(
+                f"candidates.strata: {name!r} is a candidate too; a stratum has no coefficient, keep one of the two"
+            )
+    for name, analysis in study["analyses"].items():
+        endpoint = study["endpoints"].get(analysis["endpoint"])
+        if candidates["strata"] and endpoint is not None and outcome_of(endpoint) != "survival":
+            found.append(
+                f"candidates.strata: analysis {name} has an outcome without a time, which has no baseline hazard; "
+                "make the variable a candidate, or give this analysis a study file of its own"
+            )
+    return found
 
 
 def diagnostic_contradictions(study: dict[str, Any]) -> list[str]:
@@ -540,10 +588,11 @@ def own_variables(study: dict[str, Any], analysis: str) -> list[str]:
     return [name for name, variable in variables.items() if column is not None and variable["column"] == column]
 
 
-def candidates_of(study: dict[str, Any], analysis: str) -> dict[str, list[str]]:
-    """The study's candidate terms by timing, less those that are the endpoint itself."""
-    own = own_variables(study, analysis)
-    return {timing: [name for name in terms if name not in own] for timing, terms in study["candidates"].items()}
+def candidates_of(study: dict[str, Any], analysis: str) -> dict[str, list]:
+    """Candidate terms by timing, interactions and strata of the study, less those that are the endpoint itself."""
+    own, declared = set(own_variables(study, analysis)), study["candidates"]
+    found = {key: [name for name in declared.get(key, []) if name not in own] for key in ("pre", "post", "strata")}
+    return found | {"interactions": [pair for pair in declared.get("interactions", []) if not own.intersection(pair)]}
 
 
 def model_names(study: dict[str, Any], analysis: str) -> list[str]:

@@ -20,6 +20,7 @@ from recur.calibration import calibration_slope, observed_expected
 from recur.competing import c_competing, cause_specific_incidence
 from recur.cox import NotEstimable, baseline_survival, fit_cox, survival_at
 from recur.discrimination import MIN_AT_RISK, harrell_c, uno_c
+from recur.encoding import is_entered
 from recur.lasso import grouped_folds
 from recur.models import applied_design
 from recur.prediction_error import brier_at, ipa
@@ -89,9 +90,9 @@ def model_inputs(
     centre = frame["centre"].fillna("").to_numpy(object)
     score = signature_scores(signature, features, names, centre) if signature is not None else None
     design = applied_design(model, frame, score)
-    kinds = [column["kind"] for column in model["terms"]]
-    inputs = [design[:, [j for j, kind in enumerate(kinds) if kind != "signature"]]]
-    if "signature" in kinds:
+    entered = [j for j, column in enumerate(model["terms"]) if is_entered(column)]
+    inputs = [design[:, entered]]
+    if any(column["kind"] == "signature" for column in model["terms"]):
         inputs.append(features[:, [names.index(feature["name"]) for feature in signature["features"]]])
     values, train = np.hstack(inputs), frame["cohort"].eq(TRAIN).to_numpy()
     share = np.zeros(len(frame))

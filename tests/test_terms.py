@@ -1,0 +1,162 @@
+"""Splines, interactions and strata of clinical terms equal R's rms and survival (tests/data/terms_values.R)."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recur.cox import NotEstimable, wald_test
+from recur.encoding import design, learn_columns, parameters, spline_knots
+from recur.fit import fit
+from recur.imputation import complete, learn_imputer
+from recur.models import apply_model, fit_model, linear_predictor
+from recur.training import Training
+
+DATA = Path(__file__).parent / "data"
+R = json.loads((DATA / "terms_values.json").read_text())
+COHORT = pd.read_csv(DATA / "terms.csv")
+
+
+def numeric(**changes):
+    return {"kind": "numeric", "transform": "none", "label": None, "unit": "", "timing": "pre", "column": "x"} | changes
+
+
+VARIABLES = {
+    "age": numeric(transform="rcs", knots=4, label="Age", unit="years"),
+    "afp": numeric(transform="rcs", knots=4),
+    "straight": numeric(),
+    "sex": numeric(kind="binary", negative="woman", positive="man", label="Sex"),
+    "stage": numeric(kind="categorical", levels=["I", "II", "III"], label="Stage"),
+    "grade": numeric(kind="ordinal", levels=["G1", "G2", "G3"]),
+}
+SETTINGS = {
+    "candidates": {"pre": [], "post": [], "interactions": [], "strata": []},
+    "variables": VARIABLES,
+    "missing": {"fit": "conditional_means", "imputations": 5},
+    "second_stage": {"screen_p": None, "selection": "none", "p_remove": None, "separated": "firth"},
+    "horizons_months": [6, 12],
+}
+
+
+def training(binary=False, competing=False, **columns):
+    frame = COHORT.assign(**columns)
+    outcome = (np.zeros(len(frame)), frame["found"]) if binary else (frame["time"].astype(float), frame["event"])
+    nothing = np.zeros((len(frame), 0))
+    return Training(
+        frame["patient_id"].to_numpy(object),
+        *(np.asarray(values) for values in outcome),
+        frame.drop(columns=["time", "event", "death", "found", "patient_id"]).astype(float),
+        nothing,
+        np.zeros((len(frame), 0, 0)),
+        [],
+        competing=frame["death"].to_numpy() if competing else None,
+        binary=binary,
+    )
+
+
+def settings_with(interactions=(), strata=(), **changes):
+    candidates = SETTINGS["candidates"] | {
+        "interactions": [list(pair) for pair in interactions],
+        "strata": list(strata),
+    }
+    return SETTINGS | {"candidates": candidates} | changes
+
+
+def equals(model, r):
+    """Coefficients (R's intercept left out), errors and log-likelihood are R's."""
+    first = len(r["coef"]) - len(model["terms"])
+    assert first == int("intercept" in model)
+    for key in ("coef", "se"):
+        ours = [column[key] for column in model["terms"]]
+        np.testing.assert_allclose(ours, r[key][first:], rtol=1e-7, atol=1e-10)
+    np.testing.assert_allclose(model["loglik"], r["loglik"], rtol=1e-11)
+
+
+@pytest.mark.parametrize("count", [3, 4, 5, 6, 7])
+def test_knots_and_basis_are_those_of_rms(count):
+    r = R["basis"]["age"][str(count)]
+    knots = spline_knots(COHORT["age"].to_numpy(), count)
+    np.testing.assert_allclose(knots, r["knots"], rtol=1e-14)
+    variables = {"age": numeric(transform="rcs", knots=count)}
+    columns = learn_columns(COHORT, ["age"], variables)
+    x = design(complete(COHORT, learn_imputer(COHORT, ["age"], variables)), columns)
+    np.testing.assert_allclose(x[:5], r["x"], rtol=1e-10, atol=1e-13)
+    assert parameters(["age"], variables) == x.shape[1] == count - 1
+
+
+@pytest.mark.parametrize("count", [3, 4, 5])
+def test_knots_set_a_crowd_at_the_smallest_value_apart_and_mind_few_patients(count):
+    for name, rows in (("afp", len(COHORT)), ("few", 60)):
+        values = COHORT["afp"].to_numpy()[:rows]
+        np.testing.assert_allclose(spline_knots(values, count), R["basis"][name][str(count)]["knots"], rtol=1e-14)
+
+
+def test_few_distinct_values_are_refused_in_a_line():
+    with pytest.raises(NotEstimable, match="age: 4 distinct values leave fewer than 3 knots for a spline"):
+        learn_columns(pd.DataFrame({"age": [1.0, 2, 3, 4] * 10}), ["age"], VARIABLES)
+
+
+def test_cox_model_with_a_spline():
+    model = fit_model(training(), ["age", "stage"], None, settings_with(), 1)
+    equals(model, R["spline"])
+    covariance = np.array(model["covariance"])
+    coef = [column["coef"] for column in model["terms"]]
+    assert wald_test(coef, covariance, [0, 1, 2])["chi2"] == pytest.approx(R["spline"]["wald"], rel=1e-7)
+
+
+def test_cox_model_with_an_interaction():
+    model = fit_model(training(), ["age", "sex", "stage"], None, settings_with([("age", "sex")]), 1)
+    equals(model, R["product"])
+    names = [column["name"] for column in model["terms"]]
+    assert names == ["age", "age'", "age''", "sex", "stage:II", "stage:III", "age * sex", "age' * sex", "age'' * sex"]
+
+
+def test_logistic_models_with_a_spline_and_interactions():
+    model = fit_model(training(binary=True), ["age", "sex", "stage"], None, settings_with([("age", "sex")]), 1)
+    equals(model, R["logistic"])
+    applied = apply_model(model, training().clinical[:6], None)
+    np.testing.assert_allclose(applied["risk"], R["logistic"]["risk"], rtol=1e-8)
+    plain = settings_with([("age", "stage")], variables=VARIABLES | {"age": numeric()})
+    equals(fit_model(training(binary=True), ["age", "stage"], None, plain, 1), R["category"])
+
+
+def test_frozen_model_needs_nothing_but_its_json():
+    """Knots and parts of products are in it; new rows never move them."""
+    train = training()
+    train.clinical.loc[::7, "age"] = np.nan
+    model = fit_model(train, ["age", "sex", "stage"], None, settings_with([("age", "stage")]), 1)
+    again = json.loads(json.dumps(model, allow_nan=False))
+    new = train.clinical.iloc[[3, 14, 200]].reset_index(drop=True)
+    np.testing.assert_array_equal(
+        linear_predictor(again, new, None), linear_predictor(model, train.clinical, None)[[3, 14, 200]]
+    )
+
+
+def test_terms_of_an_interaction_stay_as_long_as_it_does():
+    rng = np.random.default_rng(2)
+    noise = training(straight=rng.normal(size=len(COHORT)))
+    stage = {"screen_p": None, "selection": "backward_aic", "p_remove": None, "separated": "firth"}
+    plain = VARIABLES | {"age": numeric()}
+    model = fit_model(
+        noise, ["age", "sex", "straight"], None,
+        settings_with([("age", "sex"), ("straight", "sex")], second_stage=stage, variables=plain), 1,
+    )  # fmt: skip
+    terms = {column["term"] for column in model["terms"]}
+    assert "age * sex" in terms
+    assert {"age", "sex"} <= terms
+    screened = stage | {"screen_p": 1e-9, "selection": "none"}
+    model = fit_model(noise, ["age", "sex"], None, settings_with([("age", "sex")], second_stage=screened), 1)
+    assert not model["terms"]
+
+
+def test_resamples_learn_their_own_knots():
+    train = training()
+    settings = settings_with(models=["clinical_pre"])
+    settings["candidates"] |= {"pre": ["age", "sex"]}
+    knots = [
+        fit(train.rows(np.arange(start, start + 120)), settings, 1).models["clinical_pre"]["terms"][0]["knots"]
+        for start in (0, 100)
+    ]
+    assert knots[0] != knots[1]
