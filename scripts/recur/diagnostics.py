@@ -105,13 +105,13 @@ def _coef(fit: Any, columns: list[int]) -> list[tuple[int, float]]:
 
 def nonlinearity(name: str, model: dict[str, Any], train: Training, score: np.ndarray | None) -> list[tuple]:
     """Guard 13: likelihood-ratio test of a restricted cubic spline (knots at the 10th, 50th and 90th centile) against
-    the straight line, for every numeric column of a model, the other columns kept. Of weighted rows a Wald test with
-    the sandwich: twice a difference of weighted likelihoods is no chi2.
+    the straight line, for every numeric column of a model that is no spline yet, the other columns kept. Of weighted
+    rows a Wald test with the sandwich: twice a difference of weighted likelihoods is no chi2.
     """
     x, rows = applied_design(model, train.clinical, score), []
     for j, column in enumerate(model["terms"]):
         knots = np.percentile(x[:, j], SPLINE_CENTILES)
-        if column["kind"] not in ("numeric", "signature") or len(np.unique(knots)) < len(knots):
+        if column["kind"] not in ("numeric", "signature") or "knots" in column or len(np.unique(knots)) < len(knots):
             continue
         try:
             straight = fit_columns(x, train)

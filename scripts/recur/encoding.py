@@ -104,6 +104,11 @@ def is_entered(column: dict[str, Any]) -> bool:
     return column["kind"] not in ("signature", "interaction") and not column.get("part")
 
 
+def clinical_terms(columns: list[dict[str, Any]]) -> list[str]:
+    """The clinical variables of the columns, in their order; those of an interaction are among them."""
+    return list(dict.fromkeys(c["term"] for c in columns if c["kind"] not in ("signature", "interaction")))
+
+
 def terms_in(column: dict[str, Any]) -> list[str]:
     """The term of a column, or of a product those that it multiplies."""
     return [part["term"] for part in column["parts"]] if "parts" in column else [column["term"]]
@@ -116,7 +121,8 @@ def parameters(terms: list[str], variables: dict[str, Any], interactions: list[l
         variable = variables[term]
         spline = variable["knots"] - 1 if variable.get("transform") == "rcs" else 1
         own[term] = len(variable["levels"]) - 1 if variable["kind"] == "categorical" else spline
-    return sum(own.values()) + sum(own[a] * own[b] for a, b in interactions or [] if a in own and b in own)
+    products = [own.get(a, 0) * own.get(b, 0) for a, b in interactions or []]
+    return sum(own[term] for term in terms) + sum(products)
 
 
 def spline_knots(values: np.ndarray, count: int) -> list[float]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from recur.encoding import parameters
+from recur.encoding import clinical_terms, parameters
 from recur.endpoints import has_competing, is_weighted
 from recur.study import (
     candidates_of,
@@ -448,12 +448,7 @@ def blinding(facts):
 
 @guard(26, "F", "Missing data dropped silently")
 def missing_data(facts):
-    imputed = {
-        column["term"]
-        for model in facts["models"].values()
-        for column in model["terms"]
-        if column["kind"] != "signature"
-    }
+    imputed = {term for model in facts["models"].values() for term in clinical_terms(model["terms"])}
     train = facts["train"]
     missing = train[sorted(imputed)].isna().sum()
     texts = [f"{name} {count} of {len(train)}" for name, count in missing.items() if count]

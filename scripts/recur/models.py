@@ -13,7 +13,7 @@ from recur import logistic
 from recur.competing import cause_specific_incidence
 from recur.cox import NotEstimable, backward_elimination, baseline_survival, fit_cox, survival_at, wald_test
 from recur.cutpoint import best_cutpoint
-from recur.encoding import design, learn_columns, names_in, terms_in
+from recur.encoding import clinical_terms, design, learn_columns, names_in, terms_in
 from recur.imputation import complete, imputations, pool
 from recur.predictor import linear_sum, tied
 from recur.roc import roc_points, youden
@@ -95,7 +95,7 @@ def designs_of(
     the description of the columns (those that vary), and the imputer.
     """
     imputer, completed = imputed
-    interactions = settings["candidates"].get("interactions", [])
+    interactions = settings.get("candidates", {}).get("interactions")
     columns = learn_columns(train.clinical, terms, settings["variables"], interactions)
     if score is not None:
         columns = [*columns, SIGNATURE_COLUMN | {"low": float(np.min(score)), "high": float(np.max(score))}]
@@ -478,12 +478,7 @@ def pooled_or_blank(designs: list[np.ndarray], train: Training, settings: dict[s
 
 def complete_cases(model: dict[str, Any], clinical: pd.DataFrame) -> np.ndarray:
     """(n,) whether a row has every clinical value that the model uses."""
-    return clinical.reindex(columns=sorted(clinical_terms(model))).notna().all(axis=1).to_numpy()
-
-
-def clinical_terms(model: dict[str, Any]) -> list[str]:
-    """The clinical variables that the model's equation uses, in its order; those of an interaction are among them."""
-    return list(dict.fromkeys(c["term"] for c in model["terms"] if c["kind"] not in ("signature", "interaction")))
+    return clinical.reindex(columns=clinical_terms(model["terms"])).notna().all(axis=1).to_numpy()
 
 
 def missing_data_rows(
@@ -505,7 +500,7 @@ def missing_data_rows(
     knowing = train.clinical.assign(event_=train.event, hazard_=nelson_aalen(time, train.event))
     number = {"kind": "numeric", "transform": "none"}
     variables = settings["variables"] | {"event_": number, "hazard_": number, "score_": number}
-    own = clinical_terms(model)
+    own = clinical_terms(columns)
     if score is not None:
         knowing["score_"] = score
     terms = [*own, "event_", "hazard_", *(["score_"] if score is not None else [])]

@@ -57,7 +57,8 @@ def input_fields(model: dict[str, Any]) -> list[dict[str, Any]]:
     """
     columns: dict[str, dict[str, Any]] = {}
     for column in model["terms"]:
-        columns.setdefault(column["term"], column)
+        if column["kind"] != "interaction":
+            columns.setdefault(column["term"], column)
     ranges = {item["term"]: (item["low"], item["high"], item["transform"]) for item in model["imputer"]["terms"]}
     terms = [term for term in columns if term != "signature"]
     fields = []
