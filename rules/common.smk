@@ -256,6 +256,7 @@ def guard_tables(analysis):
         "risks": f"validation/{analysis}/risks.csv",
         "net_benefit": f"validation/{analysis}/net_benefit.csv",
         **({"rates": f"survival/{analysis}/rates.csv"} if analysis in SURVIVAL else {}),
+        "coefficients": f"models/{analysis}/coefficients.csv",
         "diagnostics": f"models/{analysis}/diagnostics.csv",
         "frequencies": f"signature/{analysis}/selection_frequency.csv",
     }

@@ -388,6 +388,7 @@ rule guards:
     input:
         study="results/{study}/settings/guards.json",
         train="results/{study}/cohort/{analysis}/train.csv",
+        heldout="results/{study}/cohort/{analysis}/heldout.csv",
         models="results/{study}/models/{analysis}/frozen",
         signature=lambda wildcards: only(
             uses_features(wildcards.analysis),
@@ -413,7 +414,7 @@ rule guards:
         labels=labels,
     shell:
         "python {input.script} --study {input.study} --analysis {wildcards.analysis} --train {input.train}"
-        " --models {input.models} {params.signature} --evaluations {params.evaluations}"
+        " --heldout {input.heldout} --models {input.models} {params.signature} --evaluations {params.evaluations}"
         " --tables {params.tables} --labels {params.labels:q} --output {output} > {log} 2>&1"
 
 

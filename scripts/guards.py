@@ -12,8 +12,8 @@ from recur.guards import evaluate
 from recur.tables import labelled, read_frozen, read_json, read_made, write_table
 
 TABLES = (
-    "performance", "risks", "rates", "net_benefit", "diagnostics", "univariable", "frequencies", "weights",
-    "acquisition", "splits",
+    "performance", "risks", "rates", "net_benefit", "coefficients", "diagnostics", "univariable", "frequencies",
+    "weights", "acquisition", "splits",
 )  # fmt: skip
 
 
@@ -22,6 +22,7 @@ def main() -> None:
     parser.add_argument("--study", type=read_json, required=True, help="settings/guards.json")
     parser.add_argument("--analysis", required=True)
     parser.add_argument("--train", required=True)
+    parser.add_argument("--heldout", required=True)
     parser.add_argument("--models", type=Path, required=True, help="folder of the frozen models")
     parser.add_argument("--signature")
     parser.add_argument("--evaluations", type=Path, required=True)
@@ -38,6 +39,7 @@ def main() -> None:
         "signature": read_frozen(args.signature) if args.signature else None,
         "evaluations": read_evaluations(args.evaluations),
         "train": read_made(args.train),
+        "heldout": read_made(args.heldout),
     }
     write_table(labelled(evaluate(facts), args.labels), args.output)
 

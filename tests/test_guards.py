@@ -12,6 +12,8 @@ from test_fit import cohort, settings
 
 from recur.evaluations import log_evaluation, read_evaluations
 from recur.guards import BLOCKED, CHECKS, evaluate, flags, share_outside, too_few_events
+from recur.judgement import calibration_reading
+from recur.report import summary
 from recur.splits import joined, split_distribution
 from recur.study import ROOT
 from recur.tables import StudyError, write_json, write_table
@@ -44,18 +46,21 @@ def sound():
     """What the guards see of an analysis that does everything right."""
     performance = pd.DataFrame(
         [
-            ("combined_pre", cohort_, metric, months, 0.7)
+            ("combined_pre", cohort_, metric, months, estimate, estimate - 0.2, estimate + 0.2, 40)
             for cohort_ in ("train-apparent", "external-B")
-            for metric, months in [
-                ("c_harrell", np.nan),
-                ("c_gamma", np.nan),
-                ("c_uno", 60),
-                ("calibration_slope", np.nan),
-                ("auc", 24),
-                ("brier", 24),
+            for metric, months, estimate in [
+                ("c_harrell", np.nan, 0.75),
+                ("c_harrell_complete_cases", np.nan, 0.74),
+                ("c_gamma", np.nan, 0.75),
+                ("c_uno", 60, 0.75),
+                ("calibration_slope", np.nan, 0.9),
+                ("oe_ratio", 24, 1.1),
+                ("auc", 24, 0.75),
+                ("brier", 24, 0.2),
+                ("ipa", 24, 0.1),
             ]
         ],
-        columns=["model", "cohort", "metric", "horizon_months", "estimate"],
+        columns=["model", "cohort", "metric", "horizon_months", "estimate", "lower", "upper", "events"],
     )
     risks = pd.DataFrame(
         {
@@ -98,14 +103,23 @@ def sound():
             {"model": "all", "cohort": "external-B", "horizon_months": [24.0], "survival": [0.6], "n_risk": [50]}
         ),
         "net_benefit": pd.DataFrame({"cohort": ["external-B"] * 2, "threshold": [0.05, 0.6]}),
+        "coefficients": coefficients(2.0, 1.9),
         "diagnostics": DIAGNOSTICS,
         "univariable": pd.DataFrame({"feature": ["f1", "f2"], "p": [0.001, 0.5], "q": [0.002, 0.5]}),
         "frequencies": pd.DataFrame({"feature": ["f1", "f2"], "frequency": [0.9, 0.2]}),
         "weights": pd.DataFrame({"feature": ["f1"], "volume_rho": [0.3]}),
         "acquisition": pd.DataFrame({"patient_id": ["a", "b"], "slice_thickness_mm": [1.0, 1.0], "kernel": ["k", "k"]}),
         "splits": pd.DataFrame(),
-        "train": pd.DataFrame({"afp": [1.0, 2.0]}),
+        "train": pd.DataFrame({"cohort": "train", "afp": [1.0, 2.0]}),
+        "heldout": pd.DataFrame({"cohort": "external-B", "afp": [1.0, 2.0, 3.0]}),
     }
+
+
+def coefficients(main, complete, ratio="hr"):
+    """Ratios of one term of a model, and on complete cases; limits a factor of 1.5 and 1.8 away."""
+    rows = [("multivariable", main, 1.5), ("multivariable_complete_cases", complete, 1.8)]
+    table = [("combined_pre", stage, "afp", "AFP", r, r / factor, r * factor) for stage, r, factor in rows]
+    return pd.DataFrame(table, columns=["model", "stage", "term", "label", ratio, "lower", "upper"])
 
 
 def fired(facts):
@@ -191,7 +205,18 @@ def crude(facts):
 
 
 def missing_cells(facts):
-    facts["train"] = pd.DataFrame({"afp": [1.0, None]})
+    facts["train"] = pd.DataFrame({"cohort": "train", "afp": [1.0, None]})
+
+
+def measured_as(metric, cohort="external-B", **values):
+    """The rows of a metric of a cohort with other estimates or limits."""
+
+    def change(facts):
+        table = facts["performance"].copy()
+        table.loc[(table["metric"] == metric) & (table["cohort"] == cohort), list(values)] = list(values.values())
+        facts["performance"] = table
+
+    return change
 
 
 def shown_twice(facts):
@@ -241,12 +266,13 @@ FIRE = {
     40: column("rates", model="combined_pre", n_risk=4),
     41: analysis(second_stage={"scores": "in_sample", "selection": "none", "screen_p": None}),
     42: turned_round,
+    43: measured_as("oe_ratio", estimate=0.24, lower=0.15, upper=0.38),
 }
 
 
 def test_every_guard_exists_once_with_its_mode():
     numbers = [number for number, *_ in BLOCKED] + list(CHECKS)
-    assert sorted(numbers) == list(range(1, 43))
+    assert sorted(numbers) == list(range(1, 44))
     assert set(FIRE) == set(CHECKS)
 
 
@@ -306,7 +332,7 @@ def test_rules_that_fit_have_training_files_only():
 def test_a_sound_analysis_fires_none():
     table = evaluate(sound())
     assert fired(sound()) == set()
-    assert list(table["guard"]) == list(range(1, 43))
+    assert list(table["guard"]) == list(range(1, 44))
     assert set(table["status"]) <= {"clear", "blocked", "not applicable"}
 
 
@@ -351,6 +377,104 @@ def test_each_level_of_a_category_counts_as_a_candidate():
 def test_patients_beyond_the_training_range_are_counted():
     risks = sound()["risks"]
     assert share_outside(risks, {"combined_pre": [-0.3, 1.0]}) == {"external-B": 0.5}
+
+
+class TestCalibration:
+    def text(self, *changes):
+        facts = sound()
+        for change in changes:
+            change(facts)
+        return dict(flags(evaluate(facts))).get(43, "")
+
+    def test_each_kind_of_departure_is_named(self):
+        too_high = measured_as("oe_ratio", estimate=0.24, lower=0.15, upper=0.38)
+        assert "predicted risks are too high: observed / expected 0.24 (0.15 to 0.38) at 24 months" in self.text(
+            too_high
+        )
+        assert "risks are too low" in self.text(measured_as("oe_ratio", estimate=1.5, lower=1.1, upper=2.0))
+        assert "too extreme: slope 0.50" in self.text(measured_as("calibration_slope", estimate=0.5, upper=0.8))
+        assert "not extreme enough" in self.text(measured_as("calibration_slope", estimate=1.6, lower=1.2, upper=2.0))
+        worse = measured_as("ipa", estimate=-2.1, lower=np.nan, upper=np.nan)
+        assert "the observed one: IPA -2.10 at 24 months" in self.text(worse)
+        both = self.text(too_high, worse)
+        assert both.startswith("Clinical and signature, before the operation, Centre B, external: ") and "IPA" in both
+
+    def test_training_rows_that_were_fitted_are_not_judged(self):
+        assert self.text(measured_as("ipa", "train-apparent", estimate=-1.0)) == ""
+
+    def test_where_nobody_is_held_out_nested_predictions_are_judged(self):
+        def nested_only(facts):
+            table = facts["performance"]
+            facts["performance"] = table.replace({"cohort": {"external-B": "train-nested_cv"}})
+
+        off = measured_as("calibration_slope", "train-nested_cv", estimate=0.5, lower=0.3, upper=0.7)
+        assert "Training, nested cross-validation: predictions are too extreme" in self.text(nested_only, off)
+
+    def test_other_models_are_named_and_the_size_of_the_tumour_alone_is_not(self):
+        def more_models(facts):
+            table = facts["performance"]
+            ours = [table.assign(model=name) for name in ("combined_post", "size_only")]
+            for part in ours:
+                part.loc[part["metric"] == "ipa", "estimate"] = -0.2
+            facts["performance"] = pd.concat([table, *ours])
+
+        expected = "off: Clinical and signature, after the operation (Centre B, external); see performance.csv."
+        assert self.text(more_models) == expected
+
+    def test_it_is_not_applicable_where_nothing_could_be_judged(self):
+        facts = sound()
+        for metric in ("oe_ratio", "calibration_slope", "ipa"):
+            measured_as(metric, estimate=np.nan, lower=np.nan, upper=np.nan)(facts)
+        assert evaluate(facts).set_index("guard")["status"][43] == "not applicable"
+
+    def test_the_summary_says_it_in_a_sentence(self):
+        performance = sound()["performance"]
+        said = calibration_reading(performance, "combined_pre")
+        assert said.startswith("Calibration, Centre B, external: no departure was seen (40 events)")
+        facts = sound()
+        measured_as("ipa", estimate=-0.3)(facts)
+        assert "predictions err more" in calibration_reading(facts["performance"], "combined_pre")
+        blank_ = performance.assign(estimate=np.nan, lower=np.nan, upper=np.nan)
+        assert (
+            calibration_reading(blank_, "combined_pre") == "Calibration, Centre B, external: it could not be estimated."
+        )
+
+    def test_the_summary_of_the_report_holds_the_sentence(self, tmp_path):
+        facts = sound()
+        measured_as("oe_ratio", estimate=0.24, lower=0.15, upper=0.38)(facts)
+        write_table(facts["performance"].assign(n=90), tmp_path / "validation/a/performance.csv")
+        study = facts["study"] | {"horizons_months": [24], "endpoints": {"E": {"kind": "overall_survival"}}}
+        assert "Calibration, Centre B, external: predicted risks are too high" in summary(tmp_path, study, "a")
+
+
+class TestMissingData:
+    def text(self, **facts):
+        return dict(flags(evaluate(sound() | facts))).get(26, "")
+
+    def test_cells_of_held_out_patients_count(self):
+        heldout = pd.DataFrame({"cohort": "external-B", "afp": [1.0, None, None]})
+        said = self.text(heldout=heldout)
+        assert "(Centre B, external, of 3 patients: afp 2)" in said and "disagree" not in said
+
+    @pytest.mark.parametrize("ratio", ["hr", "or"])
+    def test_complete_cases_that_disagree_are_said(self, ratio):
+        train = pd.DataFrame({"cohort": "train", "afp": [1.0, None]})
+        assert "disagree" not in self.text(train=train, coefficients=coefficients(2.0, 1.9, ratio))
+        outside = self.text(train=train, coefficients=coefficients(4.0, 2.0, ratio))
+        model = "Clinical and signature, before the operation"
+        ours = f"{ratio.upper()} of AFP ({model}) 4.00 (2.67 to 6.00), on complete cases 2.00 (1.11 to 3.60)"
+        assert f"Main estimates and those of complete cases disagree: {ours}." in outside
+        assert "complete cases 1.60" in self.text(
+            train=train, coefficients=coefficients(1.7, 1.6, ratio)
+        )  # 1 is inside
+        unknown = coefficients(2.0, np.nan, ratio)
+        assert "on complete cases not estimable" in self.text(train=train, coefficients=unknown)
+
+    def test_concordance_of_complete_cases_that_disagrees_is_said(self):
+        facts = sound()
+        facts["heldout"] = pd.DataFrame({"cohort": "external-B", "afp": [1.0, None, None]})
+        measured_as("c_harrell_complete_cases", estimate=0.52, lower=0.4, upper=0.64)(facts)
+        assert "in Centre B, external 0.75 (0.55 to 0.95), on complete cases 0.52" in self.text(**facts)
 
 
 class TestEvaluations:

@@ -105,6 +105,10 @@ def test_performance_leads_with_nested_rows_of_the_headline_model_and_leaves_out
     assert "0.880" not in text and "Observed / expected, 24 months" in text
 
 
+def test_calibration_elsewhere_is_judged_in_a_sentence(folder):
+    assert "Calibration, Centre B, external: no departure was seen (40 events)" in (folder / "card.md").read_text()
+
+
 def test_guards_that_fired_are_listed_and_no_others(folder):
     text = (folder / "card.md").read_text()
     assert "- Guard 5, Random split: It fired" in text and "Guard 6" not in text

@@ -1,4 +1,4 @@
-"""The guards of methods.md section 8, and 42: what a radiomics study must not do, or must say loudly that it did.
+"""The guards of methods.md section 8, and our own from 42 on: what a study must not do, or say loudly that it did.
 
 Each has a mode: B blocked by construction, E the run stops, F flagged in the report while the run goes on. `evaluate`
 gives one row a guard; the functions below are the flags, each numbered and titled by its decorator.
@@ -13,6 +13,8 @@ import pandas as pd
 
 from recur.encoding import clinical_terms, parameters
 from recur.endpoints import has_competing, is_weighted
+from recur.judgement import SAYS, departures, judged_cohorts
+from recur.models import BURDEN
 from recur.study import (
     candidates_of,
     endpoint_of,
@@ -23,6 +25,7 @@ from recur.study import (
     uses_features,
 )
 from recur.survival import censoring_weights
+from recur.wording import cohort_title, headline_model, interval, model_title
 
 COLUMNS = ["guard", "mode", "status", "title", "text"]
 FEW_AT_RISK = 10
@@ -93,8 +96,9 @@ def evaluate(facts: dict[str, Any]) -> pd.DataFrame:
     """Every guard of an analysis (COLUMNS): status `fired`, `clear`, `blocked` or `not applicable`.
 
     facts: study, analysis, models (name -> JSON), signature (JSON or None), evaluations (hashes of the frozen models
-    that the held-out patients were shown to), train (training rows), and the tables performance, rates, risks,
-    net_benefit, diagnostics, univariable, frequencies, weights, acquisition, splits (empty if there is none).
+    that the held-out patients were shown to), train and heldout (rows), and the tables performance, rates, risks,
+    net_benefit, coefficients, diagnostics, univariable, frequencies, weights, acquisition, splits (empty if there is
+    none).
     """
     rows = [(number, mode, "blocked", title, held_by) for number, mode, title, held_by in BLOCKED]
     for number, (mode, title, check) in CHECKS.items():
@@ -448,16 +452,74 @@ def blinding(facts):
 
 @guard(26, "F", "Missing data dropped silently")
 def missing_data(facts):
-    imputed = {term for model in facts["models"].values() for term in clinical_terms(model["terms"])}
-    train = facts["train"]
-    missing = train[sorted(imputed)].isna().sum()
-    texts = [f"{name} {count} of {len(train)}" for name, count in missing.items() if count]
+    terms = {term for model in facts["models"].values() for term in clinical_terms(model["terms"])}
+    texts = missing_cells(facts["train"].assign(cohort="train"), terms)
+    if len(facts["heldout"]):
+        texts += missing_cells(facts["heldout"], terms)
     if not texts:
         return ""
-    return (
-        f"Missing cells were imputed by a model learnt on training predictors: {listed(texts)}; "
-        "complete cases stand beside it in coefficients.csv."
+    said = (
+        f"Missing cells were imputed by a model learnt on training predictors ({'; '.join(texts)}); complete cases "
+        "stand beside it in coefficients.csv and performance.csv."
     )
+    differing = [*coefficients_that_disagree(facts["coefficients"]), *c_that_disagrees(facts["performance"])]
+    if differing:
+        said += f" Main estimates and those of complete cases disagree: {listed(differing)}."
+    return said
+
+
+def missing_cells(frame: pd.DataFrame, terms: set[str]) -> list[str]:
+    """`<cohort>: <term> <missing> of <patients>, ...` of the cohorts whose patients lack a term of a model."""
+    texts = []
+    for cohort, part in frame.groupby("cohort", sort=False):
+        missing = part.reindex(columns=sorted(terms)).isna().sum()
+        counts = [f"{name} {count}" for name, count in missing.items() if count]
+        if counts:
+            texts.append(f"{cohort_title(cohort)}, of {len(part)} patients: {listed(counts)}")
+    return texts
+
+
+def disagree(main: Any, other: Any, no_effect: float) -> bool:
+    """Whether two estimates with limits lead to different conclusions: one lies outside the limits of the other, or
+    only one interval excludes `no_effect`.
+    """
+    outside = not other.lower <= main.estimate <= other.upper or not main.lower <= other.estimate <= main.upper
+    excludes = [not row.lower <= no_effect <= row.upper for row in (main, other)]
+    return outside or excludes[0] != excludes[1]
+
+
+def coefficients_that_disagree(table: pd.DataFrame) -> list[str]:
+    """Hazard or odds ratios whose complete-case estimate and main one `disagree`."""
+    if table.empty:
+        return []
+    ratio = "or" if "or" in table else "hr"
+    table = table.rename(columns={ratio: "estimate"})
+    main = {(row.model, row.term): row for row in table[table["stage"] == "multivariable"].itertuples()}
+    texts = []
+    for row in table[table["stage"] == "multivariable_complete_cases"].itertuples():
+        own = main[row.model, row.term]
+        if pd.isna(own.lower):
+            continue
+        where = f"{ratio.upper()} of {row.label} ({model_title(row.model)}) {interval(own, 2)}"
+        if pd.isna(row.lower):
+            texts.append(f"{where}, on complete cases not estimable")
+        elif disagree(own, row, 1.0):
+            texts.append(f"{where}, on complete cases {interval(row, 2)}")
+    return texts
+
+
+def c_that_disagrees(performance: pd.DataFrame) -> list[str]:
+    """C (AUC) whose estimate of complete cases and main one `disagree`."""
+    texts = []
+    for metric in ("c_harrell", "auc"):
+        main = {(row.model, row.cohort): row for row in performance[performance["metric"] == metric].itertuples()}
+        complete = performance[performance["metric"] == f"{metric}_complete_cases"]
+        for row in complete[complete["lower"].notna()].itertuples():
+            own = main[row.model, row.cohort]
+            if pd.notna(own.lower) and disagree(own, row, 0.5):
+                where = f"C (AUC) of {model_title(row.model)} in {cohort_title(row.cohort)} {interval(own, 2)}"
+                texts.append(f"{where}, on complete cases {interval(row, 2)}")
+    return texts
 
 
 @guard(31, "F", "Gain of a nested model")
@@ -570,6 +632,30 @@ def reversed_signature(facts):
         f"Out of fold the signature points the other way (coefficient {weights[0]:.2f}): no signal was seen. Its model "
         "turns it round, and apparent figures of it mean nothing; read nested cross-validation."
     )
+
+
+@guard(43, "F", "Calibration off in patients not fitted on")
+def miscalibration(facts):
+    """Not of methods.md: the main model's estimates in words, the other models by name; models of size or volume alone
+    are for comparison only.
+    """
+    performance = facts["performance"]
+    models = [name for name in dict.fromkeys(performance["model"]) if name not in BURDEN]
+    judged = [(model, cohort) for model in models for cohort in judged_cohorts(performance, model)]
+    known = performance[performance["metric"].isin(SAYS) & performance["estimate"].notna()]
+    if not set(judged) & set(zip(known["model"], known["cohort"], strict=True)):
+        return None
+    found = {(model, cohort): departures(performance, model, cohort) for model, cohort in judged}
+    main = headline_model(performance)
+    texts = [
+        f"{model_title(model)}, {cohort_title(cohort)}: {'; '.join(texts)}"
+        for (model, cohort), texts in found.items()
+        if texts and model == main
+    ]
+    others = [f"{model_title(m)} ({cohort_title(c)})" for (m, c), texts in found.items() if texts and m != main]
+    if others:
+        texts.append(f"{'also off' if texts else 'off'}: {listed(others)}; see performance.csv")
+    return f"{'. '.join(texts)}." if texts else ""
 
 
 def flags(guards: pd.DataFrame) -> list[tuple[int, str]]:

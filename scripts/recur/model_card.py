@@ -16,6 +16,7 @@ import yaml
 
 from recur.calculator import NOT_FOR, WITHOUT, endpoint_label, ordered
 from recur.cox import survival_at
+from recur.judgement import calibration_reading
 from recur.pages import Block
 from recur.scorer import input_fields, input_label, value_text
 from recur.study import outcome_kind, split_of, uses_features
@@ -94,6 +95,7 @@ def analysis_blocks(facts: dict[str, Any], analysis: str) -> list[Block]:
          "whole fit and is the figure of the training patients; apparent figures are left out. 95 % intervals."),
         performance_block(facts["performance"], analysis, OF_BINARY if binary else DISCRIMINATION),
         performance_block(facts["performance"], analysis, CALIBRATION),
+        *calibration_sentence(facts["performance"], analysis),
         ("h3", "Guards that fired"),
         ("ul", fired(facts["guards"], analysis) or ["None."]),
     ]  # fmt: skip
@@ -128,6 +130,13 @@ def performance_block(performance: pd.DataFrame, analysis: str, metrics: dict[st
             counts = [f"{own[count].iloc[0]:.0f}" for count in ("n", "events")]
             rows.append([model_title(model), cohort_title(cohort), *counts, *cells])
     return "table", (["Model", "Cohort", "n", "Events", *heads], rows)
+
+
+def calibration_sentence(performance: pd.DataFrame, analysis: str) -> list[Block]:
+    """How the main model's calibration is judged, where there is anything to judge it by."""
+    own = performance[performance["analysis"] == analysis]
+    said = calibration_reading(own, headline_model(own)) if len(own) else ""
+    return [("p", said)] if said else []
 
 
 def fired(guards: pd.DataFrame, analysis: str) -> list[str]:

@@ -18,6 +18,7 @@ import yaml
 
 from recur import pages
 from recur.endpoints import has_competing, is_weighted
+from recur.judgement import calibration_reading
 from recur.manuscript import manuscript_tables
 from recur.pages import html_table
 from recur.processing_sheet import processing_sheet
@@ -172,6 +173,8 @@ def summary(results: Path, study: Mapping[str, Any], analysis: str) -> str:
                  f"Observed / expected{when} (1 is right)"]  # fmt: skip
         text.append(html_table(heads, rows))
         text.append(f"<p>{escape(plain_reading(performance, model, concordance))}</p>")
+        if said := calibration_reading(performance, model):
+            text.append(f"<p>{escape(said)}</p>")
     fired = guards[guards["status"] == "fired"] if len(guards) else guards
     items = "".join(
         f"<li><b>{row.guard} {escape(row.title)}.</b> {escape(row.text)}</li>" for row in fired.itertuples()
