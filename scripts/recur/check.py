@@ -11,6 +11,7 @@ import pandas as pd
 
 from recur.analysis_set import import_feature_table
 from recur.batches import batch_of
+from recur.candidates import horizon_findings, strata_problems, term_problems, term_warnings
 from recur.cohort import Cohort, assign_all, read_cohort, read_manifest
 from recur.comparators import mapping_problems
 from recur.endpoints import EVENT
@@ -18,7 +19,7 @@ from recur.guards import smaller_class, too_few_events
 from recur.images.inventory import FILES, inventory
 from recur.scores import vector_problems
 from recur.store import download_plan, read_series_list
-from recur.study import analysis_settings, model_names, outcome_kind, uses_features, variants
+from recur.study import analysis_settings, model_names, outcome_kind, timed_endpoint, uses_features, variants
 from recur.tables import StudyError, grouped, read_table
 from recur.training import TRAIN
 
@@ -80,6 +81,7 @@ def training_problems(study: dict[str, Any], cohort: Cohort) -> list[str]:
         cohorts = assigned[own if own in assigned else "cohort"]
         train = (cohorts == TRAIN).to_numpy()
         endpoint, settings = analysis["endpoint"], analysis_settings(study, name)
+        problems += candidate_findings(study, cohort, cohorts, name)[0]
         if outcome_kind(study, name) == "categories":
             continue
         occurred = cohort.endpoints[f"{endpoint}_event"] == EVENT
@@ -95,13 +97,46 @@ def training_problems(study: dict[str, Any], cohort: Cohort) -> list[str]:
             problems.append(f"endpoint {endpoint}: none of the {train.sum()} training patients has the event")
         else:
             problems += too_few_events(settings, name, events, uses_features(study, name))
-        for term in settings["candidates"]["pre"] + settings["candidates"]["post"]:
-            if cohort.clinical[term][train].nunique() < 2:
-                problems.append(
-                    f"clinical.variables.{term}: the same value in all {train.sum()} training patients of {name}; "
-                    "no effect can be estimated, take it out of the candidates"
-                )
     return list(dict.fromkeys(problems))
+
+
+def training_warnings(study: dict[str, Any], cohort: Cohort) -> list[str]:
+    """What can be fitted, but not as a reader would expect: levels without events, horizons beyond the follow-up."""
+    assigned, warnings = assign_all(study, cohort.clinical), []
+    for name in study["analyses"]:
+        own = f"cohort_{name}"
+        warnings += candidate_findings(study, cohort, assigned[own if own in assigned else "cohort"], name)[1]
+    return list(dict.fromkeys(warnings))
+
+
+def candidate_findings(
+    study: dict[str, Any], cohort: Cohort, cohorts: pd.Series, analysis: str
+) -> tuple[list[str], list[str]]:
+    """Problems and warnings of the candidates, strata and horizons of an analysis (recur.candidates).
+
+    cohorts: the cohort of every patient of cohort.clinical.
+    """
+    kind, settings = outcome_kind(study, analysis), analysis_settings(study, analysis)
+    endpoint, candidates = study["analyses"][analysis]["endpoint"], settings["candidates"]
+    code = cohort.endpoints[f"{endpoint}_{'level' if kind == 'categories' else 'event'}"]
+    # who is censored before the horizon of a binary outcome stays in training: the others are weighted for them
+    follows = cohort.endpoints.get(f"{endpoint}_follow_up")
+    has_outcome = code.notna() if follows is None else follows.notna()
+    train = ((cohorts == TRAIN) & has_outcome).to_numpy()
+    clinical, outcome = cohort.clinical[train], code[train]
+    problems, warnings = [], []
+    for term in candidates["pre"] + candidates["post"]:
+        own = term, settings["variables"][term], clinical[term]
+        problems += term_problems(*own, analysis)
+        warnings += term_warnings(*own, outcome, kind)
+    problems += strata_problems(candidates["strata"], settings["variables"], clinical, outcome)
+    times = cohort.endpoints.get(f"{endpoint}_time", follows)
+    if times is None:
+        return problems, warnings
+    timed = timed_endpoint(study, analysis)
+    horizons = study["horizons_months"] if kind == "survival" else [timed["horizon_months"]]
+    found = horizon_findings(times, cohorts.where(has_outcome, ""), horizons, analysis)
+    return problems + found[0], warnings + found[1]
 
 
 def image_check(study: dict[str, Any]) -> list[tuple[Any, str]]:
@@ -135,7 +170,7 @@ def plan(study: dict[str, Any]) -> list[str]:
     counts = assigned["cohort"].value_counts().sort_index()
     lines.append(f"  patients: {len(cohort.clinical)} ({', '.join(f'{name} {n}' for name, n in counts.items())})")
     lines += [f"  will be excluded: {text}" for text in grouped(cohort.excluded)]
-    lines += [f"  note: {text}" for text in cohort.warnings]
+    lines += [f"  note: {text}" for text in [*cohort.warnings, *training_warnings(study, cohort)]]
     if "public" in study:
         images, public = study["images"], study["public"]
         series = read_series_list(Path(images["manifest"]).parent / "series.csv")  # an input of rule check
