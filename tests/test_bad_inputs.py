@@ -66,6 +66,7 @@ STUDY = {
     "split": {"kind": "centre", "train": ["A"], "external": ["B"]},
     "images": {"manifest": "images.csv", "phases": ["AP"], "readers": ["reader1"], "regions": {"rim_mm": 3}},
     "candidates": {"pre": ["age"], "post": ["mvi"]},
+    "comparators": {"recorded": ["ln_afp", "size", "stage"]},
     "analyses": {"main": {"preset": "recommended", "endpoint": "TTR"}},
 }
 
@@ -192,6 +193,10 @@ def change_scale(folder, name, column, factor):
     edit(folder, name, lambda table: table.assign(**{column: table[column].astype(float) * factor}))
 
 
+def change_suffix(folder, name, column, text):
+    edit(folder, name, lambda table: table.assign(**{column: table[column] + text}))
+
+
 def change_rows(folder, name, count):
     edit(folder, name, lambda table: table[:count])
 
@@ -221,6 +226,22 @@ def change_recorded(folder, patient, time, event="1"):
     change_study(
         folder, {"endpoints": {"TTR": {"kind": "recorded", "time": "time", "event": "event", "unit": "months"}}}
     )
+
+
+def change_status(folder, cells, keys):
+    """A recorded endpoint whose event column has these cells in turn, declared with these keys."""
+    change_recorded(folder, "P01", "30", "0")
+    count = len(pd.read_csv(folder / "clinical.csv"))
+    edit(folder, "clinical.csv", lambda table: table.assign(event=(cells * count)[:count]))
+    endpoint = {"kind": "recorded", "time": "time", "event": "event", "unit": "months"}
+    change_study(folder, {"endpoints": {"TTR": endpoint | keys}})
+
+
+def change_in_turn(folder, name, column, cells, keys):
+    """A column with these cells in turn, and keys of the study file."""
+    count = len(pd.read_csv(folder / name))
+    edit(folder, name, lambda table: table.assign(**{column: (cells * count)[:count]}))
+    change_study(folder, keys)
 
 
 def change_spreadsheet(folder, name, how):

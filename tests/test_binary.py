@@ -266,15 +266,18 @@ class TestStudyFile:
         with pytest.raises(StudyError, match=message):
             resolve(study)
 
-    def test_a_cell_that_is_no_level_is_named_with_its_patient(self, study):
+    def test_a_cell_that_is_no_level_stops_and_an_empty_one_is_unknown(self, study):
         clinical = pd.read_csv(study.parent / "clinical.csv", dtype=str)
-        clinical.loc[25, "mvi"] = "perhaps"
         clinical.loc[26, "mvi"] = None
         clinical.to_csv(study.parent / "clinical.csv", index=False)
-        cohort = read_cohort(resolve(study))
-        # microvascular invasion is a candidate of another analysis too: the cell leaves the whole study
-        excluded = cohort.exclusions.set_index("patient_id")["reason"]
-        assert "perhaps" in excluded[clinical["patient_id"][25]]
+        clinical.assign(mvi=clinical["mvi"].where(clinical.index != 25, "perhaps")).to_csv(
+            study.parent / "other.csv", index=False
+        )
+        resolved = resolve(study)
+        other = resolved | {"clinical": resolved["clinical"] | {"table": str(study.parent / "other.csv")}}
+        with pytest.raises(StudyError, match=r"endpoint MVI: column mvi holds .*'perhaps' \(1\), beyond the declared"):
+            read_cohort(other)
+        cohort = read_cohort(resolved)
         missing = cohort.missing_endpoints.set_index(["patient_id", "endpoint"])["reason"]
         assert missing[clinical["patient_id"][26], "MVI"] == "outcome unknown"
 

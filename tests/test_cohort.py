@@ -82,6 +82,29 @@ def test_recorded_competing_codes_in_one_column_or_in_two(tmp_path):
     assert read_cohort(chosen).endpoints["A_event"].to_list() == [0, 2, 1, 1]
 
 
+def test_codes_of_events_are_read_as_pandas_writes_whole_numbers_beside_gaps(tmp_path):
+    rows = [ROW | {"id": f"p{i}", "code": code, "months": "7"} for i, code in enumerate(["1.0", "0.0", "2.0", ""])]
+    plain = {"kind": "recorded", "time": "months", "event": "code", "unit": "months"}
+    plain |= {"event_value": 1, "censored_value": 0, "competing_value": 2}
+    cohort = read_cohort(study(tmp_path, rows) | {"endpoints": {"A": plain}})
+    assert cohort.endpoints["A_event"].to_list()[:3] == [1, 0, 2]
+    assert cohort.missing_endpoints["reason"].tolist() == ["code: missing"]
+
+
+@pytest.mark.parametrize("on_error", ["stop", "exclude"])
+def test_the_coding_of_r_stops_whatever_on_error_says(tmp_path, on_error):
+    """lung of R's survival: 1 censored, 2 dead; read as 0/1 the deaths would go and the living would be deaths."""
+    rows = [ROW | {"id": f"p{i}", "status": "1" if i % 4 else "2", "months": "7"} for i in range(8)]
+    endpoint = {"kind": "recorded", "time": "months", "event": "status", "unit": "months"}
+    endpoint |= {"event_value": "1", "censored_value": "0"}
+    with pytest.raises(StudyError) as error:
+        read_cohort(study(tmp_path, rows, on_error=on_error) | {"endpoints": {"OS": endpoint}})
+    assert [line.partition("clinical.csv: ")[2] for line in error.value.problems] == [
+        "endpoint OS: column status holds '1' (6), '2' (2), beyond the declared event_value '1', censored_value '0'; "
+        'if that is R\'s coding of events, declare censored_value: "1" and event_value: "2"'
+    ]
+
+
 def test_recurrence_free_survival_counts_death(tmp_path):
     row = endpoints(tmp_path, dead="2015-06-01", seen="2015-06-01")
     assert (row.RFS_event, row.OS_event) == (1, 1)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from jsonschema import Draft202012Validator
 
+from recur import coding
 from recur.dates import parse_dates
 from recur.endpoints import (
     BY_HORIZON,
@@ -61,7 +62,10 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
     table = table.astype("string").apply(lambda column: column.str.strip())
     table = table.mask(table.isin([str(value) for value in clinical["missing_values"]]))
     ids = table[clinical["id"]]
-    centre = table[clinical["centre"]].fillna("") if clinical["centre"] else pd.Series("", index=table.index)
+    centre = pd.Series("", index=table.index)
+    if clinical["centre"]:
+        named = [name for split in splits_of(study).values() for name in centres_named(split)]
+        centre = coding.as_declared(table[clinical["centre"]], named).fillna("")
     problems = id_problems(ids) + centre_problems(centre)
     values, found = read_variables(table, clinical["variables"], ids)
     problems += found
@@ -69,9 +73,8 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
     problems += found
     warnings += limit_warnings(table, clinical["variables"])
     warnings += id_warnings(ids) + split_warnings(table, centre, study)
-    wrong_units = unit_problems(values, clinical["variables"])
-    if wrong_units:
-        raise StudyError(f"{path}: {text}" for text in wrong_units)
+    whole = column_problems(table, study) + unit_problems(values, clinical["variables"])
+    lines = [f"{path}: {text}" for text in whole]
     if study["on_error"] == "stop":
         cells = {name for name, e in study["endpoints"].items() if e["kind"] == "recorded" or "column" in e}
         problems += [
@@ -79,8 +82,9 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
             for name, problem in missing
             if name in cells and problem.text != UNKNOWN
         ]
-        if problems:
-            raise StudyError(grouped(by_id(problems, ids), path))
+        lines += grouped(by_id(problems, ids), path)
+    if lines:
+        raise StudyError(lines)
     bad: dict[str, Problem] = {}
     for problem in by_id(problems + ineligible(table, clinical.get("eligibility", [])), ids):
         bad.setdefault(str(problem.who) if pd.notna(problem.who) else f"(line {problem.line})", problem)
@@ -105,6 +109,17 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
     )
 
 
+def column_problems(table: pd.DataFrame, study: dict[str, Any]) -> list[str]:
+    """Lines on columns that are coded in another way than the study declares; they stop the run whatever `on_error`."""
+    clinical, kinds = study["clinical"], {endpoint["kind"] for endpoint in study["endpoints"].values()}
+    found = coding.outcome_problems(table, study["endpoints"]) + coding.variable_problems(table, clinical["variables"])
+    found += coding.rule_problems(table, clinical.get("eligibility", []))
+    found += coding.flag_problems(table, clinical.get("dates", {}))
+    if "aggressive_recurrence" in kinds:
+        found += coding.pattern_problems(table, clinical["recurrence"])
+    return found
+
+
 def by_id(problems: list[Problem], ids: pd.Series) -> list[Problem]:
     """The problems of rows of the clinical table as those of patients, with the line of the file."""
     lines = {row: number + 2 for number, row in enumerate(ids.index)}
@@ -116,7 +131,7 @@ def ineligible(table: pd.DataFrame, rules: list[dict[str, Any]]) -> list[Problem
     found = []
     for rule in rules:
         cells = table[rule["column"]]
-        keep = cells.isin([str(value) for value in rule["keep"]])
+        keep = coding.as_declared(cells, rule["keep"]).isin([str(value) for value in rule["keep"]])
         found += [
             Problem(row, f"not eligible: {rule['column']} is {cells[row] if pd.notna(cells[row]) else 'missing'}")
             for row in table.index[~keep.fillna(False).astype(bool)]
@@ -170,14 +185,20 @@ def id_warnings(ids: pd.Series) -> list[str]:
     return [f"ids that differ in capital letters only: {', '.join(alike)}; one patient twice?"] if alike else []
 
 
+def centres_named(split: dict[str, Any]) -> list[str]:
+    """The centres that a split names."""
+    return [*split["train"], *split["external"]] if split["kind"] == "centre" else []
+
+
 def split_warnings(table: pd.DataFrame, centre: pd.Series, study: dict[str, Any]) -> list[str]:
     """How many patients a split leaves out, by the cell that it does not name."""
     found = []
     for name, split in splits_of(study).items():
         if split["kind"] not in ("centre", "column"):
             continue
-        cells = centre if split["kind"] == "centre" else table[split["column"]].fillna("")
-        out = cells[~cells.isin([*split["train"], *split.get("external", []), *split.get("test", [])])]
+        named = [*split["train"], *split.get("external", []), *split.get("test", [])]
+        cells = centre if split["kind"] == "centre" else coding.as_declared(table[split["column"]], named).fillna("")
+        out = cells[~cells.isin(named)]
         if len(out):
             cells = ", ".join(repr(cell) if cell else "empty cells" for cell in sorted(out.unique()))
             found.append(f"{name}: {len(out)} patients are in no part of the split: {cells}")
@@ -216,7 +237,7 @@ def read_variables(
                 [variable["negative"], variable["positive"]] if variable["kind"] == "binary" else variable["levels"]
             )
             codes = {str(level): float(code) for code, level in enumerate(levels)}
-            values[name] = text.map(codes).astype(float)
+            values[name] = coding.as_declared(text, codes).map(codes).astype(float)
             expected = f"one of {', '.join(codes)}"
         for row in table.index[text.notna() & values[name].isna()]:
             comma = "; write a decimal point" if DECIMAL_COMMA.fullmatch(text[row]) else ""
@@ -359,7 +380,8 @@ def assign_all(study: dict[str, Any], clinical: pd.DataFrame) -> pd.DataFrame:
         if split["kind"] == "column":
             table = read_table(study["clinical"]["table"]).astype("string").apply(lambda cells: cells.str.strip())
             table = table.drop_duplicates(study["clinical"]["id"]).set_index(study["clinical"]["id"])
-            column = assigned["patient_id"].map(table[split["column"]])
+            named = [*split["train"], *split["test"]]
+            column = assigned["patient_id"].map(coding.as_declared(table[split["column"]], named))
         check_names(name, split, column if column is not None else assigned["centre"])
         assigned[name] = assign_cohorts(assigned["patient_id"], assigned["centre"], split, study["seed"], column)
         if not (assigned[name] == TRAIN).any():

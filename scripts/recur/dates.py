@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from recur.coding import is_flagged
 from recur.tables import Problem
 
 # Names of the columns a study may declare under clinical.dates; `after` t0 but for scan and afp.
@@ -108,7 +109,7 @@ def contradictions(parsed: dict[str, Any], cells: dict[str, Any], dates: dict[st
         flag = dates.get(f"{name}_flag")
         if flag is None or name not in dates or pd.isna(cells[flag]):
             continue
-        flagged = str(cells[flag]).strip().lower() in ("1", "1.0", "yes", "true", "y")
+        flagged = is_flagged(cells[flag])
         if flagged and pd.isna(cells[dates[name]]):
             yield f"{flag}: {{}}, but {dates[name]} is empty", cells[flag]
         if not flagged and pd.notna(parsed[name]):

@@ -19,6 +19,7 @@ from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
 from recur import roc
 from recur.accuracy import accuracy, clustered_accuracy, compare_tests, two_by_two
 from recur.agreement import categories, cross_table, icc
+from recur.coding import variable_problems
 from recur.cohort import by_id, read_variables
 from recur.discrimination import bootstrap_interval
 from recur.predictor import linear_sum
@@ -53,10 +54,10 @@ def read_lesions(settings: dict[str, Any], patients: pd.Series) -> pd.DataFrame:
     table = table.mask(table.isin([str(value) for value in settings["clinical"]["missing_values"]]))
     ids = table[lesions["id"]]
     values, problems = read_variables(table, lesions["variables"], ids)
-    known = set(patients)
+    known, lines = set(patients), [f"{path}: {text}" for text in variable_problems(table, lesions["variables"])]
     problems += [Problem(row, "is no patient of the clinical table") for row in ids.index if ids[row] not in known]
-    if problems:
-        raise StudyError(grouped(by_id(problems, ids), path))
+    if lines or problems:
+        raise StudyError(lines + grouped(by_id(problems, ids), path))
     frame = pd.concat([ids.rename("patient_id"), values], axis=1)
     frame.insert(1, "lesion", frame.groupby("patient_id").cumcount() + 1)
     return frame.sort_values(["patient_id", "lesion"], ignore_index=True)

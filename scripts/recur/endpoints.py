@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from recur.coding import as_declared
 from recur.tables import Problem
 
 DAYS_PER_MONTH = 30.4375
@@ -48,16 +49,15 @@ def outcome_of(endpoint: dict[str, Any]) -> str:
 
 
 def endpoint_as_level(table: pd.DataFrame, endpoint: dict[str, Any]) -> tuple[pd.Series, list[Problem]]:
-    """Place of each cell among the levels (binary: negative, positive), NaN where unknown, and problems of rows."""
+    """Place of each cell among the levels (binary: negative, positive), NaN where unknown, and problems of rows.
+
+    Cells that are no level stop the run before (coding.outcome_problems).
+    """
     binary = endpoint["kind"] == "binary"
     levels = [endpoint["negative"], endpoint["positive"]] if binary else endpoint["levels"]
     places = {str(level): float(place) for place, level in enumerate(levels)}
-    cells = table[endpoint["column"]].astype("string").str.strip()
-    code = cells.map(places).astype(float)
-    strange = f"{endpoint['column']}: {{}} is none of {', '.join(places)}"
-    problems = [Problem(row, UNKNOWN) for row in table.index[cells.isna()]]
-    problems += [Problem(row, strange, (cells[row],)) for row in table.index[code.isna() & cells.notna()]]
-    return code, problems
+    code = as_declared(table[endpoint["column"]], levels).map(places).astype(float)
+    return code, [Problem(row, UNKNOWN) for row in table.index[code.isna()]]
 
 
 def is_weighted(endpoint: dict[str, Any]) -> bool:
@@ -189,29 +189,25 @@ def endpoint_as_recorded(table: pd.DataFrame, endpoint: dict[str, Any]) -> tuple
     """Columns time (months) and event (code) from ready columns, and problems of rows.
 
     With `competing_value`, a cell of that value in the event column, or (in a column `competing` of its own) beside a
-    censored event, is the competing event.
+    censored event, is the competing event. Cells beyond the declared stop the run before (coding.outcome_problems).
     """
     time = pd.to_numeric(table[endpoint["time"]], errors="coerce").astype(float)
-    flag = table[endpoint["event"]].astype("string").str.strip()
     codes = {str(endpoint["event_value"]): EVENT, str(endpoint["censored_value"]): CENSORED}
     own_column = endpoint.get("competing")
     if "competing_value" in endpoint and own_column is None:
         codes[str(endpoint["competing_value"])] = COMPETING
-    event = flag.map(codes).astype(float)
+    event = as_declared(table[endpoint["event"]], codes).map(codes).astype(float)
     if own_column is not None:
-        died = table[own_column].astype("string").str.strip() == str(endpoint["competing_value"])
+        value = str(endpoint["competing_value"])
+        died = as_declared(table[own_column], [value]) == value
         event = event.mask((event == CENSORED) & died.fillna(False).astype(bool), COMPETING)
     impossible = f"{endpoint['time']}: {{}} is not a time >= 0"
-    strange = (
-        f"{endpoint['event']}: {{}} is neither {endpoint['event_value']!r} (event) nor "
-        f"{endpoint['censored_value']!r} (censored)"
-    )
     problems = []
     for row in table.index:
         if not np.isfinite(time[row]) or time[row] < 0:
             problems.append(Problem(row, impossible, (table.at[row, endpoint["time"]],)))
-        if pd.isna(event[row]):
-            problems.append(Problem(row, strange, (table.at[row, endpoint["event"]],)))
+        if pd.isna(table.at[row, endpoint["event"]]):
+            problems.append(Problem(row, f"{endpoint['event']}: missing"))
     months = time * UNIT_IN_MONTHS[endpoint["unit"]]
     return pd.DataFrame({"time": months.clip(lower=SAME_DAY / DAYS_PER_MONTH), "event": event}), problems
 

@@ -129,7 +129,9 @@ def schema_problems(value: Any, rules: dict[str, Any], where: str) -> list[str]:
                 hint = f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(known)}"
                 found.append(f"{where}: {place}: unknown key {key!r}{hint}")
         else:
-            found.append(f"{where}: {place}: {error.message}")
+            # YAML reads yes, no, true and false as truth values, cells of a table are text
+            quotes = "; write it in quotes" if isinstance(error.instance, bool) and error.validator == "type" else ""
+            found.append(f"{where}: {place}: {error.message}{quotes}")
     return found
 
 
@@ -209,6 +211,12 @@ def contradictions(study: dict[str, Any]) -> list[str]:
             found += [
                 f"endpoints.{name}: kind 'recorded' needs {key!r}" for key in ("time", "event") if key not in endpoint
             ]
+            codes = [endpoint["event_value"], endpoint["censored_value"]]
+            codes += (
+                [endpoint["competing_value"]] if "competing_value" in endpoint and "competing" not in endpoint else []
+            )
+            if len({str(code) for code in codes}) < len(codes):
+                found.append(f"endpoints.{name}: two of its codes are the same cell")
             if "competing" in endpoint and "competing_value" not in endpoint:
                 found.append(f"endpoints.{name}: competing needs competing_value, the cell that means the event")
         elif endpoint["kind"] in WITHOUT_TIME:
