@@ -16,6 +16,7 @@ sys.path.insert(0, f"{workflow.basedir}/scripts")
 from recur import study as studies
 from recur.check import batch_fingerprints, check_tables
 from recur.endpoints import has_competing
+from recur.predictors import known_after
 from recur.tables import StudyError
 from recur.wording import WORDS
 

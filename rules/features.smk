@@ -128,12 +128,14 @@ elif "features" in STUDY:
         input:
             table=STUDY["features"]["table"],
             repeat=only(STUDY["features"]["repeat"], STUDY["features"]["repeat"]),
+            clinical="results/{study}/cohort/clinical.csv",
             script="scripts/import_features.py",
             package=imports("scripts/import_features.py"),
         output:
             table="results/{study}/features/reader1.parquet",
             repeat="results/{study}/features/reader2.parquet",
             exclusions="results/{study}/features/excluded.csv",
+            doubts="results/{study}/features/doubts.csv",
         log:
             "logs/{study}/import_features.log",
         benchmark:
@@ -143,13 +145,15 @@ elif "features" in STUDY:
         resources:
             mem_mb=lambda wildcards, attempt: 2000 * attempt,
         params:
-            id=STUDY["features"]["id"],
-            pattern=STUDY["features"]["pattern"],
+            settings=json.dumps(STUDY["features"]),
+            reserved=json.dumps(known_after(STUDY)),
+            subsets=json.dumps(studies.feature_subsets(STUDY)),
             repeat=lambda wildcards, input: ["--repeat", *input.repeat] if input.repeat else [],
         shell:
-            "python {input.script} --table {input.table:q} {params.repeat:q} --id {params.id:q}"
-            " --pattern {params.pattern:q} --output {output.table} --repeat-output {output.repeat}"
-            " --exclusions {output.exclusions} > {log} 2>&1"
+            "python {input.script} --table {input.table:q} {params.repeat:q} --settings {params.settings:q}"
+            " --reserved {params.reserved:q} --subsets {params.subsets:q} --clinical {input.clinical}"
+            " --output {output.table} --repeat-output {output.repeat} --exclusions {output.exclusions}"
+            " --doubts {output.doubts} > {log} 2>&1"
 
 
 rule analysis_set:
@@ -189,14 +193,15 @@ rule analysis_set:
         follow_up=lambda wildcards: follow_up_argument(wildcards.analysis),
         scores=lambda wildcards, input: ["--scores", *input.scores] if input.scores else [],
         subset=lambda wildcards: feature_subset(wildcards.analysis),
+        complete=only("features" in STUDY, "--complete"),
         tumour=json.dumps(
             {key: STUDY["clinical"][f"tumour_{key}"] for key in ("size", "volume")}
-            | {"phases": IMAGES["phases"] if IMAGES else []}
+            | studies.tumour_columns(STUDY)
         ),
     shell:
         "python {input.script} --analysis {wildcards.analysis} --endpoint {params.endpoint} {params.competing}"
         " --missing-endpoints {input.missing_endpoints}"
-        " {params.follow_up} {params.scores}"
+        " {params.follow_up} {params.scores} {params.complete}"
         " --subset {params.subset:q} --tumour {params.tumour:q} --assigned {input.assigned} --clinical {input.clinical}"
         " --endpoints {input.endpoints} --features {input.features}"
         " --train-cohort {output.train_cohort} --train-features {output.train_features}"

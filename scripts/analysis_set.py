@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from recur.analysis_set import (
+    complete_only,
     followed_long_enough,
     make_analysis_set,
     select_features,
@@ -27,6 +28,7 @@ def main() -> None:
     parser.add_argument("--subset", type=json.loads, required=True, help='JSON: {"phases": [...], "regions": [...]}')
     parser.add_argument("--tumour", type=json.loads, required=True, help="JSON: size, volume (variables), phases")
     parser.add_argument("--min-follow-up", type=float, help="months; replicates only")
+    parser.add_argument("--complete", action="store_true", help="whoever lacks a feature goes out, none is left out")
     parser.add_argument("--assigned", required=True)
     parser.add_argument("--clinical", required=True)
     parser.add_argument("--endpoints", required=True)
@@ -52,7 +54,8 @@ def main() -> None:
         first, *others = (table.assign(reader=name) for name, table in tables.items())
         names = [name for name in first.columns if name not in ("patient_id", "reader")]
         names = select_features(names, args.subset.get("phases"), args.subset.get("regions"))
-        features, excluded = without_regions(first[["patient_id", *names]])
+        split = complete_only if args.complete else without_regions
+        features, excluded = split(first[["patient_id", *names]])
         again = pd.concat([part[["patient_id", "reader", *names]] for part in others] or [first.iloc[:0]])
     unknown = read_made(args.missing_endpoints)
     unknown = unknown.loc[unknown["endpoint"] == args.endpoint, ["patient_id", "reason"]]

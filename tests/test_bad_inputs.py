@@ -350,6 +350,47 @@ def change_features(folder, patient, column, value):
     (folder / "study.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
 
 
+def change_features_column(folder, column, value):
+    change_features(folder, "P01", "patient_id", "P01")
+    change_column(folder, "features.csv", column, value)
+
+
+def change_features_joined(folder, column, how):
+    """A column of the clinical table stands in the feature table too, and the pattern takes all there is."""
+    change_features(folder, "P01", "patient_id", "P01")
+    cells = pd.read_csv(folder / "clinical.csv")[column]
+    added = {
+        "as it is": (column, cells),
+        "codes": (column, cells.factorize()[0]),
+        "days": (column, range(len(cells))),
+        "flag": ("original_flag", cells.notna().astype(int)),
+    }[how]
+    edit(folder, "features.csv", lambda table: table.assign(**dict([added])))
+    change_study(folder, {"features.pattern": "^(?!patient_id$)"})
+
+
+def change_features_twice(folder, column):
+    """Two regions, neither of which is called a tumour."""
+    change_features(folder, "P01", "patient_id", "P01")
+    edit(
+        folder,
+        "features.csv",
+        lambda table: table.assign(**{f"B_{column}": "8"}).rename(columns={column: f"A_{column}"}),
+    )
+    change_study(folder, {"features.pattern": "original_"})
+
+
+def change_candidate(folder, column):
+    variable = {"column": column, "kind": "categorical", "levels": ["A", "B"], "timing": "pre"}
+    change_study(folder, {"clinical.variables.disguised": variable, "candidates": {"pre": ["disguised"]}})
+
+
+def change_candidate_flag(folder):
+    edit(folder, "clinical.csv", lambda table: table.assign(flag=(table["recurrence_date"] != "").astype(int)))
+    variable = {"column": "flag", "kind": "binary", "timing": "pre"}
+    change_study(folder, {"clinical.variables.disguised": variable, "candidates": {"pre": ["disguised"]}})
+
+
 def change_study_features(folder, keys):
     change_features(folder, "P01", "patient_id", "P01")
     change_study(folder, keys)

@@ -11,7 +11,8 @@ import pandas as pd
 
 from recur.endpoints import COMPETING as CODE_COMPETING
 from recur.endpoints import EVENT
-from recur.tables import PATIENT_ID, StudyError, read_made, read_table
+from recur.features.imported import Imported, burden_column, missing_cells, read_features
+from recur.tables import StudyError, read_made
 from recur.training import TRAIN, Training
 
 CHECKED = {
@@ -29,40 +30,44 @@ COMPETING = "competing"  # column of death without recurrence, where the endpoin
 
 def import_feature_table(path: str | Path, id_column: str, pattern: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A ready feature table as (features with patient_id first, exclusions); patients with a missing value go out."""
-    table = read_table(path)
-    if id_column not in table.columns:
-        raise StudyError(f"{path}: no column {id_column!r} (features.id)")
-    names = [name for name in table.columns if name != id_column and re.search(pattern, name)]
-    numbers = table[names].apply(pd.to_numeric, errors="coerce").astype(float)
-    # text columns such as versions and hashes are not features, whatever the pattern says
-    names = [name for name in names if numbers[name].notna().any()]
-    if not names:
-        raise StudyError(f"{path}: no numeric column matches features.pattern {pattern!r}")
-    unsafe = [name for name in table[id_column].astype(str) if not PATIENT_ID.fullmatch(name)]
-    if unsafe:
-        raise StudyError(f"{path}: patient id {name!r}: only letters, digits, '.', '_' and '-'" for name in unsafe)
-    repeated = table[id_column][table[id_column].duplicated()]
-    if len(repeated):
-        raise StudyError(f"{path}: patient {patient} stands there twice" for patient in sorted(set(repeated)))
-    for name in [name for name in names if re.search(r"_shape2?D?_.*(Volume|Area|Diameter|Length)", name)]:
-        below = table[id_column][numbers[name] < 0]
-        if len(below):
-            values = ", ".join(f"{numbers[name][row]:g}" for row in below.index[:3])
-            raise StudyError(f"{path}: patient {', '.join(below[:3])}: {name} is {values}, which no size can be")
-    result = pd.concat([table[id_column].astype(str).rename("patient_id"), numbers[names]], axis=1)
-    usable = np.isfinite(result[names])
-    count, first = (~usable).sum(axis=1), usable.idxmin(axis=1)
-    cells = {row: table.at[row, first[row]] for row in count.index[count > 0]}
-    said = {row: "missing" if pd.isna(cell) else f"{cell!r} is no number" for row, cell in cells.items()}
-    bad = pd.DataFrame(
-        {
-            "patient_id": result["patient_id"][count > 0],
-            "floor": "features",
-            "reason": [f"{count[row]} of {len(names)} features missing ({first[row]}: {said[row]})" for row in said],
-        }
-    )
-    kept = result[count == 0]
-    return kept.sort_values("patient_id", ignore_index=True), bad.sort_values("patient_id", ignore_index=True)
+    return complete_enough(read_features({"id": id_column, "pattern": pattern}, path), [{}])
+
+
+def complete_enough(found: Imported, subsets: list[dict[str, list[str]]]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The patients of a feature table who have all features of an analysis, and the others (patient_id, floor, reason).
+
+    subsets: phases and regions of each analysis. Whoever lacks a cell of one phase stays for the analyses without it.
+    """
+    features, names = found.features, list(found.features.columns[1:])
+    lacks = np.ones(len(features), bool)
+    for subset in subsets:
+        chosen = select_features(names, subset.get("phases"), subset.get("regions"))
+        lacks &= features[chosen].isna().any(axis=1).to_numpy()
+    gone = lacking_some(features[lacks], len(names), found.missing)
+    return features[~lacks].reset_index(drop=True), gone.assign(floor="features")[["patient_id", "floor", "reason"]]
+
+
+def complete_only(features: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Patients of a ready table with every feature of an analysis, and the others with the reason (patient_id, reason).
+
+    features: patient_id and the columns that the analysis uses.
+    """
+    values = features.set_index("patient_id")
+    lacks = values.isna().any(axis=1).to_numpy()
+    missing = missing_cells(values[lacks])
+    return features[~lacks], lacking_some(features[lacks], values.shape[1], missing)
+
+
+def lacking_some(features: pd.DataFrame, of: int, missing: pd.DataFrame) -> pd.DataFrame:
+    """patient_id and reason of patients of whom some features are not there; missing: why (recur.features.imported)."""
+    own = missing[missing["patient_id"].isin(features["patient_id"])]
+    first = own.drop_duplicates("patient_id").set_index("patient_id")
+    count = own["patient_id"].value_counts()
+    reasons = [
+        f"{count[patient]} of {of} features missing ({first['feature'][patient]}: {first['reason'][patient]})"
+        for patient in features["patient_id"]
+    ]
+    return pd.DataFrame({"patient_id": features["patient_id"].to_numpy(), "reason": reasons}, dtype=object)
 
 
 def select_features(names: list[str], phases: list[str] | None, regions: list[str] | None) -> list[str]:
@@ -141,22 +146,21 @@ def tumour_burden(
 ) -> pd.DataFrame:
     """patient_id with tumour_size and tumour_volume, whichever is known, for the models of size or volume alone.
 
-    A declared clinical variable goes first; else the largest 3-D diameter (mm) and the mesh volume (mm3) of the
-    tumour in the first phase of the feature table. Values that are not positive count as unknown: the models use ln.
+    declared: size and volume, clinical variables, which go first; size_column and volume_column, columns of the feature
+    table. Else the largest 3-D diameter (mm) and the mesh volume (mm3) of the tumour in the first phase of the feature
+    table (`burden_column`, which stops where several could be meant). Values that are not positive count as unknown:
+    the models use ln.
     """
     result = clinical[["patient_id"]].copy()
-    names = [] if features is None else [name for name in features.columns if "original_shape_" in name]
-    # a table of one region has no region in its names
-    names = [n for n in names if "_tumour_" in n] or [n for n in names if not re.search(r"_(rim|liver)", n)]
-    names.sort(key=lambda n: phases.index(n.split("_")[0]) if n.split("_")[0] in phases else len(phases))
-    for target, measure in (("size", "Maximum3DDiameter"), ("volume", "MeshVolume")):
-        found = [name for name in names if name.endswith(measure)]
+    names = [] if features is None else [name for name in features.columns if name not in ("patient_id", "reader")]
+    for target in ("size", "volume"):
         if declared.get(target):
             values = clinical[declared[target]]
-        elif found:
-            values = clinical["patient_id"].map(features.set_index("patient_id")[found[0]])
         else:
-            continue
+            column = burden_column(names, target, declared.get(f"{target}_column"), phases)
+            if column is None:
+                continue
+            values = clinical["patient_id"].map(features.set_index("patient_id")[column])
         result[f"tumour_{target}"] = values.where(values > 0)
     return result
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 
-from recur.analysis_set import import_feature_table
 from recur.batches import batch_of
 from recur.candidates import horizon_findings, strata_problems, term_problems, term_warnings
 from recur.cohort import Cohort, assign_all, read_cohort, read_manifest
@@ -17,6 +16,7 @@ from recur.comparators import mapping_problems
 from recur.endpoints import EVENT
 from recur.guards import smaller_class, too_few_events
 from recur.images.inventory import FILES, inventory
+from recur.predictors import candidate_problems, comparator_lines, feature_lines, feature_problems
 from recur.scores import vector_problems
 from recur.store import download_plan, read_series_list
 from recur.study import analysis_settings, model_names, outcome_kind, timed_endpoint, uses_features, variants
@@ -37,7 +37,7 @@ def check_tables(study: dict[str, Any]) -> None:
     Tables that the workflow itself generates are checked by the job that first reads them.
     """
     problems: list[str] = mapping_problems(study) + (vector_problems() if "comparators" in study else [])
-    made = made_tables(study)
+    made, cohort = made_tables(study), None
     for check, path in ((read_cohort, study["clinical"]["table"]), *image_check(study)):
         if not Path(path).exists():
             if path in made:
@@ -48,7 +48,8 @@ def check_tables(study: dict[str, Any]) -> None:
         try:
             found = check(study)
             if check is read_cohort:
-                problems += training_problems(study, found)
+                cohort = found
+                problems += training_problems(study, found) + candidate_problems(study, found)
         except StudyError as error:
             problems += error.problems
     for key in ("table", "repeat"):
@@ -56,6 +57,8 @@ def check_tables(study: dict[str, Any]) -> None:
         if path and not Path(path).exists():
             hint = "; run the demo study first" if "null_study" in study else ""
             problems.append(f"{path}: no such file (features.{key}){hint}")
+        elif path:
+            problems += feature_problems(study, key, cohort)
     if problems:
         raise StudyError(problems)
 
@@ -190,15 +193,12 @@ def plan(study: dict[str, Any]) -> list[str]:
         )
         lines += what_is_read(cases, study)
         size += BYTES_PER_CASE * len(cases)
+    names: list[str] = []
     if "features" in study:
-        features = study["features"]
-        for key in ("table", "repeat"):
-            if features.get(key):
-                table, bad = import_feature_table(features[key], features["id"], features["pattern"])
-                lines.append(
-                    f"  features.{key}: {len(table.columns) - 1} features of {len(table)} patients"
-                    + (f"; {len(bad)} patients with missing values go out" if len(bad) else "")
-                )
+        said, names = feature_lines(study, cohort)
+        lines += said
+    if study["analyses"]:
+        lines += comparator_lines(study, names)
     extra = variants(study)
     if extra:
         lines.append(f"  extracted again: {', '.join(extra)} (perturbed readings of some training patients, controls)")

@@ -45,6 +45,7 @@ def declared_inputs(model: dict[str, Any], settings: dict[str, Any]) -> dict[str
         # as tumour_burden does, values that are not positive become unknown: they have no logarithm
         variables[term] = (declared or measured) | {"label": label, "transform": "ln", "positive_only": True}
     columns = {key: own[key] for key in ("id", "centre", "missing_values", "phases")}
+    columns |= {key: own[key] for key in ("size_column", "volume_column") if key in own}
     return columns | {"variables": variables}
 
 
@@ -207,7 +208,7 @@ def with_burden(frame: pd.DataFrame, features: pd.DataFrame | None, models: dict
         for term, variable in model["inputs"]["variables"].items():
             if not variable.get("measure") or term in frame:
                 continue
-            found = tumour_burden(features, frame, {}, model["inputs"]["phases"])
+            found = tumour_burden(features, frame, model["inputs"], model["inputs"]["phases"])
             if term not in found:
                 raise StudyError(
                     f"{name}: no column {term!r} ({variable['unit']}) in the clinical table, and no feature "

@@ -206,6 +206,7 @@ def contradictions(study: dict[str, Any]) -> list[str]:
                     f"candidates.pre: {term!r} is known only after the operation; put it under candidates.post"
                 )
     found += interaction_contradictions(study) + strata_contradictions(study)
+    found += reserved_candidates(study)
     for name, endpoint in study["endpoints"].items():
         if endpoint["kind"] == "recorded":
             found += [
@@ -402,6 +403,42 @@ def cutoff_contradictions(name: str, test: dict[str, Any], variable: dict[str, A
     return [
         f"diagnostic.tests.{name}.positive_from: {level!r} is no number" for level in given if isinstance(level, str)
     ]
+
+
+def reserved_columns(study: dict[str, Any]) -> dict[str, str]:
+    """Columns that predict nothing, as they are an outcome, a date, an id, a centre or the split -> their key."""
+    clinical, found = study["clinical"], {}
+    for name, endpoint in study["endpoints"].items():
+        for key in ("time", "event", "competing", "competing_time", "column"):
+            if key in endpoint:
+                found[endpoint[key]] = f"endpoints.{name}.{key}"
+    no_columns = ("t0_kind", "cutoff", "export")
+    dates = clinical.get("dates", {})
+    found |= {column: f"clinical.dates.{key}" for key, column in dates.items() if key not in no_columns}
+    found |= {column: f"clinical.recurrence.{key}" for key, column in clinical.get("recurrence", {}).items()}
+    found |= {split["column"]: "split.column" for split in splits_of(study).values() if "column" in split}
+    return found | {clinical[key]: f"clinical.{key}" for key in ("id", "centre") if clinical[key]}
+
+
+def reserved_candidates(study: dict[str, Any]) -> list[str]:
+    """Candidates and recorded comparators that are an outcome, a date, an id, a centre or the split.
+
+    A finding without a time (kind binary, ordinal, categorical) may predict the others: its own models leave it out.
+    """
+    variables, reserved = study["clinical"]["variables"], reserved_columns(study)
+    findings = {endpoint.get("column") for endpoint in study["endpoints"].values() if endpoint["kind"] in WITHOUT_TIME}
+    used = {f"candidates.{timing}": study["candidates"][timing] for timing in ("pre", "post")}
+    used["comparators.recorded"] = study.get("comparators", {}).get("recorded", [])
+    found = []
+    for place, terms in used.items():
+        for term in terms:
+            column = variables.get(term, {}).get("column")
+            if column in reserved and column not in findings:
+                found.append(
+                    f"{place}: {term!r} is column {column!r}, which is {reserved[column]}: outcomes, dates, ids and "
+                    "centres predict nothing; take it out"
+                )
+    return found
 
 
 def outcome_contradictions(study: dict[str, Any], endpoint: dict[str, Any]) -> list[str]:
@@ -626,8 +663,22 @@ def analysis_settings(study: dict[str, Any], analysis: str, keys: tuple[str, ...
         own["ordered"] = endpoint["kind"] == "ordinal"
     clinical = study["clinical"]
     own["inputs"] = {key: clinical[key] for key in ("id", "centre", "missing_values", "tumour_size", "tumour_volume")}
-    own["inputs"]["phases"] = study.get("images", {}).get("phases", [])
+    own["inputs"] |= tumour_columns(study)
     return {key: own[key] for key in keys if key in own} if keys else own
+
+
+def tumour_columns(study: dict[str, Any]) -> dict[str, Any]:
+    """How the tumour's size and volume are found in a feature table: columns, if named, and the order of phases."""
+    features = study.get("features", {})
+    named = {f"{key}_column": features[f"tumour_{key}"] for key in ("size", "volume") if features.get(f"tumour_{key}")}
+    return named | {"phases": study.get("images", {}).get("phases", [])}
+
+
+def feature_subsets(study: dict[str, Any]) -> list[dict[str, list[str]]]:
+    """Phases and regions of a ready feature table that each analysis uses, each once."""
+    chosen = [analysis for name, analysis in study["analyses"].items() if uses_features(study, name)]
+    subsets = [{key: analysis[key] for key in ("phases", "regions") if key in analysis} for analysis in chosen]
+    return [subset for i, subset in enumerate(subsets) if subset not in subsets[:i]]
 
 
 def write_settings(

@@ -1,0 +1,172 @@
+"""Values of a feature table that cannot be right or do not fit together: flagged by column, with counts, unchanged."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from recur.features.imported import SIZE, Imported, is_standardised
+from recur.tables import NAMED
+
+COLUMNS = ["problem", "column", "patients", "first", "detail"]
+CODES = (-999, -9999, -99999, -99, 999, 9999, 99999, 999999)
+LOST_POINT = 100.0  # an integer so many times beyond all numbers that have decimals has lost its point
+FEW_DECIMALS = 5
+LEAST_DIGITS = 1e4
+PACKED = 0.003  # a volume below this share of the sphere around the largest diameter is in another unit
+SPHERE = np.pi / 6
+MESH_OF_VOXELS = (0.5, 1.1)  # a mesh runs through the outer voxels: it is smaller, in tiny regions by far
+VOXELS_JUDGED = 30  # volumes in units of the smallest; below, meshes are coarse
+CENTRE_PATIENTS = 10
+ANOTHER_UNIT = (300.0, 3000.0)  # ratio of medians: mm3 against ml
+UNIT_INTERVAL = re.compile(
+    r"_(?:shape_(?:Sphericity|Elongation|Flatness)|glcm_(?:Id|Idm|Idn|Idmn|Imc2|JointEnergy|MaximumProbability)"
+    r"|firstorder_Uniformity|gl(?:rlm|szm|dm)_\w*NonUniformityNormalized|glrlm_RunPercentage|glszm_ZonePercentage)$"
+)
+
+
+def doubts(found: Imported, centres: pd.Series) -> pd.DataFrame:
+    """What is doubtful in a feature table (COLUMNS), a row a problem and column: how many patients, the first three.
+
+    centres: centre by patient id of the patients of the study; other rows of the table are not looked at.
+    """
+    values = found.features.set_index("patient_id")
+    values = values[values.index.isin(centres.index)]
+    centre = centres.reindex(values.index).fillna("")
+    rows = []
+    for name in values:
+        rows += one_column(name, values[name])
+    rows += shapes(values) + other_settings(found.diagnostics, centres) + shifted_centres(values, centre)
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def row(problem: str, column: str, patients: Any, detail: str) -> tuple[str, str, int, str, str]:
+    patients = [str(name) for name in patients]
+    return problem, column, len(patients), ", ".join(patients[:NAMED]), detail
+
+
+def one_column(name: str, values: pd.Series) -> list[tuple]:
+    """Codes of missing cells, lost decimal points, z-scores in place of sizes, shares beyond 0 to 1."""
+    found, known = [], values.dropna()
+    for code in CODES:
+        same, others = known[known == code], known[known != code]
+        if len(same) and len(others) and far_off(code, others):
+            found.append(row("a code of missing cells", name, same.index, f"{code} stands for a number"))
+    lost = lost_points(known)
+    if lost.any():
+        found.append(row("a decimal point is lost", name, known.index[lost], f"such as {known[lost].iloc[0]:.0f}"))
+    if SIZE.search(name) and len(known) > NAMED and (known < 0).any() and is_standardised(known):
+        found.append(row("z-scores of all patients", name, known.index, "made before the split, of every patient"))
+    elif UNIT_INTERVAL.search(name):
+        beyond = known[(known < -1e-9) | (known > 1 + 1e-6)]
+        if len(beyond):
+            found.append(row("outside 0 to 1", name, beyond.index, f"such as {beyond.iloc[0]:g}"))
+    return found
+
+
+def far_off(code: float, others: pd.Series) -> bool:
+    """Whether a code lies further from all other values than these from each other."""
+    gap = np.abs(others - code).min()
+    beyond = code < others.min() or code > others.max()
+    return bool(beyond and gap > others.max() - others.min())
+
+
+def lost_points(values: pd.Series) -> np.ndarray:
+    """Integers of five digits and more, far beyond all values with decimals, in a column that has such."""
+    whole = (values % 1 == 0).to_numpy()
+    decimals = values[~whole].abs()
+    if len(decimals) < FEW_DECIMALS or len(decimals) < 0.1 * len(values):
+        return np.zeros(len(values), bool)
+    size = values.abs().to_numpy()
+    return whole & (size >= LEAST_DIGITS) & (size > LOST_POINT * decimals.max())
+
+
+def shapes(values: pd.DataFrame) -> list[tuple]:
+    """Volumes that do not fit the mesh's voxels or the largest diameter of the same region."""
+    found = []
+    for name in [name for name in values if name.endswith("_shape_MeshVolume")]:
+        mesh = values[name]
+        if is_standardised(mesh):
+            continue
+        voxels = values.get(name.removesuffix("MeshVolume") + "VoxelVolume")
+        if voxels is not None:
+            ratio = (mesh / voxels.where(voxels > 0)).where(voxels > VOXELS_JUDGED)
+            odd = ratio[(ratio < MESH_OF_VOXELS[0]) | (ratio > MESH_OF_VOXELS[1])]
+            if len(odd):
+                detail = f"{odd.iloc[0]:.3g} times the volume of its voxels"
+                found.append(row("mesh and voxel volume disagree", name, odd.index, detail))
+        diameter = values.get(name.removesuffix("MeshVolume") + "Maximum3DDiameter")
+        if diameter is not None:
+            share = mesh / (SPHERE * diameter.where(diameter > 0) ** 3)
+            odd = share[(share > 1.05) | (share < PACKED)].dropna()
+            if len(odd):
+                detail = f"{odd.iloc[0]:.2g} of the sphere around the largest diameter: mm3 against ml, mm against cm?"
+                found.append(row("volume and diameter disagree", name, odd.index, detail))
+    return found
+
+
+def other_settings(diagnostics: pd.DataFrame, centres: pd.Series) -> list[tuple]:
+    """Columns of the extraction's own account that differ between patients: the values are not comparable."""
+    stated = diagnostics.set_index("patient_id")
+    stated = stated[stated.index.isin(centres.index)]
+    found = []
+    for name in stated:
+        cells = stated[name].dropna().astype(str)
+        counts = cells.value_counts().sort_index(kind="stable").sort_values(ascending=False, kind="stable")
+        if len(counts) < 2:
+            continue
+        other = cells[cells != counts.index[0]]
+        where = sorted({str(centres[patient]) for patient in other.index} - {""})
+        detail = different_keys(counts.index[0], counts.index[1])
+        if where:
+            detail += f"; centres {', '.join(where)}"
+        found.append(row("extracted with other settings", name, other.index, detail))
+    return found
+
+
+def different_keys(one: str, other: str) -> str:
+    """`binWidth 25 / 10` of two settings that pyradiomics wrote; the cells themselves where they are none."""
+    try:
+        first, second = ast.literal_eval(one), ast.literal_eval(other)
+    except (ValueError, SyntaxError):
+        return f"{one[:40]} / {other[:40]}"
+    if not isinstance(first, dict) or not isinstance(second, dict):
+        return f"{one[:40]} / {other[:40]}"
+    keys = sorted(key for key in {*first, *second} if first.get(key) != second.get(key))
+    return ", ".join(f"{key} {first.get(key)} / {second.get(key)}" for key in keys[:NAMED])
+
+
+def shifted_centres(values: pd.DataFrame, centre: pd.Series) -> list[tuple]:
+    """Columns in which a centre has no value within the range of all others, or sizes a thousand times theirs."""
+    found = []
+    for name in sorted(set(centre) - {""}):
+        own, others = values[centre == name], values[(centre != name) & (centre != "")]
+        if min(len(own), len(others)) < CENTRE_PATIENTS:
+            continue
+        apart = (own.min() > others.max()) | (own.max() < others.min())
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = own.median() / others.median()
+        sized = pd.Series([bool(SIZE.search(column)) for column in values], index=values.columns)
+        low, high = ANOTHER_UNIT
+        unit = sized & (ratio.between(low, high) | (1 / ratio).between(low, high))
+        for column in values.columns[(apart | unit).to_numpy()]:
+            detail = f"median {own[column].median():.4g} in {name}, {others[column].median():.4g} elsewhere"
+            what = "a centre in another unit" if unit[column] else "a centre beyond all others"
+            found.append(row(what, column, own.index, detail))
+    return found
+
+
+def in_words(table: pd.DataFrame) -> list[str]:
+    """A line a problem: how many columns and patients, the first column with its detail."""
+    lines = []
+    for problem, part in table.groupby("problem", sort=False):
+        first = part.iloc[0]
+        columns = "1 column" if len(part) == 1 else f"{len(part)} columns"
+        most = int(part["patients"].max())
+        patients = "1 patient" if most == 1 else f"up to {most} patients" if len(part) > 1 else f"{most} patients"
+        lines.append(f"{problem}: {columns}, {patients} ({first['first']}; {first['column']}: {first['detail']})")
+    return lines

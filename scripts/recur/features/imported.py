@@ -1,0 +1,286 @@
+"""Ready feature tables, as other people's programs wrote them: which columns are features, whose row is whose."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from recur.features.lesions import aggregated
+from recur.tables import NAMED, PATIENT_ID, StudyError, first_of, read_table
+
+# names as pyradiomics writes them, behind any prefix
+FEATURE = re.compile(r"(?:^|_)(?:shape(?:2D)?|firstorder|glcm|gldm|glrlm|glszm|ngtdm)_[A-Za-z0-9]+$")
+SIZE = re.compile(r"_shape(?:2D)?_.*(?:Volume|Area|Diameter|Length|Surface)")
+STATED = re.compile(r"diagnostics_(?:Versions_PyRadiomics|Configuration_)")
+DIAGNOSTIC = "diagnostics_"  # pyradiomics' own account of an extraction: no features
+INDEX = re.compile(r"unnamed: \d+|column\d+|index|row|nr\.?|no\.?|#", re.IGNORECASE)
+NUMBER_LIKE = re.compile(r"[<>≤≥~]?\s*[-+−]?\d[\d.,'\s]*(?:e[-+]?\d+)?\s*%?", re.IGNORECASE)
+VERSION = re.compile(r"\d+\.\d+\.\d+")
+TUMOUR = {"tumour", "tumor", "lesion", "gtv"}
+SHELLS = ("rim", "ring", "shell", "margin", "peri")
+ORGANS = {"liver", "background", "healthy", "parenchyma", "spleen", "body", "organ", "lung"}
+MEASURES = {"size": "original_shape_Maximum3DDiameter", "volume": "original_shape_MeshVolume"}
+
+
+class Imported(NamedTuple):
+    """A feature table as it was read."""
+
+    features: pd.DataFrame  # patient_id and the features, columns by name, rows by patient; NaN where a cell is missing
+    missing: pd.DataFrame  # patient_id, feature, reason: the cells that are NaN
+    remarks: list[str]  # columns and rows that were left out, a line each
+    diagnostics: pd.DataFrame  # patient_id and the settings and version that the table states of its extraction
+
+
+def read_features(settings: dict[str, Any], path: str | Path, reserved: dict[str, str] | None = None) -> Imported:
+    """Read a feature table with one row a patient, or one a lesion where `lesion_aggregate` says how they are joined.
+
+    settings: the study's `features` (id, pattern; missing_values, lesion_aggregate, tumour_volume); reserved: columns
+    that are an outcome, a date, an id, a centre or known after the operation only -> the study's key for it.
+    Raises StudyError, with all problems, for such a column among the features, for features that hold text, for sizes
+    below 0, for an id that stands there twice or cannot be one.
+    """
+    table = read_table(path)
+    if settings["id"] not in table.columns:
+        raise StudyError(f"{path}: no column {settings['id']!r} (features.id)")
+    ids = ids_of(table[settings["id"]])
+    remarks, blank = [], ids.eq("")
+    if blank.any():
+        lines = ", ".join(str(row + 2) for row in np.flatnonzero(blank)[:NAMED])
+        remarks.append(f"{blank.sum()} rows without a patient id left out (line {lines})")
+        table, ids = table[~blank], ids[~blank]
+    names, numbers, said = feature_columns(table.drop(columns=settings["id"]), settings, path, reserved or {})
+    problems = id_problems(ids, settings, path) + size_problems(numbers, ids, path)
+    if problems:
+        raise StudyError(problems)
+    cells = table[names].set_axis(ids, axis=0)
+    result = numbers.set_axis(ids, axis=0)
+    if ids.duplicated().any():
+        result = one_row_a_patient(result, settings, path)
+        remarks.append(f"{len(ids)} lesions of {len(result)} patients joined by {settings['lesion_aggregate']}")
+    result = result.sort_index()
+    stated = table[[name for name in table if DIAGNOSTIC in name and STATED.search(name)]]
+    stated = stated.set_axis(ids, axis=0)[~ids.duplicated().to_numpy()]
+    return Imported(
+        result.rename_axis("patient_id").reset_index(),
+        missing_cells(result, cells),
+        remarks + said,
+        stated.rename_axis("patient_id").reset_index(),
+    )
+
+
+def ids_of(column: pd.Series) -> pd.Series:
+    """Patient ids as text without blanks around them, "" where there is none; 7.0 of a binary format is 7."""
+    if pd.api.types.is_float_dtype(column):
+        whole = column.dropna() % 1 == 0
+        column = column.astype("Int64") if whole.all() else column
+    return column.astype("string").str.strip().fillna("").astype(object)
+
+
+def who(patients: Iterable[str]) -> str:
+    """`patient P1`, or `4 patients (P1, P2, P3, ...)`."""
+    patients = list(patients)
+    if len(patients) == 1:
+        return f"patient {patients[0]}"
+    return f"{len(patients)} patients ({first_of(patients)})"
+
+
+def few(names: Iterable[str]) -> str:
+    """The first names of a list, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+def id_problems(ids: pd.Series, settings: dict[str, Any], path: str | Path) -> list[str]:
+    """Ids that cannot be ids, and rows of one patient that nothing says how to join."""
+    unsafe = [name for name in ids if not PATIENT_ID.fullmatch(name)]
+    problems = []
+    if unsafe:
+        shown = few(repr(name) for name in unsafe)
+        problems.append(f"{path}: patient id {shown}: only letters, digits, '.', '_' and '-', at most 64")
+    repeated = sorted(set(ids[ids.duplicated()]))
+    if repeated and not settings.get("lesion_aggregate"):
+        stand = "stands" if len(repeated) == 1 else "stand"
+        problems.append(
+            f"{path}: {who(repeated)} {stand} there twice; remove the rows too many, or say with "
+            "features.lesion_aggregate how several lesions become one row"
+        )
+    return problems
+
+
+def feature_columns(
+    table: pd.DataFrame, settings: dict[str, Any], path: str | Path, reserved: dict[str, str]
+) -> tuple[list[str], pd.DataFrame, list[str]]:
+    """The features by name, their numbers (NaN for what is none), and a line for each kind of column left out."""
+    names = sorted(name for name in table.columns if re.search(settings["pattern"], name))
+    known = {column.casefold(): place for column, place in reserved.items()}
+    diagnostics = [name for name in names if DIAGNOSTIC in name]
+    names = [name for name in names if DIAGNOSTIC not in name]
+    numbers = numbers_of(table[names], settings.get("missing_values", []))
+    text = [name for name in names if numbers[name].isna().all() and table[name].notna().any()]
+    empty = [name for name in names if table[name].isna().all()]
+    index = [name for name in names if INDEX.fullmatch(name) and counts_rows(numbers[name])]
+    problems = []
+    outcomes = [name for name in names if name.casefold() in known and name not in text]
+    if outcomes:
+        shown = few(f"{name} ({known[name.casefold()]})" for name in outcomes)
+        problems.append(
+            f"{path}: {shown}: outcomes, dates, ids, centres and what is known after the operation only cannot be "
+            f"features; narrow features.pattern ({settings['pattern']!r}){proposal(names)}"
+        )
+    spoilt = [name for name in text if FEATURE.search(name) or looks_like_numbers(table[name])]
+    if spoilt:
+        cell = table[spoilt[0]].dropna().iloc[0]
+        problems.append(
+            f"{path}: {len(spoilt)} columns hold text where numbers are expected: {few(spoilt)} ({cell!r}); write "
+            "numbers with a decimal point and nothing else, or narrow features.pattern"
+        )
+    gone = {*text, *empty, *index}
+    names = [name for name in names if name not in gone]
+    if not names and not problems:
+        problems.append(f"{path}: no numeric column matches features.pattern {settings['pattern']!r}")
+    if problems:
+        raise StudyError(problems)
+    kinds = (("text", text), ("empty", empty), ("row numbers", index), ("of the extraction's diagnostics", diagnostics))
+    said = [f"{len(found)} columns left out, {what}: {few(found)}" for what, found in kinds if found]
+    return names, numbers[names], said
+
+
+def proposal(names: list[str]) -> str:
+    """A pattern that fits pyradiomics' names, where most of the columns have such."""
+    starts = {match[0] for name in names if FEATURE.search(name) and (match := re.match(r"[A-Za-z0-9]+_", name))}
+    if not starts or len(starts) > 4:
+        return ""
+    return f", such as '^({'|'.join(sorted(starts))})'"
+
+
+def numbers_of(table: pd.DataFrame, missing: list[str]) -> pd.DataFrame:
+    """Cells as finite numbers; NaN for text, dates, infinities, and the cells that are said to mean missing."""
+    found = {}
+    for name in table.columns:
+        cells = table[name]
+        if pd.api.types.is_datetime64_any_dtype(cells):
+            found[name] = pd.Series(np.nan, index=cells.index)
+            continue
+        numbers = pd.to_numeric(cells, errors="coerce").astype(float)
+        codes = [code for code in (pd.to_numeric(text, errors="coerce") for text in missing) if pd.notna(code)]
+        gone = numbers.isin(codes) | cells.astype(str).isin(missing)
+        found[name] = numbers.mask(gone | ~np.isfinite(numbers))
+    return pd.DataFrame(found, index=table.index)
+
+
+def counts_rows(numbers: pd.Series) -> bool:
+    """Whether a column only numbers the rows (from 0 or 1), or holds one number throughout."""
+    steps = np.diff(numbers.to_numpy())
+    return bool((steps == 1).all() or (steps == 0).all())
+
+
+def looks_like_numbers(cells: pd.Series) -> bool:
+    """Whether most cells of a text column would be numbers but for a comma, a sign or a unit."""
+    text = cells.dropna().astype(str).str.strip()
+    like = text.map(lambda cell: bool(NUMBER_LIKE.fullmatch(cell)) and not VERSION.match(cell))
+    return bool(len(text)) and like.mean() > 0.5
+
+
+def is_standardised(values: pd.Series) -> bool:
+    """Whether a column has mean 0 and SD 1: somebody made z-scores of it."""
+    return abs(values.mean()) < 0.05 and abs(values.std() - 1) < 0.05
+
+
+def size_problems(numbers: pd.DataFrame, ids: pd.Series, path: str | Path) -> list[str]:
+    """Sizes below 0, a line a column; z-scores are no sizes any more, and are remarked on elsewhere."""
+    problems = []
+    for name in [name for name in numbers if SIZE.search(name)]:
+        below = numbers[name] < 0
+        if below.any() and not is_standardised(numbers[name]):
+            values = ", ".join(f"{value:g}" for value in numbers[name][below][:NAMED])
+            problems.append(
+                f"{path}: {who(ids[below])}: {name} is {values}, which no size can be; correct it, or declare the code "
+                "of missing cells (features.missing_values)"
+            )
+    return problems
+
+
+def one_row_a_patient(values: pd.DataFrame, settings: dict[str, Any], path: str | Path) -> pd.DataFrame:
+    """Rows of several lesions of a patient joined as those of images are, the largest lesion first."""
+    how = settings["lesion_aggregate"]
+    column = burden_column(list(values.columns), "volume", settings.get("tumour_volume"))
+    if column is None and how in ("volume_weighted_mean", "largest"):
+        raise StudyError(
+            f"{path}: features.lesion_aggregate {how} needs each lesion's volume; name its column "
+            "(features.tumour_volume)"
+        )
+    rows = {}
+    for patient, part in values.groupby(level=0, sort=True):
+        volume = part[column].fillna(0.0) if column else pd.Series(1.0, index=part.index)
+        order = np.argsort(-volume.to_numpy(), kind="stable")
+        if how == "volume_weighted_mean" and not volume.gt(0).any():
+            raise StudyError(f"{path}: patient {patient}: no lesion has a volume ({column}); features.lesion_aggregate")
+        lesions = part.iloc[order].to_dict("records")
+        rows[patient] = aggregated(lesions, list(volume.to_numpy()[order]), how)
+    return pd.DataFrame.from_dict(rows, orient="index", columns=values.columns)
+
+
+def missing_cells(values: pd.DataFrame, cells: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Every feature that a patient lacks: patient_id, feature, reason (`missing`, or the cell that is no number).
+
+    values by patient id; cells: the table as it was read, where it is at hand.
+    """
+    row, column = np.nonzero(values.isna().to_numpy())
+    patients, names = values.index[row], values.columns[column]
+    reasons = ["missing"] * len(row)
+    if cells is not None:
+        first = cells[~cells.index.duplicated()].loc[values.index]
+        reasons = [said_of(cell) for cell in first.to_numpy(object)[row, column]]
+    return pd.DataFrame({"patient_id": patients, "feature": names, "reason": reasons})
+
+
+def said_of(cell: Any) -> str:
+    """Why a cell is no feature's value; a number that is none is a code, or that of a lesion among others."""
+    if pd.isna(cell) or np.isfinite(pd.to_numeric(cell, errors="coerce")):
+        return "missing"
+    return f"{cell!r} is no number"
+
+
+def burden_column(names: list[str], target: str, declared: str | None, phases: Iterable[str] = ()) -> str | None:
+    """The column of the tumour's size (largest 3-D diameter) or volume (mesh) in a feature table; None if it has none.
+
+    target: size or volume; declared: the column that the study names. Otherwise the only one whose prefix speaks of a
+    tumour, or the only one at all whose prefix speaks of nothing else; several phases of one region are no doubt, the
+    first of `phases` is taken, or the first by name. Raises StudyError, with the candidates, where several regions or
+    none in particular could be meant, and for a declared column that is not there.
+    """
+    if declared is not None:
+        if declared not in names:
+            raise StudyError(f"features.tumour_{target}: {declared!r} is no feature column of the table")
+        return declared
+    found = [name for name in names if name.endswith(MEASURES[target])]
+    words = {name: prefix_words(name.removesuffix(MEASURES[target])) for name in found}
+    found = [name for name in found if not beside(words[name])]
+    named = [name for name in found if TUMOUR & set(words[name])]
+    found = named or found
+    regions = {tuple(words[name][1:]) for name in found}
+    one_region = len(regions) == 1 and all(words[name] and words[name][-1] in TUMOUR for name in found)
+    if len(found) > 1 and not (one_region and all(len(words[name]) > 1 for name in found)):
+        raise StudyError(
+            f"features: {len(found)} columns could be the tumour's {target}: {few(sorted(found))}; name the right one "
+            f"(features.tumour_{target}), or a clinical variable (clinical.tumour_{target})"
+        )
+    place = {phase.casefold(): number for number, phase in enumerate(phases)}
+    found.sort(key=lambda name: (place.get(name.split("_")[0].casefold(), len(place)), name))
+    return found[0] if found else None
+
+
+def prefix_words(prefix: str) -> list[str]:
+    return [word for word in re.split(r"[^a-z0-9]+", prefix.casefold()) if word]
+
+
+def beside(words: list[str]) -> bool:
+    """Whether a prefix means something other than the tumour: Liver, tumour_rim5, peritumoral; not liver_tumour."""
+    organ = bool(ORGANS & set(words)) and words[-1] not in TUMOUR
+    return organ or any(word.startswith(SHELLS) for word in words)
