@@ -256,6 +256,7 @@ def guard_tables(analysis):
         "performance": f"validation/{analysis}/performance.csv",
         "risks": f"validation/{analysis}/risks.csv",
         "net_benefit": f"validation/{analysis}/net_benefit.csv",
+        "ranges": f"validation/{analysis}/ranges.csv",
         **({"rates": f"survival/{analysis}/rates.csv"} if analysis in SURVIVAL else {}),
         "coefficients": f"models/{analysis}/coefficients.csv",
         "diagnostics": f"models/{analysis}/diagnostics.csv",
@@ -264,6 +265,8 @@ def guard_tables(analysis):
     if features:
         paths["univariable"] = f"signature/{analysis}/univariable.csv"
         paths["weights"] = f"signature/{analysis}/weights.csv"
+    if features and "features" in STUDY:
+        paths["doubts"] = "features/doubts.csv"
     if IMAGES:
         paths["acquisition"] = "images/acquisition.csv"
     if split["kind"] == "random" and STUDY["analyses"][analysis]["internal_validation"]["splits"]:

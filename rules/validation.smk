@@ -22,6 +22,7 @@ rule apply_models:
         risks="results/{study}/validation/{analysis}/risks.csv",
         scores="results/{study}/signature/{analysis}/scores.csv",
         missing="results/{study}/validation/{analysis}/missing_data.csv",
+        ranges="results/{study}/validation/{analysis}/ranges.csv",
     log:
         "logs/{study}/apply_models/{analysis}.log",
     benchmark:
@@ -46,7 +47,7 @@ rule apply_models:
         "python {input.script} --models {input.models} {params.signature} {params.out_of_fold}"
         " --cohorts {input.train_cohort} {input.heldout_cohort}"
         " --features {input.train_features} {input.heldout_features}"
-        " --labels {params.labels:q} --risks {output.risks} --scores {output.scores}"
+        " --labels {params.labels:q} --risks {output.risks} --scores {output.scores} --ranges {output.ranges}"
         " --missing {output.missing} --imputations {params.imputations} --seed {params.seed}"
         " --log {params.evaluations} > {log} 2>&1"
 

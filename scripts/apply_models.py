@@ -10,6 +10,7 @@ from recur.analysis_set import read_rows
 from recur.cli import reported
 from recur.cox import NotEstimable
 from recur.evaluations import log_evaluation
+from recur.ranges import outside_training, predictors_used
 from recur.sensitivity import missing_data_performance
 from recur.signature import signature_scores
 from recur.tables import StudyError, labelled, manifest_of, one_manifest, read_frozen, write_table
@@ -30,6 +31,7 @@ def main() -> None:
     parser.add_argument("--risks", required=True)
     parser.add_argument("--scores", required=True)
     parser.add_argument("--missing", required=True, help="performance over imputations and on complete cases")
+    parser.add_argument("--ranges", help="held-out patients beyond the training values")
     parser.add_argument("--log", type=Path, required=True, help="what the held-out patients were shown, appended to")
     args = parser.parse_args()
     log_evaluation(args.log, args.models, Path(args.signature) if args.signature else None, Path(args.cohorts[1]))
@@ -38,9 +40,10 @@ def main() -> None:
     if signature:
         tables = {path: manifest_of(path) for path in args.features}
         one_manifest({"the signature": signature["features_manifest"], **tables})
-    risks, scores, missing = [], [], []
+    risks, scores, missing, rows = [], [], [], []
     for cohort, features in zip(args.cohorts, args.features, strict=True):
         frame, values, names = read_rows(cohort, features)
+        rows.append(pd.concat([frame, pd.DataFrame(values, columns=names)], axis=1))
         if frame.empty:
             continue
         centre = frame["centre"].fillna("").to_numpy(object)
@@ -52,6 +55,8 @@ def main() -> None:
         scores.append(frame[["patient_id", "cohort"]].assign(score=float("nan") if score is None else score))
         missing.append(missing_data_performance(models, frame, score, args.imputations, args.seed))
     write_table(labelled(pd.concat(missing), args.labels), args.missing)
+    if args.ranges:
+        write_table(labelled(outside_training(*rows, predictors_used(models, signature)), args.labels), args.ranges)
     table = pd.concat(scores)
     known = pd.read_parquet(args.out_of_fold).set_index("patient_id")["second_stage"] if args.out_of_fold else {}
     table["score_out_of_fold"] = table["patient_id"].map(known).where(table["cohort"] == TRAIN).astype(float)

@@ -13,7 +13,7 @@ from recur.tables import labelled, read_frozen, read_json, read_made, write_tabl
 
 TABLES = (
     "performance", "risks", "rates", "net_benefit", "coefficients", "diagnostics", "univariable", "frequencies",
-    "weights", "acquisition", "splits",
+    "weights", "acquisition", "splits", "ranges", "doubts",
 )  # fmt: skip
 
 

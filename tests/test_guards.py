@@ -13,6 +13,7 @@ from test_fit import cohort, settings
 from recur.evaluations import log_evaluation, read_evaluations
 from recur.guards import BLOCKED, CHECKS, evaluate, flags, share_outside, too_few_events
 from recur.judgement import calibration_reading
+from recur.ranges import outside_training, predictors_used
 from recur.report import summary
 from recur.splits import joined, split_distribution
 from recur.study import ROOT
@@ -110,6 +111,10 @@ def sound():
         "weights": pd.DataFrame({"feature": ["f1"], "volume_rho": [0.3]}),
         "acquisition": pd.DataFrame({"patient_id": ["a", "b"], "slice_thickness_mm": [1.0, 1.0], "kernel": ["k", "k"]}),
         "splits": pd.DataFrame(),
+        "ranges": pd.DataFrame(
+            {"cohort": "external-B", "predictor": ["f1", "afp"], "n": 60, "outside": 3, "share": 0.05}
+        ),
+        "doubts": pd.DataFrame(),
         "train": pd.DataFrame({"cohort": "train", "afp": [1.0, 2.0]}),
         "heldout": pd.DataFrame({"cohort": "external-B", "afp": [1.0, 2.0, 3.0]}),
     }
@@ -237,6 +242,13 @@ def turned_round(facts):
     facts["models"] = facts["models"] | {"signature": of_signature(-0.2)}
 
 
+def doubtful(facts):
+    del facts["study"]["images"]
+    facts["study"]["features"] = {"table": "f.csv"}
+    line = ("a code of missing cells", "f1", 12, "a, b, c", "-999 stands for a number")
+    facts["doubts"] = pd.DataFrame([line], columns=["problem", "column", "patients", "first", "detail"])
+
+
 FIRE = {
     5: in_study("split", {"kind": "random"}),
     6: other_splits,
@@ -267,12 +279,14 @@ FIRE = {
     41: analysis(second_stage={"scores": "in_sample", "selection": "none", "screen_p": None}),
     42: turned_round,
     43: measured_as("oe_ratio", estimate=0.24, lower=0.15, upper=0.38),
+    44: measured_as("c_harrell", estimate=0.988),
+    45: doubtful,
 }
 
 
 def test_every_guard_exists_once_with_its_mode():
     numbers = [number for number, *_ in BLOCKED] + list(CHECKS)
-    assert sorted(numbers) == list(range(1, 44))
+    assert sorted(numbers) == list(range(1, 46))
     assert set(FIRE) == set(CHECKS)
 
 
@@ -332,7 +346,7 @@ def test_rules_that_fit_have_training_files_only():
 def test_a_sound_analysis_fires_none():
     table = evaluate(sound())
     assert fired(sound()) == set()
-    assert list(table["guard"]) == list(range(1, 44))
+    assert list(table["guard"]) == list(range(1, 46))
     assert set(table["status"]) <= {"clear", "blocked", "not applicable"}
 
 
@@ -518,3 +532,34 @@ def test_other_splits_refit_everything_and_the_used_one_is_marked():
     again = split_distribution(everyone, np.arange(120) < 80, split, chosen, 1, 2)
     pd.testing.assert_frame_equal(table, again)
     assert json.loads(table.to_json())
+
+
+class TestBeyondTheTrainingValues:
+    """60 patients of an external centre all lay outside and guard 22 was clear: it saw winsorised values only."""
+
+    def ranges(self, shift):
+        rng = np.random.default_rng(1)
+        train = pd.DataFrame({"cohort": "train", "f1": rng.normal(size=150), "afp": rng.normal(size=150)})
+        held = pd.DataFrame({"cohort": "external-B", "f1": rng.normal(shift, 1, 60), "afp": rng.normal(size=60)})
+        return outside_training(train, held, {"f1": "feature", "afp": "clinical"})
+
+    def test_a_cohort_of_the_same_kind_is_clear(self):
+        assert 22 not in fired(sound() | {"ranges": self.ranges(0)})
+
+    def test_a_cohort_outside_is_named_with_the_predictor_and_the_count(self):
+        table = self.ranges(50)
+        assert table.set_index("predictor")["outside"].to_dict()["f1"] == 60
+        text = dict(flags(evaluate(sound() | {"ranges": table})))[22]
+        assert text == "values of external-B lie outside the training range, as measured: f1 60 of 60."
+
+    def test_what_the_models_use_is_judged_and_nothing_else(self):
+        model = {"terms": [{"term": "afp", "kind": "numeric"}, {"term": "sex", "kind": "binary"}]}
+        assert predictors_used({"m": model}, {"features": [{"name": "f1"}]}) == {"f1": "feature", "afp": "clinical"}
+
+
+def test_discrimination_in_training_alone_may_be_perfect_before_nested_folds():
+    facts = sound()
+    measured_as("c_harrell", "train-apparent", estimate=0.99)(facts)
+    assert 44 not in fired(facts)
+    facts["performance"]["cohort"] = facts["performance"]["cohort"].replace("train-apparent", "train-nested_cv")
+    assert 44 in fired(facts)

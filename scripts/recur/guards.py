@@ -13,6 +13,7 @@ import pandas as pd
 
 from recur.encoding import clinical_terms, parameters
 from recur.endpoints import has_competing, is_weighted
+from recur.features.doubts import in_words
 from recur.judgement import SAYS, departures, judged_cohorts
 from recur.models import BURDEN
 from recur.study import (
@@ -36,6 +37,8 @@ CENTRE_AUC = 0.7
 VOLUME_RHO = 0.8
 
 
+OUTSIDE, OUTSIDE_MEAN = 0.2, 0.1  # share of a held-out cohort beyond the training values of one predictor, of all
+TOO_GOOD = 0.95
 LARGE_WEIGHT = 10  # patients that one stands for, where others were censored before the horizon
 
 
@@ -395,7 +398,22 @@ def centre_signal(facts):
                 f"{100 * share:.0f} % of {cohort} lie outside the training range of the linear predictor, "
                 "where risks are extrapolated"
             )
+    texts += beyond_training(facts["ranges"])
     return "; ".join(texts) + "." if texts else ""
+
+
+def beyond_training(ranges: pd.DataFrame) -> list[str]:
+    """Held-out cohorts beyond the training values of what the models use, as measured, a line a cohort."""
+    texts = []
+    for cohort, part in ranges.groupby("cohort") if len(ranges) else []:
+        far = part[part["share"] > OUTSIDE]
+        if far.empty and not part["share"].mean() > OUTSIDE_MEAN:
+            continue
+        shown = far if len(far) else part
+        shown = shown.sort_values(["share", "predictor"], ascending=[False, True])
+        named = listed([f"{row.predictor} {row.outside} of {row.n}" for row in shown.itertuples()], 3)
+        texts.append(f"values of {cohort} lie outside the training range, as measured: {named}")
+    return texts
 
 
 def share_outside(risks: pd.DataFrame, lp_range: dict[str, list[float]]) -> dict[str, float]:
@@ -656,6 +674,34 @@ def miscalibration(facts):
     if others:
         texts.append(f"{'also off' if texts else 'off'}: {listed(others)}; see performance.csv")
     return f"{'. '.join(texts)}." if texts else ""
+
+
+@guard(44, "F", "Too good to be true")
+def too_good(facts):
+    """Not of methods.md: no study of recurrence discriminates so well; an outcome among the predictors does."""
+    table = facts["performance"]
+    judged = table[table["metric"].isin(["c_harrell", "c_uno", "auc"]) & (table["estimate"] > TOO_GOOD)]
+    judged = judged[(judged["cohort"] == "train-nested_cv") | ~judged["cohort"].str.startswith("train")]
+    measures = judged["metric"].map({"auc": "AUC"}).fillna("C")
+    texts = [
+        f"{model_title(row.model)}, {cohort_title(row.cohort)}: {measure} {row.estimate:.3f}"
+        for row, measure in zip(judged.itertuples(), measures, strict=True)
+    ]
+    if not texts:
+        return ""
+    return (
+        f"{listed(texts)}: above {TOO_GOOD} in patients not fitted on. Look for a predictor that holds the outcome, or "
+        "one patient on both sides of the split, before believing it."
+    )
+
+
+@guard(45, "F", "Doubtful values in a feature table")
+def doubtful_features(facts):
+    """Not of methods.md: what recur.features.doubts finds in tables that others made."""
+    if "features" not in facts["study"] or not has_signature(facts):
+        return None
+    lines = in_words(facts["doubts"]) if len(facts["doubts"]) else []
+    return f"{'; '.join(lines)}; see features/doubts.csv." if lines else ""
 
 
 def flags(guards: pd.DataFrame) -> list[tuple[int, str]]:
