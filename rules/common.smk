@@ -122,7 +122,7 @@ def content_sha256(path):
 # Settings of single rules, from the study file, are small files among their inputs: an edit of the study file
 # re-runs the rules whose own settings changed, and no other. Main process only; unchanged files keep their time.
 SECTIONS = {
-    "cohort": ("clinical", "endpoints", "split", "splits", "seed", "on_error"),
+    "cohort": ("clinical", "endpoints", "split", "splits", "seed", "on_error", "used"),
     "clinical": ("clinical",),
     "guards": (
         "analyses",

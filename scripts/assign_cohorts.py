@@ -21,7 +21,7 @@ def main() -> None:
     cohort = read_cohort(args.study)
     for text in cohort.warnings:
         print(f"WARNING: {text}", file=sys.stderr)
-    assigned = assign_all(args.study, cohort.clinical)
+    assigned = assign_all(args.study, cohort.clinical, cohort.excluded)
     for name in assigned.columns[2:]:
         outside = int((assigned[name] == "").sum())
         if outside:

@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from recur.candidates import horizon_findings, strata_problems, term_problems, term_warnings
 from recur.check import NAMED_MISSING, check_tables, plan, what_is_read
+from recur.cohort import read_cohort
 from recur.study import ROOT, resolve
+from recur.tables import StudyError
 
 
 def study(folder, **changes):
@@ -128,3 +131,119 @@ def test_horizons_that_a_cohort_is_not_followed_to():
         "the follow-up of train ends at 40.0 months; no risk by 60 months is given",
     ]
     assert "before every horizon (60)" in horizon_findings(times, cohorts, [60], "a")[0][0]
+
+
+def tables_study(folder, ids, features, **changes):
+    """A resolved study of clinical and feature tables with these ids; the features of each patient are its own."""
+    n = len(ids)
+    clinical = pd.DataFrame({"id": ids, "age": range(40, 40 + n), "size": "3.5"})
+    clinical["time"] = [10 + 7 * i % n for i in range(n)]
+    clinical["event"] = ["1", "1", "0"] * (n // 3)
+    table = pd.DataFrame({"patient_id": features, "original_b": 1.0})
+    table["original_a"] = [11 * i % len(features) for i in range(len(features))]
+    clinical.to_csv(folder / "clinical.csv", index=False)
+    table.to_csv(folder / "features.csv", index=False)
+    study = {
+        "study": "linked",
+        "on_error": "exclude",
+        "clinical": {
+            "table": "clinical.csv",
+            "id": "id",
+            "variables": {
+                "age": {"column": "age", "kind": "numeric", "timing": "pre"},
+                "size": {"column": "size", "kind": "numeric", "timing": "pre", "range": [0, 30]},
+            },
+        },
+        "endpoints": {"OS": {"kind": "recorded", "time": "time", "event": "event", "unit": "months"}},
+        "features": {"table": "features.csv", "pattern": "^original_"},
+        "candidates": {"pre": ["age"]},
+        "analyses": {"main": {"preset": "recommended", "endpoint": "OS"}},
+    }
+    (folder / "study.yaml").write_text(yaml.safe_dump(study | changes))
+    return resolve(folder / "study.yaml")
+
+
+IDS = [f"{i:03d}" for i in range(1, 61)]
+
+
+@pytest.mark.parametrize(
+    ("features", "said"),
+    [
+        ([str(int(name)) for name in IDS], "60 would be equal but for leading zeros ('1' there, '001' in the clinical"),
+        ([f"{name}.0" for name in IDS], "60 would be equal but for '.0' behind them ('001.0' there"),
+        ([f"LIVER-{name}" for name in IDS], "60 would be equal but for what stands before the number ('LIVER-001' the"),
+        ([*IDS[:50], *(f"P{name}" for name in IDS[50:])], "10 of its 60 ids (P051, P052, P053, ...) are not in the"),
+        (
+            [f"X{i}X" for i in range(500, 560)],
+            "60 of its 60 ids (X500X, X501X, X502X, ...) are not in the clinical table",
+        ),
+    ],
+)
+def test_ids_that_do_not_match_stop_with_the_likely_cause(tmp_path, features, said):
+    with pytest.raises(StudyError) as error:
+        check_tables(tables_study(tmp_path, IDS, features))
+    assert any(said in line for line in error.value.problems), error.value.problems
+
+
+def test_ids_of_a_few_strangers_are_a_note_and_each_cohort_is_counted(tmp_path):
+    study = tables_study(tmp_path, IDS, [*IDS[:55], "Q1"])
+    check_tables(study)
+    lines = [line.strip() for line in plan(study) if "features.csv: " in line]
+    assert lines[0] == f"ids of {study['features']['table']}: has 55 of 60 of train"
+    assert "1 of its 56 ids (Q1) are not in the clinical table" in lines[1]
+
+
+def test_all_tables_are_checked_in_one_go(tmp_path):
+    study = tables_study(tmp_path, IDS, [*IDS[:59], IDS[0]])
+    text = (tmp_path / "clinical.csv").read_text()
+    (tmp_path / "clinical.csv").write_text(text.replace(",1\n", ",2\n"))
+    with pytest.raises(StudyError) as error:
+        check_tables(study)
+    said = "\n".join(error.value.problems)
+    assert "column event holds '2' (40), '0' (20)" in said and "twice" in said
+
+
+def test_an_unused_variable_excludes_nobody_and_is_noted(tmp_path):
+    study = tables_study(tmp_path, IDS, IDS)
+    text = (tmp_path / "clinical.csv").read_text()
+    (tmp_path / "clinical.csv").write_text(text.replace(",3.5,", ",3.5 cm,", 5))
+    cohort = read_cohort(study)
+    assert cohort.exclusions.empty and cohort.clinical["size"].isna().sum() == 5
+    assert [text for text in cohort.warnings if text.startswith("size")] == [
+        "size is in no model, so this excludes nobody and such cells count as missing: lines 2, 3, 4, ...: 5 patients "
+        "('001', '002', '003', ...): column size, value '3.5 cm': not a number"
+    ]
+    used = tables_study(tmp_path, IDS, IDS, candidates={"pre": ["age", "size"]})
+    (tmp_path / "clinical.csv").write_text(text.replace(",3.5,", ",3.5 cm,", 5))
+    assert len(read_cohort(used).exclusions) == 5
+
+
+def test_an_emptied_cohort_says_why(tmp_path):
+    study = tables_study(tmp_path, [f"p {name}" if name < "041" else name for name in IDS], IDS)
+    study["clinical"]["eligibility"] = [{"column": "event", "keep": ["0"]}, {"column": "age", "keep": [40]}]
+    with pytest.raises(StudyError) as error:
+        read_cohort(study)
+    table, bad_id = study["clinical"]["table"], "only letters, digits, '.', '_' and '-' (at most 64)"
+    assert error.value.problems == [
+        f"{table}: none of its 60 patients is left",
+        "excluded: lines 2, 3, 4, ...: 40 patients ('p 001', 'p 002', 'p 003', ...): "
+        f"patient id 'p 001', 'p 002', 'p 003', ...: {bad_id}",
+        "excluded: lines 42, 44, 45, ...: 13 patients ('041', '043', '044', ...): not eligible: event is 1",
+        *[line for line in error.value.problems if "not eligible: age" in line][:3],
+    ]
+
+
+def test_a_patient_copied_under_a_second_id_is_found(tmp_path):
+    study = tables_study(tmp_path, IDS, IDS)
+    table = pd.read_csv(tmp_path / "clinical.csv", dtype=str)
+    table.loc[59, ["age", "time", "event"]] = table.loc[3, ["age", "time", "event"]]
+    table.to_csv(tmp_path / "clinical.csv", index=False)
+    assert not [
+        text for text in read_cohort(study).warnings if "one patient under two ids" in text
+    ]  # 2 columns: chance
+    table["albumin"] = [f"{30 + i / 7:.2f}" for i in range(60)]
+    table.loc[59, "albumin"] = table.loc[3, "albumin"]
+    table.to_csv(tmp_path / "clinical.csv", index=False)
+    study["clinical"]["variables"]["albumin"] = study["clinical"]["variables"]["age"] | {"column": "albumin"}
+    said = [text for text in read_cohort(study).warnings if "one patient under two ids" in text]
+    assert len(said) == 1 and "all cells are equal of 004 and 060 (1 in all)" in said[0]

@@ -11,11 +11,12 @@ import pandas as pd
 
 from recur.batches import batch_of
 from recur.candidates import horizon_findings, strata_problems, term_problems, term_warnings
-from recur.cohort import Cohort, assign_all, read_cohort, read_manifest
-from recur.comparators import mapping_problems
+from recur.cohort import Cohort, assign_all, read_cohort, read_manifest, visit_intervals
+from recur.comparators import mapping_problems, score_inputs
 from recur.endpoints import EVENT
 from recur.guards import smaller_class, too_few_events
 from recur.images.inventory import FILES, inventory
+from recur.linkage import link
 from recur.predictors import candidate_problems, comparator_lines, feature_lines, feature_problems
 from recur.scores import vector_problems
 from recur.store import download_plan, read_series_list
@@ -59,8 +60,68 @@ def check_tables(study: dict[str, Any]) -> None:
             problems.append(f"{path}: no such file (features.{key}){hint}")
         elif path:
             problems += feature_problems(study, key, cohort)
+    problems += other_problems(study, cohort) if cohort is not None else []
+    if problems:
+        raise StudyError(list(dict.fromkeys(problems)))
+
+
+def other_problems(study: dict[str, Any], cohort: Cohort) -> list[str]:
+    """Problems of visits, lesions and ids beside the clinical table, and of the scores computed from it."""
+    patients, checks = cohort.clinical["patient_id"], []
+    checks.append((visit_intervals, study, patients))
+    if "comparators" in study and not mapping_problems(study):
+        checks.append((score_inputs, study, cohort.clinical))
+    if "lesions" in study.get("diagnostic", {}):
+        from recur.diagnostic import read_lesions  # its statistics load slowly, and few studies have lesions
+
+        checks.append((read_lesions, study, patients))
+    checks.append((stop_at_links, study, cohort))
+    problems = []
+    for check, *arguments in checks:
+        try:
+            check(*arguments)
+        except StudyError as error:
+            problems += error.problems
+    return problems
+
+
+def stop_at_links(study: dict[str, Any], cohort: Cohort) -> None:
+    """Raise StudyError where ids of other tables are not those of the clinical table."""
+    problems, _ = links(study, cohort)
     if problems:
         raise StudyError(problems)
+
+
+def links(study: dict[str, Any], cohort: Cohort) -> tuple[list[str], list[str]]:
+    """Problems and notes on the ids of the other tables, by cohort and, of images, phase and reader."""
+    assigned = assign_all(study, cohort.clinical, cohort.excluded)
+    cohorts = assigned.set_index("patient_id")["cohort"]
+    known = {*cohorts.index, *(str(problem.who) for problem in cohort.excluded)}
+    problems, notes = [], []
+    for what, others in ids_of_tables(study).items():
+        found, said = link(cohorts, known, others.dropna(), what)
+        problems += found
+        notes += said
+    return problems, notes
+
+
+def ids_of_tables(study: dict[str, Any]) -> dict[str, pd.Series]:
+    """The ids of every table beside the clinical one that exists; of the manifest by phase and reader."""
+    tables = {}
+    images, visits = study.get("images"), study["clinical"].get("visits")
+    if images and Path(images["manifest"]).exists() and images["manifest"] not in made_tables(study):
+        rows = read_manifest(study)
+        for (phase, reader), part in rows.groupby(["phase", "reader"]):
+            if phase in images["phases"] and reader in images["readers"]:
+                tables[f"{images['manifest']}, {phase} of {reader}"] = part["patient_id"]
+    features = study.get("features", {})
+    holders = [(features.get(key), features.get("id")) for key in ("table", "repeat")]
+    holders += [(part["table"], part["id"]) for part in (visits, study.get("diagnostic", {}).get("lesions")) if part]
+    for path, column in holders:
+        table = read_table(path) if path and Path(path).exists() else pd.DataFrame()
+        if column in table:  # a table without it is told of where it is read
+            tables[path] = table[column]
+    return {what: ids.astype("string").str.strip() for what, ids in tables.items()}
 
 
 def made_tables(study: dict[str, Any]) -> list[str]:
@@ -78,7 +139,7 @@ def training_problems(study: dict[str, Any], cohort: Cohort) -> list[str]:
     """What no analysis can be fitted or judged on: training patients without enough events, held-out ones without any,
     or a term that never varies.
     """
-    assigned, problems = assign_all(study, cohort.clinical), []
+    assigned, problems = assign_all(study, cohort.clinical, cohort.excluded), []
     for name, analysis in study["analyses"].items():
         own = f"cohort_{name}"
         cohorts = assigned[own if own in assigned else "cohort"]
@@ -105,7 +166,7 @@ def training_problems(study: dict[str, Any], cohort: Cohort) -> list[str]:
 
 def training_warnings(study: dict[str, Any], cohort: Cohort) -> list[str]:
     """What can be fitted, but not as a reader would expect: levels without events, horizons beyond the follow-up."""
-    assigned, warnings = assign_all(study, cohort.clinical), []
+    assigned, warnings = assign_all(study, cohort.clinical, cohort.excluded), []
     for name in study["analyses"]:
         own = f"cohort_{name}"
         warnings += candidate_findings(study, cohort, assigned[own if own in assigned else "cohort"], name)[1]
@@ -169,11 +230,12 @@ def plan(study: dict[str, Any]) -> list[str]:
         lines.append("  its input is generated by the workflow; checked when it is made")
         return lines
     cohort = read_cohort(study)
-    assigned = assign_all(study, cohort.clinical)
+    assigned = assign_all(study, cohort.clinical, cohort.excluded)
     counts = assigned["cohort"].value_counts().sort_index()
     lines.append(f"  patients: {len(cohort.clinical)} ({', '.join(f'{name} {n}' for name, n in counts.items())})")
     lines += [f"  will be excluded: {text}" for text in grouped(cohort.excluded)]
     lines += [f"  note: {text}" for text in [*cohort.warnings, *training_warnings(study, cohort)]]
+    lines += [f"  ids of {text}" for text in links(study, cohort)[1]]
     if "public" in study:
         images, public = study["images"], study["public"]
         series = read_series_list(Path(images["manifest"]).parent / "series.csv")  # an input of rule check

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,11 +31,13 @@ from recur.endpoints import (
     state_at,
 )
 from recur.images.inventory import FILES
-from recur.study import schema, schema_problems, splits_of
+from recur.linkage import copies, copies_line
+from recur.study import schema, schema_problems, splits_of, used_variables
 from recur.tables import PATIENT_ID, Problem, StudyError, grouped, plain_cell, read_table, told
 from recur.training import TRAIN
 
 DECIMAL_COMMA = re.compile(r"[<>]?\s*-?\d+,\d+")
+OUTCOME_COLUMNS = ("time", "event", "competing", "column")  # keys of an endpoint that name a column
 VISIT_COLUMNS = ["patient_id", "visits", "interval_first_2_years", "interval_later", "longest_gap"]
 
 
@@ -67,13 +70,20 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
         named = [name for split in splits_of(study).values() for name in centres_named(split)]
         centre = coding.as_declared(table[clinical["centre"]], named).fillna("")
     problems = id_problems(ids) + centre_problems(centre)
-    values, found = read_variables(table, clinical["variables"], ids)
+    named = used_variables(study)
+    used = {name: variable for name, variable in clinical["variables"].items() if name in named}
+    unused = {name: variable for name, variable in clinical["variables"].items() if name not in named}
+    values, found = read_variables(table, used, ids)
     problems += found
+    described, notes = describe_variables(table, unused, ids)
+    values = values.join(described)[list(clinical["variables"])]
     endpoints, found, missing, warnings = read_endpoints(table, study)
     problems += found
-    warnings += limit_warnings(table, clinical["variables"])
+    warnings += limit_warnings(table, clinical["variables"]) + notes
+    compared = [name for name in named_columns(study) if name != clinical["centre"]]
+    warnings += copies_line(copies(table[compared], ids), str(path))
     warnings += id_warnings(ids) + split_warnings(table, centre, study)
-    whole = column_problems(table, study) + unit_problems(values, clinical["variables"])
+    whole = column_problems(table, study, used) + unit_problems(values, used)
     lines = [f"{path}: {text}" for text in whole]
     if study["on_error"] == "stop":
         cells = {name for name, e in study["endpoints"].items() if e["kind"] == "recorded" or "column" in e}
@@ -93,6 +103,8 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
         columns=["patient_id", "floor", "reason"],
     )
     keep = ids.notna() & ~ids.isin(list(bad))
+    if not keep.any():
+        raise StudyError([f"{path}: none of its {len(table)} patients is left", *why_gone(list(bad.values()))])
     frame = pd.concat([ids.rename("patient_id"), centre.rename("centre"), values], axis=1)[keep]
     ends = pd.concat([ids.rename("patient_id"), endpoints], axis=1)[keep]
     left_out = pd.DataFrame(
@@ -109,10 +121,43 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
     )
 
 
-def column_problems(table: pd.DataFrame, study: dict[str, Any]) -> list[str]:
+def named_columns(study: dict[str, Any]) -> list[str]:
+    """Columns of the clinical table that hold what a study knows of a patient: variables, dates, outcomes."""
+    clinical, fixed = study["clinical"], ("t0_kind", "cutoff", "export")
+    names = [variable["column"] for variable in clinical["variables"].values()]
+    names += [column for key, column in clinical.get("dates", {}).items() if key not in fixed]
+    for endpoint in study["endpoints"].values():
+        names += [endpoint[key] for key in OUTCOME_COLUMNS if key in endpoint]
+    return list(dict.fromkeys(names))
+
+
+def why_gone(excluded: list[Problem], most: int = 5) -> list[str]:
+    """Lines on the commonest reasons why patients were excluded."""
+    counts = Counter(problem.text for problem in excluded)
+    common = [text for text, _ in counts.most_common(most)]
+    return [f"excluded: {line}" for text in common for line in grouped(p for p in excluded if p.text == text)]
+
+
+def describe_variables(
+    table: pd.DataFrame, variables: dict[str, Any], ids: pd.Series
+) -> tuple[pd.DataFrame, list[str]]:
+    """Variables that no model, score or comparison uses, as `read_variables` has them but with NaN for bad cells, and
+    a note on these. They exclude nobody.
+    """
+    columns, notes = [pd.DataFrame(index=table.index)], []
+    for name, variable in variables.items():
+        values, found = read_variables(table, {name: variable}, ids)
+        rows = [problem.who for problem in found]
+        lines = unit_problems(values, {name: variable}) + grouped(by_id(found, ids))
+        notes += [f"{name} is in no model, so this excludes nobody and such cells count as missing: {s}" for s in lines]
+        columns.append(values[name].mask(values.index.isin(rows)))
+    return pd.concat(columns, axis=1), notes
+
+
+def column_problems(table: pd.DataFrame, study: dict[str, Any], variables: dict[str, Any]) -> list[str]:
     """Lines on columns that are coded in another way than the study declares; they stop the run whatever `on_error`."""
     clinical, kinds = study["clinical"], {endpoint["kind"] for endpoint in study["endpoints"].values()}
-    found = coding.outcome_problems(table, study["endpoints"]) + coding.variable_problems(table, clinical["variables"])
+    found = coding.outcome_problems(table, study["endpoints"]) + coding.variable_problems(table, variables)
     found += coding.rule_problems(table, clinical.get("eligibility", []))
     found += coding.flag_problems(table, clinical.get("dates", {}))
     if "aggressive_recurrence" in kinds:
@@ -152,8 +197,7 @@ def check_columns(table: pd.DataFrame, study: dict[str, Any], path: Path) -> Non
     wanted += [(f"clinical.recurrence.{key}", column) for key, column in clinical.get("recurrence", {}).items()]
     wanted += [(f"clinical.eligibility[{i}]", rule["column"]) for i, rule in enumerate(clinical.get("eligibility", []))]
     for name, endpoint in study["endpoints"].items():
-        columns = ("time", "event", "competing", "column")
-        wanted += [(f"endpoints.{name}.{key}", endpoint[key]) for key in columns if key in endpoint]
+        wanted += [(f"endpoints.{name}.{key}", endpoint[key]) for key in OUTCOME_COLUMNS if key in endpoint]
     wanted += [(f"split {name}", split["column"]) for name, split in splits_of(study).items() if "column" in split]
     missing = [f"{path}: no column {column!r} ({place})" for place, column in wanted if column not in table.columns]
     if missing:
@@ -372,8 +416,18 @@ def assign_cohorts(
     return column.map(names).fillna("")
 
 
-def assign_all(study: dict[str, Any], clinical: pd.DataFrame) -> pd.DataFrame:
-    """patient_id, centre, cohort, and cohort_<analysis> for every analysis with a split of its own."""
+def assign_all(study: dict[str, Any], clinical: pd.DataFrame, excluded: list[Problem] | None = None) -> pd.DataFrame:
+    """patient_id, centre, cohort, and cohort_<analysis> for every analysis with a split of its own.
+
+    Raises StudyError for a part of a split that is empty, with the commonest reasons of `excluded`.
+    """
+    try:
+        return _assigned(study, clinical)
+    except StudyError as error:
+        raise StudyError([*error.problems, *why_gone(excluded or [])]) from None
+
+
+def _assigned(study: dict[str, Any], clinical: pd.DataFrame) -> pd.DataFrame:
     assigned = clinical[["patient_id", "centre"]].copy()
     for name, split in splits_of(study).items():
         column = None

@@ -633,6 +633,31 @@ def own_variables(study: dict[str, Any], analysis: str) -> list[str]:
     return [name for name, variable in variables.items() if column is not None and variable["column"] == column]
 
 
+def used_variables(study: dict[str, Any]) -> list[str]:
+    """Clinical variables that a model, a score or a diagnostic comparison takes: a bad cell of one excludes a patient.
+
+    The others stand in descriptive tables only, where such a cell counts as missing. A study that says nothing of
+    models, as those of single functions, uses all.
+    """
+    variables = study["clinical"]["variables"]
+    if "used" in study or "candidates" not in study:
+        return study.get("used", list(variables))
+    named = [study["clinical"].get(key) for key in ("tumour_size", "tumour_volume")]
+    named += list(words_in([study.get(key) for key in ("candidates", "comparators", "diagnostic")]))
+    return [name for name in variables if name in named]
+
+
+def words_in(value: Any) -> Iterator[Any]:
+    """Every key and every single value of nested settings."""
+    if isinstance(value, dict):
+        yield from value
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]:
+        if isinstance(item, dict | list):
+            yield from words_in(item)
+        else:
+            yield item
+
+
 def candidates_of(study: dict[str, Any], analysis: str) -> dict[str, list]:
     """Candidate terms by timing, interactions and strata of the study, less those that are the endpoint itself."""
     own, declared = set(own_variables(study, analysis)), study["candidates"]
@@ -694,7 +719,8 @@ def write_settings(
     """
     folder = Path(folder)
     study = study | {"splits": {name: a["split"] for name, a in study["analyses"].items() if "split" in a}}
-    resolved = {key: value for key, value in study.items() if key != "splits"}
+    study["used"] = used_variables(study) if "clinical" in study else []
+    resolved = {key: value for key, value in study.items() if key not in ("splits", "used")}
     write_changed(folder.parent / "study.resolved.yaml", yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True))
     for name, keys in sections.items():
         write_changed(folder / f"{name}.json", as_json({key: study[key] for key in keys if key in study}))
