@@ -9,10 +9,12 @@ import pytest
 
 from recur.cox import NotEstimable, wald_test
 from recur.encoding import design, learn_columns, parameters, spline_knots
-from recur.fit import fit
+from recur.fit import Frozen, fit, predict
 from recur.imputation import complete, learn_imputer
-from recur.models import apply_model, fit_model, linear_predictor
+from recur.models import apply_model, fit_model, fit_models, linear_predictor, risk_at, with_strata
+from recur.strata import offsets, strata_of
 from recur.training import Training
+from recur.validation import apply_models
 
 DATA = Path(__file__).parent / "data"
 R = json.loads((DATA / "terms_values.json").read_text())
@@ -160,3 +162,94 @@ def test_resamples_learn_their_own_knots():
         for start in (0, 100)
     ]
     assert knots[0] != knots[1]
+
+
+STRAIGHT = VARIABLES | {"age": numeric()}
+
+
+def test_stratified_cox_model():
+    """Coefficients, proportional hazards and the survival of every stratum are R's."""
+    r, train = R["strata"], training()
+    model = fit_model(with_strata(train, settings_with(strata=["grade"])), ["age", "sex", "stage"], None,
+                      settings_with(strata=["grade"], variables=STRAIGHT), 1)  # fmt: skip
+    equals(model, r)
+    middle = {"age": train.clinical["age"].mean(), "sex": train.clinical["sex"].mean(), "stage": 0.0}
+    new = pd.DataFrame([middle | {"grade": float(code)} for code in range(3)])
+    # the mean of a binary variable is no level of it: its column is set by hand
+    x = [middle[column["term"]] if column["level"] is None else 0.0 for column in model["terms"]]
+    lp = sum(column["coef"] * (v - column["mean"]) for column, v in zip(model["terms"], x, strict=True))
+    strata = strata_of(new, model["strata"]["variables"])
+    for months, place in ((6, 0), (12, 1), (24, 2)):
+        risk = risk_at(model, lp + offsets(model, new), months, strata=strata)
+        np.testing.assert_allclose(1 - risk, [survival[place] for survival in r["survival"]], rtol=1e-9)
+
+
+def test_stratified_model_with_spline_and_interaction_gives_the_risks_of_survfit():
+    settings = settings_with([("age", "sex")], ["grade"])
+    model = fit_model(with_strata(training(), settings), ["age", "sex", "stage"], None, settings, 1)
+    equals(model, R["all"])
+    applied = apply_model(model, training().clinical[:6], None)
+    by_grade = np.reshape(R["all"]["risk"], (6, 3, 2))  # R gives the curve of every stratum
+    own = by_grade[np.arange(6), COHORT["grade"][:6]]
+    np.testing.assert_allclose(applied[["risk_6", "risk_12"]], own, rtol=1e-8)
+
+
+def test_linear_predictor_of_strata_ranks_by_the_risk_at_the_first_horizon_and_is_0_on_average():
+    settings = settings_with(strata=["grade"], variables=STRAIGHT)
+    model = fit_model(with_strata(training(), settings), ["age", "sex"], None, settings, 1)
+    applied = apply_model(model, training().clinical, None)
+    assert model["strata"]["at_months"] == 6
+    assert applied["lp"].rank().equals(applied["risk_6"].rank())
+    assert not applied["lp"].rank().equals(applied["risk_12"].rank())
+    assert applied["lp"].mean() == pytest.approx(0, abs=1e-12)
+    assert model["baseline"] is None and model["cutpoint"] is not None
+
+
+def test_competing_death_has_its_own_baseline_in_every_stratum():
+    settings = settings_with(strata=["grade"], variables=STRAIGHT)
+    train = with_strata(training(competing=True), settings)
+    model = fit_model(train, ["age", "sex"], None, settings, 1)
+    other = model["competing"]["terms"]
+    np.testing.assert_allclose([column["coef"] for column in other], R["death"]["coef"], rtol=1e-8)
+    assert [len(level["competing"]["time"]) > 0 for level in model["strata"]["levels"]] == [True] * 3
+    risk = apply_model(model, train.clinical, None)["risk_12"]
+    assert risk.between(0, 1).all()
+
+
+def test_a_stratum_that_training_did_not_have_gets_no_prediction():
+    settings = settings_with(strata=["grade"], variables=STRAIGHT)
+    train = training()
+    two = train.rows(np.flatnonzero(train.clinical["grade"] < 2))
+    model = fit_model(with_strata(two, settings), ["age", "sex"], None, settings, 1)
+    new = train.clinical.assign(grade=train.clinical["grade"].where(train.clinical.index > 0))
+    applied = apply_model(model, new, None)
+    blank = train.clinical["grade"].eq(2) | (train.clinical.index == 0)
+    assert applied["lp"].isna().equals(blank) and applied["risk_6"].isna().equals(blank)
+    frame = train.clinical.assign(patient_id=train.patient_id, cohort="test", time=train.time, event=train.event)
+    assert len(apply_models({"clinical_pre": model}, None, frame, np.zeros((len(frame), 0)), [])) == (~blank).sum() + 1
+    with pytest.raises(ValueError, match="needs the strata"):
+        risk_at(model, np.zeros(3), 12)
+    frozen = Frozen(None, {"clinical_pre": model})
+    with pytest.raises(NotEstimable, match="a stratum of those who are predicted"):
+        predict(frozen, train.clinical, train.features, [])
+
+
+def test_a_stratum_without_an_event_or_a_missing_one_is_refused():
+    settings = settings_with(strata=["grade"], variables=STRAIGHT)
+    train = training()
+    event = np.where(train.clinical["grade"] == 2, 0, train.event)
+    with pytest.raises(NotEstimable, match="no event in the stratum grade = G3"):
+        fit_model(with_strata(train._replace(event=event), settings), ["age"], None, settings, 1)
+    train.clinical.loc[3, "grade"] = np.nan
+    with pytest.raises(NotEstimable, match="1 patients have no stratum"):
+        fit_model(with_strata(train, settings), ["age"], None, settings, 1)
+
+
+def test_only_models_with_clinical_terms_are_stratified_and_resamples_keep_their_strata():
+    settings = settings_with(strata=["grade"], variables=STRAIGHT, models=["signature", "clinical_pre"])
+    settings["candidates"] |= {"pre": ["age"]}
+    score = np.random.default_rng(1).normal(size=len(COHORT))
+    models = fit_models(training(), score, settings, 1)
+    assert "strata" in models["clinical_pre"] and "strata" not in models["signature"]
+    train = with_strata(training(), settings)
+    assert (train.rows(np.array([4, 4, 9])).strata == train.strata[[4, 4, 9]]).all()

@@ -54,10 +54,11 @@ def ablation_rows(
     scores: ablation -> model -> linear predictor by patient; outcome: patient_id, time (or follow_up), event; sizes:
     features offered and selected. The difference has no p-value on rows that were fitted (tested False).
     """
-    rows = []
+    rows, everyone = [], outcome
     metric = times_of(outcome)[1]
     for ablation, models in scores.items():
         for model, lp in models.items():
+            outcome = everyone[everyone["patient_id"].isin(lp.index)]  # a stratified model leaves out strata new to it
             value = c_of(outcome, lp.loc[outcome["patient_id"]].to_numpy())
             row = {"ablation": ablation, "features": sizes[ablation][0], "selected": sizes[ablation][1], "model": model}
             row |= {"cohort": cohort, "metric": metric, "n": len(outcome), "events": int(outcome["event"].sum())}

@@ -30,43 +30,62 @@ class NotEstimable(ValueError):
 
 
 class _RiskSets(NamedTuple):
-    order: np.ndarray  # rows by ascending time
+    order: np.ndarray  # rows by stratum and ascending time
     times: np.ndarray  # (J,) distinct event times
     start: np.ndarray  # (J,) first ordered row at risk at each event time
-    upto: np.ndarray  # (n,) number of event times <= the ordered row's time
+    upto: (
+        np.ndarray
+    )  # (n,) number of event times up to the ordered row's, and one more for every stratum before its own
     deaths: np.ndarray  # (m,) ordered rows with an event
     group: np.ndarray  # (m,) event time of each death
     first: np.ndarray  # (J,) first death of each event time
     fraction: np.ndarray  # (m,) share of the tied deaths already removed: l / d with Efron, 0 with Breslow
     tied: bool  # any fraction > 0
+    rows: np.ndarray  # (S + 1,) limits of the strata among the ordered rows
+    steps: np.ndarray  # (S + 1,) limits of the strata among the event times
 
 
-def _risk_sets(time: np.ndarray, event: np.ndarray, ties: str) -> _RiskSets:
+def _risk_sets(time: np.ndarray, event: np.ndarray, ties: str, strata: np.ndarray | None = None) -> _RiskSets:
+    """Who is at risk at each event time; with `strata` (n,) only rows of the same stratum are."""
     if ties not in ("efron", "breslow"):
         raise ValueError(f"ties must be 'efron' or 'breslow', not {ties!r}")
-    order = np.argsort(time, kind="stable")
-    ordered = time[order]
+    code = np.zeros(len(time), int) if strata is None else np.unique(strata, return_inverse=True)[1]
+    order = np.lexsort((time, code))
+    ordered, code = time[order], code[order]
     deaths = np.flatnonzero(event[order])
     if deaths.size == 0:
         raise NotEstimable("no events")
-    times, first, group, count = np.unique(ordered[deaths], return_index=True, return_inverse=True, return_counts=True)
+    # a place on one line: strata lie behind each other, times ascend within
+    place = code + 0.5 * np.unique(ordered, return_inverse=True)[1] / len(time)
+    slots, first, group, count = np.unique(place[deaths], return_index=True, return_inverse=True, return_counts=True)
+    strata_at = np.arange(code[-1] + 2)
     fraction = (np.arange(deaths.size) - first[group]) / count[group] if ties == "efron" else np.zeros(deaths.size)
     return _RiskSets(
         order=order,
-        times=times,
-        start=np.searchsorted(ordered, times, side="left"),
-        upto=np.searchsorted(times, ordered, side="right"),
+        times=ordered[deaths[first]],
+        start=np.searchsorted(place, slots, side="left"),
+        upto=np.searchsorted(slots, place, side="right") + code,
         deaths=deaths,
         group=group,
         first=first,
         fraction=fraction,
         tied=bool(fraction.any()),
+        rows=np.searchsorted(code, strata_at),
+        steps=np.searchsorted(slots, strata_at),
     )
+
+
+def _from_end(values: np.ndarray, sets: _RiskSets) -> np.ndarray:
+    """Sum over each ordered row and those behind it in its stratum."""
+    if len(sets.rows) == 2:
+        return values[::-1].cumsum(axis=0)[::-1]
+    parts = [values[a:b][::-1].cumsum(axis=0)[::-1] for a, b in zip(sets.rows[:-1], sets.rows[1:], strict=True)]
+    return np.concatenate(parts)
 
 
 def _at_deaths(values: np.ndarray, sets: _RiskSets) -> np.ndarray:
     """Sum of `values` (n, ...) over the risk set of each death, less the share of tied deaths already gone."""
-    at_risk = values[::-1].cumsum(axis=0)[::-1][sets.start[sets.group]]
+    at_risk = _from_end(values, sets)[sets.start[sets.group]]
     if not sets.tied:
         return at_risk
     tied = np.add.reduceat(values[sets.deaths], sets.first, axis=0)[sets.group]
@@ -75,8 +94,10 @@ def _at_deaths(values: np.ndarray, sets: _RiskSets) -> np.ndarray:
 
 def _spread(per_death: np.ndarray, sets: _RiskSets) -> np.ndarray:
     """Transpose of `_at_deaths`: for each ordered row, the sum of `per_death` over the risk sets it belongs to."""
-    total = np.zeros(len(sets.times) + 1)
-    np.add.reduceat(per_death, sets.first).cumsum(out=total[1:])
+    total = np.zeros(len(sets.times) + len(sets.rows) - 1)
+    steps = np.add.reduceat(per_death, sets.first)
+    for stratum, (a, b) in enumerate(zip(sets.steps[:-1], sets.steps[1:], strict=True)):
+        steps[a:b].cumsum(out=total[a + stratum + 1 : b + stratum + 1])  # each begins with a 0
     total = total[sets.upto]
     if sets.tied:
         total[sets.deaths] -= np.add.reduceat(per_death * sets.fraction, sets.first)[sets.group]
@@ -116,22 +137,32 @@ def _arrays(x: ArrayLike, time: ArrayLike, event: ArrayLike) -> tuple[np.ndarray
 
 @LONG_STEPS
 def fit_cox(
-    x: ArrayLike, time: ArrayLike, event: ArrayLike, ties: str = "efron", offset: ArrayLike | None = None
+    x: ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    ties: str = "efron",
+    offset: ArrayLike | None = None,
+    strata: np.ndarray | None = None,
 ) -> dict:
     """Cox model by Newton-Raphson -> dict(coef (p,), se (p,), covariance (p, p), loglik, loglik_null, score_chi2 ...).
 
     `offset` (n,) is a linear predictor with coefficient fixed at 1; loglik_null is at coef 0 with the offset,
-    score_chi2 the score test of all coefficients there; iterations.
+    score_chi2 the score test of all coefficients there; iterations. With `strata` (n,) each has a baseline of its own.
     p = 0 is legal. Raises NotEstimable without events, with a constant or collinear covariate, or with an
     infinite coefficient (separation), which R reports only as a warning.
     """
     x, time, event = _arrays(x, time, event)
-    sets = _risk_sets(time, event, ties)
+    sets = _risk_sets(time, event, ties, strata)
     centre, scale = x.mean(axis=0), x.std(axis=0)
     constant = np.flatnonzero(scale <= 1e-12 * np.maximum(1.0, np.abs(centre)))
     if constant.size:
         raise NotEstimable(f"covariate {constant[0]} is constant")
     z = ((x - centre) / scale)[sets.order]
+    if strata is not None:
+        parts = [np.ptp(z[a:b], axis=0) for a, b in zip(sets.rows[:-1], sets.rows[1:], strict=True)]
+        constant = np.flatnonzero(np.max(parts, axis=0) <= 1e-12)
+        if constant.size:
+            raise NotEstimable(f"covariate {constant[0]} is constant within every stratum")
     fixed = np.zeros(len(time)) if offset is None else np.asarray(offset, float)[sets.order]
     p = z.shape[1]
     if p == 0:
@@ -334,6 +365,7 @@ def backward_elimination(
     copies: int = 1,
     p_remove: float | None = None,
     parents: Sequence[Sequence[int]] | None = None,
+    strata: np.ndarray | None = None,
 ) -> tuple[list[str], pd.DataFrame]:
     """Backward elimination, one term at a time, refitting: on AIC (R step, direction backward), or with `p_remove` of
     the term with the largest joint Wald p while that is above it.
@@ -346,7 +378,11 @@ def backward_elimination(
     """
     x, time, event = _arrays(x, time, event)
     terms = [[i] for i in range(x.shape[1])] if terms is None else [list(term) for term in terms]
-    return backward(lambda columns: fit_cox(x[:, columns], time, event, ties), names, terms, copies, p_remove, parents)
+
+    def fit_columns(columns: list[int]) -> dict:
+        return fit_cox(x[:, columns], time, event, ties, strata=strata)
+
+    return backward(fit_columns, names, terms, copies, p_remove, parents)
 
 
 def backward(
@@ -406,20 +442,22 @@ def schoenfeld_test(
     transform: str = "km",
     terms: Sequence[Sequence[int]] | None = None,
     ties: str = "efron",
+    strata: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Exact score test of proportional hazards (R cox.zph, survival >= 3.0): chi2, df, p per term, last row global.
 
     `transform` of time: km (1 - S(t-)), rank, identity, log.
     """
     x, time, event = _arrays(x, time, event)
-    fitted = fit_cox(x, time, event, ties)
-    sets = _risk_sets(time, event, ties)
+    fitted = fit_cox(x, time, event, ties, strata=strata)
+    sets, everyone = _risk_sets(time, event, ties, strata), _risk_sets(time, event, ties)
     z = (x - x.mean(axis=0))[sets.order]
     eta = z @ fitted["coef"]
     weight = np.exp(eta - eta.max())
     denominator = _at_deaths(weight, sets)
     mean = _at_deaths(weight[:, None] * z, sets) / denominator[:, None]
-    scale = _time_scale(time, sets, transform)[sets.group]
+    # the scale of time is that of all rows together, whatever their strata, as in R
+    scale = _time_scale(time, everyone, transform)[np.searchsorted(everyone.times, sets.times)][sets.group]
     scale = scale - scale.mean()
 
     def information(factor: np.ndarray) -> np.ndarray:

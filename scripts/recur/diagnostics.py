@@ -18,10 +18,10 @@ from sklearn.preprocessing import StandardScaler
 
 from recur.calibration import restricted_cubic_spline
 from recur.cli import progress
-from recur.cox import NotEstimable, fit_cox, likelihood_ratio_test, schoenfeld_test, univariable_cox, wald_test
+from recur.cox import NotEstimable, likelihood_ratio_test, schoenfeld_test, univariable_cox, wald_test
 from recur.cutpoint import best_cutpoint
 from recur.logistic import ML, fit_or_penalised
-from recur.models import applied_design, fit_columns, linear_predictor, risk_group, term_groups
+from recur.models import applied_design, fit_columns, linear_predictor, risk_group, term_groups, with_strata
 from recur.predictor import tied
 from recur.roc import youden
 from recur.signature import build_signature, stability, usable_columns
@@ -40,16 +40,18 @@ def diagnose(
 ) -> pd.DataFrame:
     """All diagnostics of an analysis, one value a row (COLUMNS); guard is the number it belongs to (methods.md 8)."""
     rows: list[tuple] = []
+    everyone = train
     for name, model in progress(models.items(), len(models), "diagnostics", "models"):
+        train = with_strata(everyone, settings) if "strata" in model else everyone
         if model["terms"]:
             if not train.binary:
                 rows += proportional_hazards(name, model, train, score, max(settings["horizons_months"]))
             rows += nonlinearity(name, model, train, score)
             rows += cutpoint_spread(name, model, train, score, seed)
     rows += added_value(models)
-    if train.names:
-        rows += shadow_features(train, settings, seed)
-        rows += centre_from_features(train, seed)
+    if everyone.names:
+        rows += shadow_features(everyone, settings, seed)
+        rows += centre_from_features(everyone, seed)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -63,19 +65,19 @@ def proportional_hazards(
     """
     x, groups = applied_design(model, train.clinical, score), term_groups(model["terms"])
     try:
-        table = schoenfeld_test(x, train.time, train.event, terms=list(groups.values()))
+        table = schoenfeld_test(x, train.time, train.event, terms=list(groups.values()), strata=train.strata)
     except NotEstimable:
         return []
     rows = []
     half = float(np.median(train.time[train.event == 1]))
-    early = np.minimum(train.time, half), np.where(train.time <= half, train.event, 0)
+    early = train._replace(time=np.minimum(train.time, half), event=np.where(train.time <= half, train.event, 0))
     late = train.time > half
     for term, test in zip([*groups, "(all)"], table.itertuples(), strict=True):
         rows.append((12, name, term, "proportional_hazards_chi2", test.chi2, test.df, test.p))
         if test.p < LEVEL and term != "(all)":
             for measure, part in (
-                ("log_hr_early", lambda: fit_cox(x, *early)),
-                ("log_hr_late", lambda: fit_cox(x[late], train.time[late], train.event[late])),
+                ("log_hr_early", lambda: fit_columns(x, early)),
+                ("log_hr_late", lambda: fit_columns(x[late], train.rows(np.flatnonzero(late)))),
             ):
                 rows += [
                     (12, name, model["terms"][j]["name"], measure, v, np.nan, np.nan)

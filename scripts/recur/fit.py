@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from recur.cox import NotEstimable
 from recur.models import fit_models, linear_predictor
 from recur.signature import build_signature, out_of_fold_scores, signature_scores, stability
 from recur.training import Training
@@ -47,6 +48,11 @@ def second_stage_scores(train: Training, signature: dict[str, Any], settings: di
 def predict(
     frozen: Frozen, clinical: pd.DataFrame, features: np.ndarray, names: list[str], centre: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
-    """Linear predictor (n,) of every frozen model for any rows; nothing is fitted."""
+    """Linear predictor (n,) of every frozen model for any rows; nothing is fitted. Raises NotEstimable for a stratum
+    that was not among the rows of the fit.
+    """
     score = signature_scores(frozen.signature, features, names, centre) if frozen.signature is not None else None
-    return {name: linear_predictor(model, clinical, score) for name, model in frozen.models.items()}
+    found = {name: linear_predictor(model, clinical, score) for name, model in frozen.models.items()}
+    if any(np.isnan(lp).any() for lp in found.values()):
+        raise NotEstimable("a stratum of those who are predicted has no patients among those who are fitted on")
+    return found

@@ -11,12 +11,21 @@ from scipy.stats import norm
 
 from recur import logistic
 from recur.competing import cause_specific_incidence
-from recur.cox import NotEstimable, backward_elimination, baseline_survival, fit_cox, survival_at, wald_test
+from recur.cox import NotEstimable, backward_elimination, fit_cox, survival_at, wald_test
 from recur.cutpoint import best_cutpoint
 from recur.encoding import clinical_terms, design, learn_columns, names_in, terms_in
 from recur.imputation import complete, imputations, pool
 from recur.predictor import linear_sum, tied
 from recur.roc import roc_points, youden
+from recur.strata import (
+    declared_strata,
+    learn_strata,
+    mean_baseline,
+    of_stratum,
+    offsets,
+    strata_of,
+    stratum_baselines,
+)
 from recur.survival import weight_summary
 from recur.training import Training
 
@@ -50,7 +59,7 @@ def fit_models(
     settings: second_stage, missing, candidates, variables, horizons_months, models (names, see
     recur.study.model_names). `size_only` and `volume_only` are added where training knows the tumour's size or volume.
     """
-    candidates = settings["candidates"]
+    candidates, everyone = settings["candidates"], train
     models, imputed = {}, {}
     for name in settings["models"]:
         timing = "post" if name.endswith("_post") else "pre"
@@ -59,15 +68,24 @@ def fit_models(
         if tuple(terms) not in imputed:  # models with and without the signature share their clinical terms
             imputed[tuple(terms)] = imputed_terms(train, terms, settings, seed)
         own = score if with_score else None
+        train = with_strata(everyone, settings) if terms else everyone
         models[name] = fit_model(train, terms, own, settings, seed, imputed[tuple(terms)])
         models[name] |= {"model": name, "timing": timing}
-    whole = settings | without_selection(settings)
+    train, whole = everyone, settings | without_selection(settings)
     for name, (term, label) in BURDEN.items():
         if term in train.clinical and train.clinical[term].notna().any():
             variable = {"kind": "numeric", "transform": "ln", "label": label, "unit": "", "timing": "pre"}
             models[name] = fit_model(train, [term], None, whole | {"variables": {term: variable}}, seed)
             models[name] |= {"model": name, "timing": "pre"}
     return models
+
+
+def with_strata(train: Training, settings: dict[str, Any]) -> Training:
+    """The training rows with the strata that the models with clinical terms have; the same rows without any."""
+    names = settings["candidates"].get("strata")
+    if not names:
+        return train
+    return train._replace(strata=strata_of(train.clinical, declared_strata(names, settings["variables"])))
 
 
 def without_selection(settings: dict[str, Any]) -> dict[str, Any]:
@@ -113,7 +131,13 @@ def fit_columns(x: np.ndarray, train: Training, separated: str = logistic.FIRTH,
     separated). x (n, p), or `copies` of the rows stacked.
     """
     time, event, weight = stacked(train, copies)
-    return logistic.fit_or_penalised(x, event, separated, weight) if train.binary else fit_cox(x, time, event)
+    if train.binary:
+        return logistic.fit_or_penalised(x, event, separated, weight)
+    return fit_cox(x, time, event, strata=stacked_strata(train, copies))
+
+
+def stacked_strata(train: Training, copies: int) -> np.ndarray | None:
+    return None if train.strata is None else np.tile(train.strata, copies)
 
 
 def stacked(train: Training, copies: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
@@ -175,7 +199,7 @@ def selected_columns(
             penalty = PENALTIES[stage["separated"]]
             kept, _ = logistic.backward_elimination(x, names, event, separated=penalty, weight=weight, **rule)
         else:
-            kept, _ = backward_elimination(x, names, time, event, **rule)
+            kept, _ = backward_elimination(x, names, time, event, strata=stacked_strata(train, copies), **rule)
         groups = {term: groups[term] for term in kept}
     return sorted(j for at in groups.values() for j in at)
 
@@ -220,17 +244,19 @@ def fit_model(
     applied = applied[:, keep]
     mean = applied.mean(axis=0)
     result = pooled_fit([x - mean for x in designs], train, PENALTIES[settings["second_stage"]["separated"]])
-    lp = linear_sum(applied, result["coef"], mean)
     described = [
         column | {"mean": float(mean[j]), "coef": float(result["coef"][j]), "se": float(result["se"][j])}
         for j, column in enumerate(columns)
     ]
+    lp = linear_sum(applied, result["coef"], mean)
     if train.binary:
         own = logistic_parts(result, lp, train, settings)
     else:
-        own = survival_parts([x - mean for x in designs], result, lp, train, settings)
+        own = survival_parts([x - mean for x in designs], result, train, settings)
+        lp = lp + offsets(own, train.clinical)
+        own["cutpoint"] = freeze_cutpoint(lp, train.time, train.event)
     if train.competing is not None:
-        own["competing"] = competing_model(designs, described, train)
+        own |= competing_parts(designs, described, own, train)
     return own | {
         "terms": described,
         "covariance": np.asarray(result["covariance"]).tolist(),
@@ -244,17 +270,20 @@ def fit_model(
 
 
 def survival_parts(
-    designs: list[np.ndarray], result: dict[str, Any], lp: np.ndarray, train: Training, settings: dict[str, Any]
+    designs: list[np.ndarray], result: dict[str, Any], train: Training, settings: dict[str, Any]
 ) -> dict[str, Any]:
-    """What makes risks of a Cox model's linear predictor: baseline, follow-up, horizons, cut-point."""
-    steps = [baseline_survival(x, train.time, train.event, result["coef"]) for x in designs]
-    times, survival = steps[0][0], np.exp(np.mean([np.log(survival) for _, survival in steps], axis=0))
-    return {
-        "baseline": {"time": times.tolist(), "survival": survival.tolist()},
-        "follow_up_months": float(train.time.max()),
-        "horizons_months": settings["horizons_months"],
-        "cutpoint": freeze_cutpoint(lp, train.time, train.event),
-    }
+    """What makes risks of a Cox model's linear predictor: baseline (None where strata have one each), follow-up,
+    horizons.
+    """
+    horizons = settings["horizons_months"]
+    parts = {"baseline": None, "follow_up_months": float(train.time.max()), "horizons_months": horizons}
+    if train.strata is None:
+        times, survival = mean_baseline(designs, train.time, train.event, result["coef"])
+        return parts | {"baseline": {"time": times.tolist(), "survival": survival.tolist()}}
+    own = train.time, train.event, train.strata
+    baselines = stratum_baselines(designs, train.time, train.event, result["coef"], train.strata)
+    variables = declared_strata(settings["candidates"]["strata"], settings["variables"])
+    return parts | {"strata": {"variables": variables} | learn_strata(baselines, *own, horizons[0])}
 
 
 def logistic_parts(result: dict[str, Any], lp: np.ndarray, train: Training, settings: dict[str, Any]) -> dict[str, Any]:
@@ -299,8 +328,22 @@ def binary_cutpoint(
     return {"lp": float(found["threshold"]), "rule": rule, "statistic": float(index), "p_corrected": None}
 
 
-def competing_model(designs: list[np.ndarray], columns: list[dict[str, Any]], train: Training) -> dict[str, Any]:
-    """Cause-specific Cox model of the competing event on the columns of the main one: terms, baseline, n, events.
+def competing_parts(
+    designs: list[np.ndarray], columns: list[dict[str, Any]], main: dict[str, Any], train: Training
+) -> dict[str, Any]:
+    """The parts of a model that its competing event adds or changes; the baseline stands with the stratum, if any."""
+    model, baselines = competing_model(designs, columns, train)
+    if "strata" not in main:
+        return {"competing": model | {"baseline": baselines[""]}}
+    levels = [level | {"competing": baselines[level["stratum"]]} for level in main["strata"]["levels"]]
+    return {"competing": model | {"baseline": None}, "strata": main["strata"] | {"levels": levels}}
+
+
+def competing_model(
+    designs: list[np.ndarray], columns: list[dict[str, Any]], train: Training
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Cause-specific Cox model of the competing event on the columns of the main one: terms, events, reason; and its
+    baseline by stratum (without strata that of "").
 
     Absolute risks need it (methods.md 0.2, item 4). Without covariates, with the reason, where fewer than
     MIN_COMPETING_EVENTS events a column or infinite coefficients forbid them.
@@ -316,16 +359,16 @@ def competing_model(designs: list[np.ndarray], columns: list[dict[str, Any]], tr
     if not result:
         columns, mean, designs = [], mean[:0], [x[:, :0] for x in designs]
         result = {"coef": np.zeros(0), "se": np.zeros(0)}
-    times, survival = np.zeros(0), np.zeros(0)
-    if events:
-        steps = [baseline_survival(x - mean, train.time, deaths.event, result["coef"]) for x in designs]
-        times, survival = steps[0][0], np.exp(np.mean([np.log(part) for _, part in steps], axis=0))
+    strata = np.full(len(train.time), "") if train.strata is None else train.strata
+    steps = stratum_baselines([x - mean for x in designs], train.time, deaths.event, result["coef"], strata)
+    baselines = {
+        name: {"time": times.tolist(), "survival": survival.tolist()} for name, (times, survival) in steps.items()
+    }
     terms = [
         column | {"coef": float(coef), "se": float(se)}
         for column, coef, se in zip(columns, result["coef"], result["se"], strict=True)
     ]
-    baseline = {"time": times.tolist(), "survival": survival.tolist()}
-    return {"terms": terms, "baseline": baseline, "events": events, "reason": reason}
+    return {"terms": terms, "events": events, "reason": reason}, baselines
 
 
 def freeze_cutpoint(lp: np.ndarray, time: np.ndarray, event: np.ndarray) -> dict[str, Any] | None:
@@ -354,10 +397,17 @@ def linear_predictor(
 ) -> np.ndarray:
     """Linear predictor (n,) of a frozen model; 0 is the mean training patient. score is the signature's, if used.
 
-    Missing cells get the frozen conditional means; with rng, one stochastic imputation.
+    Missing cells get the frozen conditional means; with rng, one stochastic imputation. Of a stratified model it holds
+    the stratum's part (recur.strata) and is NaN in a stratum without a baseline hazard.
     """
     coef, mean = ([column[key] for column in model["terms"]] for key in ("coef", "mean"))
-    return linear_sum(applied_design(model, clinical, score, rng), coef, mean)
+    return linear_sum(applied_design(model, clinical, score, rng), coef, mean) + offsets(model, clinical)
+
+
+def competing_predictor(model: dict[str, Any], clinical: pd.DataFrame, score: np.ndarray | None) -> np.ndarray:
+    """Linear predictor (n,) of the competing event's hazard."""
+    other = {"terms": model["competing"]["terms"], "imputer": model["imputer"]}
+    return linear_predictor(other, clinical, score)
 
 
 def applied_design(
@@ -370,12 +420,28 @@ def applied_design(
     return design(complete(clinical, model["imputer"], rng), model["terms"], score)
 
 
-def risk_at(model: dict[str, Any], lp: np.ndarray, months: float, lp_competing: np.ndarray | None = None) -> np.ndarray:
+def risk_at(
+    model: dict[str, Any],
+    lp: np.ndarray,
+    months: float,
+    lp_competing: np.ndarray | None = None,
+    strata: np.ndarray | None = None,
+) -> np.ndarray:
     """Predicted probability (n,) of the event by a time, 1 - S0(t)^exp(lp).
 
     A model with a competing event gives the cumulative incidence, for which it needs the predictor (n,) of that event.
-    NaN beyond the training follow-up: the baseline is not extrapolated.
+    A stratified one needs the strata (n,) of the patients (recur.strata.strata_of). NaN beyond the training follow-up,
+    of the stratum: the baseline is not extrapolated.
     """
+    if "strata" in model:
+        if strata is None:
+            raise ValueError("a stratified model needs the strata of the patients")
+        risk = np.full(len(lp), np.nan)
+        for level in model["strata"]["levels"]:
+            own = np.asarray(strata) == level["stratum"]
+            other = None if lp_competing is None else lp_competing[own]
+            risk[own] = risk_at(of_stratum(model, level), lp[own], months, other)
+        return risk
     if months > model["follow_up_months"]:
         return np.full(len(lp), np.nan)
     if "competing" in model:
@@ -398,15 +464,18 @@ def risk_group(model: dict[str, Any], lp: np.ndarray) -> np.ndarray:
 
 def apply_model(model: dict[str, Any], clinical: pd.DataFrame, score: np.ndarray | None) -> pd.DataFrame:
     """A frozen model on any rows: lp, group, risk_<months>; with a competing event also lp_competing; of a logistic
-    model one risk.
+    model one risk; of a stratified one also the stratum.
     """
     result = pd.DataFrame({"lp": linear_predictor(model, clinical, score)}, index=clinical.index)
     result["group"], other = risk_group(model, result["lp"].to_numpy()), None
     if "competing" in model:
-        other = linear_predictor(model | {"terms": model["competing"]["terms"]}, clinical, score)
+        other = competing_predictor(model, clinical, score)
         result["lp_competing"] = other
+    strata = strata_of(clinical, model["strata"]["variables"]) if "strata" in model else None
+    if strata is not None:
+        result["stratum"] = strata
     for months in model["horizons_months"]:
-        result[f"risk_{months:g}"] = risk_at(model, result["lp"].to_numpy(), months, other)
+        result[f"risk_{months:g}"] = risk_at(model, result["lp"].to_numpy(), months, other, strata)
     if "intercept" in model:
         result["risk"] = expit(model["intercept"] + result["lp"].to_numpy())
     return result

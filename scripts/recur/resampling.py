@@ -65,12 +65,12 @@ def bootstrap_fit(train: Training, settings: dict[str, Any], seed: int, number: 
     sample = train.rows(rows)
     try:
         frozen = fit(sample, settings, seed)
+        in_sample = predict(frozen, sample.clinical, sample.features, train.names, sample.centre)
+        everyone = predict(frozen, train.clinical, train.features, train.names, train.centre)
     except NotEstimable as error:
         return [{"resample": number, "model": "", "failed": str(error)}]
     out = np.setdiff1d(np.arange(len(train.time)), rows)
     weights = sample.weight, train.weight, train.weight_of(out)  # each place has its own
-    in_sample = predict(frozen, sample.clinical, sample.features, train.names, sample.centre)
-    everyone = predict(frozen, train.clinical, train.features, train.names, train.centre)
     kept = ";".join(f["name"] for f in frozen.signature["features"]) if frozen.signature else ""
 
     def of_risks(name: str) -> dict[str, float]:
@@ -120,13 +120,13 @@ def nested_predictions(train: Training, settings: dict[str, Any], seed: int, rep
         held = np.flatnonzero(fold == number)
         try:
             frozen = fit(train.rows(np.flatnonzero(fold != number)), settings, seed)
+            part = train.rows(held)
+            predictions = predict(frozen, part.clinical, part.features, part.names, part.centre)
         except NotEstimable as error:
             parts.append(
                 pd.DataFrame({"repeat": [repeat], "fold": number, "model": "", "failed": str(error)}, columns=columns)
             )
             continue
-        part = train.rows(held)
-        predictions = predict(frozen, part.clinical, part.features, part.names, part.centre)
         for model, lp in predictions.items():
             rows = {"repeat": repeat, "fold": number, "model": model, "patient_id": train.patient_id[held], "lp": lp}
             rows |= {"time": train.time[held], "event": train.event[held], "failed": ""}

@@ -12,7 +12,7 @@ from statsmodels.stats.multitest import multipletests
 from recur import validation_binary
 from recur.cox import NotEstimable, baseline_survival, likelihood_ratio_test, wald_test
 from recur.discrimination import blocks, c_difference, legacy_c_difference, times_of
-from recur.models import fit_columns, fit_model, linear_predictor, without_selection
+from recur.models import competing_predictor, fit_columns, fit_model, linear_predictor, without_selection
 from recur.nested import nested_difference
 from recur.ranking import comparable_pairs
 from recur.training import TRAIN, Training
@@ -141,7 +141,7 @@ def apply_scores(models: dict[str, dict[str, Any]], frame: pd.DataFrame) -> pd.D
         group = rows.get(f"{column}_group")
         part["group"] = "all" if group is None else group.fillna("all").to_numpy(object)
         if "competing" in model:
-            part["lp_competing"] = linear_predictor(model | {"terms": model["competing"]["terms"]}, rows, None)
+            part["lp_competing"] = competing_predictor(model, rows, None)
         for months in model["horizons_months"]:
             part[f"risk_{months:g}"] = predicted_risks(model, part, months)[:, 0]
         if "intercept" in model:

@@ -10,6 +10,7 @@ from scipy.stats import t as student
 
 from recur.discrimination import c_of, times_of
 from recur.models import complete_cases, linear_predictor
+from recur.strata import offsets
 
 COLUMNS = ["model", "cohort", "metric", "horizon_months", "estimate", "lower", "upper", "n", "events", "method"]
 
@@ -46,7 +47,7 @@ def missing_data_performance(
         metric, events = times_of(part)[1], part["event"]
         for name, model in models.items():
             known = complete_cases(model, part)
-            if known.all():
+            if known.all() or np.isnan(offsets(model, part)).any():  # some have no stratum: nothing to rank them by
                 continue
             base = {
                 "model": name,

@@ -66,10 +66,10 @@ def split_distribution(
         parts = everyone.rows(np.flatnonzero(in_train)), everyone.rows(np.flatnonzero(~in_train))
         try:
             frozen = fit(parts[0], settings, seed)
+            scores = [predict(frozen, part.clinical, part.features, part.names, part.centre) for part in parts]
         except NotEstimable:
             rows.append(("", number, int(number == 0), np.nan, np.nan))
             continue
-        scores = [predict(frozen, part.clinical, part.features, part.names, part.centre) for part in parts]
         for model in frozen.models:
             c = [
                 concordance(score[model], part.time, part.event, part.weight)

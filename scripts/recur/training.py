@@ -26,13 +26,14 @@ class Training(NamedTuple):
     centre: np.ndarray | None = None  # (n,) names; only harmonisation looks at them
     binary: bool = False  # the outcome has no time
     follow_up: np.ndarray | None = None  # (n,) months, cut at the horizon, of a binary outcome there; else None
+    strata: np.ndarray | None = None  # (n,) names, of a fit with a baseline hazard for each
     known: np.ndarray | None = None  # (n,) whether the outcome at the horizon is: False where censored before it
 
     def rows(self, index: np.ndarray) -> Training:
         """The training set of the given rows (repeats allowed); further readings follow their patients."""
         clinical = self.clinical.iloc[index].reset_index(drop=True)
         arrays = [array[index] for array in (self.patient_id, self.time, self.event)]
-        known = {name: getattr(self, name) for name in ("competing", "centre", "follow_up", "known")}
+        known = {name: getattr(self, name) for name in ("competing", "centre", "follow_up", "known", "strata")}
         optional = {name: None if array is None else array[index] for name, array in known.items()}
         optional["binary"] = self.binary
         return Training(*arrays, clinical, self.features[index], self.repeats[index], self.names, **optional)

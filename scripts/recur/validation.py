@@ -73,6 +73,7 @@ def apply_models(
 ) -> pd.DataFrame:
     """Every frozen model on every row: model, patient_id, cohort, time, event, lp, group, risk_<months>.
 
+    A patient of a stratum that the training rows did not have (recur.strata) has no row of that model.
     Where the endpoint has a competing event also competing (0/1) and lp_competing, the predictor of its hazard; the
     risks are then cumulative incidences.
     """
@@ -82,6 +83,7 @@ def apply_models(
     parts = []
     for name, model in models.items():
         part = pd.concat([frame[known], apply_model(model, frame, score)], axis=1)
+        part = part[part["lp"].notna()]
         part.insert(0, "model", name)
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
@@ -90,7 +92,8 @@ def apply_models(
 def predicted_risks(model: dict[str, Any], part: pd.DataFrame, times: ArrayLike) -> np.ndarray:
     """Predicted risks (n, J) of the rows of a risks table at several times."""
     own, other = part["lp"].to_numpy(), part["lp_competing"].to_numpy() if "competing" in model else None
-    return np.column_stack([risk_at(model, own, months, other) for months in np.atleast_1d(times)])
+    strata = part["stratum"].to_numpy(object) if "strata" in model else None
+    return np.column_stack([risk_at(model, own, months, other, strata) for months in np.atleast_1d(times)])
 
 
 def outcome_of(part: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
@@ -314,13 +317,16 @@ def comparisons(risks: pd.DataFrame, nested: pd.DataFrame, seed: int) -> pd.Data
             t: part.pivot(index="patient_id", columns="model", values=f"risk_{t:g}").loc[lp.index] for t in horizons
         }
         first = part.drop_duplicates("patient_id").set_index("patient_id").loc[lp.index]
-        time, event, other = outcome_of(first)
         for a, b in PAIRS:
             if a not in lp or b not in lp:
                 continue
-            found = [("c_harrell", np.nan, c_difference(time, event, lp[a].to_numpy(), lp[b].to_numpy()))]
+            has = lp[[a, b]].notna().all(axis=1).to_numpy()  # a stratified model leaves out strata that are new to it
+            if not has.any():
+                continue
+            time, event, other = outcome_of(first[has])
+            found = [("c_harrell", np.nan, c_difference(time, event, lp[a].to_numpy()[has], lp[b].to_numpy()[has]))]
             for months in horizons:
-                both = risk[months][a].to_numpy(), risk[months][b].to_numpy()
+                both = risk[months][a].to_numpy()[has], risk[months][b].to_numpy()[has]
                 if np.isnan(both).any():
                     continue
                 if other is not None and months == horizons[-1]:
