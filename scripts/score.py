@@ -9,6 +9,7 @@ settings (its manifest hash is compared). From images: `results/<study>/report/m
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -48,6 +49,9 @@ def main() -> None:
         frame = pd.DataFrame({"patient_id": features["patient_id"], "centre": ""})
     table = score_patients(models, signature, with_burden(frame, features, models), features)
     write_table(table, args.output)
+    unscored = table[table["lp"].isna()].drop_duplicates("patient_id")
+    for text, part in unscored.groupby("warnings", sort=False):
+        print(f"{len(part)} patients ({', '.join(part['patient_id'][:3])}): {text}", file=sys.stderr)
     print(f"{table['patient_id'].nunique()} patients, {len(models)} models: {args.output}")
 
 

@@ -99,6 +99,12 @@ def strata_problems(names: list[str], variables: dict[str, Any], clinical: pd.Da
     known = clinical[names].notna().all(axis=1)
     own, occurred = clinical.loc[known, names], event[known] == EVENT
     place = f"candidates.strata ({listed(names)})"
+    if not known.all():
+        who = listed(list(clinical.loc[~known, "patient_id"].astype(str)[:3]))
+        return [
+            f"{place}: missing in {(~known).sum()} training patients ({who}); a baseline hazard is never filled in: "
+            "complete the cells, or leave these patients out by clinical.eligibility"
+        ]
     if len(own.drop_duplicates()) < 2:
         return [f"{place}: one stratum in training; take it out"]
     found = []

@@ -16,6 +16,7 @@ from recur.endpoints import has_competing, is_weighted
 from recur.features.doubts import in_words
 from recur.judgement import SAYS, departures, judged_cohorts
 from recur.models import BURDEN
+from recur.strata import strata_of
 from recur.study import (
     candidates_of,
     endpoint_of,
@@ -263,7 +264,8 @@ def proportional_hazards(facts):
     texts = [f"{row.model} {row.term} p {row.p:.3f}" for row in broken.itertuples()]
     return (
         f"Hazards are not proportional for {listed(texts)}: "
-        "read the early and late hazard ratios and the restricted mean in diagnostics.csv."
+        "read the early and late hazard ratios and the restricted mean in diagnostics.csv; a clinical variable of few "
+        "levels can have a baseline hazard for each instead (candidates.strata)."
         if texts
         else ""
     )
@@ -276,7 +278,12 @@ def nonlinearity(facts):
         return None
     bent = table[table["p"] < 0.05]
     texts = [f"{row.model} {row.term} (p {row.p:.3f})" for row in bent.itertuples()]
-    return f"A spline fits better than a straight line for {listed(texts)}." if len(bent) else ""
+    return (
+        f"A spline fits better than a straight line for {listed(texts)}; a clinical number may have one "
+        "(clinical.variables: transform: rcs)."
+        if len(bent)
+        else ""
+    )
 
 
 @guard(14, "F", "Conventions of the C-index")
@@ -474,16 +481,32 @@ def missing_data(facts):
     texts = missing_cells(facts["train"].assign(cohort="train"), terms)
     if len(facts["heldout"]):
         texts += missing_cells(facts["heldout"], terms)
+    unseen = without_stratum(facts["models"], facts["heldout"])
     if not texts:
-        return ""
+        return unseen
     said = (
         f"Missing cells were imputed by a model learnt on training predictors ({'; '.join(texts)}); complete cases "
-        "stand beside it in coefficients.csv and performance.csv."
+        f"stand beside it in coefficients.csv and performance.csv.{' ' * bool(unseen)}{unseen}"
     )
     differing = [*coefficients_that_disagree(facts["coefficients"]), *c_that_disagrees(facts["performance"])]
     if differing:
         said += f" Main estimates and those of complete cases disagree: {listed(differing)}."
     return said
+
+
+def without_stratum(models: dict[str, dict[str, Any]], heldout: pd.DataFrame) -> str:
+    """Held-out patients whom a stratified model cannot predict, by the stratum they lack or training lacked."""
+    model = next((model for model in models.values() if "strata" in model), None)
+    if model is None or not len(heldout):
+        return ""
+    known = {level["stratum"] for level in model["strata"]["levels"]}
+    strata = pd.Series(strata_of(heldout, model["strata"]["variables"]), heldout["cohort"])
+    unseen = strata[~strata.isin(known)].replace("", "stratum missing")
+    texts = [
+        f"{count} of {cohort_title(cohort)} ({name})"
+        for (cohort, name), count in unseen.groupby([unseen.index, unseen]).size().items()
+    ]
+    return f"Patients of strata that training did not have get no prediction: {listed(texts)}." if texts else ""
 
 
 def missing_cells(frame: pd.DataFrame, terms: set[str]) -> list[str]:

@@ -19,6 +19,7 @@ from recur.cox import NotEstimable
 from recur.harmonisation import apply_combat
 from recur.models import BURDEN, apply_model
 from recur.signature import signature_scores
+from recur.strata import strata_of
 from recur.tables import MANIFEST, SIGNIFICANT_DIGITS, StudyError, grouped, one_manifest, read_table
 
 MEASURED = {"tumour_size": ("Maximum3DDiameter", "mm"), "tumour_volume": ("MeshVolume", "mm3")}
@@ -44,9 +45,15 @@ def declared_inputs(model: dict[str, Any], settings: dict[str, Any]) -> dict[str
         measured = {"column": term, "kind": "numeric", "timing": "pre", "unit": unit, "measure": measure}
         # as tumour_burden does, values that are not positive become unknown: they have no logarithm
         variables[term] = (declared or measured) | {"label": label, "transform": "ln", "positive_only": True}
+    variables |= {term: settings["variables"][term] for term in strata_terms(model)}
     columns = {key: own[key] for key in ("id", "centre", "missing_values", "phases")}
     columns |= {key: own[key] for key in ("size_column", "volume_column") if key in own}
     return columns | {"variables": variables}
+
+
+def strata_terms(model: dict[str, Any]) -> list[str]:
+    """The variables that choose a patient's baseline hazard; none of a model without strata."""
+    return [item["term"] for item in model.get("strata", {}).get("variables", [])]
 
 
 def input_fields(model: dict[str, Any]) -> list[dict[str, Any]]:
@@ -54,7 +61,8 @@ def input_fields(model: dict[str, Any]) -> list[dict[str, Any]]:
     options (names of the levels, [] for a number), transform, low and high (training range, in the input's unit or as
     places of the levels), range (plausible values) and floor (None where undeclared), used (in the equation).
 
-    The signature's score is the last one, where the model has it; it is never filled in.
+    Strata come before the signature's score, the last one, where the model has them (`required`): they are never filled
+    in.
     """
     columns: dict[str, dict[str, Any]] = {}
     for column in model["terms"]:
@@ -81,9 +89,17 @@ def input_fields(model: dict[str, Any]) -> list[dict[str, Any]]:
             }
             | {"range": variable.get("range"), "floor": variable.get("floor"), "used": term in columns}
         )
+    for term in strata_terms(model):
+        variable = model["inputs"]["variables"][term]
+        options = levels_of(variable)
+        fields.append(
+            {"term": term, "label": variable.get("label") or term, "unit": "", "kind": variable["kind"]}
+            | {"options": options, "transform": "none", "low": 0.0, "high": len(options) - 1.0, "range": None}
+            | {"floor": None, "used": True, "required": True}
+        )
     if "signature" in columns:
         own = {key: columns["signature"][key] for key in ("term", "label", "unit", "kind", "transform", "low", "high")}
-        fields.append(own | {"options": [], "range": None, "floor": None, "used": True})
+        fields.append(own | {"options": [], "range": None, "floor": None, "used": True, "required": True})
     return fields
 
 
@@ -123,6 +139,7 @@ def read_new_patients(path: str | Path, models: dict[str, dict[str, Any]]) -> pd
     inputs = next(iter(models.values()))["inputs"]
     variables = {term: v for model in models.values() for term, v in model["inputs"]["variables"].items()}
     needed = {column["term"] for model in models.values() for column in model["terms"]}
+    needed |= {term for model in models.values() for term in strata_terms(model)}
     table = read_table(path).astype("string").apply(lambda column: column.str.strip())
     table = table.mask(table.isin([str(value) for value in inputs["missing_values"]]))
     table, problems = without_units(table, variables)
@@ -260,8 +277,10 @@ def score_patients(
 def patient_warnings(
     model: dict[str, Any], frame: pd.DataFrame, score: np.ndarray | None, lp: np.ndarray
 ) -> list[list[str]]:
-    """Of every patient: inputs filled in or outside the training range, and horizons beyond its follow-up."""
-    found: list[list[str]] = [[] for _ in range(len(frame))]
+    """Of every patient: inputs filled in or outside the training range, and horizons beyond its follow-up; why there is
+    no risk at all in a stratum that training did not have.
+    """
+    found = stratum_warnings(model, frame)
     everyone = [
         f"no risk at {months:g} months: training follow-up ends at {model['follow_up_months']:.1f}"
         for months in model["horizons_months"]
@@ -273,7 +292,7 @@ def patient_warnings(
         for i, texts in enumerate(found):
             value = np.nan if values is None else values[i]
             if np.isnan(value):
-                if field["used"]:
+                if field["used"] and not field.get("required"):
                     texts.append(f"{field['label']} missing: filled in by the model's imputer")
             elif not field["low"] <= value <= field["high"]:
                 own, low, high = (value_text(field, v) for v in (value, field["low"], field["high"]))
@@ -281,11 +300,34 @@ def patient_warnings(
                 texts.append(f"{field['label']} {own} outside the training range {low} to {high}{unit}")
     low, high = model["lp_range"]
     for i, texts in enumerate(found):
-        if not low <= lp[i] <= high:
+        if np.isfinite(lp[i]) and not low <= lp[i] <= high:
             texts.append(
                 f"linear predictor {lp[i]:.3g} outside that of the training patients ({low:.3g} to {high:.3g})"
             )
         texts += everyone
+    return found
+
+
+def stratum_warnings(model: dict[str, Any], frame: pd.DataFrame) -> list[list[str]]:
+    """Of every patient: why the stratum gives no risk, or none at a horizon."""
+    if "strata" not in model:
+        return [[] for _ in range(len(frame))]
+    known = {level["stratum"]: level for level in model["strata"]["levels"]}
+    names = " and ".join(item["label"] for item in model["strata"]["variables"])
+    found = []
+    for name in strata_of(frame, model["strata"]["variables"]):
+        if name not in known:
+            cause = f"the stratum {name} was not in training" if name else f"{names} is missing"
+            found.append([f"no risk: {cause}, and a baseline hazard is never filled in"])
+            continue
+        end = known[name]["follow_up_months"]
+        found.append(
+            [
+                f"no risk at {months:g} months: training follow-up of the stratum {name} ends at {end:.1f}"
+                for months in model["horizons_months"]
+                if end < months <= model["follow_up_months"]
+            ]
+        )
     return found
 
 
