@@ -293,6 +293,7 @@ def feature_settings():
         "phases": IMAGES["phases"],
         "regions": studies.region_names(IMAGES),
         "pinned": IMAGES["extraction_manifest"],
+        "phase_sets": studies.phase_sets(STUDY),
     }
     return json.dumps(settings, sort_keys=True)
 

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from scipy.ndimage import distance_transform_edt
 
+from recur.analysis_set import without_regions
 from recur.features.cache import feature_key
 from recur.features.extract import extract_with_reasons, load_case
 from recur.features.sets import feature_names
@@ -175,6 +176,27 @@ def test_single_features_that_cannot_be_computed_are_listed_by_reason():
     assert line["reason"] == "pyradiomics gives no number for this region"
     with pytest.raises(StudyError, match="column 'AP_liver_x' is no feature of these settings"):
         patient_rows({("P1", "reader1"): {"AP": {"liver_x": 1.0}}}, [], one_phase)
+
+
+def test_a_phase_that_is_missing_costs_the_analyses_that_use_it_only():
+    names = feature_names("ji846", EXTRACTION["image_types"])
+    values = {f"{region}_{name}": 1.0 for region in ("tumour", "rim") for name in names}
+    found = {
+        ("P1", "reader1"): {"AP": values, "PVP": values},
+        ("P2", "reader1"): {"AP": values},
+        ("P3", "reader1"): {"PVP": values},
+    }
+    assert list(patient_rows(found, [], SETTINGS)[0]["patient_id"]) == ["P1"]
+    settings = SETTINGS | {"phase_sets": [["AP", "PVP"], ["AP"]]}
+    table, missing = patient_rows(found, [], settings)
+    assert list(table["patient_id"]) == ["P1", "P2"] and missing.empty
+    late = [name for name in table if name.startswith("PVP_")]
+    assert table.loc[1, late].isna().all() and table.drop(columns=late).notna().all(axis=None)
+    assert manifest(settings) == manifest(SETTINGS)
+    kept, excluded = without_regions(table.drop(columns="reader"))
+    assert list(kept["patient_id"]) == ["P1"]
+    assert excluded.to_numpy().tolist() == [["P2", "no features of PVP_rim, PVP_tumour"]]
+    assert len(without_regions(table.drop(columns=["reader", *late]))[0]) == 2
 
 
 def test_the_cache_changes_nothing_and_heals_itself(study):

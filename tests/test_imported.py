@@ -52,6 +52,11 @@ class TestRowsAndIds:
             read(pd.concat([frame, frame[:5]]), tmp_path)
         assert len(stopped.value.problems) == 1 and "features.lesion_aggregate" in str(stopped.value)
 
+    def test_rows_of_several_phases_are_told_by_their_column(self, tmp_path):
+        frame = pd.concat([table(phase="ART"), table(phase="PORT")])
+        with pytest.raises(StudyError, match=r"60 patients .* stand there twice \(their rows differ in phase\)"):
+            read(frame, tmp_path)
+
     def test_columns_are_sorted_by_name_whatever_their_order(self, tmp_path):
         frame = table()
         one = read(frame, tmp_path).features
@@ -164,6 +169,10 @@ class TestTumourColumn:
         with pytest.raises(StudyError, match="features.tumour_volume: 'other' is no feature column"):
             burden_column(names, "volume", "other")
 
+    def test_phases_that_the_study_names_are_no_regions(self):
+        names = [f"{phase}_{self.mesh}" for phase in ("ART", "PORT")]
+        assert burden_column(names, "volume", None, ["PORT", "ART"]) == names[1]
+
     def test_phases_go_in_their_declared_order(self):
         names = [f"{phase}_tumour_{self.mesh}" for phase in ("AP", "PVP")]
         assert burden_column(names, "volume", None, ["PVP", "AP"]) == names[1]
@@ -223,7 +232,8 @@ class TestDoubts:
             ["a code of missing cells", "original_glcm_Contrast", 4, "p001, p002, p003"],
         ]
         expected = (
-            "a decimal point is lost: 1 column, 2 patients (p004, p009; original_firstorder_Mean: such as 80123456)"
+            "a decimal point is lost: 1 column, 2 patients (p004, p009; original_firstorder_Mean: such as 80123456); "
+            "write the column anew from its source"
         )
         assert in_words(found)[0] == expected
 

@@ -696,7 +696,16 @@ def tumour_columns(study: dict[str, Any]) -> dict[str, Any]:
     """How the tumour's size and volume are found in a feature table: columns, if named, and the order of phases."""
     features = study.get("features", {})
     named = {f"{key}_column": features[f"tumour_{key}"] for key in ("size", "volume") if features.get(f"tumour_{key}")}
-    return named | {"phases": study.get("images", {}).get("phases", [])}
+    used = [phase for analysis in study["analyses"].values() for phase in analysis.get("phases", [])]
+    return named | {"phases": study.get("images", {}).get("phases", list(dict.fromkeys(used)))}
+
+
+def phase_sets(study: dict[str, Any]) -> list[list[str]]:
+    """Phases of the images that each analysis of features needs, each set once; all of them where there is none."""
+    used = [a for name, a in study["analyses"].items() if uses_features(study, name)]
+    everything = study["images"]["phases"]
+    found = [sorted(analysis.get("phases", everything)) for analysis in used] or [sorted(everything)]
+    return [needed for i, needed in enumerate(found) if needed not in found[:i]]
 
 
 def feature_subsets(study: dict[str, Any]) -> list[dict[str, list[str]]]:

@@ -20,6 +20,13 @@ LEAST_DIGITS = 1e4
 PACKED = 0.003  # a volume below this share of the sphere around the largest diameter is in another unit
 SPHERE = np.pi / 6
 MESH_OF_VOXELS = (0.5, 1.1)  # a mesh runs through the outer voxels: it is smaller, in tiny regions by far
+REMEDIES = {
+    "a code of missing cells": "declare it (features.missing_values)",
+    "a decimal point is lost": "write the column anew from its source",
+    "z-scores of all patients": "give the values as they were measured",
+    "extracted with other settings": "extract all patients with the same",
+    "a centre in another unit": "give all centres one unit",
+}
 VOXELS_JUDGED = 30  # volumes in units of the smallest; below, meshes are coarse
 CENTRE_PATIENTS = 10
 ANOTHER_UNIT = (300.0, 3000.0)  # ratio of medians: mm3 against ml
@@ -168,5 +175,7 @@ def in_words(table: pd.DataFrame) -> list[str]:
         columns = "1 column" if len(part) == 1 else f"{len(part)} columns"
         most = int(part["patients"].max())
         patients = "1 patient" if most == 1 else f"up to {most} patients" if len(part) > 1 else f"{most} patients"
-        lines.append(f"{problem}: {columns}, {patients} ({first['first']}; {first['column']}: {first['detail']})")
+        remedy = f"; {REMEDIES[problem]}" if problem in REMEDIES else ""
+        shown = f"{first['first']}; {first['column']}: {first['detail']}"
+        lines.append(f"{problem}: {columns}, {patients} ({shown}){remedy}")
     return lines

@@ -24,6 +24,7 @@ VERSION = re.compile(r"\d+\.\d+\.\d+")
 TUMOUR = {"tumour", "tumor", "lesion", "gtv"}
 SHELLS = ("rim", "ring", "shell", "margin", "peri")
 ORGANS = {"liver", "background", "healthy", "parenchyma", "spleen", "body", "organ", "lung"}
+FEW_WORDS = 10
 MEASURES = {"size": "original_shape_Maximum3DDiameter", "volume": "original_shape_MeshVolume"}
 
 
@@ -54,7 +55,7 @@ def read_features(settings: dict[str, Any], path: str | Path, reserved: dict[str
         remarks.append(f"{blank.sum()} rows without a patient id left out (line {lines})")
         table, ids = table[~blank], ids[~blank]
     names, numbers, said = feature_columns(table.drop(columns=settings["id"]), settings, path, reserved or {})
-    problems = id_problems(ids, settings, path) + size_problems(numbers, ids, path)
+    problems = id_problems(table, ids, settings, path) + size_problems(numbers, ids, path)
     if problems:
         raise StudyError(problems)
     cells = table[names].set_axis(ids, axis=0)
@@ -96,7 +97,18 @@ def few(names: Iterable[str]) -> str:
     return ", ".join(names[:NAMED]) + more
 
 
-def id_problems(ids: pd.Series, settings: dict[str, Any], path: str | Path) -> list[str]:
+def told_apart(table: pd.DataFrame, ids: pd.Series) -> list[str]:
+    """Columns of a few words each, such as a phase or a reader, in which the rows of one patient differ."""
+    found = []
+    for name in table:
+        cells = table[name].astype(str)
+        words = pd.to_numeric(cells, errors="coerce").isna().all() and cells.nunique() <= FEW_WORDS
+        if words and cells.groupby(ids.to_numpy()).nunique().max() > 1:
+            found.append(name)
+    return found
+
+
+def id_problems(table: pd.DataFrame, ids: pd.Series, settings: dict[str, Any], path: str | Path) -> list[str]:
     """Ids that cannot be ids, and rows of one patient that nothing says how to join."""
     unsafe = [name for name in ids if not PATIENT_ID.fullmatch(name)]
     problems = []
@@ -106,9 +118,11 @@ def id_problems(ids: pd.Series, settings: dict[str, Any], path: str | Path) -> l
     repeated = sorted(set(ids[ids.duplicated()]))
     if repeated and not settings.get("lesion_aggregate"):
         stand = "stands" if len(repeated) == 1 else "stand"
+        apart = told_apart(table, ids)
+        differ = f" (their rows differ in {few(apart)})" if apart else ""
         problems.append(
-            f"{path}: {who(repeated)} {stand} there twice; remove the rows too many, or say with "
-            "features.lesion_aggregate how several lesions become one row"
+            f"{path}: {who(repeated)} {stand} there twice{differ}; remove the rows too many, give each phase "
+            "columns of its own, or say with features.lesion_aggregate how several lesions become one row"
         )
     return problems
 
@@ -262,18 +276,22 @@ def burden_column(names: list[str], target: str, declared: str | None, phases: I
     found = [name for name in names if name.endswith(MEASURES[target])]
     words = {name: prefix_words(name.removesuffix(MEASURES[target])) for name in found}
     found = [name for name in found if not beside(words[name])]
-    named = [name for name in found if TUMOUR & set(words[name])]
-    found = named or found
-    regions = {tuple(words[name][1:]) for name in found}
-    one_region = len(regions) == 1 and all(words[name] and words[name][-1] in TUMOUR for name in found)
-    if len(found) > 1 and not (one_region and all(len(words[name]) > 1 for name in found)):
+    found = [name for name in found if TUMOUR & set(words[name])] or found
+    place = {phase.casefold(): number for number, phase in enumerate(phases)}
+    if len({region_words(words[name], place) for name in found}) > 1:
         raise StudyError(
             f"features: {len(found)} columns could be the tumour's {target}: {few(sorted(found))}; name the right one "
             f"(features.tumour_{target}), or a clinical variable (clinical.tumour_{target})"
         )
-    place = {phase.casefold(): number for number, phase in enumerate(phases)}
-    found.sort(key=lambda name: (place.get(name.split("_")[0].casefold(), len(place)), name))
+    found.sort(key=lambda name: (min([place.get(word, len(place)) for word in words[name]], default=0), name))
     return found[0] if found else None
+
+
+def region_words(words: list[str], phases: dict[str, int]) -> tuple[str, ...]:
+    """The words of a prefix without the phase: one that the study names, or the first before a tumour's name."""
+    if len(words) == 2 and words[1] in TUMOUR:
+        return (words[1],)
+    return tuple(word for word in words if word not in phases)
 
 
 def prefix_words(prefix: str) -> list[str]:

@@ -34,7 +34,10 @@ def patient_rows(
     missing: Iterable[tuple[str, str, str, Mapping[str, str]]],
     settings: dict[str, Any],
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows of the (patient, reader) pairs that have every phase, with all columns of the study, and what is missing.
+    """Rows of the (patient, reader) pairs that an analysis can use, with all columns of the study, and what is missing.
+
+    settings: as for `manifest`; phase_sets, the phases that each analysis uses (default all at once): whoever has those
+    of one of them stays, with NaN in the other phases.
 
     found: (patient_id, reader) -> phase -> features `<region>_<image type>_<class>_<feature>`; missing: patient_id,
     reader, phase and reasons by feature or region. A value that a case does not have is NaN; the second table (columns
@@ -47,10 +50,10 @@ def patient_rows(
         reasons.setdefault((patient, reader, phase), {}).update(of_case)
     rows, lines = [], []
     for (patient, reader), cases in sorted(found.items()):
-        if any(phase not in cases for phase in phases):
+        if not any(set(needed) <= set(cases) for needed in settings.get("phase_sets", [phases])):
             continue
         row: dict[str, Any] = {"patient_id": patient, "reader": reader}
-        for phase in phases:
+        for phase in [phase for phase in phases if phase in cases]:
             values = {f"{phase}_{name}": value for name, value in cases[phase].items()}
             strange = next((name for name in values if name not in known), None)
             if strange:
