@@ -35,7 +35,7 @@ def main() -> None:
         write_frozen(content, args.frozen / f"{name}.json")
         if args.settings["internal_validation"]["nested_repeats"]:
             parts.append(nested_predictions(part, settings, args.seed, 0, folds).assign(ablation=name))
-    columns = ["ablation", *nested_columns(train)]
+    columns = ["ablation", *nested_columns(train, args.settings)]
     write_table(pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns), args.nested)
 
 

@@ -6,9 +6,11 @@ import json
 import pandas as pd
 
 from recur.cli import reported
+from recur.internal_calibration import nested_measures
 from recur.resampling import nested_performance, resample_performance, selection_frequency
 from recur.tables import labelled, read_made, write_table
-from recur.validation_binary import nested_measures
+from recur.validation import horizons_of
+from recur.validation_binary import nested_measures as nested_binary_measures
 
 
 def feature_names(path: str) -> list[str]:
@@ -35,6 +37,8 @@ def main() -> None:
     if len(nested):
         parts.append(nested_performance(nested, args.seed).assign(metric=args.metric))
         if "risk" in nested:
+            parts.append(nested_binary_measures(nested, args.seed))
+        elif horizons_of(nested):
             parts.append(nested_measures(nested, args.seed))
     if args.resamples:
         resamples = pd.concat([read_made(path) for path in args.resamples])

@@ -25,7 +25,8 @@ def main() -> None:
 
     repeats = range(options["nested_repeats"])
     parts = resumed(args.output, key, repeats, work, "repeats of the nested cross-validation")
-    write_table(pd.DataFrame([row for part in parts for row in part], columns=nested_columns(train)), args.output)
+    rows = [row for part in parts for row in part]
+    write_table(pd.DataFrame(rows, columns=nested_columns(train, args.settings)), args.output)
     forget(args.output)
 
 

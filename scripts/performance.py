@@ -6,6 +6,7 @@ from pathlib import Path
 
 from recur import validation
 from recur.cli import reported
+from recur.internal_calibration import nested_calibration
 from recur.tables import labelled, read_frozen, read_made, write_table
 
 
@@ -21,15 +22,15 @@ def main() -> None:
     parser.add_argument("--validation", type=Path, required=True, help="folder to write to")
     parser.add_argument("--survival", type=Path, required=True, help="folder to write to")
     args = parser.parse_args()
-    risks = read_made(args.risks)
+    risks, nested = read_made(args.risks), read_made(args.nested)
     models = {path.stem: read_frozen(path) for path in sorted(args.models.glob("*.json"))}
     tables = {
         args.validation / "heldout_and_apparent.csv": validation.performance(risks, models),
         args.validation / "time_curves.csv": validation.time_curves(risks, models),
         args.validation / "roc.csv": validation.roc_curves(risks, models),
-        args.validation / "calibration.csv": validation.calibration_tables(risks, models),
+        args.validation / "calibration.csv": validation.calibration_tables(risks, models, nested_calibration(nested)),
         args.validation / "net_benefit.csv": validation.net_benefit_table(risks, models, args.thresholds),
-        args.validation / "comparisons.csv": validation.comparisons(risks, read_made(args.nested), args.seed),
+        args.validation / "comparisons.csv": validation.comparisons(risks, nested, args.seed),
     }
     for name, table in validation.survival_tables(risks, args.horizons).items():
         tables[args.survival / f"{name}.csv"] = table

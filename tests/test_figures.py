@@ -203,6 +203,8 @@ def invented(cohorts: tuple[str, ...], odd: str) -> dict[str, pd.DataFrame]:
                     "validation/{a}/risks.csv", model=model, patient_id=f"{cohort}-{i:03d}{odd}", cohort=cohort,
                     time=time[i], event=event[i], lp=lp[i], group="high" if high[i] else "low", **risk,
                 )  # fmt: skip
+                if cohort == "train":
+                    add("validation/{a}/nested_cv.csv", repeat=0, fold=i % 5, model=model, **risk)
             facts = {"lp_mean": lp.mean(), "lp_sd": lp.std(), "c_model_based": 0.68, "c_membership": 0.72}
             for quantity, value in facts.items():
                 add("validation/{a}/transport.csv", model=model, cohort=cohort, quantity=quantity, estimate=value)
@@ -267,6 +269,10 @@ def invented(cohorts: tuple[str, ...], odd: str) -> dict[str, pd.DataFrame]:
                         "validation/{a}/calibration.csv", **where, kind="group", predicted=p, observed=p * 1.05,
                         lower=p * 1.05 - 0.1, upper=min(p * 1.05 + 0.14, 1), n=size // 4,
                     )  # fmt: skip
+                    if cohort == "train":
+                        nested = where | {"cohort": "train-nested_cv", "predicted": p, "observed": p**0.8}
+                        add("validation/{a}/calibration.csv", **nested, kind="curve")
+                        add("validation/{a}/calibration.csv", **nested, kind="group", n=size)
                 for t in np.linspace(0.05, 0.6, 56):
                     add(
                         "validation/{a}/net_benefit.csv",
@@ -607,6 +613,18 @@ def test_empty_signature_says_so(tmp_path):
     paths = store(tables, tmp_path)
     for name in ("weights", "signature", "lasso_path"):
         assert "empty signature: no feature kept" in texts(drawn(name, paths)[0])
+
+
+def test_training_patients_are_calibrated_by_nested_predictions_where_there_are_any(paths, tmp_path):
+    axes = drawn("calibration", paths)[0].axes
+    nested = next(ax for ax in axes if "nested" in ax.get_title())
+    assert not any("apparent" in ax.get_title() for ax in axes)
+    assert any(bar.get_height() > 0 for bar in nested.patches)  # the histogram of their predictions
+    tables = invent()
+    calibration = tables["validation/{a}/calibration.csv"]
+    tables["validation/{a}/calibration.csv"] = calibration[calibration["cohort"] != "train-nested_cv"]
+    alone = drawn("calibration", store(tables, tmp_path))[0].axes
+    assert any("apparent" in ax.get_title() for ax in alone)
 
 
 def test_no_label_on_real_data(paths):

@@ -364,6 +364,16 @@ def test_thresholds_that_were_not_stated_beforehand_are_flagged():
     assert "a range that was not stated beforehand" in dict(flags(evaluate(facts)))[20]
 
 
+@pytest.mark.parametrize(
+    ("cohort_", "said"), [("train-apparent", True), ("train-nested_cv", False), ("train-oob", False)]
+)
+def test_calibration_on_fitted_rows_only_is_flagged(cohort_, said):
+    facts = sound()
+    facts["performance"] = facts["performance"].query("cohort == 'external-B'").assign(cohort=cohort_)
+    text = dict(flags(evaluate(facts))).get(17, "")
+    assert ("calibration was judged on the rows that were fitted only" in text) == said
+
+
 def test_a_study_without_images_or_features_needs_no_guard_of_theirs():
     facts = sound() | {"signature": None, "weights": pd.DataFrame(), "univariable": pd.DataFrame()}
     del facts["study"]["images"]

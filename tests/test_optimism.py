@@ -8,6 +8,7 @@ import pytest
 from recur import cox
 from recur.discrimination import harrell_c
 from recur.resampling import resample_performance
+from recur.risk_draws import drawn_outcomes, slopes
 
 
 class RandomOfR:
@@ -49,6 +50,10 @@ def test_the_stream_is_rs():
     ]  # set.seed(1); sample.int(10, replace = TRUE)
 
 
+def slope_of(time, event, lp):
+    return float(slopes(drawn_outcomes(time, event, None), lp)[0])
+
+
 @pytest.mark.reference
 @pytest.mark.slow
 def test_optimism_equals_rms_validate():
@@ -65,13 +70,18 @@ def test_optimism_equals_rms_validate():
         c = {
             "c_resample": harrell_c(time[drawn], event[drawn], x[drawn] @ coef)["estimate"],
             "c_all": harrell_c(time, event, x @ coef)["estimate"],
+            "calibration_slope_resample": slope_of(time[drawn], event[drawn], x[drawn] @ coef),
+            "calibration_slope_all": slope_of(time, event, x @ coef),
+            "calibration_slope_out_of_bag": np.nan,
         }
         rows.append({"resample": number, "model": "four", "failed": "", "c_out_of_bag": np.nan} | c)
     resamples = pd.DataFrame(rows)
     values = dict(zip(item["values"]["table"]["cols"], item["values"]["table"]["values"][0], strict=True))  # Dxy
     assert 2 * resamples["c_resample"].mean() - 1 == pytest.approx(values["training"], abs=1e-6)
     assert 2 * resamples["c_all"].mean() - 1 == pytest.approx(values["test"], abs=1e-6)
-    measured = {"model": "four", "metric": "c_harrell", "estimate": apparent, "n": len(data), "events": event.sum()}
-    table = resample_performance(resamples, pd.DataFrame([measured])).set_index("cohort")
-    corrected = table.loc["train-optimism_corrected", "estimate"]
-    assert corrected == pytest.approx(item["values"]["C_corrected"], abs=1e-6)
+    measured = pd.DataFrame({"metric": ["c_harrell", "calibration_slope"], "estimate": [apparent, 1.0]})
+    measured = measured.assign(model="four", horizon_months=np.nan, n=len(data), events=event.sum())
+    table = resample_performance(resamples, measured).set_index(["cohort", "metric"])["estimate"]
+    assert table["train-optimism_corrected", "c_harrell"] == pytest.approx(item["values"]["C_corrected"], abs=1e-6)
+    slope = item["values"]["table"]["values"][item["values"]["table"]["rows"].index("Slope")][4]
+    assert table["train-optimism_corrected", "calibration_slope"] == pytest.approx(slope, abs=1e-6)

@@ -134,7 +134,7 @@ def test_curve_tables_cover_every_model_and_cohort(risks):
     for result in (time_curves(table, models), roc_curves(table, models), net_benefit_table(table, models, (0.1, 0.5))):
         found = set(map(tuple, result[["model", "cohort"]].drop_duplicates().to_numpy()))
         assert pairs <= found
-    calibration = calibration_tables(table, models)
+    calibration = calibration_tables(table, models, [])
     assert set(calibration.loc[calibration["model"] == "combined_pre", "kind"]) == {"curve", "group"}
 
 

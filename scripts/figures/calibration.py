@@ -12,10 +12,12 @@ INPUTS = {
     "calibration": "validation/{analysis}/calibration.csv",
     "performance": "validation/{analysis}/performance.csv",
     "risks": "validation/{analysis}/risks.csv",
+    "nested": "validation/{analysis}/nested_cv.csv",
 }
 CAPTION = (
     "Calibration of the main model ({endpoint}): observed against predicted risk as a smooth curve with 95 % band "
-    "and as risk groups; below, the histogram of the patients' predictions; the diagonal is perfect calibration."
+    "and as risk groups; below, the histogram of the patients' predictions; the diagonal is perfect calibration. "
+    "Nested cross-validation: predictions by models fitted without the patient, several a patient, hence no band."
 )
 CATEGORY = "Validation"
 NEEDS = None
@@ -23,15 +25,19 @@ NEEDS = None
 BINS = 40
 ROOM = 0.15  # of the histogram, in units of the axis
 FLOOR = -0.18
+NESTED = "train-nested_cv"
+APPARENT = ("train", "train-apparent")  # on rows that were fitted calibration is good whatever the model
 
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
-    table, performance, risks = tables["calibration"], tables["performance"], tables["risks"]
+    table, performance = tables["calibration"], tables["performance"]
     model = style.main_model(table)
     if model is None:
         return style.message("no calibration could be estimated")
     table = table[table["model"] == model]
     cohorts, horizons = style.cohorts_of(table), style.horizons_of(table)
+    if NESTED in cohorts:
+        cohorts = [cohort for cohort in cohorts if cohort not in APPARENT]
     fig, places = style.grid(cohorts, horizons, 58)
     fig.set_label(style.model_label(model))
     event = style.endpoint_event(context["endpoint"])
@@ -48,11 +54,9 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
             elinewidth=0.8, markersize=3.5, zorder=4,
         )  # fmt: skip
         column = "risk" if horizon is None else f"risk_{horizon:g}"
-        if column in risks:
-            risk_values = risks[(risks["model"] == model) & (risks["cohort"] == cohort.removesuffix("-apparent"))][
-                column
-            ].dropna()
-            counts, edges = np.histogram(risk_values, bins=BINS, range=(0, 1))
+        predicted = predictions(tables, model, cohort)
+        if column in predicted:
+            counts, edges = np.histogram(predicted[column].dropna(), bins=BINS, range=(0, 1))
             tops = FLOOR + ROOM * counts / max(counts.max(), 1)
             ax.bar(edges[:-1], tops - FLOOR, np.diff(edges), FLOOR, align="edge", color=style.GREY, linewidth=0)
             ax.axhline(0, color=style.LIGHT, linewidth=0.5, zorder=0)
@@ -74,3 +78,10 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         ax.set_xlabel(f"Predicted {event} (%)")
         style.left_only(ax, f"Observed {event} (%)")
     return fig
+
+
+def predictions(tables: dict[str, pd.DataFrame], model: str, cohort: str) -> pd.DataFrame:
+    """The rows of the model's predictions in a cohort."""
+    table = tables["nested"] if cohort == NESTED else tables["risks"]
+    own = table[table["model"] == model]
+    return own if cohort == NESTED else own[own["cohort"] == cohort.removesuffix("-apparent")]

@@ -47,7 +47,7 @@ def _slope(slope: float, se: float) -> dict:
 def competing_slope(time: ArrayLike, event: ArrayLike, competing: ArrayLike, risk: ArrayLike) -> dict:
     """Coefficient of log(-log(1 - risk)) in a Fine-Gray model of this cohort; 1 is ideal. As calibration_slope."""
     time, event, risk = outcome(time, event, risk)
-    x = _cloglog(risk)
+    x = cloglog(risk)
     try:
         fitted = fit_fine_gray(x, time, event, competing)
     except NotEstimable as reason:
@@ -114,7 +114,7 @@ def calibration_curve(
         raise NotEstimable(reason)
     if risk.min() < 0 or risk.max() > 1:
         raise ValueError("a predicted risk is outside [0, 1]")
-    x = _cloglog(risk)
+    x = cloglog(risk)
     if np.ptp(x) < 1e-9:
         raise NotEstimable("all predicted risks are equal")
     at = np.unique(np.quantile(x, KNOT_QUANTILES[knots]))
@@ -129,13 +129,13 @@ def calibration_curve(
         fitted = fit_cox(design, time, event)
         survival, _ = predicted_survival(design, time, event, fitted, design, horizon)
         observed = 1 - survival
-        survival, se = predicted_survival(design, time, event, fitted, basis(_cloglog(grid)), horizon)
+        survival, se = predicted_survival(design, time, event, fitted, basis(cloglog(grid)), horizon)
         lower, upper = survival_band(survival, se)
         on_grid = {"observed": 1 - survival, "lower": 1 - upper, "upper": 1 - lower}
     else:
         fitted = fit_fine_gray(design, time, event, competing)
         observed, _ = predict_fine_gray(fitted, design, horizon)
-        incidence, se = predict_fine_gray(fitted, basis(_cloglog(grid)), horizon)
+        incidence, se = predict_fine_gray(fitted, basis(cloglog(grid)), horizon)
         with np.errstate(divide="ignore"):
             hazard = -np.log1p(-incidence)
         limits = (1 - np.exp(-hazard * np.exp(sign * Z95 * se)) for sign in (-1, 1))
@@ -147,7 +147,8 @@ def calibration_curve(
     return {"curve": curve} | measures | {"reason": ""}
 
 
-def _cloglog(risk: np.ndarray) -> np.ndarray:
+def cloglog(risk: np.ndarray) -> np.ndarray:
+    """log(-log(1 - risk)) (n,)."""
     # a risk of exactly 0 or 1 has no complementary log-log
     return np.log(-np.log1p(-np.clip(risk, 1e-12, 1 - 1e-12)))
 

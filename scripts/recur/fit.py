@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from recur.cox import NotEstimable
-from recur.models import fit_models, linear_predictor
+from recur.models import apply_model, fit_models, linear_predictor
 from recur.signature import build_signature, out_of_fold_scores, signature_scores, stability
 from recur.training import Training
 
@@ -52,7 +52,26 @@ def predict(
     that was not among the rows of the fit.
     """
     score = signature_scores(frozen.signature, features, names, centre) if frozen.signature is not None else None
-    found = {name: linear_predictor(model, clinical, score) for name, model in frozen.models.items()}
-    if any(np.isnan(lp).any() for lp in found.values()):
+    return known_strata({name: linear_predictor(model, clinical, score) for name, model in frozen.models.items()})
+
+
+def known_strata(predictors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The linear predictors (n,) of models; raises NotEstimable where a patient has none."""
+    if any(np.isnan(lp).any() for lp in predictors.values()):
         raise NotEstimable("a stratum of those who are predicted has no patients among those who are fitted on")
+    return predictors
+
+
+def apply(frozen: Frozen, rows: Training) -> dict[str, pd.DataFrame]:
+    """What models.apply_model gives of every frozen model for the rows, beside their time, event, and competing event;
+    nothing is fitted. Raises NotEstimable as predict.
+    """
+    score = None
+    if frozen.signature is not None:
+        score = signature_scores(frozen.signature, rows.features, rows.names, rows.centre)
+    known = {"time": rows.time, "event": rows.event}
+    known |= {} if rows.competing is None else {"competing": rows.competing}
+    clinical = rows.clinical.reset_index(drop=True)
+    found = {name: apply_model(model, clinical, score).assign(**known) for name, model in frozen.models.items()}
+    known_strata({name: frame["lp"].to_numpy() for name, frame in found.items()})
     return found

@@ -320,7 +320,8 @@ def crude_rates(facts):
     slope = held[held["metric"] == "calibration_slope"]
     if len(held) and slope["estimate"].isna().all():
         texts.append("no calibration slope could be estimated in a held-out cohort")
-    if is_binary(facts) and not len(held) and "train-nested_cv" not in set(facts["performance"]["cohort"]):
+    models = dict.fromkeys(facts["performance"]["model"])
+    if not any(judged_cohorts(facts["performance"], model) for model in models):
         texts.append("calibration was judged on the rows that were fitted only")
     whole = rates[(rates["model"] == "all")] if len(rates) else rates
     first = risks.drop_duplicates("patient_id") if len(risks) else risks

@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
 
 from recur.cli import progress
 from recur.cox import NotEstimable
-from recur.fit import fit, predict
+from recur.fit import Frozen, apply, fit
+from recur.internal_calibration import measure_column, place_measures
 from recur.lasso import grouped_folds
-from recur.models import risk_group
 from recur.nested import NESTED_COLUMNS, nested_concordance
 from recur.ranking import concordance
 from recur.signature import decided, stability
@@ -57,86 +56,75 @@ def imputed_once(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def bootstrap_fit(train: Training, settings: dict[str, Any], seed: int, number: int) -> list[dict[str, Any]]:
-    """Refit everything on one resample: C of each model on the resample, on all rows, and on the rows left out.
+    """Refit everything on one resample: what each model measures on the resample, on all rows, and on the rows left
+    out, as <measure>_resample, _all and _out_of_bag.
 
-    Of a binary outcome also validation_binary.risk_estimates, as <metric>_resample, _all and _out_of_bag.
+    Measures: c; of a binary outcome validation_binary.risk_estimates, else internal_calibration.place_measures.
     """
     rows = resample_rows(train, seed, number)
-    sample = train.rows(rows)
+    sample, out = train.rows(rows), np.setdiff1d(np.arange(len(train.time)), rows)
+    places = dict(zip(PLACES, (sample, train, train.rows(out)), strict=True))
     try:
         frozen = fit(sample, settings, seed)
-        in_sample = predict(frozen, sample.clinical, sample.features, train.names, sample.centre)
-        everyone = predict(frozen, train.clinical, train.features, train.names, train.centre)
+        found = {place: measures(frozen, part) for place, part in places.items()}
     except NotEstimable as error:
         return [{"resample": number, "model": "", "failed": str(error)}]
-    out = np.setdiff1d(np.arange(len(train.time)), rows)
-    weights = sample.weight, train.weight, train.weight_of(out)  # each place has its own
+    measured: dict[str, dict[str, float]] = {name: {} for name in frozen.models}
+    for place, of_models in found.items():
+        for name, values in of_models.items():
+            measured[name] |= {f"{metric}_{place}": value for metric, value in values.items()}
     kept = ";".join(f["name"] for f in frozen.signature["features"]) if frozen.signature else ""
-
-    def of_risks(name: str) -> dict[str, float]:
-        lp, intercept = everyone[name], frozen.models[name]["intercept"]
-        seen = (in_sample[name], sample.event), (lp, train.event), (lp[out], train.event[out])
-        found = [
-            risk_estimates(event.astype(int), expit(intercept + own), weight)
-            for (own, event), weight in zip(seen, weights, strict=True)
-        ]
-        return {
-            f"{metric}_{place}": value
-            for place, estimates in zip(PLACES, found, strict=True)
-            for metric, value in estimates.items()
-        }
-
     return [
-        {
-            "resample": number,
-            "model": name,
-            "c_resample": concordance(in_sample[name], sample.time, sample.event, weights[0]),
-            "c_all": concordance(lp, train.time, train.event, weights[1]),
-            "c_out_of_bag": concordance(lp[out], train.time[out], train.event[out], weights[2]),
-            "features": kept if name == "signature" else "",
-            "failed": "",
-        }
-        | (of_risks(name) if train.binary else {})
-        for name, lp in everyone.items()
+        {"resample": number, "model": name} | found | {"features": kept if name == "signature" else "", "failed": ""}
+        for name, found in measured.items()
     ]
 
 
-def nested_columns(train: Training) -> list[str]:
-    weighted = [] if train.follow_up is None else ["follow_up"]
-    return [*BINARY_NESTED_COLUMNS, *weighted] if train.binary else NESTED_COLUMNS
+def measures(frozen: Frozen, part: Training) -> dict[str, dict[str, float]]:
+    """Model -> measure -> estimate of the frozen models on the rows, weighted by weights of these rows."""
+    weight, result = part.weight, {}
+    for name, frame in apply(frozen, part).items():
+        found = {"c": concordance(frame["lp"].to_numpy(), part.time, part.event, weight)}
+        if part.binary:
+            found |= risk_estimates(part.event.astype(int), frame["risk"].to_numpy(), weight)
+        else:
+            found |= place_measures(frame)
+        result[name] = found
+    return result
+
+
+def nested_columns(train: Training, settings: dict[str, Any]) -> list[str]:
+    """Columns of nested_predictions: NESTED_COLUMNS, and what the outcome adds."""
+    if train.binary:
+        return [*BINARY_NESTED_COLUMNS, *([] if train.follow_up is None else ["follow_up"])]
+    competing = [] if train.competing is None else ["competing"]
+    return [*NESTED_COLUMNS, *competing, *(f"risk_{months:g}" for months in settings["horizons_months"])]
 
 
 def nested_predictions(train: Training, settings: dict[str, Any], seed: int, repeat: int, folds: int) -> pd.DataFrame:
-    """Linear predictors of every training patient by models fitted without their fold: fold, model, patient_id, lp.
+    """Predictions of every training patient by models fitted without their fold: fold, model, patient_id, lp and the
+    risks.
 
-    Of a binary outcome also the risk, and the group by the fold's own frozen cut-point; of one at a horizon follow_up,
-    and event is NaN where censored before. A fold whose fit is not estimable is a row with its reason under `failed`
-    and no model.
+    Of an outcome in time a risk at each horizon, and the competing event; of a binary outcome one risk, and the group
+    by the fold's own frozen cut-point; of one at a horizon follow_up, and event is NaN where censored before. A fold
+    whose fit is not estimable is a row with its reason under `failed` and no model.
     """
-    settings, columns = imputed_once(decided(train, settings)), nested_columns(train)
+    settings, columns = imputed_once(decided(train, settings)), nested_columns(train, settings)
     fold = grouped_folds(train.patient_id, train.event, folds, np.random.default_rng([seed, 4, repeat]))
     parts = []
     for number in range(folds):
-        held = np.flatnonzero(fold == number)
+        held = train.rows(np.flatnonzero(fold == number))
+        base = {"repeat": repeat, "fold": number}
         try:
-            frozen = fit(train.rows(np.flatnonzero(fold != number)), settings, seed)
-            part = train.rows(held)
-            predictions = predict(frozen, part.clinical, part.features, part.names, part.centre)
+            predicted = apply(fit(train.rows(np.flatnonzero(fold != number)), settings, seed), held)
         except NotEstimable as error:
-            parts.append(
-                pd.DataFrame({"repeat": [repeat], "fold": number, "model": "", "failed": str(error)}, columns=columns)
-            )
+            parts.append(pd.DataFrame([base | {"model": "", "failed": str(error)}], columns=columns))
             continue
-        for model, lp in predictions.items():
-            rows = {"repeat": repeat, "fold": number, "model": model, "patient_id": train.patient_id[held], "lp": lp}
-            rows |= {"time": train.time[held], "event": train.event[held], "failed": ""}
-            if train.binary:
-                own = frozen.models[model]
-                rows |= {"risk": expit(own["intercept"] + lp), "group": risk_group(own, lp)}
-            if train.follow_up is not None:
-                event = np.where(train.known, train.event, np.nan)
-                rows |= {"event": event[held], "follow_up": train.follow_up[held]}
-            parts.append(pd.DataFrame(rows))
+        for model, frame in predicted.items():
+            part = frame.assign(**base, model=model, patient_id=held.patient_id, failed="")
+            if held.follow_up is not None:
+                part["follow_up"], part["event"] = held.follow_up, np.where(held.known, held.event, np.nan)
+            parts.append(part[columns])
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
@@ -187,32 +175,34 @@ def resample_performance(resamples: pd.DataFrame, apparent: pd.DataFrame, metric
         raise StudyError(f"no resample could be fitted: {resamples['failed'].iloc[0]}")
     failed = resamples.loc[resamples["failed"].fillna("") != "", "failed"]
     lost = f" ({len(failed)} more failed: {failed.iloc[0]})" if len(failed) else ""
-    measured = [name.removesuffix("_resample") for name in resamples if name.endswith("_resample")]
     for model, part in done.groupby("model", sort=False):
-        whole = apparent[apparent["model"] == model].set_index("metric")
-        for name in measured:
-            values = pd.DataFrame({place: part[f"{name}_{place}"].astype(float) for place in PLACES})
-            own = whole.loc[metric if name == "c" else name]
-            optimism = (values["resample"] - values["all"]).mean()
-            note = f"{len(part)} resamples of the whole fit{lost}"
-            if blank := int(values["out_of_bag"].isna().sum()):
-                note += f", {blank} without an out-of-bag estimate"
-            low, high = centiles(values["out_of_bag"])
-            base = {"model": model, "metric": metric if name == "c" else name, "n": own["n"], "events": own["events"]}
-            rows.append(
-                base
-                | {"cohort": "train-oob", "estimate": values["out_of_bag"].mean(), "lower": low, "upper": high}
-                | {"method": f"out-of-bag, {note}; centiles over resamples"}
-            )
-            # what the fit itself sets to 0 or 1 has no spread to take limits from
-            low, high = (np.nan, np.nan) if name in FITTED else centiles(values["resample"])
-            rows.append(
-                base
-                | {"cohort": "train-optimism_corrected", "estimate": own["estimate"] - optimism}
-                | {"lower": low - optimism, "upper": high - optimism}
-                | {"method": f"apparent less optimism {optimism:.4f}, {note}; too small a correction if p >> n"}
-            )
+        for own in apparent[apparent["model"] == model].to_dict("records"):
+            name = "c" if own["metric"] == metric else measure_column(own["metric"], own.get("horizon_months"))
+            if f"{name}_resample" in part:
+                values = pd.DataFrame({place: part[f"{name}_{place}"].astype(float) for place in PLACES})
+                rows += corrected_rows(own, values, f"{len(part)} resamples of the whole fit{lost}")
     return pd.DataFrame(rows)
+
+
+def corrected_rows(own: dict[str, Any], values: pd.DataFrame, note: str) -> list[dict[str, Any]]:
+    """The out-of-bag and the optimism-corrected row of an apparent estimate; values: PLACES of each resample."""
+    optimism = (values["resample"] - values["all"]).mean()
+    if blank := int(values["out_of_bag"].isna().sum()):
+        note += f", {blank} without an out-of-bag estimate"
+    base = {name: own.get(name, np.nan) for name in ("model", "metric", "horizon_months", "n", "events")}
+    low, high = centiles(values["out_of_bag"])
+    out_of_bag = {"cohort": "train-oob", "estimate": values["out_of_bag"].mean(), "lower": low, "upper": high}
+    out_of_bag["method"] = f"out-of-bag, {note}; centiles over resamples"
+    # what the fit itself sets to 0 or 1 has no spread to take limits from
+    low, high = (np.nan, np.nan) if own["metric"] in FITTED else centiles(values["resample"])
+    corrected = {"cohort": "train-optimism_corrected", "estimate": own["estimate"] - optimism}
+    corrected |= {"lower": low - optimism, "upper": high - optimism}
+    corrected["method"] = f"apparent less optimism {optimism:.4f}, {note}; too small a correction if p >> n"
+    if pd.isna(corrected["estimate"]):
+        corrected["method"] = "not estimated: the apparent estimate or the optimism is unknown"
+    if pd.isna(out_of_bag["estimate"]):
+        out_of_bag["method"] = f"not estimated: {note}"
+    return [base | out_of_bag, base | corrected]
 
 
 def selection_frequency(resamples: pd.DataFrame, names: list[str]) -> pd.Series:

@@ -102,6 +102,11 @@ def outcome_of(part: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray |
     return part["time"].to_numpy(), part["event"].to_numpy(), other
 
 
+def horizons_of(table: pd.DataFrame) -> list[float]:
+    """The horizons (months) at which a table has risks, ascending."""
+    return sorted(float(name.removeprefix("risk_")) for name in table if name.startswith("risk_"))
+
+
 def apparent(cohort: str) -> str:
     """The name of a cohort in performance tables: a model on its own training rows is only ever `apparent`."""
     return "train-apparent" if cohort == "train" else cohort
@@ -258,8 +263,13 @@ def roc_curves(risks: pd.DataFrame, models: dict[str, dict[str, Any]]) -> pd.Dat
     return pd.concat([pd.DataFrame(columns=columns), *parts])[columns]
 
 
-def calibration_tables(risks: pd.DataFrame, models: dict[str, dict[str, Any]]) -> pd.DataFrame:
-    """Smooth and grouped calibration at every horizon: kind `curve` or `group`."""
+def calibration_tables(
+    risks: pd.DataFrame, models: dict[str, dict[str, Any]], nested: list[pd.DataFrame]
+) -> pd.DataFrame:
+    """Smooth and grouped calibration at every horizon: kind `curve` or `group`.
+
+    nested: what internal_calibration.nested_calibration makes of nested predictions.
+    """
     parts = []
     for name, cohort, part in by_model_and_cohort(risks):
         time, event, other = outcome_of(part)
@@ -273,7 +283,7 @@ def calibration_tables(risks: pd.DataFrame, models: dict[str, dict[str, Any]]) -
             if isinstance(groups, pd.DataFrame):
                 parts.append(groups.assign(**base, kind="group"))
     columns = ["model", "cohort", "horizon_months", "kind", "predicted", "observed", "lower", "upper", "n"]
-    return pd.concat([pd.DataFrame(columns=columns), *parts])[columns]
+    return pd.concat([pd.DataFrame(columns=columns), *parts, *nested])[columns]
 
 
 def net_benefit_table(
@@ -306,11 +316,11 @@ def comparisons(risks: pd.DataFrame, nested: pd.DataFrame, seed: int) -> pd.Data
     """Paired two-sided differences between models on the same patients; no p-value on training rows that were fitted.
 
     Harrell's C, and at each horizon AUC and Brier score; with a competing event also Wolbers' C, at the last horizon.
-    nested: predictions of training patients by models fitted without them (resampling.NESTED_COLUMNS), whose C are
+    nested: predictions of training patients by models fitted without them (resampling.nested_columns), whose C are
     compared in cohort `train-nested_cv`.
     """
     rows = []
-    horizons = sorted(float(name[5:]) for name in risks if name.startswith("risk_"))
+    horizons = horizons_of(risks)
     for cohort, part in risks.groupby("cohort", sort=False):
         lp = part.pivot(index="patient_id", columns="model", values="lp")
         risk = {
@@ -346,9 +356,13 @@ def comparisons(risks: pd.DataFrame, nested: pd.DataFrame, seed: int) -> pd.Data
     of_model = {name: part for name, part in nested.groupby("model", sort=False)}
     for a, b in PAIRS:
         if a in of_model and b in of_model:
-            same = ["repeat", "fold", "patient_id"]
-            values = of_model[a].merge(of_model[b][[*same, "lp"]], on=same, suffixes=("", "_b"))
+            same, last = ["repeat", "fold", "patient_id"], f"risk_{horizons[-1]:g}"
+            scores = ["lp", last] if "competing" in nested else ["lp"]
+            values = of_model[a].merge(of_model[b][[*same, *scores]], on=same, suffixes=("", "_b"))
             rows.append(("train-nested_cv", a, b, "c_harrell", np.nan, *nested_difference(values, "lp", "lp_b", seed)))
+            if "competing" in nested and values[[last, f"{last}_b"]].notna().all(axis=None):
+                difference = nested_difference(values, last, f"{last}_b", seed, horizons[-1])
+                rows.append(("train-nested_cv", a, b, "c_competing", horizons[-1], *difference))
     return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
 
 

@@ -26,6 +26,7 @@ from recur.cli import progress
 from recur.cox import NotEstimable
 from recur.discrimination import binary_outcome, blank, c_difference_of, c_of
 from recur.logistic import fit_logistic
+from recur.nested import common_repeats
 from recur.roc import auc, auc_difference, roc_points
 from recur.survival import Z95, censoring_weights
 from recur.training import TRAIN
@@ -379,9 +380,7 @@ def nested_measures(nested: pd.DataFrame, seed: int) -> pd.DataFrame:
     models = list(done.groupby("model", sort=False))
     anew = ", weights of each draw" if "follow_up" in done else ""
     for model, part in progress(models, len(models), "accuracy of the nested predictions", "models"):
-        repeats = [own.sort_values("patient_id") for _, own in part.groupby("repeat")]
-        patients = set(repeats[0]["patient_id"]).intersection(*(own["patient_id"] for own in repeats))
-        repeats = [own[own["patient_id"].isin(patients)] for own in repeats]
+        repeats = common_repeats(part)
         (event, _), weights = binary_outcome(repeats[0]), reweighted(repeats[0])
         risk = [own["risk"].to_numpy() for own in repeats]
         high, cut = [(own["group"] == "high").to_numpy() for own in repeats], not part["group"].eq("all").any()
