@@ -265,6 +265,22 @@ class TestDoubts:
         }
         assert all("elsewhere" in text for text in found["detail"])
 
+    def test_a_centre_that_overlaps_hardly_is_named_too(self, tmp_path):
+        frame = table()
+        frame.loc[40:, "original_firstorder_Mean"] += 26  # nearly three SD
+        found = self.said(frame, tmp_path, ["A"] * 40 + ["B"] * 20)
+        assert found["column"].unique().tolist() == ["original_firstorder_Mean"]
+        frame.loc[40:, "original_firstorder_Mean"] -= 18
+        assert self.said(frame, tmp_path, ["A"] * 40 + ["B"] * 20).empty
+
+    def test_other_spacings_are_named_where_images_were_resampled(self, tmp_path):
+        resampled = ["(1.0, 1.0, 1.0)"] * 40 + ["(0.9999999, 1.0, 1.0)"] * 15 + ["(2.0, 2.0, 2.0)"] * 5
+        frame = table(**{"diagnostics_Image-interpolated_Spacing": resampled})
+        [line] = self.said(frame, tmp_path).to_dict("records")
+        assert (line["patients"], line["detail"]) == (5, "(1.0, 1.0, 1.0) / (2.0, 2.0, 2.0); centres A")
+        free = [f"({0.5 + i / 100}, 0.7, 5.0)" for i in range(60)]
+        assert self.said(table(**{"diagnostics_Image-interpolated_Spacing": free}), tmp_path).empty
+
     def test_other_extraction_settings_are_named(self, tmp_path):
         frame = table()
         frame["diagnostics_Configuration_Settings"] = ["{'binWidth': 25, 'label': 1}"] * 50 + ["{'binWidth': 10}"] * 10

@@ -18,14 +18,16 @@ NAMED_FEATURES = 5  # of those that a pattern takes
 
 
 def candidate_problems(study: dict[str, Any], cohort: Cohort) -> list[str]:
-    """Candidates that are the outcome of their analysis under another name."""
+    """Candidates that are an outcome under another name."""
     problems = []
     for name, analysis in study["analyses"].items():
         candidates = candidates_of(study, name)
         terms = candidates["pre"] + candidates["post"]
         numeric = cohort.clinical.set_index("patient_id")[terms].select_dtypes("number")
-        endpoint = analysis["endpoint"]
-        own = [column for column in cohort.endpoints if column.rpartition("_")[0] == endpoint]
+        # its own outcome, and the others that have a time: a finding without one may predict
+        timed = {column.removesuffix("_time") for column in cohort.endpoints if column.endswith("_time")}
+        endpoints = timed | {analysis["endpoint"]}
+        own = [column for column in cohort.endpoints if column.rpartition("_")[0] in endpoints]
         outcomes = outcome_rows(cohort.endpoints[["patient_id", *own]], study["horizons_months"])
         problems += leak_problems(numeric, outcomes, "candidates", "take it out of the candidates")
     return list(dict.fromkeys(problems))

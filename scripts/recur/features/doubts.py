@@ -8,15 +8,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 
 from recur.features.imported import SIZE, Imported, is_standardised
 from recur.tables import NAMED
 
 COLUMNS = ["problem", "column", "patients", "first", "detail"]
-CODES = (-999, -9999, -99999, -99, 999, 9999, 99999, 999999)
-LOST_POINT = 100.0  # an integer so many times beyond all numbers that have decimals has lost its point
+# the last one is pyradiomics' coarseness of a flat region
+CODES = (-999, -9999, -99999, -99, 999, 9999, 99999, 999999, 1000000)
+LOST_POINT = 5.0  # an integer so many times beyond all numbers that have decimals has lost its point
 FEW_DECIMALS = 5
-LEAST_DIGITS = 1e4
+LEAST_DIGITS = 100
 PACKED = 0.003  # a volume below this share of the sphere around the largest diameter is in another unit
 SPHERE = np.pi / 6
 MESH_OF_VOXELS = (0.5, 1.1)  # a mesh runs through the outer voxels: it is smaller, in tiny regions by far
@@ -29,6 +31,7 @@ REMEDIES = {
 }
 VOXELS_JUDGED = 30  # volumes in units of the smallest; below, meshes are coarse
 CENTRE_PATIENTS = 10
+APART = 0.97  # AUC for the centre of a single feature
 ANOTHER_UNIT = (300.0, 3000.0)  # ratio of medians: mm3 against ml
 UNIT_INTERVAL = re.compile(
     r"_(?:shape_(?:Sphericity|Elongation|Flatness)|glcm_(?:Id|Idm|Idn|Idmn|Imc2|JointEnergy|MaximumProbability)"
@@ -83,8 +86,8 @@ def far_off(code: float, others: pd.Series) -> bool:
 
 
 def lost_points(values: pd.Series) -> np.ndarray:
-    """Integers of five digits and more, far beyond all values with decimals, in a column that has such."""
-    whole = (values % 1 == 0).to_numpy()
+    """Integers of three digits and more, far beyond all values with decimals, in a column that has such."""
+    whole = (values % 1 == 0).to_numpy() & ~values.isin(CODES).to_numpy()
     decimals = values[~whole].abs()
     if len(decimals) < FEW_DECIMALS or len(decimals) < 0.1 * len(values):
         return np.zeros(len(values), bool)
@@ -122,10 +125,10 @@ def other_settings(diagnostics: pd.DataFrame, centres: pd.Series) -> list[tuple]
     stated = stated[stated.index.isin(centres.index)]
     found = []
     for name in stated:
-        cells = stated[name].dropna().astype(str)
+        cells = stated[name].dropna().astype(str).map(in_short)
         counts = cells.value_counts().sort_index(kind="stable").sort_values(ascending=False, kind="stable")
-        if len(counts) < 2:
-            continue
+        if len(counts) < 2 or ("Spacing" in name and counts.iloc[0] < len(cells) / 2):
+            continue  # a spacing of its own for every patient: nothing was resampled
         other = cells[cells != counts.index[0]]
         where = sorted({str(centres[patient]) for patient in other.index} - {""})
         detail = different_keys(counts.index[0], counts.index[1])
@@ -133,6 +136,14 @@ def other_settings(diagnostics: pd.DataFrame, centres: pd.Series) -> list[tuple]
             detail += f"; centres {', '.join(where)}"
         found.append(row("extracted with other settings", name, other.index, detail))
     return found
+
+
+def in_short(cell: str) -> str:
+    """A cell of numbers, such as a spacing, to the third decimal; others as they are."""
+    try:
+        return str(tuple(round(float(number), 3) for number in ast.literal_eval(cell)))
+    except (ValueError, SyntaxError, TypeError):
+        return cell
 
 
 def different_keys(one: str, other: str) -> str:
@@ -148,13 +159,14 @@ def different_keys(one: str, other: str) -> str:
 
 
 def shifted_centres(values: pd.DataFrame, centre: pd.Series) -> list[tuple]:
-    """Columns in which a centre has no value within the range of all others, or sizes a thousand times theirs."""
+    """Columns in which a centre is (nearly) apart from all others, or has sizes a thousand times theirs."""
     found = []
     for name in sorted(set(centre) - {""}):
         own, others = values[centre == name], values[(centre != name) & (centre != "")]
         if min(len(own), len(others)) < CENTRE_PATIENTS:
             continue
-        apart = (own.min() > others.max()) | (own.max() < others.min())
+        area = pd.Series([auc(own[column], others[column]) for column in values], index=values.columns)
+        apart = (area - 0.5).abs() >= APART - 0.5
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = own.median() / others.median()
         sized = pd.Series([bool(SIZE.search(column)) for column in values], index=values.columns)
@@ -165,6 +177,15 @@ def shifted_centres(values: pd.DataFrame, centre: pd.Series) -> list[tuple]:
             what = "a centre in another unit" if unit[column] else "a centre beyond all others"
             found.append(row(what, column, own.index, detail))
     return found
+
+
+def auc(one: pd.Series, other: pd.Series) -> float:
+    """Share of pairs in which the first is larger (Mann-Whitney), missing cells aside; 0.5 of too few."""
+    one, other = one.dropna(), other.dropna()
+    if min(len(one), len(other)) < CENTRE_PATIENTS:
+        return 0.5
+    ranks = rankdata(np.concatenate([one, other]))
+    return float((ranks[: len(one)].sum() - len(one) * (len(one) + 1) / 2) / (len(one) * len(other)))
 
 
 def in_words(table: pd.DataFrame) -> list[str]:

@@ -16,7 +16,7 @@ from recur.tables import NAMED, PATIENT_ID, StudyError, first_of, read_table
 # names as pyradiomics writes them, behind any prefix
 FEATURE = re.compile(r"(?:^|_)(?:shape(?:2D)?|firstorder|glcm|gldm|glrlm|glszm|ngtdm)_[A-Za-z0-9]+$")
 SIZE = re.compile(r"_shape(?:2D)?_.*(?:Volume|Area|Diameter|Length|Surface)")
-STATED = re.compile(r"diagnostics_(?:Versions_PyRadiomics|Configuration_)")
+STATED = re.compile(r"diagnostics_(?:Versions_PyRadiomics|Configuration_|Image-interpolated_Spacing)")
 DIAGNOSTIC = "diagnostics_"  # pyradiomics' own account of an extraction: no features
 INDEX = re.compile(r"unnamed: \d+|column\d+|index|row|nr\.?|no\.?|#", re.IGNORECASE)
 NUMBER_LIKE = re.compile(r"[<>≤≥~]?\s*[-+−]?\d[\d.,'\s]*(?:e[-+]?\d+)?\s*%?", re.IGNORECASE)
@@ -256,7 +256,7 @@ def missing_cells(values: pd.DataFrame, cells: pd.DataFrame | None = None) -> pd
 
 def said_of(cell: Any) -> str:
     """Why a cell is no feature's value; a number that is none is a code, or that of a lesion among others."""
-    if pd.isna(cell) or np.isfinite(pd.to_numeric(cell, errors="coerce")):
+    if pd.isna(cell) or not str(cell).strip() or np.isfinite(pd.to_numeric(cell, errors="coerce")):
         return "missing"
     return f"{cell!r} is no number"
 
