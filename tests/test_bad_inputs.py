@@ -237,6 +237,12 @@ def change_status(folder, cells, keys):
     change_study(folder, {"endpoints": {"TTR": endpoint | keys}})
 
 
+def change_times(folder, first, step, keys):
+    """A recorded endpoint with times from `first` on, a `step` apart, declared with these keys."""
+    change_status(folder, ["1", "0"], keys)
+    edit(folder, "clinical.csv", lambda table: table.assign(time=[f"{first + step * i:g}" for i in range(len(table))]))
+
+
 def change_in_turn(folder, name, column, cells, keys):
     """A column with these cells in turn, and keys of the study file."""
     count = len(pd.read_csv(folder / name))

@@ -1,5 +1,7 @@
 """Endpoints beyond the plain ones: horizons, patterns of recurrence, landmarks, and every check of the dates."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,8 @@ from test_cohort import DATES, ROW, study
 
 from recur.cohort import read_cohort
 from recur.dates import parse_dates, why_no_date
-from recur.endpoints import beyond_milan, endpoint_from_dates, recorded_warnings
+from recur.endpoints import beyond_milan, endpoint_from_dates
+from recur.followup import impossible_times, time_warnings
 from recur.tables import Problem, told
 
 RECURRENCE = {"number": "n", "size": "cm", "vascular": "v", "extrahepatic": "x"}
@@ -193,12 +196,155 @@ def test_what_is_unusual_but_possible_is_counted(tmp_path):
         assert said in text
 
 
-def test_recorded_times_in_another_unit_are_warned_of():
-    endpoint = {"time": "t", "unit": "months"}
-    assert "are they years?" in recorded_warnings("E", endpoint, pd.DataFrame({"t": ["1.5", "9"]}))[0]
-    assert "are they months?" in recorded_warnings("E", endpoint | {"unit": "years"}, pd.DataFrame({"t": ["80"]}))[0]
-    mixed = pd.DataFrame({"t": [str(i) for i in range(20, 30)] + [f"{i}.37" for i in range(20, 30)]})
-    assert "50 % of t are whole numbers" in recorded_warnings("E", endpoint, mixed)[0]
+def doubts(times, unit="months", centre=""):
+    table = pd.DataFrame({"t": [str(value) for value in times]})
+    centres = pd.Series(centre, index=table.index)
+    endpoint = {"kind": "recorded", "time": "t", "unit": unit}
+    return [*impossible_times(table, {"E": endpoint}, centres), *time_warnings("E", endpoint, table, centres)]
+
+
+DAYS = np.random.default_rng(1).weibull(1.2, 200) * 900 + 20  # of follow-up
+
+
+@pytest.mark.parametrize(
+    ("times", "unit", "said"),
+    [
+        (DAYS.round(), "months", "more than 50 years in months"),
+        (DAYS.round(), "months", "declare unit: days, in which the longest is 175 months"),
+        (DAYS.round(), "years", "declare unit: days"),
+        (DAYS / 30.4375, "years", "declare unit: months"),
+        (DAYS.round() / 4, "months", "the longest time in t is 1333.5 months; are they days?"),
+        ((DAYS / 365.25).round(2), "months", "months; are they years?"),
+        ((DAYS / 30.4375).round(1), "days", "days; are they months?"),
+        ((DAYS / 365.25).round(2), "weeks", "weeks; are they months?"),
+    ],
+)
+def test_times_in_another_unit_than_declared_stop_or_are_noted(times, unit, said):
+    assert any(said in line for line in doubts(times, unit)), doubts(times, unit)
+
+
+@pytest.mark.parametrize(
+    ("times", "unit"),
+    [
+        (DAYS.round(), "days"),
+        (DAYS.round() / 30.4375, "months"),
+        ((DAYS / 30.4375).round(1), "months"),
+        ((DAYS / 30.4375 * 2).round() / 2, "months"),
+        ((DAYS / 365.25).round(1) * 12, "months"),
+        ((DAYS / 30.4375).round(), "months"),
+        ((DAYS / 7).round(), "weeks"),
+        ((DAYS / 365.25).round(2), "years"),
+    ],
+)
+def test_a_rightly_converted_table_has_no_note(times, unit):
+    assert doubts(times, unit) == []
+
+
+def test_one_centre_in_another_unit_is_named():
+    centre = ["A"] * 150 + ["B"] * 50
+    months = DAYS / 30.4375
+    mixed = np.where(np.array(centre) == "B", DAYS, months)
+    assert any("all of them in centre B; is it another unit there?" in line for line in doubts(mixed, "months", centre))
+    for factor in (12, 30.4375 / 7):  # years and weeks for months
+        other = np.where(np.array(centre) == "B", months / 12 if factor == 12 else months * factor, months)
+        assert any("in centre 'B'" in line for line in doubts(other, "months", centre)), factor
+    shorter = np.where(np.array(centre) == "B", months / 2, months)
+    assert doubts(shorter, "months", centre) == []
+
+
+def test_numbers_of_two_scales_in_one_column_are_noted():
+    mixed = [*DAYS[:100].round(), *(DAYS[100:] / 30.4375).round(2) + 0.003]
+    assert any("50 % of t are whole numbers of median" in line for line in doubts(mixed, "days"))
+
+
+def test_a_single_time_beyond_fifty_years_leaves_out_its_patient(tmp_path):
+    rows = [ROW | {"id": f"p{i}", "t": "30", "e": "1"} for i in range(30)]
+    rows[4]["t"] = "3650"
+    endpoint = {"kind": "recorded", "time": "t", "event": "e", "unit": "months", "event_value": 1, "censored_value": 0}
+    cohort = read_cohort(study(tmp_path, rows) | {"endpoints": {"R": endpoint}})
+    assert cohort.missing_endpoints["reason"].tolist() == ["t: '3650' months are more than 50 years"]
+
+
+@pytest.mark.parametrize("changes", [{"dead": "2099-06-01", "seen": "2099-06-01"}, {"seen": "2099-06-01"}])
+def test_a_date_in_the_future_excludes_the_patient(tmp_path, changes):
+    _, cohort = made(tmp_path, "time_to_recurrence", {}, changes)
+    assert list(cohort.clinical["patient_id"]) == ["p0"]
+    assert re.fullmatch(r"(dead|seen): 2099-06-01 lies in the future", cohort.exclusions.iloc[0].reason)
+
+
+def test_a_contact_more_than_fifty_years_after_the_treatment_excludes_the_patient(tmp_path):
+    _, cohort = made(tmp_path, "time_to_recurrence", {}, {"op": "1915-01-01", "blood": "", "scan": ""})
+    assert "more than 50 years after op 1915-01-01" in cohort.exclusions.iloc[0].reason
+
+
+def competing_rows(n=400):
+    """Patients with recurrence, death and end of imaging as they happened, and the columns that a registry keeps."""
+    rng = np.random.default_rng(7)
+    recurrence, death = rng.exponential(30, n), rng.exponential(50, n)
+    imaging, contact = rng.uniform(5, 60, n), rng.uniform(60, 90, n)
+    rows, truth = [], []
+    for i in range(n):
+        seen = min(recurrence[i], imaging[i], death[i])
+        recurred = recurrence[i] == seen
+        dead = death[i] <= contact[i]
+        rows.append(
+            {
+                "id": f"p{i:03d}",
+                "months": repr(float(seen)),
+                "recurred": str(int(recurred)),
+                "died": str(int(dead)),
+                "os": repr(float(min(death[i], contact[i]))),
+            }
+        )
+        # by hand: the first of recurrence and death that is known; free of both only to the last image
+        if recurred:
+            truth.append((recurrence[i], 1))
+        elif dead:
+            truth.append((death[i], 2))
+        else:
+            truth.append((seen, 0))
+    return rows, truth
+
+
+COMPETING_BY_TIME = {
+    "kind": "recorded", "time": "months", "event": "recurred", "unit": "months", "event_value": "1",
+    "censored_value": "0", "competing": "died", "competing_value": "1", "competing_time": "os",
+}  # fmt: skip
+
+
+def test_a_competing_event_counts_at_its_own_time(tmp_path):
+    rows, truth = competing_rows()
+    cohort = read_cohort(study(tmp_path, [ROW | row for row in rows]) | {"endpoints": {"A": COMPETING_BY_TIME}})
+    assert cohort.missing_endpoints.empty
+    assert cohort.endpoints["A_event"].tolist() == [code for _, code in truth]
+    np.testing.assert_allclose(cohort.endpoints["A_time"], [max(t, 0.5 / 30.4375) for t, _ in truth], atol=1e-12)
+
+
+def test_without_a_time_of_its_own_a_later_death_is_flagged(tmp_path):
+    rows, truth = competing_rows()
+    without = {key: value for key, value in COMPETING_BY_TIME.items() if key != "competing_time"}
+    overall = {
+        "kind": "recorded", "time": "os", "event": "died", "unit": "months", "event_value": "1", "censored_value": "0",
+    }  # fmt: skip
+    chosen = study(tmp_path, [ROW | row for row in rows]) | {"endpoints": {"A": without, "OS": overall}}
+    late = sum(code == 2 and t - float(row["months"]) > 1 for row, (t, code) in zip(rows, truth, strict=True))
+    said = [text for text in read_cohort(chosen).warnings if "declare competing_time" in text]
+    assert len(said) == 1 and said[0].startswith(f"{late} patients ('p0") and "but os has it later" in said[0]
+    told_too = read_cohort(chosen | {"endpoints": {"A": COMPETING_BY_TIME, "OS": overall}}).warnings
+    assert not [text for text in told_too if "declare competing_time" in text]
+
+
+def test_a_death_before_the_end_of_follow_up_is_a_contradiction(tmp_path):
+    rows = [{"id": "p1", "months": "20", "recurred": "0", "died": "1", "os": "10"}]
+    rows += [{"id": "p2", "months": "20", "recurred": "1", "died": "1", "os": "10"}]
+    rows += [{"id": "p3", "months": "20", "recurred": "0", "died": "1", "os": ""}]
+    rows += [{"id": "p4", "months": "20", "recurred": "0", "died": "1", "os": "19.8"}]
+    cohort = read_cohort(study(tmp_path, [ROW | row for row in rows]) | {"endpoints": {"A": COMPETING_BY_TIME}})
+    assert cohort.missing_endpoints["reason"].tolist() == [
+        "os: a competing event at 10.0 months is before the end of follow-up, months 20.0",
+        "os: a competing event at 10.0 months is before the event, months 20.0",
+        "os: <NA> is not a time >= 0, and there was a competing event",
+    ]
 
 
 def test_dates_that_no_study_declares_are_simply_absent():

@@ -133,7 +133,10 @@ def horizon_findings(
         if cohort != TRAIN:
             warnings.append(f"{text}; nothing can be judged there by {listed(beyond)} months")
         elif len(beyond) == len(horizons):
-            problems.append(f"{text}, before every horizon ({listed(beyond)}); name one that is reached")
+            problems.append(
+                f"{text}, before every horizon ({listed(beyond)}); name one that is reached, or correct the unit of "
+                "the times"
+            )
         else:
             warnings.append(f"{text}; no risk by {listed(beyond)} months is given")
     return problems, warnings

@@ -14,6 +14,7 @@ from recur.candidates import horizon_findings, strata_problems, term_problems, t
 from recur.cohort import Cohort, assign_all, read_cohort, read_manifest, visit_intervals
 from recur.comparators import mapping_problems, score_inputs
 from recur.endpoints import EVENT
+from recur.followup import horizon_warnings
 from recur.guards import smaller_class, too_few_events
 from recur.images.inventory import FILES, inventory
 from recur.linkage import link
@@ -170,6 +171,7 @@ def training_warnings(study: dict[str, Any], cohort: Cohort) -> list[str]:
     for name in study["analyses"]:
         own = f"cohort_{name}"
         warnings += candidate_findings(study, cohort, assigned[own if own in assigned else "cohort"], name)[1]
+    warnings += horizon_warnings(study["horizons_months"], cohort.endpoints.filter(regex="_time$"))
     return list(dict.fromkeys(warnings))
 
 

@@ -26,10 +26,10 @@ from recur.endpoints import (
     endpoint_as_level,
     endpoint_as_recorded,
     endpoint_from_dates,
-    recorded_warnings,
     state_as_binary,
     state_at,
 )
+from recur.followup import impossible_times, later_deaths, time_warnings
 from recur.images.inventory import FILES
 from recur.linkage import copies, copies_line
 from recur.study import schema, schema_problems, splits_of, used_variables
@@ -37,7 +37,7 @@ from recur.tables import PATIENT_ID, Problem, StudyError, grouped, plain_cell, r
 from recur.training import TRAIN
 
 DECIMAL_COMMA = re.compile(r"[<>]?\s*-?\d+,\d+")
-OUTCOME_COLUMNS = ("time", "event", "competing", "column")  # keys of an endpoint that name a column
+OUTCOME_COLUMNS = ("time", "event", "competing", "competing_time", "column")  # keys of an endpoint that name a column
 VISIT_COLUMNS = ["patient_id", "visits", "interval_first_2_years", "interval_later", "longest_gap"]
 
 
@@ -82,8 +82,11 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
     warnings += limit_warnings(table, clinical["variables"]) + notes
     compared = [name for name in named_columns(study) if name != clinical["centre"]]
     warnings += copies_line(copies(table[compared], ids), str(path))
+    for name, endpoint in study["endpoints"].items():
+        warnings += time_warnings(name, endpoint, table, centre) if endpoint["kind"] == "recorded" else []
+    warnings += later_deaths(table, study, ids)
     warnings += id_warnings(ids) + split_warnings(table, centre, study)
-    whole = column_problems(table, study, used) + unit_problems(values, used)
+    whole = column_problems(table, study, used, centre) + unit_problems(values, used)
     lines = [f"{path}: {text}" for text in whole]
     if study["on_error"] == "stop":
         cells = {name for name, e in study["endpoints"].items() if e["kind"] == "recorded" or "column" in e}
@@ -154,10 +157,13 @@ def describe_variables(
     return pd.concat(columns, axis=1), notes
 
 
-def column_problems(table: pd.DataFrame, study: dict[str, Any], variables: dict[str, Any]) -> list[str]:
+def column_problems(
+    table: pd.DataFrame, study: dict[str, Any], variables: dict[str, Any], centre: pd.Series
+) -> list[str]:
     """Lines on columns that are coded in another way than the study declares; they stop the run whatever `on_error`."""
     clinical, kinds = study["clinical"], {endpoint["kind"] for endpoint in study["endpoints"].values()}
     found = coding.outcome_problems(table, study["endpoints"]) + coding.variable_problems(table, variables)
+    found += impossible_times(table, study["endpoints"], centre)
     found += coding.rule_problems(table, clinical.get("eligibility", []))
     found += coding.flag_problems(table, clinical.get("dates", {}))
     if "aggressive_recurrence" in kinds:
@@ -366,7 +372,6 @@ def read_endpoints(
         if endpoint["kind"] == "recorded":
             frame, found = endpoint_as_recorded(table, endpoint)
             missing += [(name, problem) for problem in found]
-            warnings += recorded_warnings(name, endpoint, table)
             frame.loc[[problem.who for problem in found], ["time", "event"]] = np.nan
         else:
             frame = endpoint_from_dates(parsed, endpoint, dates.get("cutoff"), pattern)

@@ -16,6 +16,8 @@ OUTCOMES = ("recurrence", "death", "last_contact", "last_imaging", "transplant")
 PREOPERATIVE = ("scan", "afp")
 NAMES = ("t0", *OUTCOMES, *PREOPERATIVE)
 
+LONGEST_YEARS = 50
+LONGEST = pd.Timedelta(days=LONGEST_YEARS * 365.25)  # nobody is followed for longer
 YEARS = (1900, 2100)  # others are typing errors or another calendar
 PLACEHOLDERS = ("1900-01-01", "1970-01-01", "9999-12-31", "1899-12-30", "2099-12-31")
 EARLY_RECURRENCE_DAYS = 30  # earlier: residual disease?
@@ -33,6 +35,7 @@ def parse_dates(
     """
     parsed = pd.DataFrame(index=table.index)
     problems: list[Problem] = []
+    today = pd.Timestamp.now().normalize()
     for name in NAMES:
         column = dates.get(name)
         if column is None:
@@ -47,7 +50,7 @@ def parse_dates(
             problems.append(Problem(table.at[row, id_column], f"{column}: {why}", tuple(cells)))
     # dictionaries: a thousand times as fast to look into as rows of a frame
     for patient, days, cells in zip(table[id_column], parsed.to_dict("records"), table.to_dict("records"), strict=True):
-        problems += [Problem(patient, text, tuple(found)) for text, *found in contradictions(days, cells, dates)]
+        problems += [Problem(patient, text, tuple(found)) for text, *found in contradictions(days, cells, dates, today)]
     return parsed, problems, date_warnings(parsed, dates)
 
 
@@ -70,7 +73,9 @@ def why_no_date(text: str) -> tuple[Any, ...]:
     return "{} is not a date written yyyy-mm-dd", text
 
 
-def contradictions(parsed: dict[str, Any], cells: dict[str, Any], dates: dict[str, str]) -> Iterator[tuple[Any, ...]]:
+def contradictions(
+    parsed: dict[str, Any], cells: dict[str, Any], dates: dict[str, str], today: pd.Timestamp
+) -> Iterator[tuple[Any, ...]]:
     """Every contradiction between the dates of one patient, with its columns, and the values that fill its `{}`."""
 
     def after(first: str, second: str) -> bool:
@@ -88,9 +93,14 @@ def contradictions(parsed: dict[str, Any], cells: dict[str, Any], dates: dict[st
             if dates.get(limit) and pd.notna(parsed[name]) and parsed[name] > pd.Timestamp(dates[limit]):
                 what = "the cutoff" if limit == "cutoff" else "the export of the data on"
                 yield f"{dates[name]}: {{}} is after {what} {dates[limit]}", parsed[name]
+    for name in NAMES:
+        if pd.notna(parsed[name]) and parsed[name] > today:
+            yield f"{dates[name]}: {{}} lies in the future", parsed[name]
     for name in OUTCOMES:
         if after("t0", name):
             yield against(name, "before", "t0")
+        if pd.notna(parsed[name]) and parsed[name] - parsed["t0"] > LONGEST:
+            yield against(name, f"more than {LONGEST_YEARS} years after", "t0")
     for name in PREOPERATIVE:
         if after(name, "t0"):
             yield against(name, "after", "t0")

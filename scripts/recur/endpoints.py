@@ -16,6 +16,8 @@ from recur.tables import Problem
 
 DAYS_PER_MONTH = 30.4375
 UNIT_IN_MONTHS = {"days": 1 / DAYS_PER_MONTH, "weeks": 7 / DAYS_PER_MONTH, "months": 1.0, "years": 12.0}
+LONGEST_MONTHS = 600  # 50 years: nobody is followed for longer
+ROUNDED_MONTHS = 1.0  # by which two times of one patient may differ
 SAME_DAY = 0.5  # days: an event on the day of treatment keeps a positive time
 CENSORED, EVENT, COMPETING = 0, 1, 2
 FAR = pd.Timestamp("2262-01-01")
@@ -189,7 +191,8 @@ def endpoint_as_recorded(table: pd.DataFrame, endpoint: dict[str, Any]) -> tuple
     """Columns time (months) and event (code) from ready columns, and problems of rows.
 
     With `competing_value`, a cell of that value in the event column, or (in a column `competing` of its own) beside a
-    censored event, is the competing event. Cells beyond the declared stop the run before (coding.outcome_problems).
+    censored event, is the competing event; with `competing_time` it counts at a time of its own. Cells
+    beyond the declared stop the run before (coding.outcome_problems).
     """
     time = pd.to_numeric(table[endpoint["time"]], errors="coerce").astype(float)
     codes = {str(endpoint["event_value"]): EVENT, str(endpoint["censored_value"]): CENSORED}
@@ -199,37 +202,44 @@ def endpoint_as_recorded(table: pd.DataFrame, endpoint: dict[str, Any]) -> tuple
     event = as_declared(table[endpoint["event"]], codes).map(codes).astype(float)
     if own_column is not None:
         value = str(endpoint["competing_value"])
-        died = as_declared(table[own_column], [value]) == value
-        event = event.mask((event == CENSORED) & died.fillna(False).astype(bool), COMPETING)
-    impossible = f"{endpoint['time']}: {{}} is not a time >= 0"
-    problems = []
+        died = (as_declared(table[own_column], [value]) == value).fillna(False).astype(bool)
+        event = event.mask((event == CENSORED) & died, COMPETING)
+    impossible, problems = f"{endpoint['time']}: {{}} is not a time >= 0", []
+    longest = f"{endpoint['time']}: {{}} {endpoint['unit']} are more than {LONGEST_MONTHS / 12:g} years"
     for row in table.index:
         if not np.isfinite(time[row]) or time[row] < 0:
             problems.append(Problem(row, impossible, (table.at[row, endpoint["time"]],)))
+        elif time[row] * UNIT_IN_MONTHS[endpoint["unit"]] > LONGEST_MONTHS:
+            problems.append(Problem(row, longest, (table.at[row, endpoint["time"]],)))
         if pd.isna(table.at[row, endpoint["event"]]):
             problems.append(Problem(row, f"{endpoint['event']}: missing"))
+    if "competing_time" in endpoint:
+        died = event == COMPETING if own_column is None else died
+        time, found = competing_times(table, endpoint, time, event, died)
+        problems += found
     months = time * UNIT_IN_MONTHS[endpoint["unit"]]
     return pd.DataFrame({"time": months.clip(lower=SAME_DAY / DAYS_PER_MONTH), "event": event}), problems
 
 
-def recorded_warnings(name: str, endpoint: dict[str, Any], table: pd.DataFrame) -> list[str]:
-    """Times of 0, and signs that a recorded time is in another unit than the one declared."""
-    time = pd.to_numeric(table[endpoint["time"]], errors="coerce").astype(float).dropna()
-    found = []
-    if len(time) and endpoint["unit"] == "months" and time.max() < 15:
-        found.append(
-            f"endpoint {name}: the longest time in {endpoint['time']} is {time.max():g} months; are they years?"
-        )
-    if len(time) and endpoint["unit"] == "years" and time.max() > 60:
-        found.append(
-            f"endpoint {name}: the longest time in {endpoint['time']} is {time.max():g} years; are they months?"
-        )
-    if (time == 0).any():
-        found.append(f"endpoint {name}: {(time == 0).sum()} times of 0 in {endpoint['time']}, counted at half a day")
-    whole = (time % 1 == 0).mean() if len(time) else 0
-    if endpoint["unit"] == "months" and 0.2 < whole < 0.8:
-        found.append(
-            f"endpoint {name}: {100 * whole:.0f} % of {endpoint['time']} are whole numbers, the others are not: "
-            "were some entered in another unit?"
-        )
-    return found
+def competing_times(
+    table: pd.DataFrame, endpoint: dict[str, Any], time: pd.Series, event: pd.Series, died: pd.Series
+) -> tuple[pd.Series, list[Problem]]:
+    """The times of an endpoint with those of the competing event where it came first, and problems of rows.
+
+    time: the event, or the end of follow-up for it; died: whether the competing event is known, whatever the event.
+    Without the event, the competing one counts at a time of its own, at which nobody can be under follow-up any more.
+    """
+    column, unit = endpoint["competing_time"], endpoint["unit"]
+    own = pd.to_numeric(table[column], errors="coerce").astype(float)
+    possible = np.isfinite(own) & (own >= 0) & (own * UNIT_IN_MONTHS[unit] <= LONGEST_MONTHS)
+    rounding = ROUNDED_MONTHS / UNIT_IN_MONTHS[unit]
+    problems = []
+    for row in table.index[died]:
+        if not possible[row]:
+            text = f"{column}: {{}} is not a time >= 0, and there was a competing event"
+            problems.append(Problem(row, text, (table.at[row, column],)))
+        elif own[row] < time[row] - rounding:
+            what = "the event" if event[row] == EVENT else "the end of follow-up"
+            text = f"{column}: a competing event at {{}} {unit} is before {what}, {endpoint['time']} {{}}"
+            problems.append(Problem(row, text, (float(own[row]), float(time[row]))))
+    return time.where(event != COMPETING, own), problems

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator
 
-from recur.endpoints import NEEDS, WITHOUT_TIME, is_weighted, outcome_of
+from recur.endpoints import DAYS_PER_MONTH, LONGEST_MONTHS, NEEDS, WITHOUT_TIME, is_weighted, outcome_of
 from recur.tables import StudyError, write_text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -207,6 +207,7 @@ def contradictions(study: dict[str, Any]) -> list[str]:
                 )
     found += interaction_contradictions(study) + strata_contradictions(study)
     found += reserved_candidates(study)
+    found += horizon_contradictions(study)
     for name, endpoint in study["endpoints"].items():
         if endpoint["kind"] == "recorded":
             found += [
@@ -218,6 +219,8 @@ def contradictions(study: dict[str, Any]) -> list[str]:
             )
             if len({str(code) for code in codes}) < len(codes):
                 found.append(f"endpoints.{name}: two of its codes are the same cell")
+            if "competing_time" in endpoint and "competing_value" not in endpoint:
+                found.append(f"endpoints.{name}: competing_time needs competing_value, the cell that means the event")
             if "competing" in endpoint and "competing_value" not in endpoint:
                 found.append(f"endpoints.{name}: competing needs competing_value, the cell that means the event")
         elif endpoint["kind"] in WITHOUT_TIME:
@@ -334,6 +337,18 @@ def strata_contradictions(study: dict[str, Any]) -> list[str]:
                 "make the variable a candidate, or give this analysis a study file of its own"
             )
     return found
+
+
+def horizon_contradictions(study: dict[str, Any]) -> list[str]:
+    """Horizons beyond any follow-up, such as days where months are meant."""
+    horizons = [("horizons_months", months) for months in study["horizons_months"]]
+    horizons += [(f"endpoints.{n}.horizon_months", e["horizon_months"]) for n, e in study["endpoints"].items()]
+    return [
+        f"{place}: {months:g} months are more than {LONGEST_MONTHS / 12:g} years; {months:g} days are "
+        f"{months / DAYS_PER_MONTH:.0f} months"
+        for place, months in horizons
+        if months > LONGEST_MONTHS
+    ]
 
 
 def diagnostic_contradictions(study: dict[str, Any]) -> list[str]:
