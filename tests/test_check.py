@@ -193,6 +193,16 @@ def test_ids_of_a_few_strangers_are_a_note_and_each_cohort_is_counted(tmp_path):
     assert "1 of its 56 ids (Q1) are not in the clinical table" in lines[1]
 
 
+def test_feature_rows_that_are_equal_under_two_ids_are_noted(tmp_path):
+    study = tables_study(tmp_path, IDS, IDS)
+    table = pd.read_csv(tmp_path / "features.csv", dtype={"patient_id": str})
+    for name in "cde":
+        table[f"original_{name}"] = np.random.default_rng(ord(name)).normal(5, 1, 60)
+    table.iloc[7, 1:] = table.iloc[2, 1:]
+    table.to_csv(tmp_path / "features.csv", index=False)
+    assert [line for line in plan(study) if "all cells are equal of 003 and 008 (1 in all)" in line]
+
+
 def test_all_tables_are_checked_in_one_go(tmp_path):
     study = tables_study(tmp_path, IDS, [*IDS[:59], IDS[0]])
     text = (tmp_path / "clinical.csv").read_text()

@@ -42,7 +42,7 @@ def test_a_median_in_another_unit_stops_the_run():
 
 def test_an_implausible_value_names_patient_column_and_value():
     table = pd.DataFrame({"patient_id": ["p1", "p2", "p3"], "albumin": [40.0, 41.0, 400.0]})
-    with pytest.raises(StudyError, match="patient p3: column albumin_column, value 400 g/L"):
+    with pytest.raises(StudyError, match="patient 'p3': column albumin_column, value 400 g/L"):
         score_inputs(study(albumin={"unit": "g/L"}), table)
 
 

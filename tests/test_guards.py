@@ -249,7 +249,17 @@ def doubtful(facts):
     facts["doubts"] = pd.DataFrame([line], columns=["problem", "column", "patients", "first", "detail"])
 
 
+def same_rows(facts):
+    """A training patient stands under another id in the held-out centre."""
+    rng = np.random.default_rng(1)
+    rows = pd.DataFrame({name: rng.normal(60, 10, 60) for name in ("time", "afp", "size")}).assign(event=1)
+    rows["patient_id"], rows["cohort"] = [f"p{i}" for i in range(60)], ["train"] * 40 + ["external-B"] * 20
+    rows.loc[50, ["time", "afp", "size"]] = rows.loc[3, ["time", "afp", "size"]]
+    facts["train"], facts["heldout"] = rows[:40], rows[40:]
+
+
 FIRE = {
+    4: same_rows,
     5: in_study("split", {"kind": "random"}),
     6: other_splits,
     7: uncorrected_cut,
@@ -356,6 +366,21 @@ def test_the_guard_fires_on_its_error(number):
     FIRE[number](facts)
     found = dict(flags(evaluate(facts)))
     assert number in found and found[number].endswith((".", ")"))
+
+
+def test_guard_4_says_what_was_compared():
+    facts = sound()
+    same_rows(facts)
+    assert (
+        "same values of all clinical variables and outcomes, one under two ids?: p3 (train) and p50 (external-B)."
+        in (dict(flags(evaluate(facts)))[4])
+    )
+    facts["heldout"] = facts["heldout"].assign(time=facts["heldout"]["time"] + 1)
+    row = evaluate(facts).set_index("guard").loc[4]
+    assert row["status"] == "blocked" and row["text"] == (
+        "Ids are unique, images were compared by content, and no two patients have the same values of all clinical "
+        "variables and outcomes."
+    )
 
 
 def test_thresholds_that_were_not_stated_beforehand_are_flagged():

@@ -237,5 +237,5 @@ class TestVisits:
         assert rows.loc[("external-B", "share_with_long_gap"), "estimate"] == 1
 
     def test_a_date_that_is_none_is_named(self, tmp_path):
-        with pytest.raises(StudyError, match="line 2: '1.2.2015'"):
+        with pytest.raises(StudyError, match="line 2: patient 'p1': '1.2.2015'"):
             visit_intervals(self.study(tmp_path, [("p1", "1.2.2015")]), pd.Series(["p1"]))

@@ -14,10 +14,11 @@ from recur.candidates import horizon_findings, strata_problems, term_problems, t
 from recur.cohort import Cohort, assign_all, read_cohort, read_manifest, visit_intervals
 from recur.comparators import mapping_problems, score_inputs
 from recur.endpoints import EVENT
+from recur.features.imported import read_features
 from recur.followup import horizon_warnings
 from recur.guards import smaller_class, too_few_events
 from recur.images.inventory import FILES, inventory
-from recur.linkage import link
+from recur.linkage import copies, copies_line, link
 from recur.predictors import candidate_problems, comparator_lines, feature_lines, feature_problems
 from recur.scores import vector_problems
 from recur.store import download_plan, read_series_list
@@ -103,6 +104,10 @@ def links(study: dict[str, Any], cohort: Cohort) -> tuple[list[str], list[str]]:
         found, said = link(cohorts, known, others.dropna(), what)
         problems += found
         notes += said
+    path = study.get("features", {}).get("table")
+    if path and not problems and Path(path).exists():
+        features = read_features(study["features"], path).features
+        notes += copies_line(copies(features.drop(columns="patient_id"), features["patient_id"]), path)
     return problems, notes
 
 

@@ -462,18 +462,20 @@ def read_manifest(study: dict[str, Any]) -> pd.DataFrame:
     path = Path(study["images"]["manifest"])
     table = read_table(path).astype(object)
     rules = schema("images")
-    problems = []
+    alike: list[Problem] = []
     for number, row in doubtful(table, rules).iterrows():
         record = {key: None if pd.isna(value) else str(value) for key, value in row.items()}
-        problems += schema_problems(record, rules, f"{path}: line {number + 2}")
+        alike += [Problem(None, text, line=number + 2) for text in schema_problems(record, rules, "")]
     for column in table.columns.intersection(FILES):
         # looked at as text first: ten thousand rows must not cost ten thousand paths
         dotted = table[column].astype("string").str.contains("..", regex=False, na=False)
-        problems += [
-            f"{path}: line {number + 2}: {column} {value!r} leaves the folder; set images.root instead"
+        leaves = f"{column} {{}} leaves the folder; set images.root instead"
+        alike += [
+            Problem(None, leaves, (value,), number + 2)
             for number, value in table.loc[dotted, column].items()
             if ".." in Path(value).parts
         ]
+    problems = grouped(alike, path)
     if not problems:
         for name, known in (("phase", study["images"]["phases"]), ("reader", study["images"]["readers"])):
             if not set(known) & set(table[name]):
@@ -481,10 +483,11 @@ def read_manifest(study: dict[str, Any]) -> pd.DataFrame:
                     f"{path}: column {name} has none of {', '.join(known)} (images.{name}s of the study file)"
                 )
         repeated = table[table.duplicated(["patient_id", "phase", "reader"], keep=False)]
-        for number, row in repeated.iterrows():
-            problems.append(
-                f"{path}: line {number + 2}: patient {row.patient_id}, {row.phase}, {row.reader} stands there twice"
-            )
+        twice = [
+            Problem(row.patient_id, f"{row.phase} of {row.reader} stands there twice", line=number + 2)
+            for number, row in repeated.iterrows()
+        ]
+        problems += grouped(twice, path)
     if problems:
         raise StudyError(problems)
     return table
@@ -520,7 +523,8 @@ def visit_intervals(study: dict[str, Any], ids: pd.Series) -> pd.DataFrame:
     bad = table.index[day.isna() & table[visits["date"]].notna()]
     if len(bad):
         cells = table[visits["date"]]
-        raise StudyError(f"{path}: line {line + 2}: {cells[line]!r} is not a date written yyyy-mm-dd" for line in bad)
+        text, who = "{} is not a date written yyyy-mm-dd", table[visits["id"]]
+        raise StudyError(grouped((Problem(who[line], text, (cells[line],), line + 2) for line in bad), path))
     treated = treated.drop_duplicates(clinical["id"]).set_index(clinical["id"])[clinical["dates"]["t0"]]
     start = pd.to_datetime(treated, format="%Y-%m-%d", errors="coerce")
     days = pd.DataFrame({"id": table[visits["id"]], "day": day}).dropna()

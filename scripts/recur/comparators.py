@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from recur.scores import evaluate, read_scores
-from recur.tables import StudyError
+from recur.tables import Problem, StudyError, grouped
 
 # Factor from a declared unit to the unit of the scores, by input (methods.md 2.0). Nothing is guessed from values.
 CONVERSIONS = {
@@ -131,12 +131,13 @@ def score_inputs(
             inputs[name] = clinical[variable].to_numpy(float) * times
             flat = list(enumerate(inputs[name]))
         low, high = declared[name]["range"]
-        problems += [
-            f"patient {clinical['patient_id'].iloc[i]}: column {column}, value {value:g} {declared[name]['unit']}: "
-            f"outside {low:g} to {high:g}, the range of score input {name}"
+        outside = f"outside {low:g} to {high:g}, the range of score input {name}"
+        text = f"column {column}, value {{}} {declared[name]['unit']}: {outside}"
+        problems += grouped(
+            Problem(clinical["patient_id"].iloc[i], text, (float(value),))
             for i, value in flat
             if not (np.isnan(value) or low <= value <= high)
-        ]
+        )
         if name in PLAUSIBLE_MEDIAN and np.isfinite(inputs[name]).any():
             least, most = PLAUSIBLE_MEDIAN[name]
             median = float(np.nanmedian(inputs[name]))

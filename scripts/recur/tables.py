@@ -49,7 +49,11 @@ def told(problem: Problem) -> str:
 
 def shown(cell: Any) -> str:
     """A cell as lines for people quote it: text in quotes, a date as it is written."""
-    return repr(cell) if isinstance(cell, str) else f"{cell:%Y-%m-%d}" if isinstance(cell, pd.Timestamp) else str(cell)
+    if isinstance(cell, str):
+        return repr(cell)
+    if isinstance(cell, pd.Timestamp):
+        return f"{cell:%Y-%m-%d}"
+    return f"{cell:g}" if isinstance(cell, float) else str(cell)
 
 
 def _filled(text: str, cells: list[str]) -> str:
