@@ -8,13 +8,13 @@ from recur.analysis_set import complete_enough
 from recur.cohort import Cohort
 from recur.comparators import variables_used, wanted_scores
 from recur.features.doubts import doubts, in_words
-from recur.features.imported import burden_column, read_features
+from recur.features.imported import FEATURE, burden_column, few, read_features
 from recur.features.leaks import leak_problems, outcome_rows
 from recur.scores import read_scores
 from recur.study import candidates_of, feature_subsets, reserved_columns, tumour_columns, uses_features
-from recur.tables import StudyError
+from recur.tables import StudyError, first_of
 
-NAMED_FEATURES = 5  # of those that a pattern takes
+NAMED_FEATURES = 20  # columns that a pattern takes and that are not named as pyradiomics does
 
 
 def candidate_problems(study: dict[str, Any], cohort: Cohort) -> list[str]:
@@ -80,12 +80,27 @@ def comparator_lines(study: dict[str, Any], names: list[str]) -> list[str]:
     found = burden_columns(study, names)
     for score in wanted_scores(study):
         used = [variables[name]["column"] for name in variables_used(study, scores[score])]
-        found[score] = f"columns {', '.join(used)}" if used else "no column of the clinical table"
+        found[f"score {score}"] = f"columns {', '.join(used)}" if used else "no column of the clinical table"
     for name in study.get("comparators", {}).get("recorded", []):
         found[name] = f"column {variables[name]['column']}, as recorded"
     absent = [name for name in ("size_only", "volume_only") if name not in found]
     lines = [f"  comparator {name}: {source}" for name, source in found.items()]
     return lines + [f"  comparator {name}: none, no column is the tumour's {name[:-5]}" for name in absent]
+
+
+def taken_lines(study: dict[str, Any], names: list[str]) -> list[str]:
+    """What features.pattern takes: pyradiomics' names in short, all others one by one, and clinical ones among them."""
+    usual = [name for name in names if FEATURE.search(name)]
+    others = [name for name in names if name not in set(usual)]
+    shown = [f"{len(usual)} columns named as pyradiomics does ({few(usual)})"] if usual else []
+    if others:
+        shown.append(f"{len(others)} columns of other names ({first_of(others, NAMED_FEATURES)})")
+    lines = [f"features.pattern {study['features']['pattern']!r} takes {', '.join(shown)}"]
+    columns = {variable["column"]: name for name, variable in study["clinical"]["variables"].items()}
+    twice = [f"{name} ({columns[name]})" for name in others if name in columns]
+    if twice:
+        lines.append(f"clinical variables among the features, narrow features.pattern if not meant: {few(twice)}")
+    return lines
 
 
 def feature_lines(study: dict[str, Any], cohort: Cohort) -> tuple[list[str], list[str]]:
@@ -100,8 +115,7 @@ def feature_lines(study: dict[str, Any], cohort: Cohort) -> tuple[list[str], lis
         gone = f"; {len(bad)} patients with missing values go out" if len(bad) else ""
         own = list(table.columns[1:])
         lines.append(f"  features.{key}: {len(own)} features of {len(table)} patients{gone}")
-        first = ", ".join(own[:NAMED_FEATURES]) + (f", ... {own[-1]}" if len(own) > NAMED_FEATURES else "")
-        lines.append(f"    features.pattern {settings['pattern']!r} takes {first}")
+        lines += [f"    {text}" for text in taken_lines(study, own)]
         lines += [f"    {text}" for text in found.remarks]
         lines += [f"    doubtful, {text}" for text in in_words(doubts(found, centres))]
         names = names or own
