@@ -16,11 +16,12 @@ import pandas as pd
 from recur.analysis_set import tumour_burden
 from recur.cohort import by_id, id_problems, read_variables, unit_problems
 from recur.cox import NotEstimable
+from recur.features.imported import ids_of
 from recur.harmonisation import apply_combat
 from recur.models import BURDEN, apply_model
 from recur.signature import signature_scores
 from recur.strata import strata_of
-from recur.tables import MANIFEST, SIGNIFICANT_DIGITS, StudyError, grouped, one_manifest, read_table
+from recur.tables import MANIFEST, SIGNIFICANT_DIGITS, StudyError, first_of, grouped, one_manifest, read_table
 
 MEASURED = {"tumour_size": ("Maximum3DDiameter", "mm"), "tumour_volume": ("MeshVolume", "mm3")}
 HEADING = re.compile(r"^(.*?)\s*\[([^\[\]]*)\]$")  # column [unit]
@@ -199,9 +200,14 @@ def read_new_features(path: str | Path, signature: dict[str, Any], ids: pd.Serie
     one_manifest({"the signature": signature["features_manifest"], str(path): table.attrs.get(MANIFEST)})
     if "patient_id" not in table:
         raise StudyError(f"{path}: no column 'patient_id'")
-    table = table.assign(patient_id=table["patient_id"].astype(str)).reset_index(drop=True)
+    table = table.assign(patient_id=ids_of(table["patient_id"]))
     names = [feature["name"] for feature in signature["features"]]
     problems = [f"no feature {name}" for name in names if name not in table]
+    blank = table["patient_id"].eq("")
+    if ids is None and blank.any():
+        lines = first_of([row + 2 for row in np.flatnonzero(blank)])
+        problems.append(f"{blank.sum()} rows without a patient id (line {lines}); give them one, or remove them")
+    table = table[~blank].reset_index(drop=True)
     repeated = sorted(set(table["patient_id"][table["patient_id"].duplicated()]))
     problems += [f"patient {patient} stands there twice" for patient in repeated]
     if ids is not None:
