@@ -243,6 +243,21 @@ def test_an_emptied_cohort_says_why(tmp_path):
     ]
 
 
+def test_an_endpoint_that_nobody_has_says_why(tmp_path):
+    study = tables_study(tmp_path, IDS, IDS)
+    table = pd.read_csv(tmp_path / "clinical.csv", dtype=str)
+    table.assign(time=table["time"] + ",5").to_csv(tmp_path / "clinical.csv", index=False)
+    with pytest.raises(StudyError) as error:
+        check_tables(study)
+    assert (
+        "left out of endpoint OS: lines 2, 3, 4, ...: 60 patients ('001', '002', '003', ...): time: '10,5', '17,5', "
+        "'24,5', ... is not a time >= 0; write a decimal point" in error.value.problems
+    )
+    table.loc[:8, "time"] += ",5"
+    table.to_csv(tmp_path / "clinical.csv", index=False)
+    assert [line for line in plan(study) if "will be left out of endpoint OS: lines 2, 3, 4, ...: 9 patients" in line]
+
+
 def test_a_patient_copied_under_a_second_id_is_found(tmp_path):
     study = tables_study(tmp_path, IDS, IDS)
     table = pd.read_csv(tmp_path / "clinical.csv", dtype=str)

@@ -248,6 +248,8 @@ def test_one_centre_in_another_unit_is_named():
     for factor in (12, 30.4375 / 7):  # years and weeks for months
         other = np.where(np.array(centre) == "B", months / 12 if factor == 12 else months * factor, months)
         assert any("in centre 'B'" in line for line in doubts(other, "months", centre)), factor
+    said = doubts(DAYS, "months", centre)
+    assert any("declare unit: days" in line for line in said)  # all in days: no centre is to blame
     shorter = np.where(np.array(centre) == "B", months / 2, months)
     assert doubts(shorter, "months", centre) == []
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from recur.batches import batch_of
 from recur.candidates import horizon_findings, strata_problems, term_problems, term_warnings
-from recur.cohort import Cohort, assign_all, read_cohort, read_manifest, visit_intervals
+from recur.cohort import Cohort, assign_all, read_cohort, read_manifest, visit_intervals, why_gone
 from recur.comparators import mapping_problems, score_inputs
 from recur.endpoints import EVENT
 from recur.features.imported import read_features
@@ -165,6 +165,7 @@ def training_problems(study: dict[str, Any], cohort: Cohort) -> list[str]:
         ]
         if events == 0:
             problems.append(f"endpoint {endpoint}: none of the {train.sum()} training patients has the event")
+            problems += why_gone(cohort.left_out[endpoint], f"left out of endpoint {endpoint}")
         else:
             problems += too_few_events(settings, name, events, uses_features(study, name))
     return list(dict.fromkeys(problems))
@@ -241,6 +242,8 @@ def plan(study: dict[str, Any]) -> list[str]:
     counts = assigned["cohort"].value_counts().sort_index()
     lines.append(f"  patients: {len(cohort.clinical)} ({', '.join(f'{name} {n}' for name, n in counts.items())})")
     lines += [f"  will be excluded: {text}" for text in grouped(cohort.excluded)]
+    for name, problems in cohort.left_out.items():
+        lines += [f"  will be left out of endpoint {name}: {text}" for text in grouped(problems)]
     lines += [f"  note: {text}" for text in [*cohort.warnings, *training_warnings(study, cohort)]]
     lines += [f"  ids of {text}" for text in links(study, cohort)[1]]
     if "public" in study:

@@ -57,7 +57,7 @@ def mapping(cells: pd.Series, no: str, yes: str, third: str | None = None) -> st
         return "write each of them in one way, capital letters count"
     for first, second in PAIRS:
         if set(found) == {first, second}:
-            coding = "if that is R's coding of events, " if first == "1" else ""
+            coding = "if that is R's coding of events, " if first == "1" and yes == "event_value" else ""
             return f"{coding}declare {no}: {json.dumps(found[first])} and {yes}: {json.dumps(found[second])}"
     further = f", {third} where there is a third" if third else ""
     return f"declare {no} and {yes}{further}; what means unknown, under clinical.missing_values"

@@ -50,6 +50,7 @@ class Cohort(NamedTuple):
     missing_endpoints: pd.DataFrame  # patient_id, endpoint, reason: patients that one endpoint's analyses leave out
     warnings: list[str]
     excluded: list[Problem]  # the reasons of `exclusions`, to be told
+    left_out: dict[str, list[Problem]]  # by endpoint those of `missing_endpoints`, to be told
 
 
 def read_cohort(study: dict[str, Any]) -> Cohort:
@@ -121,6 +122,10 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
         left_out.drop_duplicates(["patient_id", "endpoint"]).sort_values(["endpoint", "patient_id"], ignore_index=True),
         warnings,
         list(bad.values()),
+        {
+            end: by_id([problem for name, problem in missing if name == end and keep[problem.who]], ids)
+            for end in study["endpoints"]
+        },
     )
 
 
@@ -134,11 +139,11 @@ def named_columns(study: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def why_gone(excluded: list[Problem], most: int = 5) -> list[str]:
+def why_gone(excluded: list[Problem], said: str = "excluded", most: int = 5) -> list[str]:
     """Lines on the commonest reasons why patients were excluded."""
     counts = Counter(problem.text for problem in excluded)
     common = [text for text, _ in counts.most_common(most)]
-    return [f"excluded: {line}" for text in common for line in grouped(p for p in excluded if p.text == text)]
+    return [f"{said}: {line}" for text in common for line in grouped(p for p in excluded if p.text == text)]
 
 
 def describe_variables(

@@ -208,7 +208,9 @@ def endpoint_as_recorded(table: pd.DataFrame, endpoint: dict[str, Any]) -> tuple
     longest = f"{endpoint['time']}: {{}} {endpoint['unit']} are more than {LONGEST_MONTHS / 12:g} years"
     for row in table.index:
         if not np.isfinite(time[row]) or time[row] < 0:
-            problems.append(Problem(row, impossible, (table.at[row, endpoint["time"]],)))
+            cell = table.at[row, endpoint["time"]]
+            comma = "; write a decimal point" if "," in str(cell) else ""
+            problems.append(Problem(row, impossible + comma, (cell,)))
         elif time[row] * UNIT_IN_MONTHS[endpoint["unit"]] > LONGEST_MONTHS:
             problems.append(Problem(row, longest, (table.at[row, endpoint["time"]],)))
         if pd.isna(table.at[row, endpoint["event"]]):

@@ -36,7 +36,8 @@ def impossible_times(table: pd.DataFrame, endpoints: dict[str, Any], centre: pd.
             beyond = time[time * UNIT_IN_MONTHS[unit] > LONGEST_MONTHS]
             if len(beyond) >= max(FEWEST, FREQUENT * len(time)):
                 centres = sorted(set(centre[beyond.index]))
-                some = len(centres) < centre.nunique()
+                elsewhere = time[~centre[time.index].isin(centres)].median()
+                some = time[centre[time.index].isin(centres)].median() > RATIO * elsewhere  # never where none is left
                 where = f", all of them in centre {first_of(centres)}" if some else ""
                 remedy = "; is it another unit there? Use one in the whole column" if some else fitting_unit(time, unit)
                 found.append(
