@@ -104,11 +104,16 @@ def links(study: dict[str, Any], cohort: Cohort) -> tuple[list[str], list[str]]:
         found, said = link(cohorts, known, others.dropna(), what)
         problems += found
         notes += said
-    path = study.get("features", {}).get("table")
-    if path and not problems and Path(path).exists():
-        features = read_features(study["features"], path).features
-        notes += copies_line(copies(features.drop(columns="patient_id"), features["patient_id"]), path)
     return problems, notes
+
+
+def feature_copies(study: dict[str, Any]) -> list[str]:
+    """A line on patients of the feature table whose features are all equal."""
+    path = study.get("features", {}).get("table")
+    if not path or not Path(path).exists():
+        return []
+    features = read_features(study["features"], path).features
+    return copies_line(copies(features.drop(columns="patient_id"), features["patient_id"]), path)
 
 
 def ids_of_tables(study: dict[str, Any]) -> dict[str, pd.Series]:
@@ -246,6 +251,7 @@ def plan(study: dict[str, Any]) -> list[str]:
         lines += [f"  will be left out of endpoint {name}: {text}" for text in grouped(problems)]
     lines += [f"  note: {text}" for text in [*cohort.warnings, *training_warnings(study, cohort)]]
     lines += [f"  ids of {text}" for text in links(study, cohort)[1]]
+    lines += [f"  note: {text}" for text in feature_copies(study)]
     if "public" in study:
         images, public = study["images"], study["public"]
         series = read_series_list(Path(images["manifest"]).parent / "series.csv")  # an input of rule check

@@ -80,18 +80,15 @@ def copies(cells: pd.DataFrame, ids: pd.Series) -> list[list[str]]:
     Chance is that of independent columns: the number of rows times the share of the others with the same cell, of every
     column that the row fills.
     """
-    filled = cells.loc[:, cells.notna().any()]
-    if filled.empty:
+    equal = cells[cells.duplicated(keep=False)]
+    if equal.empty:
         return []
-    filled = filled.astype("string").fillna("")
-    equal = filled[filled.duplicated(keep=False)]
-    found, n = [], len(filled)
-    counts = {name: filled[name].value_counts() for name in filled}
-    for _, part in equal.groupby(list(filled), sort=False):
-        row = part.iloc[0]
-        shares = [(counts[name][cell] - 1) / n for name, cell in row.items() if cell]
+    found, content = [], pd.util.hash_pandas_object(equal.astype("string").fillna(""), index=False)
+    for _, part in equal.groupby(content, sort=False):
+        row = part.iloc[0].dropna()
+        shares = [((cells[name] == cell).sum() - 1) / len(cells) for name, cell in row.items()]
         names = sorted(set(ids[part.index].dropna().astype(str)))
-        if len(names) > 1 and shares and n * float(np.prod(shares)) < CHANCE:
+        if len(names) > 1 and shares and len(cells) * float(np.prod(shares)) < CHANCE:
             found.append(names)
     return sorted(found)
 
