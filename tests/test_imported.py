@@ -273,7 +273,7 @@ class TestDoubts:
             ("a centre in another unit", "original_shape_MeshVolume"),
             ("a centre beyond all others", "original_firstorder_Mean"),
         }
-        assert all("elsewhere" in text for text in found["detail"])
+        assert all("elsewhere" in text for text in found["detail"]) and len(found) == 2
 
     def test_a_centre_that_overlaps_hardly_is_named_too(self, tmp_path):
         frame = table()

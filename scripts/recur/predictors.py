@@ -59,7 +59,7 @@ def feature_problems(study: dict[str, Any], key: str, cohort: Cohort | None) -> 
 
 def burden_columns(study: dict[str, Any], names: list[str]) -> dict[str, str]:
     """size_only and volume_only -> where the tumour's size and volume come from, in words; those that have a source."""
-    columns, found = tumour_columns(study), {}
+    columns, found, problems = tumour_columns(study), {}, []
     for target in ("size", "volume"):
         variable = study["clinical"][f"tumour_{target}"]
         if variable:
@@ -68,9 +68,15 @@ def burden_columns(study: dict[str, Any], names: list[str]) -> dict[str, str]:
         if "images" in study:
             found[f"{target}_only"] = f"the tumour's mask in {study['images']['phases'][0]}"
             continue
-        column = burden_column(names, target, columns.get(f"{target}_column"), columns["phases"])
+        try:
+            column = burden_column(names, target, columns.get(f"{target}_column"), columns["phases"])
+        except StudyError as error:
+            problems += error.problems
+            continue
         if column is not None:
             found[f"{target}_only"] = f"feature {column}"
+    if problems:
+        raise StudyError(problems)
     return found
 
 

@@ -161,7 +161,11 @@ def different_keys(one: str, other: str) -> str:
 def shifted_centres(values: pd.DataFrame, centre: pd.Series) -> list[tuple]:
     """Columns in which a centre is (nearly) apart from all others, or has sizes a thousand times theirs."""
     found = []
-    for name in sorted(set(centre) - {""}):
+    sizes = centre[centre != ""].value_counts()
+    names = sorted(sizes.index, key=lambda name: (sizes[name], name))
+    if len(names) == 2:
+        names = names[:1]  # the other is as far from it
+    for name in sorted(names):
         own, others = values[centre == name], values[(centre != name) & (centre != "")]
         if min(len(own), len(others)) < CENTRE_PATIENTS:
             continue
