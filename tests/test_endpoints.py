@@ -8,6 +8,7 @@ import pytest
 from test_cohort import DATES, ROW, study
 
 from recur.cohort import read_cohort
+from recur.competing import incidence_at
 from recur.dates import parse_dates, why_no_date
 from recur.endpoints import beyond_milan, endpoint_from_dates
 from recur.followup import impossible_times, time_warnings
@@ -212,8 +213,9 @@ DAYS = np.random.default_rng(1).weibull(1.2, 200) * 900 + 20  # of follow-up
         (DAYS.round(), "months", "more than 50 years in months"),
         (DAYS.round(), "months", "declare unit: days, in which the longest is 175 months"),
         (DAYS.round(), "years", "declare unit: days"),
+        (DAYS.round(), "weeks", "declare unit: days"),
         (DAYS / 30.4375, "years", "declare unit: months"),
-        (DAYS.round() / 4, "months", "the longest time in t is 1333.5 months; are they days?"),
+        (DAYS.round() / 10, "months", "the longest time in t is 533.4 months; are they days?"),
         ((DAYS / 365.25).round(2), "months", "months; are they years?"),
         ((DAYS / 30.4375).round(1), "days", "days; are they months?"),
         ((DAYS / 365.25).round(2), "weeks", "weeks; are they months?"),
@@ -247,7 +249,7 @@ def test_one_centre_in_another_unit_is_named():
     assert any("all of them in centre B; is it another unit there?" in line for line in doubts(mixed, "months", centre))
     for factor in (12, 30.4375 / 7):  # years and weeks for months
         other = np.where(np.array(centre) == "B", months / 12 if factor == 12 else months * factor, months)
-        assert any("in centre 'B'" in line for line in doubts(other, "months", centre)), factor
+        assert any("in centre 'A'" in line for line in doubts(other, "months", centre)), factor
     said = doubts(DAYS, "months", centre)
     assert any("declare unit: days" in line for line in said)  # all in days: no centre is to blame
     shorter = np.where(np.array(centre) == "B", months / 2, months)
@@ -320,6 +322,12 @@ def test_a_competing_event_counts_at_its_own_time(tmp_path):
     assert cohort.missing_endpoints.empty
     assert cohort.endpoints["A_event"].tolist() == [code for _, code in truth]
     np.testing.assert_allclose(cohort.endpoints["A_time"], [max(t, 0.5 / 30.4375) for t, _ in truth], atol=1e-12)
+    # cmprsk::cuminc (2.2) on the columns of the registry, recoded in R
+    expected = [(0.2961402125, 0.1572845624), (0.4235490982, 0.2691463024), (0.4835241937, 0.4111090277)]
+    time, code = cohort.endpoints["A_time"], cohort.endpoints["A_event"]
+    for months, (recurrence, death) in zip((12, 24, 48), expected, strict=True):
+        assert incidence_at(time, code == 1, code == 2, months) == pytest.approx(recurrence, abs=1e-9)
+        assert incidence_at(time, code == 2, code == 1, months) == pytest.approx(death, abs=1e-9)
 
 
 def test_without_a_time_of_its_own_a_later_death_is_flagged(tmp_path):

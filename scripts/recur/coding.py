@@ -93,6 +93,11 @@ def _event_problems(table: pd.DataFrame, endpoint: dict[str, Any]) -> list[str]:
         said = ", ".join(f"{key} {value!r}" for key, value in declared.items())
         remedy = mapping(cells, "censored_value", "event_value", "competing_value")
         found.append(f"column {column} holds {values_of(cells)}, beyond the declared {said}; {remedy}")
+    elif cells.nunique() == 1 and cells.isna().sum() >= max(FEWEST, FREQUENT * len(cells)):
+        found.append(
+            f"column {column} holds {values_of(cells)} and {cells.isna().sum()} empty cells; if these mean something, "
+            "such as censored, write it into them"
+        )
     if "competing" in endpoint:
         own, value = endpoint["competing"], str(endpoint["competing_value"])
         cells = as_declared(table[own], [value])

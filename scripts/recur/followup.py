@@ -33,8 +33,10 @@ def impossible_times(table: pd.DataFrame, endpoints: dict[str, Any], centre: pd.
             if endpoint["kind"] != "recorded" or key not in endpoint:
                 continue
             time, unit = numbers(table, endpoint[key]).dropna(), endpoint["unit"]
-            beyond = time[time * UNIT_IN_MONTHS[unit] > LONGEST_MONTHS]
-            if len(beyond) >= max(FEWEST, FREQUENT * len(time)):
+            months = time * UNIT_IN_MONTHS[unit]
+            beyond = time[months > LONGEST_MONTHS]
+            frequent = len(beyond) >= max(FEWEST, FREQUENT * len(time))
+            if frequent or (len(beyond) and months.median() > LONG_MEDIAN):
                 centres = sorted(set(centre[beyond.index]))
                 elsewhere = time[~centre[time.index].isin(centres)].median()
                 some = time[centre[time.index].isin(centres)].median() > RATIO * elsewhere  # never where none is left
@@ -61,6 +63,7 @@ def time_warnings(name: str, endpoint: dict[str, Any], table: pd.DataFrame, cent
     """Times of 0, and signs that recorded times, of all or of some patients, are in another unit than declared."""
     column, unit = endpoint["time"], endpoint["unit"]
     time = numbers(table, column).dropna()
+    time = time[time * UNIT_IN_MONTHS[unit] <= LONGEST_MONTHS]  # longer ones are told of as errors
     if time.empty:
         return []
     start, months = f"endpoint {name}: ", time * UNIT_IN_MONTHS[unit]
@@ -87,16 +90,16 @@ def time_warnings(name: str, endpoint: dict[str, Any], table: pd.DataFrame, cent
 
 def other_centres(time: pd.Series, column: str, centre: pd.Series) -> list[str]:
     """Centres whose times differ from the others' by more than a difference in follow-up, judged by the medians."""
-    found = []
-    for name in sorted(set(centre)):
+    found, names = [], sorted(set(centre))
+    for name in names[:1] if len(names) == 2 else names:
         own, others = time[centre == name], time[centre != name]
         if min(len(own), len(others)) < FEW_OF_A_CENTRE:
             continue
         here, there = own.median(), others.median()
         if here > RATIO * there or there > RATIO * here:
             found.append(
-                f"the median of {column} is {here:g} in centre {name!r} and {there:g} elsewhere: has it another unit "
-                f"there? (1 month = {DAYS_PER_MONTH:g} days)"
+                f"the median of {column} is {here:g} in centre {name!r} and {there:g} elsewhere: is it in another unit "
+                f"in one of them? (1 month = {DAYS_PER_MONTH:g} days)"
             )
     return found
 
