@@ -445,6 +445,15 @@ class TestCalibration:
         assert "not extreme enough" in self.text(measured_as("calibration_slope", estimate=1.6, lower=1.2, upper=2.0))
         worse = measured_as("ipa", estimate=-2.1, lower=np.nan, upper=np.nan)
         assert "the observed one: IPA -2.10 at 24 months" in self.text(worse)
+        later = {"horizon_months": 60.0, "estimate": 0.4, "lower": 0.3, "upper": 0.6}
+
+        def at_both_horizons(facts):
+            table = facts["performance"]
+            own = table[(table["metric"] == "oe_ratio") & (table["cohort"] == "external-B")]
+            facts["performance"] = pd.concat([table, own.assign(**later)])
+
+        once = self.text(too_high, at_both_horizons)
+        assert "expected 0.24 (0.15 to 0.38) at 24 months, 0.40 (0.30 to 0.60) at 60 months." in once
         both = self.text(too_high, worse)
         assert both.startswith("Clinical and signature, before the operation, Centre B, external: ") and "IPA" in both
 

@@ -42,19 +42,19 @@ def departs(row: Any) -> bool:
 
 
 def departures(performance: pd.DataFrame, model: str, cohort: str) -> list[str]:
-    """What departs from a sound calibration, one phrase an estimate; empty when nothing does.
+    """What departs from a sound calibration, one phrase for the horizons of an estimate; empty when nothing does.
 
     performance: PERFORMANCE_COLUMNS of recur.validation, of one analysis.
     """
-    texts = []
+    found: dict[str, list[str]] = {}
     for row in calibration_rows(performance, model, cohort).itertuples():
         if departs(row):
             too_low, too_high = SAYS[row.metric]
             ideal = 0.0 if row.metric == "ipa" else IDEAL
             text = too_low if row.estimate < ideal else too_high
             at = "" if pd.isna(row.horizon_months) else f" at {row.horizon_months:g} months"
-            texts.append(f"{text} {interval(row, 2)}{at}")
-    return texts
+            found.setdefault(text, []).append(f"{interval(row, 2)}{at}")
+    return [f"{text} {', '.join(estimates)}" for text, estimates in found.items()]
 
 
 def calibration_reading(performance: pd.DataFrame, model: str) -> str:
