@@ -440,7 +440,10 @@ def test_rtstruct_with_hole_island_and_key_hole(study, tmp_path):
     outside = write_rtstruct({"T": [to_points(square(5, 90, 6))]}, tmp_path / "outside.dcm")
     assert "outside the image" in refused(read_mask, outside, "T", image)
     other = write_rtstruct({"T": [to_points(square(5, 9, 6))]}, tmp_path / "other.dcm", series="1.2.8")
-    assert read_mask(other, "", image).flags == ("mask was drawn on another series",)
+    assert read_mask(other, "", image).flags == (
+        "contours run through voxel centres: 36 % of their voxels lie on the line and count out",
+        "mask was drawn on another series",
+    )
 
 
 def test_even_odd_filling_equals_a_point_in_polygon_test():
@@ -553,6 +556,8 @@ def test_features_of_the_crop_equal_those_of_the_whole_image(tmp_path):
         plain.enableFeatureClassByName(name)
     plain.enableImageTypeByName("Wavelet")
     whole = sitk.ReadImage(row["image"], sitk.sitkFloat32)
+    whole.SetSpacing(spacing)  # NIfTI stores 0.85 as 0.8500000238; cases have it as it was meant
+    whole.SetDirection(np.round(whole.GetDirection(), 6).tolist())
     grid = Grid(whole.GetSize(), whole.GetSpacing(), whole.GetOrigin(), whole.GetDirection())
     for region in ("tumour", "rim"):
         mask = whole_mask(case, region)

@@ -18,7 +18,9 @@ import SimpleITK as sitk
 
 from recur.images.detached import data_files
 from recur.images.dicom import file_state, files_of
+from recur.images.grid import in_anatomical_order, rounded
 from recur.images.normalise import normalised, without_bias
+from recur.images.plausible import check_extent, hu_problem, mask_flags
 from recur.images.read import Grid, Volume, read_image, read_mask
 from recur.images.regions import Rim, bounding_box, lesions, maximum_diameter, rims, widen
 from recur.isolated import Crashed, isolated
@@ -90,12 +92,17 @@ def make_cases(row: Mapping[str, str | None], regions: Mapping[str, Any]) -> lis
     nonuniform = regions.get("nonuniform") or "refuse"
     image = _named("image", read_image, row["image"], row.get("series"), nonuniform, as_stored=True)
     masks, flags, mask_offset = _masks(row, image, regions.get("mask_grid") or "same")
+    if regions.get("orientation", "anatomical") == "anatomical":
+        image, masks = in_anatomical_order(image, masks)
+    image = image._replace(grid=rounded(image.grid))
+    check_extent(masks["mask"], "tumour")
     read = image.facts | {"mask_offset_mm": mask_offset, "image_hash": image_hash(image.voxels)}
+    read["mask_hash"] = hashlib.sha256(np.packbits(masks["mask"]).tobytes()).hexdigest()
     spacing = image.grid.spacing
     if max(spacing) > THICK_SLICE_RATIO * min(spacing):
         flags.append(f"slice/in-plane ratio {max(spacing) / min(spacing):.1f}")
-    if regions.get("modality", "CT") == "CT" and image.voxels.min() >= 0:
-        flags.append(f"no value below 0 HU (lowest {image.voxels.min():g}): is the rescale intercept applied?")
+    if regions.get("modality", "CT") == "CT":
+        flags += _odd_grey_values(image.voxels, regions)
     image, facts = _on_scale(image, masks, regions)
     facts = read | facts
     how = regions.get("lesions", "together")
@@ -110,8 +117,23 @@ def make_cases(row: Mapping[str, str | None], regions: Mapping[str, Any]) -> lis
             others = masks["mask"] if others is None else masks["mask"] | others
         others = None if others is None else others & ~lesion
         own = facts | {"lesion": number, "lesions": count}
+        if how == "each" and number > 1 and min(side.stop - side.start for side in bounding_box(lesion)) < 2:
+            made[0].facts["flags"] += f";lesion {number} left out: one slice"
+            continue
         made.append(_case_of(image, lesion, masks | {"lesions_mask": others}, regions, own, list(flags)))
     return made
+
+
+def _odd_grey_values(voxels: np.ndarray, regions: Mapping[str, Any]) -> list[str]:
+    """Remarks on a CT's grey values; StudyError where they are no HU, unless the study takes them (`not_hu: flag`)."""
+    problem = hu_problem(voxels)
+    if problem and regions.get("not_hu", "exclude") == "exclude":
+        raise StudyError(f"image: {problem}; give the CT in HU, or declare images.modality: MR or images.not_hu: flag")
+    if problem:
+        return [problem]
+    if voxels.min() >= 0:
+        return [f"no value below 0 HU (lowest {voxels.min():g}): is the rescale intercept applied?"]
+    return []
 
 
 def image_hash(voxels: np.ndarray) -> str:
@@ -180,6 +202,9 @@ def _case_of(
     pad_mm = regions.get("pad_mm", PAD_MM)
     margin = [int(np.ceil(pad_mm / step)) + SPLINE_VOXELS + ROUNDING_VOXELS for step in spacing[::-1]]
     reach = [int(np.ceil(max([0.0, *(outer for _, outer in widths.values())]) / step)) for step in spacing[::-1]]
+    check_extent(tumour, "tumour")
+    largest_mm = maximum_diameter(tumour, spacing)
+    flags += mask_flags(tumour, spacing, {k: v for k, v in masks.items() if v is not None}, largest_mm)
     outer_box = widen(bounding_box(tumour), [m + r for m, r in zip(margin, reach, strict=True)], tumour.shape)
     image, tumour = whole.voxels[outer_box], tumour[outer_box]
     masks = {name: mask[outer_box] for name, mask in masks.items() if mask is not None}
@@ -229,7 +254,7 @@ def _case_of(
         "tumour_ml": counts["tumour"] * ml,
         "rim_voxels": counts["rim"],
         "rim_ml": counts["rim"] * ml,
-        "diameter_mm": maximum_diameter(tumour, spacing),
+        "diameter_mm": largest_mm,
         **dict(zip(("spacing_x", "spacing_y", "spacing_z"), spacing, strict=True)),
         **dict(zip(("size_x", "size_y", "size_z"), grid.size, strict=True)),
         "bits": whole.source,

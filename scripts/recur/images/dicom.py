@@ -12,7 +12,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,13 +35,23 @@ from recur.images.acquisition import (
     seconds,
     series_hash,
 )
-from recur.images.grid import DIRECTION_TOLERANCE, LATTICE_TOLERANCE, Grid, Volume
+from recur.images.grid import (
+    DIRECTION_TOLERANCE,
+    LATTICE_TOLERANCE,
+    Grid,
+    Stack,
+    Volume,
+    even_out,
+    unshear,
+)
 from recur.tables import StudyError
 
-IMAGE_STORAGE = {
-    "1.2.840.10008.5.1.4.1.1.2",  # CT
-    "1.2.840.10008.5.1.4.1.1.2.1",  # enhanced CT
-    "1.2.840.10008.5.1.4.1.1.2.2",  # legacy converted enhanced CT
+CT_STORAGE = {
+    "1.2.840.10008.5.1.4.1.1.2",
+    "1.2.840.10008.5.1.4.1.1.2.1",  # enhanced
+    "1.2.840.10008.5.1.4.1.1.2.2",  # legacy converted enhanced
+}
+IMAGE_STORAGE = CT_STORAGE | {
     "1.2.840.10008.5.1.4.1.1.4",  # MR
     "1.2.840.10008.5.1.4.1.1.4.1",  # enhanced MR
     "1.2.840.10008.5.1.4.1.1.4.4",  # legacy converted enhanced MR
@@ -100,7 +110,9 @@ PHASE_WORDS = (  # a word of one line finds a series whose description has any w
     {"delayed", "delay", "delayphase", "equilibrium", "ep", "dp", "tardive", "tardif"},
     {"hepatobiliary", "hbp"},
 )
-CHOOSERS = ("uid", "description", "number", "phase", "time", "part")
+MARKS = {"temporal": 0, "acquisition": 1, "echo": 2, "b": 3, "type": 4, "stack": 5}  # chooser: its place in SPLIT_BY
+CHOOSERS = ("uid", "description", "number", "phase", "time", "part", *MARKS)
+BETWEEN_TERMS = re.compile(rf";|,(?=\s*(?:{'|'.join(CHOOSERS)})\s*:)")
 LISTED = 12  # series named in one message
 
 
@@ -118,6 +130,8 @@ class Slice(NamedTuple):
     intercept: float
     time: float | None
     marks: tuple[str, ...]  # in the order of SPLIT_BY
+    rescaled: bool  # whether the header states an intercept
+    ct: bool
 
 
 class Volumes(NamedTuple):
@@ -149,7 +163,9 @@ def read_series(folder: Path, choice: str | None = None, nonuniform: str = "refu
 
     `choice` as in the manifest's column series: terms `uid:`, `description:` (regular expression), `number:`,
     `phase:` (a word or a synonym), `time:` (1 for the earliest left), `part:` (of a series that holds several volumes,
-    as messages number them), joined by `;`, each narrowing down; empty for the only one.
+    as messages number them), and what tells such volumes apart: `temporal:`, `acquisition:`, `b:`, `stack:` (as the
+    header has it), `type:` (a word of the image type), `echo:` (1 for the shortest, or the time itself); joined by `;`,
+    each narrowing down; empty for the only one.
     `nonuniform`: "resample" puts slices at uneven distances on even ones by linear interpolation; default "refuse".
     A gantry tilt is taken out by shearing. Raises StudyError, listing what is there where the choice is ambiguous.
     """
@@ -166,7 +182,7 @@ def read_series(folder: Path, choice: str | None = None, nonuniform: str = "refu
 def parse_choice(choice: str | None, name: str) -> list[tuple[str, str]]:
     """[(chooser, value), ...] of the manifest's column series; raises StudyError."""
     terms = []
-    for text in filter(None, (part.strip() for part in (choice or "").split(";"))):
+    for text in filter(None, (part.strip() for part in BETWEEN_TERMS.split(choice or ""))):
         kind, colon, value = text.partition(":")
         kind, value = kind.strip().lower(), value.strip()
         if kind not in CHOOSERS or not colon or not value:
@@ -279,7 +295,8 @@ def _slices(header: Dataset, path: Path, where: str) -> list[Slice]:
         header.get("ImageType"),
         None,
     ]
-    return [_plane((path, where, None), header, header, header, size, slope, intercept, time, marks)]
+    ct = header.SOPClassUID in CT_STORAGE
+    return [_plane((path, where, None), (header, header, header), size, (slope, intercept), time, marks, ct)]
 
 
 def _frame(
@@ -300,30 +317,26 @@ def _frame(
         kind,
         content.get("StackID"),
     ]
-    return _plane(
-        source,
-        group("PlanePositionSequence"),
-        group("PlaneOrientationSequence"),
-        group("PixelMeasuresSequence"),
-        size,
-        value.get("RescaleSlope"),
-        value.get("RescaleIntercept"),
-        time,
-        marks,
+    geometry = tuple(
+        group(keyword) for keyword in ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence")
     )
+    scaling = value.get("RescaleSlope"), value.get("RescaleIntercept")
+    return _plane(source, geometry, size, scaling, time, marks, header.SOPClassUID in CT_STORAGE)
 
 
 def _plane(
     source: tuple[Path, str, int | None],
-    position: Dataset,
-    orientation: Dataset,
-    measures: Dataset,
+    geometry: tuple[Dataset, Dataset, Dataset],
     size: tuple[int, int],
-    slope: Any,
-    intercept: Any,
+    scaling: tuple[Any, Any],
     time: float | None,
     marks: list[Any],
+    ct: bool,
 ) -> Slice:
+    """One plane. geometry: the items with position, orientation, pixel size; scaling: slope and intercept, or None."""
+    position, orientation, measures = geometry
+    slope, intercept = scaling
+
     def numbers(values: Any, count: int) -> tuple[float, ...]:
         found = tuple(float(v) for v in values)
         if len(found) != count or not np.isfinite(found).all():
@@ -341,7 +354,8 @@ def _plane(
     if rescale[0] == 0:
         raise ValueError
     texts = tuple(" ".join(_texts(mark)) for mark in marks)
-    return Slice(*source, numbers(position.ImagePositionPatient, 3), cosines, pixel, size, *rescale, time, texts)
+    place = numbers(position.ImagePositionPatient, 3)
+    return Slice(*source, place, cosines, pixel, size, *rescale, time, texts, intercept is not None, ct)
 
 
 def _texts(value: Any) -> list[str]:
@@ -372,7 +386,7 @@ def _choose(found: list[Series], terms: list[tuple[str, str]], name: str) -> tup
     if not left:
         raise StudyError(f"{name}: only localizers in this folder")
     for kind, value in terms:
-        if kind not in ("time", "part"):
+        if kind not in ("time", "part", *MARKS):
             left = [s for s in left if _fits(s, kind, value)]
     if not left:
         raise StudyError(f"{name}: no series is {said}; there are: {_listing(found)}")
@@ -381,18 +395,28 @@ def _choose(found: list[Series], terms: list[tuple[str, str]], name: str) -> tup
     for series in left:
         parts, notes[series.uid] = _parts(series.slices, name)
         lone[series.uid] = sum(len(p) == 1 for p in parts)
-        whole = [(series, slices) for slices in parts if len(slices) > 1]
-        volumes += whole[part - 1 : part] if part else whole
+        volumes += [(series, slices) for slices in parts if len(slices) > 1]
+    volumes = [volume for volume in volumes if _marked(volume, volumes, terms)]
     if not volumes:
         _check_whole(left, name)
-        if part:
-            raise StudyError(f"{name}: no series {said}; there are: {_listing(found)}")
+        if terms:
+            raise StudyError(f"{name}: no series is {said}; there are: {_listing(found, _all_volumes(left, name))}")
+        if len(left) > 2:
+            raise StudyError(
+                f"{name}: {len(left)} series of one slice each: an anonymiser or a copy gave every slice a series UID "
+                "of its own; export the series again"
+            )
         raise StudyError(f"{name}: one slice only, a volume is needed")
     if nth:
         times = sorted({_start(slices) for _, slices in volumes} - {None})
         if nth > len(times):
             raise StudyError(f"{name}: series {said}: {len(times)} acquisitions with a time there: {_listing(left)}")
         volumes = [v for v in volumes if _start(v[1]) == times[nth - 1]]
+    if part:
+        by_series = [[v for v in volumes if v[0].uid == series.uid] for series in left]
+        volumes = [volume for those in by_series for volume in those[part - 1 : part]]
+        if not volumes:
+            raise StudyError(f"{name}: no series is {said}; there are: {_listing(found, _all_volumes(left, name))}")
     if len(volumes) > 1:
         hint = f"series {said!r} fits" if said else "the image manifest's column series must choose one of"
         raise StudyError(f"{name}: {hint} {len(volumes)} volumes: {_listing(found, volumes)}")
@@ -405,6 +429,32 @@ def _choose(found: list[Series], terms: list[tuple[str, str]], name: str) -> tup
     if series.announced and len(slices) < series.announced and not dropped and len(slices) == len(series.slices):
         flags.append(f"{len(slices)} of the acquisition's {series.announced} slices are here")
     return series, slices, flags
+
+
+def _all_volumes(series: list[Series], name: str) -> list[tuple[Series, list[Slice]]]:
+    return [(one, part) for one in series for part in _parts(one.slices, name)[0] if part]
+
+
+def _marked(
+    volume: tuple[Series, list[Slice]], volumes: list[tuple[Series, list[Slice]]], terms: list[tuple[str, str]]
+) -> bool:
+    """Whether a volume has the marks that the terms ask for."""
+    for kind, value in terms:
+        if kind not in MARKS:
+            continue
+        marks = {one.marks[MARKS[kind]] for one in volume[1]}
+        if kind == "type":
+            known = {word.lower() for mark in marks for word in mark.split()}
+            fits = value.lower() in known
+        else:
+            fits = any(mark == value or (number(mark) is not None and number(mark) == number(value)) for mark in marks)
+        if kind == "echo" and not fits and value.isdigit():
+            echoes = sorted({number(one.marks[MARKS[kind]]) or 0 for _, slices in volumes for one in slices})
+            place = int(value) - 1
+            fits = 0 <= place < len(echoes) and any((number(mark) or 0) == echoes[place] for mark in marks)
+        if not fits:
+            return False
+    return True
 
 
 def _check_whole(series: list[Series], name: str) -> None:
@@ -442,9 +492,21 @@ def _listing(found: list[Series], volumes: list[tuple[Series, list[Slice]]] | No
         start = _start(slices)
         when = "" if start is None or zero is None else f", +{start - zero:.0f} s"
         title = _title(series)
-        texts.append(f"{series.number or '-'} {title!r}{part} ({len(slices)} slices{when})")
+        told = _told_apart(slices, [v[1] for v in same])
+        texts.append(f"{series.number or '-'} {title!r}{part} ({len(slices)} slices{when}{told})")
     more = f"; and {len(shown) - LISTED} more" if len(shown) > LISTED else ""
     return "; ".join(texts) + more
+
+
+def _told_apart(slices: list[Slice], volumes: list[list[Slice]]) -> str:
+    """The marks in which a volume of a series differs from the others, for a message."""
+    told = []
+    for name, place in MARKS.items():
+        values = [sorted({one.marks[place] for one in volume}) for volume in volumes]
+        own = sorted({one.marks[place] for one in slices})
+        if len(own) == 1 and any(value != own for value in values):
+            told.append(f", {name} {clean_text(own[0], ()) or 'none'}")
+    return "".join(told)
 
 
 def _title(series: Series) -> str:
@@ -508,26 +570,77 @@ def _without_copies(slices: list[Slice], name: str) -> tuple[list[Slice], int]:
 
 
 def _split(slices: list[Slice]) -> list[list[Slice]]:
-    """Volumes of slices that share positions, by the first mark that gives each position once in as many volumes.
+    """The volumes of slices of one orientation: by the first mark, or the fewest marks together, that tell them apart.
 
-    Without such a mark by time, where the volumes follow one another; else all as they are.
+    Slices that share a position are of several volumes, and so are slices whose mark alternates along the stack: two
+    phases may lie half a slice apart. A mark that grows along the stack (step and shoot) makes no other volume. Without
+    such a mark by time, where the volumes follow one another; else all as they are.
     """
     places = list(_places(slices).values())
     most = max(len(group) for group in places)
-    if most == 1:
-        return [slices]
-    for mark in range(len(SPLIT_BY)):
-        groups: dict[str, list[Slice]] = {}
+    varying = [m for m in range(len(SPLIT_BY)) if len({one.marks[m] for one in slices}) > 1]
+    chosen = [(mark,) for mark in varying]
+    if most > 1:
+        chosen += [marks for count in range(2, len(varying) + 1) for marks in combinations(varying, count)]
+    for marks in chosen:
+        groups: dict[tuple[str, ...], list[Slice]] = {}
         for one in slices:
-            groups.setdefault(one.marks[mark], []).append(one)
-        if len(groups) == most and all(len(g) == 1 for part in groups.values() for g in _places(part).values()):
-            return [groups[key] for key in sorted(groups, key=lambda k: (number(k) or 0, k))]
-    if all(len(group) == most and None not in [s.time for s in group] for group in places):
+            groups.setdefault(tuple(one.marks[m] for m in marks), []).append(one)
+        if _are_volumes(list(groups.values()), most):
+            return [groups[key] for key in sorted(groups, key=lambda k: [(number(mark) or 0, mark) for mark in k])]
+    return _split_by_time(slices, places, most)
+
+
+def _are_volumes(groups: list[list[Slice]], most: int) -> bool:
+    """Whether groups of slices, of which `most` share a position, are volumes of their own."""
+    if not all(len(place) == 1 for group in groups for place in _places(group).values()):
+        return False
+    if most == 1:
+        return _interleaved(groups)
+    if len(groups) == most:
+        return True
+    extents = [np.ptp(_along([groups[0][0], *group])[1:]) for group in groups]  # some lie between the others
+    return len(groups) > most and min(extents) > 0.5 * max(extents)
+
+
+def _split_by_time(slices: list[Slice], places: list[list[Slice]], most: int) -> list[list[Slice]]:
+    """Volumes that follow one another in time; else all slices as they are.
+
+    Slices of a CT that take turns at a few times are two scans; those of an MR are a scan in several breath-holds.
+    """
+    if any(one.time is None for one in slices):
+        return [slices]
+    if most == 1:
+        groups: dict[float, list[Slice]] = {}
+        for one in slices:
+            groups.setdefault(one.time, []).append(one)
+        return list(groups.values()) if slices[0].ct and _interleaved(list(groups.values())) else [slices]
+    if all(len(group) == most for group in places):
         volumes = list(zip(*(sorted(group, key=lambda s: s.time) for group in places), strict=True))
         ends = [(min(s.time for s in volume), max(s.time for s in volume)) for volume in volumes]
         if all(before[1] < after[0] for before, after in pairwise(ends)):
             return [list(volume) for volume in volumes]
     return [slices]
+
+
+def _interleaved(groups: list[list[Slice]]) -> bool:
+    """Whether slices of several groups, all at positions of their own, take turns along the stack.
+
+    Blocks that follow one another, also with some overlap (step and shoot), do not, nor do a few odd slices in a stack.
+    """
+    smallest = min(len(group) for group in groups)
+    if smallest < 2:
+        return False
+    along = _along([one for group in groups for one in group])
+    owner = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+    turns = int(np.count_nonzero(np.diff(owner[np.argsort(along, kind="stable")])))
+    if turns <= len(groups) - 1:
+        return False
+    begin = np.cumsum([0, *(len(group) for group in groups)])
+    placed = [np.sort(along[low:high]) for low, high in pairwise(begin)]
+    if smallest >= 3 and turns >= 2 * smallest - 2:
+        return True
+    return turns >= smallest and all(np.ptp(np.diff(place)) <= 0.1 * np.diff(place).mean() for place in placed)
 
 
 # ---------------------------------------------------------------- pixels
@@ -578,6 +691,9 @@ def _native(data: Dataset, frame: int) -> np.ndarray:
     order = ">" if syntax is not None and not syntax.is_little_endian else "<"
     kind = np.dtype(f"{order}{'i' if data.PixelRepresentation else 'u'}{allocated // 8}")
     shape, one = (int(data.Rows), int(data.Columns)), int(data.Rows) * int(data.Columns)
+    needed = int(data.get("NumberOfFrames") or 1) * one * kind.itemsize
+    if not needed <= len(data.PixelData) <= needed + 1:  # a byte fills up to an even length
+        raise ValueError
     values = np.frombuffer(data.PixelData, kind, one, frame * one * kind.itemsize).reshape(shape)
     if stored < allocated and int(data.HighBit) == stored - 1:
         values = values.astype(kind.newbyteorder("=")) << (allocated - stored) >> (allocated - stored)
@@ -608,15 +724,20 @@ def _decode_by_itk(data: Dataset, frame: int) -> np.ndarray:
 def _build(
     series: Series, slices: list[Slice], flags: list[str], found: list[Series], name: str, nonuniform: str
 ) -> Volume:
+    _check_scaling(slices, name)
     slices, grid, shear, even, notes = _stack(slices, name, nonuniform)
     voxels = np.empty(grid.size[::-1], dtype=np.float32)
     order = sorted(range(len(slices)), key=lambda k: (str(slices[k].path), slices[k].frame or 0))  # file by file
     for k, plane in zip(order, pixels((slices[k] for k in order), name), strict=True):
         voxels[k] = plane * slices[k].slope + slices[k].intercept
+    stack = None
+    if not even or shear is not None:
+        along = _along(slices)
+        stack = Stack(grid, None if even else along - along[0], shear)
     if not even:
-        voxels = _even_out(voxels, _along(slices))
+        voxels = even_out(voxels, stack.along)
     if shear is not None:
-        voxels, grid = _unshear(voxels, grid, shear)
+        voxels, grid = unshear(voxels, grid, shear)
     starts = [t for t in (_start(s.slices) for s in found) if t is not None]
     start = _start(slices)
     header = open_dicom(slices[len(slices) // 2].path)
@@ -631,7 +752,19 @@ def _build(
         "acquisition": made,
     }
     own = {"series": series.uid, "frame": series.frame, "patient": series.patient}
-    return Volume(voxels, grid, "dicom", flags=(*flags, *notes), facts=facts, sheared=shear is not None, **own)
+    own |= {"flags": (*flags, *notes), "facts": facts, "sheared": shear is not None, "stack": stack}
+    return Volume(voxels, grid, "dicom", **own)
+
+
+def _check_scaling(slices: list[Slice], name: str) -> None:
+    """Slices without a rescale intercept among others with one would be off by it."""
+    without = [one for one in slices if not one.rescaled]
+    others = sorted({one.intercept for one in slices if one.rescaled and one.intercept})
+    if without and others:
+        raise StudyError(
+            f"{name}: {len(without)} of {len(slices)} slices ({without[0].where} first) have no rescale intercept, "
+            f"the others {others[0]:g}; copy the series again"
+        )
 
 
 def _stack(
@@ -668,6 +801,8 @@ def _stack(
                 f"{name}: slices are shifted against each other by {np.abs(sideways).max():.1f} mm and not as by a "
                 "gantry tilt; resample the series first"
             )
+        if not even:
+            raise StudyError(f"{name}: slices are tilted and unevenly spaced; resample the series first")
         shear = np.array([per_mm @ row, per_mm @ column]) * step
         angle = np.degrees(np.arctan(np.linalg.norm(per_mm)))
         flags.append(f"gantry tilt of {angle:.1f} degrees taken out by shearing")
@@ -702,42 +837,3 @@ def _check_gaps(along: np.ndarray, gaps: np.ndarray, step: float, name: str, non
     raise StudyError(
         f"{name}: slice spacing is not uniform: {place}; complete the series, or images.nonuniform: resample"
     )
-
-
-def _even_out(voxels: np.ndarray, along: np.ndarray) -> np.ndarray:
-    """As many slices at even distances between the same ends, linear between the two nearest."""
-    wanted = np.linspace(along[0], along[-1], len(along))
-    below = np.clip(np.searchsorted(along, wanted, side="right") - 1, 0, len(along) - 2)
-    part = (wanted - along[below]) / (along[below + 1] - along[below])
-    made = np.empty_like(voxels)
-    for k, (low, share) in enumerate(zip(below, part, strict=True)):
-        made[k] = (1 - share) * voxels[low] + share * voxels[low + 1]
-    return made
-
-
-def _unshear(voxels: np.ndarray, grid: Grid, shear: np.ndarray) -> tuple[np.ndarray, Grid]:
-    """Move each slice to where it lies (linear interpolation), on a grid wide enough for all; air where none was.
-
-    `shear`: mm per slice along rows' and columns' direction (x, y). The tilt of a CT gantry leaves the slices' planes
-    where they are and moves them sideways (dcm2niix corrects it in the same way).
-    """
-    depth, height, width = voxels.shape
-    moves = np.outer(np.arange(depth), shear / np.array(grid.spacing[:2]))  # voxels, x and y
-    low, high = np.floor(moves.min(axis=0)).astype(int), np.ceil(moves.max(axis=0)).astype(int)
-    made = np.full((depth, *(np.array([height, width]) + (high - low)[::-1])), voxels.min(), dtype=np.float32)
-    for plane, target, (x, y) in zip(voxels, made, moves - low, strict=True):
-        for axis, move in ((0, y), (1, x)):
-            plane = _move(plane, move, axis, voxels.min())
-        plane = plane[: target.shape[0], : target.shape[1]]  # a whole move leaves one empty pixel at the end
-        target[: plane.shape[0], : plane.shape[1]] = plane
-    origin = grid.to_points(np.array([*low, 0.0]))[0]
-    return made, grid._replace(size=made.shape[::-1], origin=tuple(origin.tolist()))
-
-
-def _move(plane: np.ndarray, move: float, axis: int, outside: float) -> np.ndarray:
-    """The plane moved by so many pixels (>= 0) along an axis, that much longer."""
-    whole, part = int(np.floor(move)), move - np.floor(move)
-    near, far = [(0, 0), (0, 0)], [(0, 0), (0, 0)]
-    near[axis], far[axis] = (whole, 1), (whole + 1, 0)
-    moved = np.pad(plane, near, constant_values=outside)
-    return moved if part == 0 else (1 - part) * moved + part * np.pad(plane, far, constant_values=outside)

@@ -11,13 +11,18 @@ PATTERN = "pattern:"
 LISTED = 12  # labels named in one message
 
 
-def choose(label: str, names: Mapping[int, str], file: str, what: str) -> list[int]:
+def choose(
+    label: str, names: Mapping[int, str], file: str, what: str, shown: Mapping[int, str] | None = None
+) -> list[int]:
     """The numbers that a label stands for: blank for the only one there is, a name, a number, or several.
+
+    names: as the file stores them, which is how they are compared; shown: as they may be printed (without words that
+    identify the patient), where that is not the same. A number that is printed without a name is asked for by number.
 
     Several are joined by `;` (or numbers by `,`), or found by `pattern:` and a regular expression for the whole name.
     A name wins over a number. Raises StudyError, listing what is there.
     """
-    listed = [f"{n} {name}".strip() for n, name in names.items()]
+    listed = [f"{n} {name}".strip() for n, name in (shown or names).items()]
     more = f" and {len(listed) - LISTED} more" if len(listed) > LISTED else ""
     present = ", ".join(listed[:LISTED]) + more or "none"
     if not label:

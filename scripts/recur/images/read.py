@@ -8,7 +8,7 @@ and the acquisition table (acquisition.py) leave this module.
 from __future__ import annotations
 
 import logging
-import re
+import struct
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +22,8 @@ import SimpleITK as sitk
 from isal import igzip, isal_zlib
 
 from recur.images.dicom import DICOM_ERRORS, IMAGE_STORAGE, files_of, open_dicom, read_series
-from recur.images.grid import Grid, Mask, Volume, check_grid, grid_of, resample_mask, same_grid, turned
+from recur.images.grid import Grid, Mask, Volume, fitted_mask, grid_of, rounded
+from recur.images.headers import check_metaimage, check_nifti, check_nrrd
 from recur.images.labels import choose
 from recur.images.rtstruct import read_rtstruct
 from recur.images.seg import read_seg
@@ -32,9 +33,17 @@ FORMATS = {".nii": "nifti", ".nii.gz": "nifti", ".nrrd": "nrrd", ".nhdr": "nrrd"
 READERS = {"nifti": "NiftiImageIO", "nrrd": "NrrdImageIO", "mha": "MetaImageIO"}  # asking each costs time
 SEG_STORAGE = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")  # segmentation, label map
 RTSTRUCT_STORAGE = "1.2.840.10008.5.1.4.1.1.481.3"
-# NIfTI data types that are whole numbers and exact in float32, and (slope, intercept) that change nothing
+# NIfTI data types that are whole numbers and exact in float32, and all that hold one number a voxel
 NIFTI_WHOLE = {2: np.uint8, 4: np.int16, 256: np.int8, 512: np.uint16}
-UNSCALED = ((0.0, 0.0), (1.0, 0.0))
+NIFTI_NUMBERS = NIFTI_WHOLE | {
+    8: np.int32,
+    768: np.uint32,
+    1024: np.int64,
+    1280: np.uint64,
+    16: np.float32,
+    64: np.float64,
+}
+CHECKS = {"nrrd": check_nrrd, "mha": check_metaimage}
 LABEL_ROUNDING = 1e-3  # labels stored as scaled whole numbers come back as 0.99998
 ORTHONORMAL = 1e-3  # NIfTI stores rotations as float32 quaternions
 
@@ -93,12 +102,16 @@ def read_image(
     elif source := _format(path):
         if series:
             raise StudyError(f"{path.name}: the manifest chooses a series, but this is one file with one volume")
-        voxels, grid, _ = _read_file(path, sitk.sitkFloat32)
-        volume = Volume(voxels if as_stored else voxels.astype(np.float32, copy=False), grid, source)
+        voxels, grid, _, flags = _read_file(path, sitk.sitkFloat32)
+        stored = voxels if as_stored else voxels.astype(np.float32, copy=False)
+        volume = Volume(stored, grid, source, flags=tuple(flags))
     else:
         volume = _read_multiframe(path, series, nonuniform)
     if volume.voxels.dtype.kind == "f":
         _check_finite(volume.voxels, path)
+    if min(volume.grid.size) < 2:
+        size = "x".join(map(str, volume.grid.size))
+        raise StudyError(f"{path.name}: one slice only ({size}), a volume is needed: features are three-dimensional")
     return volume
 
 
@@ -117,7 +130,7 @@ def read_mask(path: str | Path, label: str | None, image: Volume, mask_grid: str
     if path.is_dir():  # archives deliver a SEG or RTSTRUCT as a folder with one file
         mask = _read_dicom_mask(_only_mask(path), path.name, label, image, mask_grid)
     elif _format(path):
-        mask = _read_label_map(path, label, image.grid, mask_grid)
+        mask = _read_label_map(path, label, image, mask_grid)
     else:
         mask = _read_dicom_mask(path, path.name, label, image, mask_grid)
     if not mask.voxels.any():
@@ -135,35 +148,47 @@ def _format(path: Path) -> str | None:
 
 def _read_file(
     path: Path, pixel_type: int = sitk.sitkUnknown, layers: bool = False
-) -> tuple[np.ndarray, Grid, dict[str, str]]:
-    """Voxels (z, y, x), grid and segment headers of a NIfTI, NRRD or MetaImage file; scalar unless `layers`."""
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.SetImageIO(READERS[_format(path)])
-    reader.SetOutputPixelType(pixel_type)
+) -> tuple[np.ndarray, Grid, dict[str, str], list[str]]:
+    """Voxels (z, y, x), grid, segment headers, remarks of a NIfTI, NRRD or MetaImage file; scalar unless `layers`."""
+    kind = _format(path)
     try:
-        reader.ReadImageInformation()
+        data = _nifti_bytes(path) if kind == "nifti" else b""
+        flags = check_nifti(data, path.name) if data else CHECKS[kind](path)
+        reader = _open_file(path, pixel_type, layers)
         size = reader.GetSize()
-        if len(size) < 3 or any(n != 1 for n in size[3:]):
-            shape = "x".join(map(str, size))
-            raise StudyError(
-                f"{path.name}: {len(size)}-D ({shape}), a 3-D volume is needed; split it, one phase a file"
-            )
-        if reader.GetNumberOfComponents() != 1 and not layers:
-            raise StudyError(f"{path.name}: {reader.GetNumberOfComponents()} values per voxel, one is needed")
-        _check_geometry(path, reader)
-        stored = _nifti_voxels(path, reader) if _format(path) == "nifti" else None
+        stored = _nifti_voxels(data, path, reader) if data else None
         if stored is not None:
             header = reader.GetSize(), reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection()
-            return stored, Grid(*header), {}
+            return stored, rounded(Grid(*header)), {}, flags
         reader.SetExtractSize([*size[:3], *(0 for _ in size[3:])])
         image = reader.Execute()
     except (EOFError, isal_zlib.error, igzip.BadGzipFile):
         raise StudyError(f"{path.name}: truncated or damaged gzip file; copy it again") from None
     except RuntimeError as error:
-        raise StudyError(f"{path.name}: cannot be read ({_other_kind(path) or _itk_cause(error, path)})") from None
+        raise StudyError(f"{path.name}: cannot be read ({_itk_cause(error, path)})") from None
     segments = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys() if key.startswith("Segment")}
-    return sitk.GetArrayFromImage(image), grid_of(image), segments
+    return sitk.GetArrayFromImage(image), rounded(grid_of(image)), segments, flags
+
+
+def _open_file(path: Path, pixel_type: int, layers: bool) -> sitk.ImageFileReader:
+    """ITK's reader with the header read; StudyError unless it is one three-dimensional volume."""
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.SetImageIO(READERS[_format(path)])
+    reader.SetOutputPixelType(pixel_type)
+    reader.ReadImageInformation()
+    size = reader.GetSize()
+    if len(size) < 3 or any(n != 1 for n in size[3:]):
+        shape = "x".join(map(str, size))
+        raise StudyError(f"{path.name}: {len(size)}-D ({shape}), a 3-D volume is needed; split it, one phase a file")
+    if reader.GetNumberOfComponents() != 1 and not layers:
+        raise StudyError(f"{path.name}: {reader.GetNumberOfComponents()} values per voxel, one is needed")
+    _check_geometry(path, reader)
+    return reader
+
+
+def _nifti_bytes(path: Path) -> bytes:
+    return igzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
 
 
 def _check_geometry(path: Path, reader: sitk.ImageFileReader) -> None:
@@ -176,33 +201,30 @@ def _check_geometry(path: Path, reader: sitk.ImageFileReader) -> None:
         raise StudyError(f"{path.name}: its axes are not at right angles (sheared); resample it first")
 
 
-def _nifti_voxels(path: Path, reader: sitk.ImageFileReader) -> np.ndarray | None:
-    """The voxels (z, y, x) of a file with unscaled whole numbers; None for others, which ITK reads.
+def _nifti_voxels(data: bytes, path: Path, reader: sitk.ImageFileReader) -> np.ndarray | None:
+    """The voxels (z, y, x) of a checked file of unscaled numbers; None for others, which ITK reads.
 
-    Refuses what ITK passes over in silence: gzip's checksum, missing bytes (it fills in noise), NaN (it makes them 0),
-    a zero or infinite spacing (it makes it 1).
+    Refuses what ITK passes over in silence: NaN (it makes them 0). A slope of 0 means "do not scale" (NIfTI-1), but ITK
+    adds the intercept that was left behind.
     """
-    data = igzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
-    order = "<" if data[0] == 348 % 256 else ">"  # the first number is the header's length
-    stored = np.abs(np.frombuffer(data, f"{order}f4", 3, 80))  # pixdim[1..3]
-    if not ((stored > 0) & np.isfinite(stored)).all():
-        text = " ".join(f"{v:g}" for v in stored)
-        raise StudyError(f"{path.name}: voxel spacing {text} mm is not possible; export the image again")
-    header = {key: int(float(reader.GetMetaData(key))) for key in ("vox_offset", "bitpix", "datatype")}
+    order = "<" if data[:4] == struct.pack("<i", 348) else ">"
+    datatype, bits = struct.unpack(f"{order}2h", data[70:74])
+    offset, slope, intercept = struct.unpack(f"{order}3f", data[108:120])
     voxels = int(np.prod(reader.GetSize()))
-    if header["vox_offset"] < 348:
-        raise StudyError(f"{path.name}: its header says that voxels begin within the header; export the image again")
-    needed = header["vox_offset"] + voxels * header["bitpix"] // 8
-    if len(data) < needed:
-        raise StudyError(f"{path.name}: truncated, {len(data)} of {needed} bytes; copy it again")
-    if header["datatype"] in (16, 64):  # float32, float64
-        values = np.frombuffer(data, f"{order}f{header['bitpix'] // 8}", voxels, header["vox_offset"])
-        _check_finite(values, path)
-    slope, intercept = (float(reader.GetMetaData(key)) for key in ("scl_slope", "scl_inter"))
-    if header["datatype"] not in NIFTI_WHOLE or reader.GetDimension() != 3 or (slope, intercept) not in UNSCALED:
+    kind = NIFTI_NUMBERS.get(datatype)
+    if kind is None:
         return None
-    kind = np.dtype(NIFTI_WHOLE[header["datatype"]]).newbyteorder(order)
-    values = np.frombuffer(data, kind, voxels, header["vox_offset"]).reshape(reader.GetSize()[::-1])
+    kind = np.dtype(kind).newbyteorder(order)
+    values = np.frombuffer(data, kind, voxels, int(offset))
+    if kind.kind == "f":
+        _check_finite(values, path)
+    unscaled = slope == 0 or (slope, intercept) == (1.0, 0.0)
+    exact = datatype in NIFTI_WHOLE or slope == 0
+    if reader.GetDimension() != 3 or not unscaled or not exact:
+        return None
+    values = values.reshape(reader.GetSize()[::-1])
+    if datatype not in NIFTI_WHOLE:
+        return values.astype(np.float32)
     return values.astype(kind.newbyteorder("="), copy=False)
 
 
@@ -212,19 +234,6 @@ def _check_finite(values: np.ndarray, path: Path) -> None:
         raise StudyError(f"{path.name}: {bad} voxels are NaN or infinite; replace them before the study")
 
 
-def _other_kind(path: Path) -> str | None:
-    """What a file is that ITK does not read although its format has it."""
-    with path.open("rb") as stream:
-        start = stream.read(4096)
-    if start[:2] == b"\x1f\x8b":
-        start = isal_zlib.decompressobj(wbits=31).decompress(start, 4096)
-    if _format(path) == "nifti" and start[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c"):
-        return "NIfTI-2; save it as NIfTI-1"
-    if _format(path) == "nrrd" and re.search(rb"^encoding: *(bz2|bzip2)", start, re.MULTILINE):
-        return "compressed by bzip2; save it with gzip"
-    return None
-
-
 def _itk_cause(error: RuntimeError, path: Path) -> str:
     """The one telling line of ITK's message, without addresses and folders."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -232,20 +241,26 @@ def _itk_cause(error: RuntimeError, path: Path) -> str:
     return text.split("): ")[-1].split(": /")[0].replace(str(path), path.name).rstrip(":").strip()
 
 
-def _read_label_map(path: Path, label: str, grid: Grid, mask_grid: str) -> Mask:
-    voxels, own, segments = _read_file(path, layers=path.name.lower().endswith(".seg.nrrd"))
-    voxels, own = turned(voxels, own, grid)
-    if mask_grid == "same":
-        check_grid(own, grid, path.name)
-    mask = _labelled(voxels, _segments(segments), label, path)
-    return Mask(mask) if same_grid(own, grid) else resample_mask(mask, own, grid, path.name)
+def _read_label_map(path: Path, label: str, image: Volume, mask_grid: str) -> Mask:
+    voxels, own, segments, flags = _read_file(path, layers=path.name.lower().endswith(".seg.nrrd"))
+    chosen = _labelled(voxels, _segments(segments, voxels.ndim), label, path)
+    mask = fitted_mask(chosen, own, image, mask_grid, path.name)
+    return mask._replace(flags=(*flags, *mask.flags))
 
 
-def _segments(headers: dict[str, str]) -> list[tuple[str, int, int]]:
-    """(name, layer, value) of the segments of 3D Slicer's .seg.nrrd; nothing for a plain label map."""
+def _segments(headers: dict[str, str], dimensions: int) -> list[tuple[str, int, int]]:
+    """(name, layer, value) of the segments of 3D Slicer's .seg.nrrd; nothing for a plain label map.
+
+    Before Slicer 4.11 a segment was a layer of its own, of value 1, and neither was written.
+    """
     found = []
-    while f"Segment{len(found)}_LabelValue" in headers:
-        name, layer, value = (headers.get(f"Segment{len(found)}_{w}", "0") for w in ("Name", "Layer", "LabelValue"))
+    while any(f"Segment{len(found)}_{what}" in headers for what in ("LabelValue", "Name", "ID")):
+        number = len(found)
+        layer = str(number if dimensions == 4 else 0)
+        name = headers.get(f"Segment{number}_Name", headers.get(f"Segment{number}_ID", ""))
+        old = f"Segment{number}_LabelValue" not in headers
+        value = headers.get(f"Segment{number}_LabelValue", "1")
+        layer = headers.get(f"Segment{number}_Layer", layer if old else "0")
         found.append((name, int(layer), int(value)))
     return found
 
@@ -318,7 +333,7 @@ def _read_dicom_mask(path: Path, name: str, label: str, image: Volume, mask_grid
         elif kind == RTSTRUCT_STORAGE:
             references, frame = _rtstruct_references(data)
             _check_frame(frame, image, mask_grid, name)
-            mask = read_rtstruct(data, label, image.grid, name)
+            mask = read_rtstruct(data, label, image, name)
         else:
             raise StudyError(f"{name}: a DICOM file, but neither a SEG nor an RTSTRUCT")
         series = {str(item.SeriesInstanceUID) for item in references if "SeriesInstanceUID" in item}

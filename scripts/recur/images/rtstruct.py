@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 from pydicom import Dataset
 from scipy.ndimage import distance_transform_edt
 
 from recur.images.acquisition import clean_text, identifying_words
-from recur.images.grid import LATTICE_TOLERANCE, Grid, Mask
+from recur.images.grid import LATTICE_TOLERANCE, Grid, Mask, Stack, Volume
 from recur.images.labels import choose
 from recur.tables import StudyError
 
 FINER = 3  # pixels of the grid on which distances are measured, per pixel of the image
+CENTRE_TOLERANCE = 0.01  # voxels
 GAP = 1.5  # contour planes farther apart than this many usual distances are two parts with nothing between
 
 
-def read_rtstruct(data: Dataset, label: str, grid: Grid, name: str) -> Mask:
+class Contours(NamedTuple):
+    """Contours of an ROI (n, 2; x, y in voxels) by their plane (z in voxels), and what is to be said of them.
+
+    on_centres: the vertices are centres of voxels, as programs write them that trace the border voxels of a mask; then
+    the border belongs to the mask.
+    """
+
+    planes: dict[float, list[np.ndarray]]
+    flags: list[str]
+    on_centres: bool
+
+
+def read_rtstruct(data: Dataset, label: str, image: Volume, name: str) -> Mask:
     """Fill the closed planar contours of the chosen ROIs: voxel centres inside, even-odd rule for holes.
 
     Contours on the image's slices are filled there. Where contour planes lie between slices, or farther apart than
@@ -27,77 +41,161 @@ def read_rtstruct(data: Dataset, label: str, grid: Grid, name: str) -> Mask:
     """
     words = identifying_words(data)
     rois = {
-        int(s.ROINumber): clean_text(s.get("ROIName", ""), words)
+        int(s.ROINumber): str(s.get("ROIName", ""))
         for s in data.StructureSetROISequence
         if s.get("ROINumber") is not None
     }
+    shown = {number: clean_text(text, words) for number, text in rois.items()}
+    uneven = image.stack if image.stack is not None and image.stack.along is not None else None
+    lattice, grid = uneven or image.grid, uneven.grid if uneven else image.grid
     mask, flags = np.zeros(grid.size[::-1], dtype=bool), []
-    for number in choose(label, rois, name, "ROI"):
-        planes, copies, strays = _planes(data, number, rois[number], grid, name)
-        flags += [f"{copies} contours drawn twice"] * bool(copies)
-        flags += [f"{strays} contours of one or two points left out"] * bool(strays)
-        on_slices = {int(np.round(z)) for z in planes}
-        off = max((abs(z - np.round(z)) for z in planes), default=0)
-        distances = np.diff(sorted(planes))
-        usual = float(np.median(distances)) if len(distances) > 1 else 1.0  # two planes may be two parts
-        if off <= LATTICE_TOLERANCE and usual < 1 + LATTICE_TOLERANCE:
-            for z, contours in planes.items():
-                mask[int(np.round(z))] |= fill_even_odd(contours, mask.shape[1:])
-            skipped = max(on_slices, default=0) - min(on_slices, default=0) + 1 - len(on_slices)
-            flags += [f"{skipped} slices without a contour inside the ROI"] * bool(planes and skipped)
-        else:
-            mask |= _between(planes, usual, mask.shape, grid.spacing)
-            flags.append(f"contours every {usual * grid.spacing[2]:.3g} mm interpolated to the slices")
+    for number in choose(label, rois, name, "ROI", shown):
+        found = _contours(data, number, shown[number], lattice, grid, name)
+        made, said = _filled(found, grid)
+        mask |= made
+        flags += [*found.flags, *said]
+    if uneven:
+        mask = uneven.remade(mask)
+        flags.append("contours drawn on uneven slices resampled with them")
     return Mask(mask, tuple(flags))
 
 
-def _planes(
-    data: Dataset, number: int, roi: str, grid: Grid, name: str
-) -> tuple[dict[float, list[np.ndarray]], int, int]:
-    """Contours (n, 2; x, y in voxels) of an ROI by their plane (z in voxels), and how many were there twice.
+def _filled(found: Contours, grid: Grid) -> tuple[np.ndarray, list[str]]:
+    """The mask (z, y, x) of an ROI's contours, and how it was made where that is not plain."""
+    planes = found.planes
+    mask, flags = np.zeros(grid.size[::-1], dtype=bool), []
+    on_slices = {int(np.round(z)) for z in planes}
+    off = max((abs(z - np.round(z)) for z in planes), default=0)
+    distances = np.diff(sorted(planes))
+    usual = float(np.median(distances)) if len(distances) > 1 else 1.0  # two planes may be two parts
+    if found.on_centres:
+        flags.append("contours run through voxel centres: their border voxels are included")
+    if off <= LATTICE_TOLERANCE and usual < 1 + LATTICE_TOLERANCE:
+        lost = 0
+        for z, contours in planes.items():
+            plane, line = fill_even_odd(contours, mask.shape[1:]), border(contours, mask.shape[1:])
+            mask[int(np.round(z))] |= plane | line if found.on_centres else plane
+            whole = all((np.abs(points - np.round(points)) < CENTRE_TOLERANCE).all() for points in contours)
+            lost += int((line & ~plane).sum()) if whole else 0
+        if lost and not found.on_centres:
+            share = 100 * lost / (lost + int(mask.sum()))
+            flags.append(
+                f"contours run through voxel centres: {share:.0f} % of their voxels lie on the line and count out"
+            )
+        skipped = max(on_slices, default=0) - min(on_slices, default=0) + 1 - len(on_slices)
+        if planes and skipped:
+            flags.append(f"{skipped} slices without a contour inside the ROI")
+        return mask, flags
+    mask |= _between(planes, usual, mask.shape, grid.spacing, found.on_centres)
+    flags.append(f"contours every {usual * grid.spacing[2]:.3g} mm interpolated to the slices")
+    return mask, flags
 
-    Last, how many enclose nothing, as one click leaves behind.
-    """
+
+def _contours(data: Dataset, number: int, roi: str, lattice: Grid | Stack, grid: Grid, name: str) -> Contours:
+    """The contours of an ROI on the image's lattice; StudyError where one does not lie on it, or contradicts itself."""
     items = [
         c for r in data.ROIContourSequence if int(r.ReferencedROINumber) == number for c in r.get("ContourSequence", [])
     ]
-    planes: dict[float, list[np.ndarray]] = {}
-    copies = strays = 0
+    left_out = dict.fromkeys(("drawn twice", "that are open left out", "of one or two points left out"), 0)
+    untyped, kept, small = 0, [], []
     for item in items:
-        if not str(item.get("ContourGeometricType", "")).startswith("CLOSED"):
-            continue
-        points = grid.to_index(np.array(item.ContourData, dtype=float).reshape(-1, 3))
-        points = np.round(points, 6)  # without floating-point noise a point meant for a voxel centre falls on it
+        values = np.array(item.ContourData, dtype=float)
+        stated = item.get("NumberOfContourPoints")
+        if len(values) % 3 or (stated is not None and int(stated) * 3 != len(values)):
+            raise StudyError(
+                f"{name}: a contour of ROI {roi!r} has {len(values) / 3:g} points where its header says {stated}; "
+                "export the contours again"
+            )
+        kind = str(item.get("ContourGeometricType") or "")
+        points = np.round(lattice.to_index(values.reshape(-1, 3)), 6)  # a point meant for a voxel centre falls on it
         if not np.isfinite(points).all():
             raise ValueError
         if len(points) < 3:
-            strays += 1
-            continue
-        z = float(np.mean(points[:, 2]))
-        if np.ptp(points[:, 2]) > 2 * LATTICE_TOLERANCE:
-            cause = f"it spans {np.ptp(points[:, 2]):.1f} slices: drawn on another plane"
-        elif (points[:, :2] < -1).any() or (points[:, :2] > np.array(grid.size[:2])).any():
-            cause = "outside the image"
-        elif not -0.5 <= z <= grid.size[2] - 0.5:
-            cause = f"{max(-z, z - grid.size[2] + 1):.1f} slices beyond the image"
+            small.append(points)
+        elif kind and not kind.startswith("CLOSED"):
+            left_out["that are open left out"] += 1
         else:
-            near = next((known for known in planes if abs(known - z) < 0.01), z)
-            known = planes.setdefault(near, [])
-            same = any(len(c) == len(points) and np.allclose(c, points[:, :2], atol=1e-4) for c in known)
-            copies += same
-            known += [] if same else [points[:, :2]]
-            continue
-        raise StudyError(
-            f"{name}: a contour of ROI {roi!r} does not lie on the image's grid ({cause}): image {grid}; "
-            "use the series it was drawn on"
-        )
+            untyped += not kind
+            kept.append(points)
+    on_centres = _on_centres(kept)
+    if on_centres:
+        kept += small  # a lone voxel, or a line of them
+    else:
+        left_out["of one or two points left out"] = len(small)
+    planes: dict[float, list[np.ndarray]] = {}
+    for points in kept:
+        z = _plane_of(points, grid, roi, name)
+        near = next((known for known in planes if abs(known - z) < 0.01), z)
+        known = planes.setdefault(near, [])
+        if any(len(c) == len(points) and np.allclose(c, points[:, :2], atol=1e-4) for c in known):
+            left_out["drawn twice"] += 1
+        else:
+            known.append(points[:, :2])
     if not planes:
         raise StudyError(f"{name}: ROI {roi!r} has no closed contour")
-    return planes, copies, strays
+    flags = [f"{count} contours {what}" for what, count in left_out.items() if count]
+    if untyped:
+        flags.append(f"{untyped} contours without a type taken as closed")
+    return Contours(planes, flags, on_centres)
+
+
+def _plane_of(points: np.ndarray, grid: Grid, roi: str, name: str) -> float:
+    """The plane (z in voxels) of a contour (n, 3; voxels); StudyError where it does not lie on the image's slices."""
+    z = float(np.mean(points[:, 2]))
+    if np.ptp(points[:, 2]) > 2 * LATTICE_TOLERANCE:
+        cause = f"it spans {np.ptp(points[:, 2]):.1f} slices: drawn on another plane"
+    elif (points[:, :2] < -1).any() or (points[:, :2] > np.array(grid.size[:2])).any():
+        cause = "outside the image"
+    elif not -0.5 <= z <= grid.size[2] - 0.5:
+        cause = f"{max(-z, z - grid.size[2] + 1):.1f} slices beyond the image"
+    else:
+        return z
+    raise StudyError(
+        f"{name}: a contour of ROI {roi!r} does not lie on the image's grid ({cause}): image {grid}; "
+        "use the series it was drawn on"
+    )
+
+
+def _on_centres(contours: list[np.ndarray]) -> bool:
+    """Whether contours (n, 3; x, y, z in voxels) trace the centres of border voxels, as OpenCV's findContours does.
+
+    Their vertices are whole numbers, and from one to the next they go straight or diagonally, and somewhere diagonally.
+    Hand-drawn or smoothed contours do not, nor those along the voxels' edges; of a rectangle nobody knows.
+    """
+    if not contours:
+        return False
+    whole, straight, diagonal, steps = 0, 0, 0, 0
+    for points in contours:
+        xy = points[:, :2]
+        whole += int((np.abs(xy - np.round(xy)) < CENTRE_TOLERANCE).all(axis=1).sum())
+        step = np.abs(np.round(np.roll(xy, -1, axis=0)) - np.round(xy))
+        slanted = (step[:, 0] == step[:, 1]) & (step[:, 0] > 0)
+        diagonal += int(slanted.sum())
+        straight += int(((step.min(axis=1) == 0) | slanted).sum())
+        steps += len(points)
+    return whole >= 0.99 * steps and straight >= 0.9 * steps and diagonal > 0
+
+
+def border(contours: Iterable[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
+    """The pixels (rows, columns; bool) on the lines between the vertices (x, y at pixel centres) of closed contours."""
+    found = np.zeros(shape, dtype=bool)
+    for points in contours:
+        start = np.round(points).astype(int)
+        for (x0, y0), (x1, y1) in zip(start, np.roll(start, -1, axis=0), strict=True):
+            count = max(abs(x1 - x0), abs(y1 - y0)) + 1
+            x = np.round(np.linspace(x0, x1, count)).astype(int)
+            y = np.round(np.linspace(y0, y1, count)).astype(int)
+            inside = (x >= 0) & (x < shape[1]) & (y >= 0) & (y < shape[0])
+            found[y[inside], x[inside]] = True
+    return found
 
 
 def _between(
-    planes: dict[float, list[np.ndarray]], usual: float, shape: tuple[int, ...], spacing: tuple[float, ...]
+    planes: dict[float, list[np.ndarray]],
+    usual: float,
+    shape: tuple[int, ...],
+    spacing: tuple[float, ...],
+    on_centres: bool = False,
 ) -> np.ndarray:
     """The slices of a mask (z, y, x) from contours on planes at other z (in slices), `usual` apart."""
     mask = np.zeros(shape, dtype=bool)
@@ -105,7 +203,7 @@ def _between(
     low = np.maximum(np.floor(points.min(axis=0)).astype(int) - 1, 0)
     high = np.minimum(np.ceil(points.max(axis=0)).astype(int) + 2, shape[:0:-1])
     box = slice(low[1], high[1]), slice(low[0], high[0])
-    signed = {z: _signed_distance(contours, low, high, spacing) for z, contours in planes.items()}
+    signed = {z: _signed_distance(contours, low, high, spacing, on_centres) for z, contours in planes.items()}
     known = sorted(planes)
     for k in range(shape[0]):
         below = max((z for z in known if z <= k), default=None)
@@ -116,15 +214,23 @@ def _between(
             mask[k][box] = (1 - share) * signed[below] + share * signed[above] > 0
         elif abs(nearest - k) < usual / 2:
             mask[k] = fill_even_odd(planes[nearest], shape[1:])
+            if on_centres:
+                mask[k] |= border(planes[nearest], shape[1:])
     return mask
 
 
 def _signed_distance(
-    contours: list[np.ndarray], low: np.ndarray, high: np.ndarray, spacing: tuple[float, ...]
+    contours: list[np.ndarray], low: np.ndarray, high: np.ndarray, spacing: tuple[float, ...], on_centres: bool
 ) -> np.ndarray:
     """Distance (mm) of each pixel centre of a box (x, y: low to high) to the contours, positive inside."""
     columns, rows = (high - low) * FINER
-    inside = fill_even_odd([(points - low) * FINER + (FINER - 1) / 2 for points in contours], (rows, columns))
+    finer = [(points - low) * FINER + (FINER - 1) / 2 for points in contours]
+    inside = fill_even_odd(finer, (rows, columns))
+    if on_centres:  # whole voxels of the border, three by three finer pixels each
+        inside |= np.kron(
+            border([points - low for points in contours], (rows // FINER, columns // FINER)),
+            np.ones((FINER, FINER), bool),
+        )
     if inside.all() or not inside.any():  # there is no border in sight
         far = max(spacing[0] * columns, spacing[1] * rows)
         return np.full((rows // FINER, columns // FINER), far if inside.all() else -far)

@@ -1,0 +1,98 @@
+"""What an image or a mask cannot be, or hardly is: grey values that are no HU, sizes, borders, pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from scipy import ndimage
+
+from recur.images.regions import SPECK_ML, bounding_box, widen
+from recur.tables import StudyError
+
+LEAST_HU_RANGE = 30.0  # of a whole CT, in HU: z-scores, 0 to 1 and HU / 1000 stay below
+BYTE = (0, 255)
+LARGEST_MM = 400.0  # across a tumour; a liver is about 250 mm wide
+LARGEST_VOXEL_MM = 20.0
+TINY_ML = 0.05
+OUTSIDE_ORGAN = 0.1  # share of the tumour beyond its organ's mask
+MANY_PIECES = 5
+INVERTED = 0.5  # share of the image's border that the mask covers
+
+
+def hu_problem(voxels: np.ndarray) -> str | None:
+    """Why the grey values (z, y, x) of a CT are not Hounsfield units; None where they may be."""
+    low, high = float(voxels.min()), float(voxels.max())
+    if high - low < LEAST_HU_RANGE:
+        return f"values from {low:g} to {high:g} are no HU (z-scores, 0 to 1, or HU / 1000?)"
+    if BYTE[0] <= low and high <= BYTE[1] and (voxels == np.floor(voxels)).all():
+        return f"whole values from {low:g} to {high:g} are no HU (a picture of 8 bits, windowed?)"
+    return None
+
+
+def check_extent(mask: np.ndarray, what: str) -> None:
+    """Refuse a mask (z, y, x; bool) of one slice or one line: most of its features would be rounding noise."""
+    extent = [int(side.stop - side.start) for side in bounding_box(mask)]
+    if min(extent) > 1:
+        return
+    flat = sum(side == 1 for side in extent)
+    shape = {1: "one slice", 2: "one line", 3: "one voxel"}[flat]
+    raise StudyError(
+        f"{what}: it is {shape} thick ({'x'.join(map(str, extent[::-1]))} voxels), and features are three-dimensional; "
+        "draw it on all slices"
+    )
+
+
+def mask_flags(
+    tumour: np.ndarray, spacing: tuple[float, float, float], masks: Mapping[str, np.ndarray], diameter_mm: float
+) -> list[str]:
+    """Remarks on a tumour mask (z, y, x; bool) that is hardly one: its size, its pieces, the image's edge, its organ.
+
+    spacing: x, y, z (mm); masks: the row's masks by their column; diameter_mm: the largest of the tumour.
+    """
+    flags, voxel_ml = [], float(np.prod(spacing)) / 1000
+    ml = float(tumour.sum()) * voxel_ml
+    if max(spacing) > LARGEST_VOXEL_MM:
+        flags.append(f"voxels of {max(spacing):g} mm: is the voxel size right?")
+    if ml < TINY_ML:
+        flags.append(f"tumour of {ml:.2g} ml: is the voxel size right?")
+    if diameter_mm > LARGEST_MM:
+        flags.append(f"tumour of {diameter_mm:.0f} mm: is the voxel size right, and the mask the tumour's?")
+    faces = [tumour[0], tumour[-1], tumour[:, 0], tumour[:, -1], tumour[:, :, 0], tumour[:, :, -1]]
+    covered, border = sum(int(face.sum()) for face in faces), sum(face.size for face in faces)
+    if covered > INVERTED * border:
+        flags.append("tumour mask covers most of the image's border: is it inverted?")
+    elif covered:
+        flags.append(f"tumour touches the image's edge ({covered} voxels)")
+    specks, pieces = _pieces(tumour, voxel_ml)
+    if pieces > MANY_PIECES:
+        flags.append(f"tumour of {pieces} pieces")
+    if specks:
+        flags.append(f"{specks} specks below {SPECK_ML:g} ml in the tumour mask")
+    liver = masks.get("liver_mask")
+    if liver is not None:
+        outside = float((tumour & ~liver).sum() / tumour.sum())
+        # masks of the liver often leave the tumour out; then it lies in a hole of theirs
+        if outside > OUTSIDE_ORGAN:
+            beyond = float((tumour & ~_filled(liver, tumour)).sum() / tumour.sum())
+            if beyond > OUTSIDE_ORGAN:
+                flags.append(f"{100 * beyond:.0f} % of the tumour lies outside the liver mask")
+    return flags
+
+
+def _pieces(tumour: np.ndarray, voxel_ml: float) -> tuple[int, int]:
+    """How many pieces below SPECK_ML a mask has beside larger ones, and how many those are."""
+    labels, _ = ndimage.label(tumour[bounding_box(tumour)], np.ones((3, 3, 3)))
+    large = int((np.bincount(labels.ravel())[1:] * voxel_ml >= SPECK_ML).sum())
+    return (int(labels.max()) - large if large else 0), large
+
+
+def _filled(liver: np.ndarray, tumour: np.ndarray) -> np.ndarray:
+    """The liver mask with its holes, and bays that the tumour closes, filled slice by slice."""
+    box = widen(bounding_box(tumour), [1, 1, 1], tumour.shape)
+    whole = liver.copy()
+    for k in range(box[0].start, box[0].stop):
+        whole[k] = ndimage.binary_fill_holes(liver[k])
+    near = ndimage.binary_dilation(tumour[box]) & ~tumour[box]
+    share = float(whole[box][near].mean()) if near.any() else 0.0
+    return whole | tumour if share > 0.5 else whole
