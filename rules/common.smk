@@ -279,6 +279,7 @@ def case_settings():
     extraction = IMAGES["extraction"]
     pad_mm = (extraction["pad_distance"] + 1.5) * max(extraction["spacing_mm"])
     keys = ("modality", "normalise", "n4", "lesions", "nonuniform", "mask_grid")
+    keys += ("orientation", "not_hu")
     scan = {key: IMAGES[key] for key in keys}
     return IMAGES["regions"] | scan | {"on_error": STUDY["on_error"], "pad_mm": pad_mm}
 
@@ -286,7 +287,7 @@ def case_settings():
 def feature_settings():
     """What feature tables are made with, as JSON: extraction, phases, regions, and how images became cases."""
     keys = ("modality", "normalise", "n4", "nonuniform", "mask_grid", "lesions")
-    keys += ("lesion_aggregate", "regions")
+    keys += ("lesion_aggregate", "regions", "orientation", "not_hu")
     settings = {
         "extraction": IMAGES["extraction"],
         "images": {key: IMAGES[key] for key in keys},

@@ -16,6 +16,7 @@ from recur.images.acquisition import acquisition_rows
 from recur.images.align import shifts_under_one_mask
 from recur.images.case import Case, cached_cases, make_case
 from recur.images.montage import Reading, draw_montage, draw_thumbnail, overlap, save_picture
+from recur.isolated import Crashed, isolated
 from recur.tables import StudyError, read_table, write_table
 
 IDENTITY = ["patient_id", "phase", "reader", "case", "status", "reason", "flags"]
@@ -30,6 +31,7 @@ SERIES = [
     "mask_offset_mm",
     "phase_shift_mm",
     "image_hash",
+    "mask_hash",
     "dice",
 ]
 LOST = ["lost_image", "lost_liver", "lost_hu", "lost_lesions", "lost_vessels"]
@@ -121,9 +123,9 @@ def reading(row: dict[str, Any], record: dict[str, Any], case: Case | None, regi
     if record["status"] == "ok":
         return Reading(row["reader"], case, caption(record))
     reason = record["reason"].removeprefix(f"{row['phase']} {row['reader']}: ")
-    try:
-        case = make_case(row, regions | {"min_shell_fraction": None, "rim_hu_floor": None})
-    except StudyError:
+    try:  # in a process of its own: what crashed once crashes again
+        case = isolated(lambda: make_case(row, regions | {"min_shell_fraction": None, "rim_hu_floor": None}))
+    except (StudyError, Crashed):
         case = None
     return Reading(row["reader"], case, reason, excluded=True)
 

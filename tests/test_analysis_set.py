@@ -266,3 +266,21 @@ def test_two_patients_with_one_image_stop_the_run():
     )
     assert shared_images(cases) == ["patients a and b have the same image: are they one patient? Keep one of them"]
     assert shared_images(cases.iloc[:2]) == []
+
+
+def test_two_phases_with_one_image_and_two_readers_with_one_mask_stop_the_run():
+    cases = pd.DataFrame(
+        {
+            "patient_id": ["a", "a", "b", "b"],
+            "phase": ["AP", "PVP", "AP", "AP"],
+            "reader": ["reader1", "reader1", "reader1", "reader2"],
+            "image_hash": ["x", "x", "y", "y"],
+            "mask_hash": ["p", "q", "r", "r"],
+        }
+    )
+    assert shared_images(cases) == [
+        "patient a: AP and PVP are one image; correct the image manifest",
+        "patient b: AP: reader1 and reader2 have the same mask, voxel by voxel; give each reader's own, or leave "
+        "the copy out of the image manifest",
+    ]
+    assert shared_images(cases.assign(mask_hash=list("pqrs"), image_hash=["x", "z", "y", "y"])) == []

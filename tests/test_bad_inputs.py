@@ -343,15 +343,66 @@ def change_voxels(folder, name, how):
         case "one voxel":
             voxels = np.zeros_like(voxels)
             voxels[z, y, x] = 1
+        case "one slice" | "one line":
+            kept = np.zeros_like(voxels)
+            kept[z, y if how == "one line" else slice(None)] = voxels[z, y if how == "one line" else slice(None)]
+            voxels = kept
+        case "flat":
+            voxels = voxels[z : z + 1]
+        case "z-scored":
+            voxels = ((voxels - 80) / 15).astype(np.float32)
+        case "from 0 to 1":
+            voxels = ((voxels - voxels.min()) / np.ptp(voxels)).astype(np.float32)
+        case "divided by 1000":
+            voxels = (voxels / 1000).astype(np.float32)
+        case "8 bits":
+            voxels = np.clip((voxels - 40) * 255 / 80, 0, 255).astype(np.uint8)
     geometry = {key: more.pop(key) for key in ("direction", "spacing", "origin") if key in more}
     write_image(path, voxels, **geometry, **more)
+
+
+def change_stored(folder, patient, kind, how):
+    """The patient's image as NRRD or MetaImage, compressed, with what is wrong with it."""
+    path = folder / patient / f"image.{kind}"
+    image = sitk.ReadImage(str(folder / patient / "image.nii.gz"))
+    sitk.WriteImage(image, str(path), useCompression=True)
+    data = path.read_bytes()
+    if how == "without a voxel size":
+        field = rb"space directions:[^\n]*\n" if kind == "nrrd" else rb"ElementSpacing[^\n]*\n"
+        data = re.sub(field, b"", data)
+    elif how == "damaged":
+        place = len(data) * 2 // 3
+        data = data[:place] + bytes(8) + data[place + 8 :]
+    elif how == "cut":
+        data = data[: len(data) // 2]
+    elif how == "text":
+        data = data.replace(b"encoding: gzip", b"encoding: text")
+    elif how == "dimensions":
+        data = data.replace(b"NDims = 3", b"NDims = 1e30")
+    elif how == "metres":
+        data = data.replace(b"encoding:", b'space units: "m" "m" "m"\nencoding:')
+    path.write_bytes(data)
+    change_cell(folder, "images.csv", patient, "image", f"{patient}/{path.name}")
+
+
+def faulty_slice(data, k, how):
+    """What is done to slice k of a series."""
+    if how == "lost intercept" and k == 4:
+        del data.RescaleIntercept
+    if how == "longer pixels":
+        data.Rows -= 6
+    if how == "own series":
+        data.SeriesInstanceUID = scanner.uid("alone", k)
+    if how == "alternating phases":
+        data.TemporalPositionIdentifier = k % 2 + 1
 
 
 def change_dicom(folder, patient, how):
     """The patient's image as a DICOM series, with what is wrong with it."""
     series = folder / patient / "series"
     series.mkdir()
-    slices = scanner.ct_slices(volumes(1)[0]) if how != "empty" else []
+    change = lambda data, k: faulty_slice(data, k, how)  # noqa: E731
+    slices = scanner.ct_slices(volumes(1)[0], change=change) if how != "empty" else []
     scanner.save(slices[:10] + slices[11:] if how == "gap" else slices, series)
     change_cell(folder, "images.csv", patient, "image", f"{patient}/series")
     if how == "other structures":

@@ -242,17 +242,34 @@ def read_training(cohort: str | Path, features: str | Path, repeats: str | Path)
 
 
 def shared_images(cases: pd.DataFrame) -> list[str]:
-    """Problems: images that two patients share (guard 4). Compared by content, so a copy under another name or in
-    another format is found; one patient in two sets would make any validation worthless.
+    """Problems: images that two patients (guard 4) or two phases of a patient share, and masks that two readers share.
+
+    Compared by content, in one order of axes, so that a copy under another name or in another format is found. One
+    patient in two sets would make any validation worthless, one image under two phases doubles its features, and one
+    mask under two readers makes every feature stable.
     """
     if "image_hash" not in cases:
         return []
-    owners = cases.dropna(subset=["image_hash"]).groupby("image_hash")["patient_id"].unique()
-    return [
-        f"patients {' and '.join(sorted(map(str, names)))} have the same image: are they one patient? Keep one of them"
-        for names in owners
-        if len(names) > 1
-    ]
+    problems = []
+    for _, same in cases.dropna(subset=["image_hash"]).groupby("image_hash", sort=True):
+        patients = sorted(same["patient_id"].astype(str).unique())
+        phases = sorted(same["phase"].astype(str).unique())
+        if len(patients) > 1:
+            problems.append(
+                f"patients {' and '.join(patients)} have the same image: are they one patient? Keep one of them"
+            )
+        elif len(phases) > 1:
+            problems.append(f"patient {patients[0]}: {' and '.join(phases)} are one image; correct the image manifest")
+    if "mask_hash" in cases:
+        drawn = cases.dropna(subset=["mask_hash"])
+        for (patient, phase, _), same in drawn.groupby(["patient_id", "phase", "mask_hash"], sort=True):
+            readers = sorted(same["reader"].astype(str).unique())
+            if len(readers) > 1:
+                problems.append(
+                    f"patient {patient}: {phase}: {' and '.join(readers)} have the same mask, voxel by voxel; "
+                    "give each reader's own, or leave the copy out of the image manifest"
+                )
+    return sorted(problems)
 
 
 def merge_exclusions(tables: Iterable[pd.DataFrame], cases: Iterable[pd.DataFrame]) -> pd.DataFrame:

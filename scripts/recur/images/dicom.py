@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import combinations, pairwise
@@ -156,6 +157,7 @@ class Series(NamedTuple):
     localizers: int
     damaged: str | None
     announced: int | None  # slices of the acquisition as the scanner counted them
+    other_kinds: int  # files of this series that are no CT or MR image
 
 
 def read_series(folder: Path, choice: str | None = None, nonuniform: str = "refuse") -> Volume:
@@ -229,6 +231,7 @@ def file_state(path: Path) -> tuple[Any, ...]:
 def _scan(folder: Path, state: tuple[Any, ...]) -> list[Series]:
     files = files_of(folder)
     kept: dict[str, list[tuple[str, Dataset, Path]]] = {}
+    other_kinds: Counter[str] = Counter()
     for place, path in enumerate(files, 1):
         where = f"file {place} of {len(files)} in name order"
         header = open_dicom(path, SCAN_TAGS)
@@ -244,12 +247,14 @@ def _scan(folder: Path, state: tuple[Any, ...]) -> list[Series]:
             raise StudyError(f"{folder.name}: {where} is damaged; copy the series again")
         if kind in IMAGE_STORAGE:
             kept.setdefault(str(header.SeriesInstanceUID), []).append((where, header, path))
+        else:
+            other_kinds[str(header.get("SeriesInstanceUID") or "")] += 1
     if not kept:
         raise StudyError(f"{folder.name}: no DICOM slices in this folder")
-    return [_series(uid, items) for uid, items in kept.items()]
+    return [_series(uid, items, other_kinds[uid]) for uid, items in kept.items()]
 
 
-def _series(uid: str, items: list[tuple[str, Dataset, Path]]) -> Series:
+def _series(uid: str, items: list[tuple[str, Dataset, Path]], other_kinds: int) -> Series:
     slices, localizers, damaged = [], 0, None
     for where, header, path in items:
         if "LOCALIZER" in _texts(header.get("ImageType")):
@@ -271,6 +276,7 @@ def _series(uid: str, items: list[tuple[str, Dataset, Path]]) -> Series:
         localizers,
         damaged,
         int(announced) if announced else None,
+        other_kinds,
     )
 
 
@@ -426,6 +432,11 @@ def _choose(found: list[Series], terms: list[tuple[str, str]], name: str) -> tup
     dropped = series.localizers + lone[series.uid]
     if dropped:
         flags.append(f"{dropped} localizer slices left out")
+    if series.other_kinds:
+        flags.append(f"{series.other_kinds} files of this series are no CT or MR images and were left out")
+    strays = sum(_continues(one.slices[0], slices) for one in found if one.uid != series.uid and len(one.slices) == 1)
+    if strays:
+        flags.append(f"{strays} slices of another series UID continue this stack and were left out")
     if series.announced and len(slices) < series.announced and not dropped and len(slices) == len(series.slices):
         flags.append(f"{len(slices)} of the acquisition's {series.announced} slices are here")
     return series, slices, flags
@@ -455,6 +466,18 @@ def _marked(
         if not fits:
             return False
     return True
+
+
+def _continues(one: Slice, slices: list[Slice]) -> bool:
+    """Whether a lone slice is the next one of a stack, before or behind it: an anonymiser may have lost it."""
+    shapes = [np.array([*s.cosines, *s.pixel, *s.size]) for s in (one, slices[0])]
+    if np.abs(shapes[0] - shapes[1]).max() > DIRECTION_TOLERANCE * 10:
+        return False
+    place, *along = _along([slices[0], one, *slices])[1:]
+    along = np.sort(along)
+    step = (along[-1] - along[0]) / (len(along) - 1)
+    ends = np.abs(np.array([along[0] - step, along[-1] + step]) - place)
+    return bool(ends.min() <= LATTICE_TOLERANCE * step)
 
 
 def _check_whole(series: list[Series], name: str) -> None:

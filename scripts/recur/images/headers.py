@@ -231,8 +231,9 @@ def check_metaimage(path: Path) -> list[str]:
         payload = stream.read()
     if fields.get("compresseddata", "").lower() in ("true", "1"):
         stated = fields.get("compresseddatasize")
-        if stated is not None and (not stated.isdigit() or int(stated) != len(payload)):
-            raise _contradiction(path.name, f"{len(payload)} compressed bytes where it says {stated[:20]}")
+        if stated is None or not stated.isdigit() or int(stated) != len(payload):
+            said = (stated or "nothing")[:20]
+            raise _contradiction(path.name, f"{len(payload)} compressed bytes where it says {said}")
         payload = _unzipped(payload, path.name)
     if len(payload) < needed:
         raise StudyError(f"{path.name}: truncated, {len(payload)} of {needed} bytes of voxels; copy it again")

@@ -11,7 +11,7 @@ from recur.images.regions import SPECK_ML, bounding_box, widen
 from recur.tables import StudyError
 
 LEAST_HU_RANGE = 30.0  # of a whole CT, in HU: z-scores, 0 to 1 and HU / 1000 stay below
-BYTE = (0, 255)
+BYTE, BRIGHT = (0, 255), 200  # a windowed picture reaches both ends
 LARGEST_MM = 400.0  # across a tumour; a liver is about 250 mm wide
 LARGEST_VOXEL_MM = 20.0
 TINY_ML = 0.05
@@ -23,9 +23,9 @@ INVERTED = 0.5  # share of the image's border that the mask covers
 def hu_problem(voxels: np.ndarray) -> str | None:
     """Why the grey values (z, y, x) of a CT are not Hounsfield units; None where they may be."""
     low, high = float(voxels.min()), float(voxels.max())
-    if high - low < LEAST_HU_RANGE:
+    if 0 < high - low < LEAST_HU_RANGE:
         return f"values from {low:g} to {high:g} are no HU (z-scores, 0 to 1, or HU / 1000?)"
-    if BYTE[0] <= low and high <= BYTE[1] and (voxels == np.floor(voxels)).all():
+    if low == BYTE[0] and BRIGHT < high <= BYTE[1] and (voxels == np.floor(voxels)).all():
         return f"whole values from {low:g} to {high:g} are no HU (a picture of 8 bits, windowed?)"
     return None
 

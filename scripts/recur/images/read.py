@@ -43,6 +43,7 @@ NIFTI_NUMBERS = NIFTI_WHOLE | {
     16: np.float32,
     64: np.float64,
 }
+NIFTI_STARTS = (struct.pack("<i", 348), struct.pack(">i", 348))
 CHECKS = {"nrrd": check_nrrd, "mha": check_metaimage}
 LABEL_ROUNDING = 1e-3  # labels stored as scaled whole numbers come back as 0.99998
 ORTHONORMAL = 1e-3  # NIfTI stores rotations as float32 quaternions
@@ -188,7 +189,12 @@ def _open_file(path: Path, pixel_type: int, layers: bool) -> sitk.ImageFileReade
 
 
 def _nifti_bytes(path: Path) -> bytes:
-    return igzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
+    """The file without its compression, which the name need not tell."""
+    data = path.read_bytes()
+    zipped = data[:2] == b"\x1f\x8b"
+    if not zipped and path.suffix.lower() == ".gz" and data[:4] not in NIFTI_STARTS:
+        raise StudyError(f"{path.name}: no NIfTI file, although its name says so; copy it again")
+    return igzip.decompress(data) if zipped else data
 
 
 def _check_geometry(path: Path, reader: sitk.ImageFileReader) -> None:
