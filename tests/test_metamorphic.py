@@ -7,7 +7,6 @@ binary endpoint, and clinical models of a recorded endpoint with published score
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ import pandas as pd
 import pytest
 import yaml
 from binary_study import write_study
-from small import run_snakemake, tiny_project
 
 from recur.analysis_set import (
     complete_enough,
@@ -31,7 +29,6 @@ from recur.cohort import assign_all, read_cohort
 from recur.comparators import score_table
 from recur.features.imported import read_features
 from recur.fit import fit
-from recur.provenance import sha256_of
 from recur.study import analysis_settings, resolve, tumour_columns, uses_features
 from recur.tables import write_table
 from recur.validation import apply_models
@@ -251,35 +248,3 @@ def test_units_declared_otherwise_change_no_risk(original, tmp_path):
     for what in ("scores", "main, risks"):
         expected = original["clinical"][what].drop(columns="diameters", errors="ignore")
         pd.testing.assert_frame_equal(found[what].drop(columns="diameters", errors="ignore"), expected, rtol=1e-8)
-
-
-IMAGE_TABLES = ["features/reader1.parquet", "features/reader2.parquet", "cohort/patients.csv", "cohort/exclusions.csv"]
-IMAGE_TABLES = [f"results/demo/{name}" for name in IMAGE_TABLES]
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    """The tiny demo from its images to the tables that every analysis starts from, on two cores in two batches."""
-    project = tiny_project(tmp_path_factory.mktemp("images") / "project")
-    assert run_snakemake(project, "--cores", "2", "--", *IMAGE_TABLES).returncode == 0
-    return project, {name: sha256_of(project / name) for name in IMAGE_TABLES}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("change", ["batches", "cores", "order of the manifest"])
-def test_images_give_the_same_tables(images, tmp_path, change):
-    source, before = images
-    project = tmp_path / "project"
-    shutil.copytree(source, project, symlinks=True)
-    study = yaml.safe_load((project / "config.yaml").read_text())
-    if change == "batches":
-        (project / "config.yaml").write_text(yaml.safe_dump(study | {"batches": 3}, sort_keys=False))
-    if change == "cores":
-        shutil.rmtree(project / "results/cache/features", ignore_errors=True)
-    if change == "order of the manifest":
-        manifest = project / study["images"]["manifest"]
-        pd.read_csv(manifest, dtype=str).sample(frac=1, random_state=1).to_csv(manifest, index=False)
-    cores = "1" if change == "cores" else "2"
-    done = run_snakemake(project, "--cores", cores, "--forcerun", "inventory", "features", "--", *IMAGE_TABLES)
-    assert done.returncode == 0
-    assert {name: sha256_of(project / name) for name in IMAGE_TABLES} == before

@@ -12,7 +12,11 @@ from recur.endpoints import COMPETING, EVENT
 
 NEARLY = 0.99  # |rank correlation| with a time, or AUC for an event (either way round)
 PATIENTS, CLASS = 40, 10  # needed to judge a predictor of many values
-SCREENED = 500  # rows on which all predictors are judged first
+SCREENED = 125  # rows on which all predictors are judged at once, missing cells filled with the median
+WORTH_A_LOOK, MANY_MISSING = (
+    0.8,
+    0.2,
+)  # closeness there, and share of missing cells, from which on a predictor is judged
 CODED, CODED_CLASS = 3, 5  # a predictor of so few values is a code; patients of either class to judge it
 TIMES = 10  # patients with a time
 
@@ -66,14 +70,36 @@ def closest(predictors: pd.DataFrame, y: np.ndarray, kind: str) -> list[tuple[st
         return []
     x, y = predictors.to_numpy(float)[known], y[known]
     thin = slice(None, None, max(1, len(y) // SCREENED))
-    found = []
-    for j, name in enumerate(predictors):
-        if closeness(x[thin, j], y[thin], kind) < NEARLY - 0.04:
-            continue
-        value = closeness(x[:, j], y, kind)
+    names, found = list(predictors), []
+    for j in np.flatnonzero(screened(x[thin], y[thin], kind)):
+        name, value = names[j], closeness(x[:, j], y, kind)
         if value >= NEARLY:
             found.append((name, f"{'rank correlation' if kind == 'rank' else 'AUC'} {value:.3f}"))
     return found
+
+
+def screened(x: np.ndarray, y: np.ndarray, kind: str) -> np.ndarray:
+    """Which columns of x (n, p) may determine y (n,): all are ranked at once, which thousands of features need."""
+    missing = ~np.isfinite(x)
+    often = missing.mean(axis=0) > MANY_MISSING
+    if kind == "class" and len(np.unique(y)) < 2:
+        return np.ones(x.shape[1], bool)
+    usable = np.flatnonzero(~often)
+    values = x[:, usable]
+    if missing[:, usable].any():
+        values = np.where(missing[:, usable], np.nan, values)
+        values = np.where(missing[:, usable], np.nanmedian(values, axis=0), values)
+    ranks = values.argsort(axis=0, kind="stable").argsort(axis=0) + 1.0  # ties by row: near enough to screen
+    if kind == "rank":
+        centred, own = ranks - ranks.mean(axis=0), rankdata(y) - (len(y) + 1) / 2
+        scale = np.sqrt((centred**2).sum(axis=0) * (own**2).sum())
+        near = np.abs(own @ centred) >= WORTH_A_LOOK * scale
+    else:
+        ones = int((y == 1).sum())
+        area_of = (ranks[y == 1].sum(axis=0) - ones * (ones + 1) / 2) / (ones * (len(y) - ones))
+        near = np.maximum(area_of, 1 - area_of) >= WORTH_A_LOOK
+    often[usable[near]] = True
+    return often
 
 
 def closeness(x: np.ndarray, y: np.ndarray, kind: str) -> float:
