@@ -25,8 +25,13 @@ def main() -> None:
         second = second_stage_scores(train, signature, args.settings, args.seed)
     except NotEstimable as error:
         raise StudyError(f"{args.labels['analysis']}: no signature can be built: {error}") from error
-    columns = ["name", "weight", "mean", "sd"]
-    trace["weights"] = pd.DataFrame(signature["features"], columns=columns).rename(columns={"name": "feature"})
+    columns = ["name", "weight", "mean", "sd", "transform", "centre", "scale", "power"]
+    flat = [
+        feature | {"transform": "none"} | {("transform" if k == "kind" else k): v for k, v in transform.items()}
+        for feature in signature["features"]
+        for transform in [feature.get("transform", {})]
+    ]
+    trace["weights"] = pd.DataFrame(flat, columns=columns).rename(columns={"name": "feature"})
     trace["weights"] = trace["weights"].join(volume_correlations(train, signature))
     for name, table in trace.items():
         write_table(labelled(table, args.labels), Path(args.trace) / f"{name}.csv")

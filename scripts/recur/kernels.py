@@ -238,16 +238,18 @@ def add_importance(x, order, moment, event, remaining, tried, min_leaf, permutat
 
 
 @numba.njit(
-    "float64(float64[::1], int64[::1], int64[::1], float64[::1], boolean[::1], float64[::1], float64[::1],"
-    " float64[::1], float64[::1])",
+    "float64(float64[::1], int64[::1], int64[::1], float64[::1], int64[::1], float64[::1], boolean[::1], float64[::1],"
+    " float64[::1], float64[::1], float64[::1])",
     cache=CACHE,
 )
-def cox_terms(eta, start, upto, deaths, event, weight, hazard, at_risk, residual):
-    """Breslow log partial likelihood / n at linear predictors eta (n,); fills what its derivatives need.
+def cox_terms(eta, start, upto, deaths, tied, taken, event, weight, hazard, at_risk, residual):
+    """Log partial likelihood / n at linear predictors eta (n,); fills what its derivatives need.
 
-    start (J,): first row at risk at each event time; upto (n,): event times up to the row's; deaths (J,): events at
-    each. Filled: weight (n,) exp(eta), scaled; hazard (n,) weight times cumulative baseline hazard; at_risk (J,) sums
-    of weight over the risk sets; residual (n,) martingale residuals / n, the gradient with respect to eta.
+    start (J,): first row of each risk set; upto (n,): risk sets up to the row's time; deaths (J,): events of each;
+    taken (J,): the part of its first `tied` rows that is taken off a risk set, 0 for Breslow's ties (a risk set a
+    time), l / d for the l-th of d events at a time (Efron's). Filled: weight (n,) exp(eta), scaled; hazard (n,) weight
+    times cumulative baseline hazard; at_risk (J,) sums of weight over the risk sets; residual (n,) martingale residuals
+    / n, the gradient with respect to eta.
     """
     n, times = eta.size, start.size
     top = eta.max()
@@ -262,13 +264,21 @@ def cox_terms(eta, start, upto, deaths, event, weight, hazard, at_risk, residual
             row -= 1
             total += weight[row]
         at_risk[j] = total
-        loglik -= deaths[j] * np.log(total)
+        if taken[j] > 0.0:
+            for i in range(start[j], start[j] + tied[j]):
+                at_risk[j] -= taken[j] * weight[i]
+        loglik -= deaths[j] * np.log(at_risk[j])
     cumulative, j = 0.0, 0
     for i in range(n):
         while j < upto[i]:
             cumulative += deaths[j] / at_risk[j]
             j += 1
         hazard[i] = weight[i] * cumulative
+    for j in range(times):
+        if taken[j] > 0.0:
+            for i in range(start[j], start[j] + tied[j]):
+                hazard[i] -= weight[i] * taken[j] * deaths[j] / at_risk[j]
+    for i in range(n):
         residual[i] = (event[i] - hazard[i]) / n
     return loglik / n
 
@@ -420,11 +430,11 @@ def solve_quadratic(information, gradient, beta, lasso, ridge, tolerance):
 
 
 @numba.njit(
-    "void(float64[:,::1], int64[::1], int64[::1], float64[::1], boolean[::1], float64, float64[::1], float64,"
-    " float64[:,::1], float64[::1], float64[::1])",
+    "void(float64[:,::1], int64[::1], int64[::1], float64[::1], int64[::1], float64[::1], boolean[::1], float64,"
+    " float64[::1], float64, float64[:,::1], float64[::1], float64[::1])",
     cache=CACHE,
 )
-def elastic_net_path(x, start, upto, deaths, event, l1_ratio, lambdas, tolerance, coef, missed, case):
+def elastic_net_path(x, start, upto, deaths, tied, taken, event, l1_ratio, lambdas, tolerance, coef, missed, case):
     """Elastic-net Cox coefficients (len(lambdas), p), into coef, along decreasing penalties.
 
     With `case` (n,), the weights of the rows, of sum n, those of a logistic model instead: start is [0], upto is not
@@ -441,7 +451,7 @@ def elastic_net_path(x, start, upto, deaths, event, l1_ratio, lambdas, tolerance
     if logistic:
         loglik = logistic_terms(eta, event, case, weight, hazard, at_risk, deaths, residual)
     else:
-        loglik = cox_terms(eta, start, upto, deaths, event, weight, hazard, at_risk, residual)
+        loglik = cox_terms(eta, start, upto, deaths, tied, taken, event, weight, hazard, at_risk, residual)
     gradient = np.dot(x, residual)
     inside = np.zeros(p, np.bool_)
     before = lambdas[0]
@@ -483,7 +493,11 @@ def elastic_net_path(x, start, upto, deaths, event, l1_ratio, lambdas, tolerance
                     while row > start[j]:
                         row -= 1
                         total += weight[row] * source[row]
-                    mean[a, j] = total / at_risk[j]
+                    own = 0.0
+                    if taken[j] > 0.0:
+                        for i in range(start[j], start[j] + tied[j]):
+                            own += taken[j] * weight[i] * source[i]
+                    mean[a, j] = (total - own) / at_risk[j]
                     part[a, j] = mean[a, j] * deaths[j]
             information = (np.dot(scaled, z.T) - np.dot(part, mean.T)) / n
             now, slope = np.empty(k), np.empty(k)
@@ -509,7 +523,7 @@ def elastic_net_path(x, start, upto, deaths, event, l1_ratio, lambdas, tolerance
                 if logistic:
                     new = logistic_terms(eta_new, event, case, weight, hazard, at_risk, deaths, residual)
                 else:
-                    new = cox_terms(eta_new, start, upto, deaths, event, weight, hazard, at_risk, residual)
+                    new = cox_terms(eta_new, start, upto, deaths, tied, taken, event, weight, hazard, at_risk, residual)
                 penalty = 0.0
                 for a in range(k):
                     value = beta[chosen[a]] + share * (now[a] - beta[chosen[a]])

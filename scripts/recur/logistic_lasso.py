@@ -9,11 +9,14 @@ as in glmnet only their ratios matter.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from recur.compiled import model_kernels
-from recur.lasso import FOLD_TOLERANCE
+from recur.lasso import FOLD_TOLERANCE, scaled_in_fold, weighted_mean_and_error
 from recur.logistic import best_intercept, log_likelihoods
+from recur.scaling import Scaling
 
 LARGEST_LOG_ODDS = float(np.log((1 - 1e-5) / 1e-5))  # of a left-out row, so that one of them cannot decide the penalty
 
@@ -39,7 +42,7 @@ def logistic_path(
     coef, missed = np.empty((len(lambdas), x.shape[1])), np.empty(len(lambdas))
     if len(lambdas) and x.shape[1]:
         start, upto, total = np.zeros(1, np.int64), np.zeros(0, np.int64), np.ones(1)
-        data = np.ascontiguousarray(x.T, dtype=float), start, upto, total, event
+        data = np.ascontiguousarray(x.T, dtype=float), start, upto, total, start, np.zeros(1), event
         model_kernels().elastic_net_path(*data, l1_ratio, lambdas, tolerance, coef, missed, ratios(event, weight))
     return coef.T
 
@@ -67,12 +70,13 @@ def cross_validate(
     fold: np.ndarray,
     tolerance: float = FOLD_TOLERANCE,
     weight: np.ndarray | None = None,
+    learn: Callable[[np.ndarray], Scaling] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean deviance (m,) of the rows left out, and its standard error (m,) over folds weighted by their rows (the
     sum of these rows' weights).
 
     glmnet's cv.glmnet of family binomial, `grouped`, with risks held within 1e-5 and 1 - 1e-5 as there. A fold whose
-    other rows are all of one class is left out.
+    other rows are all of one class is left out. learn: see lasso.cross_validate.
     """
     event, row = np.asarray(event).astype(bool), ratios(event, weight)
     known = row > 0
@@ -84,13 +88,10 @@ def cross_validate(
     deviance, size = np.empty((len(numbers), len(lambdas))), np.empty(len(numbers))
     for i, number in enumerate(numbers):
         inside = fold != number
-        spread = x[inside].std(axis=0)  # each fold scales its own rows, as glmnet does
-        scaled = x / np.where(spread > 0, spread, 1)
+        scaled = scaled_in_fold(x, inside, learn)
         lp = scaled @ logistic_path(scaled[inside], event[inside], l1_ratio, lambdas, tolerance, row[inside])
         intercepts = np.array([best_intercept(column, event[inside], row[inside]) for column in lp[inside].T])
         size[i] = row[~inside].sum()
         eta = np.clip(lp[~inside] + intercepts, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)
         deviance[i] = -2 * np.average(log_likelihoods(eta, event[~inside]), axis=0, weights=row[~inside])
-    mean = np.average(deviance, axis=0, weights=size)
-    error = np.sqrt(np.average((deviance - mean) ** 2, axis=0, weights=size) / (len(numbers) - 1))
-    return mean, error
+    return weighted_mean_and_error(deviance, size)

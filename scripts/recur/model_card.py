@@ -202,6 +202,14 @@ def equation_table(model: dict[str, Any]) -> Block:
     return "table", (["Term", "Mean", "Coefficient", "SE", f"{ratio} ratio (95 % interval)"], rows)
 
 
+TRANSFORMS = {  # of the signature's features, as the card prints them
+    "none": "the value itself",
+    "signed_log": "sign(u) ln(1 + |u|) of u = (value - centre) / scale",
+    "yeo_johnson": "Yeo and Johnson's transform with the power beside it, of u = (value - centre) / scale",
+    "robust": "u = (value - centre) / scale, the training median and interquartile range / 1.349",
+}
+
+
 def signature_blocks(signature: dict[str, Any]) -> list[Block]:
     """The features of the signature with what standardises them."""
     blocks: list[Block] = [("h3", "Radiomics signature")]
@@ -209,10 +217,17 @@ def signature_blocks(signature: dict[str, Any]) -> list[Block]:
         return [*blocks, ("p", "Empty: no feature was kept; its score is 0 for everyone.")]
     limit = signature["winsorise_sd"]
     cut = "" if limit is None else f", cut at {limit:g} SD"
-    rows = [[f["name"], f"{f['weight']:.6g}", f"{f['mean']:.6g}", f"{f['sd']:.6g}"] for f in signature["features"]]
-    text = f"Score: sum of weight x (value - mean) / SD{cut}. Harmonisation: {signature['harmonisation']['kind']}. "
+    kind = signature["features"][0].get("transform", {}).get("kind", "none")
+    keys = {"none": [], "yeo_johnson": ["centre", "scale", "power"]}.get(kind, ["centre", "scale"])
+    rows = [
+        [f["name"], *(f"{v:.6g}" for v in (f["weight"], *(f["transform"][key] for key in keys), f["mean"], f["sd"]))]
+        for f in signature["features"]
+    ]
+    text = f"Score: sum of weight x (f(value) - mean) / SD{cut}, where f is {TRANSFORMS[kind]}. "
+    text += f"Harmonisation: {signature['harmonisation']['kind']}. "
     text += f"Feature manifest {signature.get('features_manifest') or 'unknown (a table from elsewhere)'}."
-    return [*blocks, ("p", text), ("table", (["Feature", "Weight", "Mean", "SD"], rows))]
+    head = ["Feature", "Weight", *(key.capitalize() for key in keys), "Mean", "SD"]
+    return [*blocks, ("p", text), ("table", (head, rows))]
 
 
 def limits(facts: dict[str, Any]) -> list[str]:

@@ -19,6 +19,7 @@ from recur.cox import NotEstimable
 from recur.features.imported import ids_of
 from recur.harmonisation import apply_combat
 from recur.models import BURDEN, apply_model
+from recur.scaling import scaling_of
 from recur.signature import signature_scores
 from recur.strata import strata_of
 from recur.tables import MANIFEST, SIGNIFICANT_DIGITS, StudyError, first_of, grouped, one_manifest, read_table
@@ -347,11 +348,11 @@ def feature_warnings(signature: dict[str, Any], features: pd.DataFrame, centre: 
     names = [feature["name"] for feature in signature["features"]]
     combat, limit = signature["harmonisation"], signature["winsorise_sd"]
     x = apply_combat(combat, features[names].to_numpy(float), centre)
+    z = scaling_of(signature["features"], None).apply(x)
     found: list[list[str]] = [[] for _ in range(len(x))]
-    for j, feature in enumerate(signature["features"]):
-        z = (x[:, j] - feature["mean"]) / feature["sd"]
-        for i in np.flatnonzero(np.abs(z) > limit) if limit is not None else []:
-            found[i].append(f"{feature['name']} is {z[i]:.1f} SD from the training mean, counted as {limit:g}")
+    beyond = np.argwhere(np.abs(z) > limit) if limit is not None else np.zeros((0, 2), int)
+    for i, j in sorted(beyond.tolist(), key=lambda place: place[::-1]):
+        found[i].append(f"{names[j]} is {z[i, j]:.1f} SD from the training mean, counted as {limit:g}")
     if combat["kind"] != "none":
         for i, name in enumerate(centre):
             if name != combat["reference"] and name not in combat["centres"]:

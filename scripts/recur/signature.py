@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from recur.ranking import (
     somers_d,
     without_redundant,
 )
+from recur.scaling import learn_scaling, scaling_of
 from recur.training import Training
 
 ICC_COLUMNS = ["feature", "n", "icc", "lower", "upper", "stable", "readings", "source"]
@@ -49,10 +51,14 @@ def decided(train: Training, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def usable_columns(train: Training, icc: pd.DataFrame) -> np.ndarray:
-    """Indices of features that passed the stability filter and vary in training."""
+    """Indices of features that passed the stability filter and vary in training, in the order of their names.
+
+    Ties of the rankings, trees and sums would otherwise follow the order of a table's columns.
+    """
     stable = icc["stable"].to_numpy(bool) if len(icc) else np.ones(len(train.names), bool)
     spread = train.features.std(axis=0)
-    return np.flatnonzero(stable & (spread > 1e-12 * np.maximum(1, np.abs(train.features).max(axis=0, initial=0))))
+    usable = np.flatnonzero(stable & (spread > 1e-12 * np.abs(train.features).max(axis=0, initial=0)))
+    return usable[np.argsort(np.array(train.names, str)[usable], kind="stable")]
 
 
 def rank(train: Training, columns: np.ndarray, settings: dict[str, Any], seed: int) -> tuple[np.ndarray, pd.DataFrame]:
@@ -89,11 +95,6 @@ def standardised(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return (x - mean) / sd, mean, sd
 
 
-def winsorised(z: np.ndarray, limit: float | None) -> np.ndarray:
-    """z-scores with those beyond +/- limit set to it: one wild feature value must not decide a patient's score."""
-    return z if limit is None else np.clip(z, -limit, limit)
-
-
 def build_signature(
     train: Training, icc: pd.DataFrame, settings: dict[str, Any], seed: int
 ) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
@@ -116,24 +117,32 @@ def build_signature(
         "events": int(train.event.sum()),
         "n_candidates": len(columns),
         "l1_ratio": options["l1_ratio"],
+        "transform": options["transform"],
         "winsorise_sd": options["winsorise_sd"],
         "lambda": None,
         "harmonisation": frozen_combat(combat, np.zeros(0, int), settings["harmonisation"]),
     }
     if not len(columns):
         return signature, trace
-    z, mean, sd = standardised(train.features[:, columns])
-    x = winsorised(z, options["winsorise_sd"])
-    event, l1_ratio, weighted = train.event.astype(bool), options["l1_ratio"], {}
+    raw = train.features[:, columns]
+    learn = partial(learn_scaling, kind=options["transform"], limit=options["winsorise_sd"])
+    scaling = learn(raw)
+    x = scaling.apply(raw)
+    # glmnet's own folds only scale what was standardised before; a transform and a limit are learnt again in each fold
+    relearn = options["transform"] != "none" or options["winsorise_sd"] is not None
+    again = {"learn": learn} if relearn else {}
+    folded = raw if again else x
+    event, l1_ratio = train.event.astype(bool), options["l1_ratio"]
     if train.binary:
-        family, data, solve = logistic_lasso, (x, event, l1_ratio), logistic_lasso.logistic_path
-        weighted = {"weight": train.weight}
+        family, outcome, solve = logistic_lasso, (event, l1_ratio), logistic_lasso.logistic_path
+        more = {"weight": train.weight}
     else:
-        family, data, solve = lasso, (x, train.time, event, l1_ratio), lasso.cox_path
-    lambdas = family.lambda_grid(*data, options["lambdas"], options["lambda_min_ratio"], **weighted)
+        family, outcome, solve = lasso, (train.time, event, l1_ratio), lasso.cox_path
+        more = {"ties": options["cox_ties"]}
+    lambdas = family.lambda_grid(x, *outcome, options["lambdas"], options["lambda_min_ratio"], **more)
     fold = grouped_folds(train.patient_id, event, options["folds"], np.random.default_rng([seed, 1]))
-    deviance, error = family.cross_validate(*data, lambdas, fold, **weighted)
-    path = solve(*data, lambdas, PATH_TOLERANCE, **weighted)
+    deviance, error = family.cross_validate(folded, *outcome, lambdas, fold, **more, **again)
+    path = solve(x, *outcome, lambdas, PATH_TOLERANCE, **more)
     chosen = choose_lambda(deviance, error, options["lambda_rule"])
     names = np.array(train.names, object)[columns]
     marks = np.full(len(lambdas), "", object)
@@ -153,10 +162,9 @@ def build_signature(
     weights = path[:, chosen]
     signature["lambda"] = float(lambdas[chosen])
     kept = sorted(np.flatnonzero(weights), key=lambda j: (-abs(weights[j]), names[j]))
-    signature["features"] = [
-        {"name": str(names[j]), "weight": float(weights[j]), "mean": float(mean[j]), "sd": float(sd[j])} for j in kept
-    ]
-    own = np.searchsorted(usable, columns[np.array(kept, int)])
+    signature["features"] = [{"name": str(names[j]), "weight": float(weights[j])} | scaling.frozen(j) for j in kept]
+    place = {column: j for j, column in enumerate(usable)}
+    own = np.array([place[columns[j]] for j in kept], int)
     signature["harmonisation"] = frozen_combat(combat, own, settings["harmonisation"])
     return signature, trace
 
@@ -185,10 +193,10 @@ def signature_scores(
     place = {name: j for j, name in enumerate(names)}
     x = features[:, [place[feature["name"]] for feature in signature["features"]]]
     x = apply_combat(signature["harmonisation"], x, centre)
+    z = scaling_of(signature["features"], signature["winsorise_sd"]).apply(x)
     score = np.zeros(len(features))
     for j, feature in enumerate(signature["features"]):
-        z = (x[:, j] - feature["mean"]) / feature["sd"]
-        score += feature["weight"] * winsorised(z, signature["winsorise_sd"])
+        score += feature["weight"] * z[:, j]
     return score
 
 
