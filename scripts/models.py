@@ -39,8 +39,8 @@ def main() -> None:
     except NotEstimable as error:
         raise StudyError(f"{args.labels['analysis']}: a model cannot be estimated: {error}") from error
     for name, model in models.items():
-        own = {"inputs": declared_inputs(model, args.settings)}
-        write_frozen(args.labels | model | own, Path(args.models) / f"{name}.json")
+        model["inputs"] = declared_inputs(model, args.settings)
+        write_frozen(args.labels | model, Path(args.models) / f"{name}.json")
     write_table(
         labelled(coefficient_table(train, score, models, args.settings, args.seed), args.labels), args.coefficients
     )

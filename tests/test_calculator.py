@@ -11,6 +11,7 @@ import frozen
 import numpy as np
 import pandas as pd
 import pytest
+import test_terms
 from browser import console, open_page, requested
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -20,6 +21,7 @@ from recur.calculator import page
 from recur.models import applied_design, apply_model, fit_model, linear_predictor, risk_at
 from recur.nomogram import model_nomogram, total_points
 from recur.scorer import declared_inputs
+from recur.strata import strata_of
 from recur.tables import write_json, write_table
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "calculator.py"
@@ -260,3 +262,45 @@ def test_it_says_what_it_is_not_for(browser, made):
     text = browser.find_element(By.TAG_NAME, "body").text
     assert "cumulative incidences" in text
     assert "the coefficients of the competing event" in browser.find_element(By.ID, "without").text
+
+
+@pytest.mark.parametrize("competing", [False, True])
+def test_splines_interactions_and_strata_are_those_of_python(browser, tmp_path, competing):
+    """Random inputs, some missing; a stratum that training did not have, or none, is refused in words."""
+    train = test_terms.training(competing=competing)
+    two = train.rows(np.flatnonzero(train.clinical["grade"] < 2))
+    model = test_terms.full_model(two) | {"model": "clinical_pre"}
+    study = frozen.study()
+    analysis = "competing" if competing else "recommended"
+    performance = pd.DataFrame(columns=["analysis", "model", "cohort", "metric"])
+    (tmp_path / "page.html").write_text(page({analysis: {"clinical_pre": model}}, study, performance))
+    open_page(browser, tmp_path / "page.html")
+    rng = np.random.default_rng(3)
+    rows = train.clinical[["age", "sex", "stage", "grade"]].iloc[:60].reset_index(drop=True)
+    rows = rows.mask(rng.random(rows.shape) < 0.15)
+    rows["age"] = rows["age"].fillna(70.0)
+    cases = [
+        {term: repr(value) if term == "age" else repr(int(value)) for term, value in line.dropna().items()}
+        for _, line in rows.iterrows()
+    ]
+    said = browser.execute_script(RUN, cases, "0")
+    applied, strata = apply_model(model, rows, None), strata_of(rows, model["strata"]["variables"])
+    for place, answer in enumerate(said):
+        if np.isnan(applied["lp"][place]):
+            assert answer == (
+                "No risk: the model was fitted without such patients (stratum)."
+                if strata[place]
+                else "grade is needed: a baseline risk is never filled in."
+            )
+            continue
+        assert answer["lp"] == pytest.approx(applied["lp"][place], abs=1e-10)
+        assert answer["group"] == applied["group"][place]
+        risks = [row[0] for row in answer["risks"]]
+        assert risks == pytest.approx(applied.loc[place, ["risk_6", "risk_12"]].tolist(), abs=1e-10)
+    assert applied["lp"].isna().sum() > 5 and applied["lp"].notna().sum() > 20
+    equation = model_nomogram(model)
+    centre = sum(column["coef"] * column["mean"] for column in model["terms"])
+    known = applied["lp"].notna().to_numpy()
+    total = total_points(applied["lp"].to_numpy()[known] + centre, equation)
+    assert [answer["total"] for answer in said if not isinstance(answer, str)] == pytest.approx(total, abs=1e-9)
+    assert console(browser) == []

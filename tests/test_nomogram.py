@@ -63,7 +63,16 @@ def test_risk_axis_is_the_models_risk():
 
 
 def column(name, coef, mean, low, high, kind="numeric", transform="none"):
-    return {"name": name, "coef": coef, "mean": mean, "low": low, "high": high, "kind": kind, "transform": transform}
+    return {
+        "name": name,
+        "term": name,
+        "coef": coef,
+        "mean": mean,
+        "low": low,
+        "high": high,
+        "kind": kind,
+        "transform": transform,
+    }
 
 
 def test_tables_of_frozen_models():
@@ -94,7 +103,7 @@ def test_tables_of_frozen_models():
     assert np.interp(risk["points"], axes["total"]["points"], axes["total"]["value"]) == pytest.approx(
         at_risk, abs=1e-9
     )
-    assert n.nomogram_tables({}).columns.to_list() == ["model", "axis", "value", "points"]
+    assert n.nomogram_tables({}).columns.to_list() == ["model", "axis", "value", "points", "label"]
 
 
 @pytest.mark.parametrize(

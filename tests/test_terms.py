@@ -9,9 +9,12 @@ import pytest
 
 from recur.cox import NotEstimable, wald_test
 from recur.encoding import design, learn_columns, parameters, spline_knots
+from recur.equation import equation_table
 from recur.fit import Frozen, fit, predict
 from recur.imputation import complete, learn_imputer
 from recur.models import apply_model, fit_model, fit_models, linear_predictor, risk_at, with_strata
+from recur.nomogram import model_axes, model_nomogram, nomogram_tables
+from recur.scorer import declared_inputs, input_fields, score_patients
 from recur.strata import offsets, strata_of
 from recur.training import Training
 from recur.validation import apply_models
@@ -253,3 +256,76 @@ def test_only_models_with_clinical_terms_are_stratified_and_resamples_keep_their
     assert "strata" in models["clinical_pre"] and "strata" not in models["signature"]
     train = with_strata(training(), settings)
     assert (train.rows(np.array([4, 4, 9])).strata == train.strata[[4, 4, 9]]).all()
+
+
+def full_model(train=None):
+    """A model with a spline, an interaction of it, a category and strata, as it is frozen."""
+    settings = settings_with([("age", "sex")], ["grade"])
+    settings["inputs"] = {"id": "id", "centre": "centre", "missing_values": [], "phases": []}
+    model = fit_model(with_strata(train or training(), settings), ["age", "sex", "stage"], None, settings, 1)
+    model["inputs"] = declared_inputs(model, settings)
+    return json.loads(json.dumps(model, allow_nan=False))
+
+
+def test_points_of_splines_interactions_and_strata_add_up_to_the_linear_predictor():
+    model = full_model()
+    table, equation = nomogram_tables({"clinical_pre": model}), model_nomogram(model)
+    axes = dict(iter(table.groupby("axis", sort=False)))
+    assert list(axes) == [
+        "age if Sex woman", "age if Sex man", "stage:II", "stage:III", "stratum", "total", "risk_6",
+    ]  # fmt: skip
+    assert axes["age if Sex man"]["label"].iloc[0] == "Age, if Sex man"
+    read = {"age if Sex man": 60.0, "stage:II": 0.0, "stage:III": 1.0, "stratum": "grade = G2"}
+    points = [axes[axis].set_index("value")["points"][value] for axis, value in read.items()]
+    new = pd.DataFrame({"age": [60.0], "sex": [1.0], "stage": [2.0], "grade": [1.0]})
+    applied = apply_model(model, new, None)
+    total = axes["total"]
+    assert np.interp(sum(points), total["points"], total["value"].astype(float)) == pytest.approx(applied["lp"][0])
+    risk = axes["risk_6"]
+    assert np.interp(applied["risk_6"][0], risk["value"].astype(float), risk["points"]) == pytest.approx(
+        sum(points), abs=2
+    )
+    assert [group["columns"] for group in equation["groups"]] == [[0, 1, 2, 3, 6, 7, 8], [4], [5], []]
+
+
+def test_two_numbers_whose_effects_depend_on_each_other_have_an_axis_for_values_of_the_other():
+    variables = VARIABLES | {"age": numeric(label="Age"), "afp": numeric(transform="ln", label="ln AFP")}
+    settings = settings_with([("age", "afp")], variables=variables)
+    model = fit_model(training(), ["age", "afp"], None, settings, 1)
+    model["inputs"] = {"variables": variables}
+    axes = {axis["name"]: axis for axis in model_axes(model)}
+    given = [axis["given"]["afp"] for axis in axes.values()]
+    assert len(set(given)) == len(given) > 2
+    assert list(axes)[0].startswith("age if AFP ")
+
+
+def test_printed_equation_gives_the_risk():
+    model = full_model()
+    rows = equation_table({"m": model})
+    part = {name: own for name, own in rows.groupby("part")}
+    age, sex = 47.3, 1.0
+    value = {"sex": sex, "age": age, "stage:II": 0.0, "stage:III": 1.0}
+    for name in ("age'", "age''"):
+        knots, cubes = (part[key].loc[part[key]["name"] == name, "value"].to_numpy() for key in ("knot", "cube"))
+        value[name] = (cubes * np.maximum(age - knots, 0) ** 3).sum()
+    for name, own in part["factor"].groupby("name"):
+        value[name] = np.prod([value[factor] for factor in own["label"]])
+    lp = sum(row.value * value[row.name] for row in part["term"].itertuples(index=False))
+    lp += part["constant"]["value"].iloc[0] + part["stratum"].set_index("name")["value"]["grade = G3"]
+    survival = part["survival"].set_index(["name", "label"])["value"]["12", "grade = G3"]
+    new = pd.DataFrame({"age": [age], "sex": [sex], "stage": [2.0], "grade": [2.0]})
+    assert 1 - survival ** np.exp(lp) == pytest.approx(apply_model(model, new, None)["risk_12"][0], rel=1e-10)
+
+
+def test_a_new_patient_is_asked_for_the_stratum_and_refused_where_it_is_new():
+    train = training()
+    model = full_model(train.rows(np.flatnonzero(train.clinical["grade"] < 2)))
+    fields = {field["term"]: field for field in input_fields(model)}
+    assert list(fields) == ["age", "sex", "stage", "grade"]
+    assert fields["grade"]["required"] and fields["grade"]["options"] == ["G1", "G2", "G3"]
+    assert (fields["age"]["low"], fields["age"]["high"]) == (model["terms"][0]["low"], model["terms"][0]["high"])
+    frame = train.clinical.iloc[:3].reset_index(drop=True).assign(grade=[0, 2, np.nan], patient_id=["a", "b", "c"])
+    scored = score_patients({"m": model}, None, frame.assign(centre="A"), None)
+    assert scored["risk_6"].notna().to_list() == [True, False, False]
+    assert "no risk: the stratum grade = G3 was not in training, and a baseline" in scored["warnings"][1]
+    assert "no risk: grade is missing" in scored["warnings"][2] and "nan" not in scored["warnings"].str.cat()

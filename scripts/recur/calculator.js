@@ -69,16 +69,45 @@ document.addEventListener("DOMContentLoaded", function () {
   }
 
   // Column by column from the first, as recur.predictor.linear_sum: patients at a cut-point stay on their side.
+  // One part of a restricted cubic spline: recur.calibration.restricted_cubic_spline.
+  function spline(x, knots, part) {
+    if (part === 0) return x;
+    const k = knots.length, last = knots[k - 1], before = knots[k - 2], own = knots[part - 1], gap = last - before;
+    const cube = (knot) => Math.pow(Math.max(x - knot, 0), 3);
+    return (cube(own) - cube(before) * (last - own) / gap + cube(last) * (before - own) / gap)
+      / Math.pow(last - knots[0], 2);
+  }
+
+  function columnValue(column, filled, score) { // recur.encoding.column_values
+    if (column.kind === "signature") return score;
+    if (column.parts) return column.parts.reduce((product, part) => product * columnValue(part, filled, score), 1);
+    return column.knots ? spline(filled(column.term), column.knots, column.part) : filled(column.name);
+  }
+
+  // The stratum of a patient, undefined where it is missing or training had none such: recur.strata.
+  function stratumOf(model, values) {
+    return model.strata.levels.find((level) => level.codes.every((code, i) => code === values[model.strata.terms[i]]));
+  }
+
+  // The model with the baseline and follow-up of the patient's stratum, and what this adds to the linear predictor.
+  function ofStratum(model, values) {
+    if (!model.strata) return [model, 0];
+    const level = stratumOf(model, values);
+    const competing = model.competing && { ...model.competing, baseline: level.competing };
+    return [{ ...model, baseline: level, follow_up_months: level.follow_up_months, competing }, level.offset];
+  }
+
   function predictor(terms, filled, score) {
-    const x = terms.map((column) => column.kind === "signature" ? score : filled(column.name));
+    const x = terms.map((column) => columnValue(column, filled, score));
     const away = x.map((value, j) => value - terms[j].mean);
     return { x, away, lp: away.reduce((sum, value, j) => sum + terms[j].coef * value, 0) };
   }
 
   // Everything that is shown of one patient. values: term -> number or null, in the unit of the input.
-  function apply(model, values) {
+  function apply(whole, values) {
+    const [model, offset] = ofStratum(whole, values);
     const filled = complete(model.imputer, values), score = values.signature;
-    const { x, away, lp } = predictor(model.terms, filled, score);
+    const { x, away, lp: within } = predictor(model.terms, filled, score), lp = within + offset;
     const variance = away.reduce((sum, a, i) => sum
       + away.reduce((inner, b, j) => inner + a * model.covariance[i][j] * b, 0), 0);
     const half = Z95 * Math.sqrt(Math.max(variance, 0)), limits = [lp, lp - half, lp + half];
@@ -93,7 +122,7 @@ document.addEventListener("DOMContentLoaded", function () {
       return reached.length ? reached[reached.length - 1][1] : 0;
     }
     const group = model.cutpoint === null ? "all" : lp > model.cutpoint ? "high" : "low";
-    return { x, lp, limits, risk, group };
+    return { x, lp, limits, risk, group, offset, model };
   }
 
   // ---- the inputs
@@ -105,6 +134,8 @@ document.addEventListener("DOMContentLoaded", function () {
     made.append(...children);
     return made;
   }
+
+  const required = (field) => field.required === true; // never filled in
 
   const shown = (field, value) => field.options.length ? field.options[value] : number(value);
 
@@ -122,6 +153,7 @@ document.addEventListener("DOMContentLoaded", function () {
     const all = field.low === 0 && field.high === field.options.length - 1;
     let hint = all ? "" : `Training range ${shown(field, field.low)} to ${shown(field, field.high)}`;
     if (field.kind === "signature") hint += "; the score that the scorer gives, needed";
+    else if (required(field)) hint = "Needed: it chooses the baseline risk";
     else if (!field.options.length) hint += "; empty if unknown";
     return element("div", { class: "field" }, element("label", { for: id }, field.label + unit), control,
       element("span", { class: "hint", id: `${id}-hint` }, hint), element("span", { class: "remark", id: `${id}-remark` }));
@@ -132,6 +164,7 @@ document.addEventListener("DOMContentLoaded", function () {
     if (control.validity.badInput) return [null, "is not a number", ""];
     if (control.value === "") {
       if (field.kind === "signature") return [null, "is needed: a score is never filled in", ""];
+      if (required(field)) return [null, "is needed: a baseline risk is never filled in", ""];
       return [null, "", field.used ? "unknown: filled in by the model's imputer" : ""];
     }
     let value = Number(control.value);
@@ -168,12 +201,15 @@ document.addEventListener("DOMContentLoaded", function () {
       if (remark && field.used) remarks.push(`${field.label} ${remark}.`);
       usable += field.used;
       known += field.used && value !== null;
-      const empty = field.kind === "signature" && control.value === "";
+      const empty = required(field) && control.value === "";
       control.setAttribute("aria-invalid", refusal && !empty ? "true" : "false");
       const line = find(`input-${i}-remark`);
       line.textContent = empty ? "" : refusal || remark;
       line.classList.toggle("error", Boolean(refusal));
     });
+    if (!problems.length && model.strata && !stratumOf(model, values)) {
+      problems.push("No risk: the model was fitted without such patients (stratum).");
+    }
     if (!problems.length && usable && !known) problems.push("Enter at least one input of the equation.");
     find("message").textContent = problems.join(" ");
     find("numbers").hidden = find("pictures").hidden = problems.length > 0;
@@ -206,8 +242,9 @@ document.addEventListener("DOMContentLoaded", function () {
     if (result.lp < model.lp_range[0] || result.lp > model.lp_range[1]) {
       remarks.push("No training patient had a linear predictor so extreme.");
     }
-    for (const months of model.horizons_months.filter((months) => months > model.follow_up_months)) {
-      remarks.push(`No risk by ${number(months)} months: training follow-up ends at ${model.follow_up_months.toFixed(1)}.`);
+    const end = result.model.follow_up_months;
+    for (const months of model.horizons_months.filter((months) => months > end)) {
+      remarks.push(`No risk by ${number(months)} months: training follow-up ends at ${end.toFixed(1)}.`);
     }
     find("remarks").replaceChildren(...remarks.map((text) => element("li", { class: "remark" }, text)));
     find("risk-head").textContent = model.intercept === null ? "Risk by" : "Risk of";
@@ -218,6 +255,7 @@ document.addEventListener("DOMContentLoaded", function () {
 
   function drawCurve(result) {
     const svg = find("curve"), width = Math.max(svg.clientWidth, 260), height = 240, left = 44, bottom = 40, top = 10;
+    const model = result.model; // of the patient's stratum
     const end = model.follow_up_months, value = (risk) => model.competing ? risk : 1 - risk;
     const x = (months) => left + months / end * (width - left - 12);
     const y = (share) => top + (1 - share) * (height - top - bottom);
@@ -259,24 +297,39 @@ document.addEventListener("DOMContentLoaded", function () {
     const scale = model.nomogram;
     find("points").hidden = !scale;
     if (!scale) return;
-    const effect = result.x.map((value, j) => model.terms[j].coef * value);
-    const points = effect.map((value, j) => (value - scale.lowest[j]) * scale.points_per_lp);
+    // a group without a column is that of the strata
+    const effects = scale.groups.map((group) => group.columns.length
+      ? group.columns.reduce((sum, j) => sum + model.terms[j].coef * result.x[j], 0) : result.offset);
+    const points = effects.map((value, i) => (value - scale.groups[i].lowest) * scale.points_per_lp);
     const total = points.reduce((sum, value) => sum + value, 0);
-    const rows = model.terms.map(function (column, j) {
-      const field = model.fields.find((field) => field.term === column.term);
-      const value = values[column.term];
-      let text = value === null ? "filled in" : shown(field, value);
-      if (column.level !== null && value !== null) text = value === column.level ? "yes" : "no";
-      return element("tr", {}, element("td", {}, column.label), element("td", {}, text),
-        element("td", { class: "n" }, element("data", { value: points[j] }, points[j].toFixed(1))));
+    const rows = scale.groups.map(function (group, i) {
+      const [label, text] = group.columns.length ? entered(group.columns, values)
+        : ["Stratum", stratumOf(model, values).stratum];
+      return element("tr", {}, element("td", {}, label), element("td", {}, text),
+        element("td", { class: "n" }, element("data", { value: points[i] }, points[i].toFixed(1))));
     });
     rows.push(element("tr", {}, element("th", { scope: "row" }, "Total"), element("td"),
       element("td", { class: "n" }, element("data", { id: "total", value: total }, total.toFixed(1)))));
     find("terms").replaceChildren(...rows);
-    drawNomogram(scale, points, total);
+    drawNomogram(scale, points, total, values);
   }
 
-  function drawNomogram(scale, points, total) {
+  // The names and values of what is entered for some columns of the model.
+  function entered(places, values) {
+    const columns = places.map((j) => model.terms[j]);
+    const first = columns.filter((column, i) => !column.parts && !column.part
+      && columns.findIndex((other) => other.term === column.term) === i);
+    const texts = first.map(function (column) {
+      const field = model.fields.find((field) => field.term === column.term), value = values[column.term];
+      if (value === null) return "filled in";
+      return columns.length === 1 && column.level !== null ? (value === column.level ? "yes" : "no") : shown(field, value);
+    });
+    const label = (column) => columns.length === 1 ? column.label
+      : model.fields.find((field) => field.term === column.term).label;
+    return [first.map(label).join(", "), texts.join(", ")];
+  }
+
+  function drawNomogram(scale, points, total, values) {
     const svg = find("nomogram"), width = Math.max(svg.clientWidth, 260), left = 16, high = 52;
     svg.setAttribute("viewBox", `0 0 ${width} ${high * (scale.axes.length + 1)}`);
     const parts = [];
@@ -295,7 +348,8 @@ document.addEventListener("DOMContentLoaded", function () {
         free = middle + half + 4;
         parts.push(element("text", { x: middle, y: y + 16, "text-anchor": "middle" }, text));
       }
-      const mark = axis.axis === "total" ? total : axis.kind === "term" && row ? points[row - 1] : null;
+      const own = axis.given && Object.entries(axis.given).every(([term, value]) => values[term] === value);
+      const mark = axis.axis === "total" ? total : own ? points[axis.group] : null;
       if (mark !== null) parts.push(element("circle", { class: "mark", cx: x(mark), cy: y, r: 5 }));
     });
     svg.replaceChildren(...parts);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import pandas as pd
 
 from recur.logistic import ML
-from recur.nomogram import model_nomogram, nomogram_tables
+from recur.nomogram import model_axes, model_nomogram, nomogram_tables
 from recur.pages import filled, json_data
 from recur.scorer import input_fields, input_label
+from recur.strata import strata_of
 from recur.study import split_of, timed_endpoint
 from recur.wording import MODELS, VALIDATION, WORDS, cohort_title, headline_model, interval
 
@@ -75,7 +77,7 @@ def calculator_entry(
 ) -> dict[str, Any]:
     """What the page needs of one model, JSON-ready: what applies it, and what is said of it."""
     keys = ("name", "term", "label", "kind", "level", "transform", "mean", "coef")
-    entry = {key: model[key] for key in ("imputer", "covariance", "horizons_months")}
+    entry = {key: model[key] for key in ("imputer", "covariance", "horizons_months")} | {"strata": strata_entry(model)}
     entry |= {key: model.get(key) for key in ("baseline", "follow_up_months", "intercept")}
     entry |= {
         "analysis": analysis,
@@ -84,7 +86,7 @@ def calculator_entry(
         "endpoint": endpoint_label(study, analysis),
         "fields": shown_fields(model),
         "terms": [
-            {key: column[key] for key in keys} | {"label": input_label(column["label"], column["transform"])}
+            applied_column(column, keys) | {"label": input_label(column["label"], column["transform"])}
             for column in model["terms"]
         ],
         "competing": None,
@@ -96,10 +98,35 @@ def calculator_entry(
     }
     if "competing" in model:
         other = model["competing"]
-        own = [{key: column[key] for key in keys} for column in other["terms"]]
+        own = [applied_column(column, keys) for column in other["terms"]]
         entry["competing"] = {"terms": own, "baseline": other["baseline"]}
         entry["without"].append("the coefficients of the competing event")
     return entry
+
+
+def applied_column(column: dict[str, Any], keys: tuple[str, ...] = ("name", "term", "kind")) -> dict[str, Any]:
+    """What computes a column: of a spline also its knots, of a product also the columns that it multiplies."""
+    own = {key: column[key] for key in keys} | {key: column[key] for key in ("knots", "part") if key in column}
+    return own | ({"parts": [applied_column(part) for part in column["parts"]]} if "parts" in column else {})
+
+
+def strata_entry(model: dict[str, Any]) -> dict[str, Any] | None:
+    """The variables that choose the baseline, and each stratum that has one, with the codes of its levels."""
+    if "strata" not in model:
+        return None
+    variables = model["strata"]["variables"]
+    frame = pd.DataFrame(
+        list(itertools.product(*(range(len(item["levels"])) for item in variables))),
+        columns=[item["term"] for item in variables],
+        dtype=float,
+    )
+    code = dict(zip(strata_of(frame, variables), frame.astype(int).to_numpy().tolist(), strict=True))
+    kept = ("stratum", "offset", "time", "survival", "follow_up_months", "competing")
+    levels = [
+        {key: level[key] for key in kept if key in level} | {"codes": code[level["stratum"]]}
+        for level in model["strata"]["levels"]
+    ]
+    return {"terms": [item["term"] for item in variables], "levels": levels}
 
 
 def shown_fields(model: dict[str, Any]) -> list[dict[str, Any]]:
@@ -115,10 +142,15 @@ def drawn_nomogram(name: str, model: dict[str, Any]) -> dict[str, Any] | None:
         return None
     table = nomogram_tables({name: model})
     fields = {field["term"]: field for field in shown_fields(model)}
+    place_of = {axis["name"]: {key: axis[key] for key in ("group", "given", "label")} for axis in model_axes(model)}
     axes = []
     for axis, part in table.groupby("axis", sort=False):
         column = next((column for column in model["terms"] if column["name"] == axis), None)
-        if column is not None:
+        place = place_of.get(axis, {})
+        if column is None and place:  # of an interaction or of the strata
+            texts = [value if isinstance(value, str) else f"{value:.4g}" for value in part["value"]]
+            title = place["label"]
+        elif column is not None:
             texts = [tick_text(column, fields[column["term"]], value) for value in part["value"]]
             title = input_label(column["label"], column["transform"]) + (
                 f", {column['unit']}" if column["unit"] else ""
@@ -128,9 +160,9 @@ def drawn_nomogram(name: str, model: dict[str, Any]) -> dict[str, Any] | None:
         else:
             texts = [f"{100 * value:g} %" for value in part["value"]]
             title = "Risk" if axis == "risk" else f"Risk by {axis.removeprefix('risk_')} months"
-        kind = "term" if column is not None else "total"
+        kind = "term" if place else "total"
         ticks = [[text, float(points)] for text, points in zip(texts, part["points"], strict=True)]
-        axes.append({"axis": axis, "label": title, "kind": kind, "ticks": ticks})
+        axes.append(place | {"axis": axis, "label": title, "kind": kind, "ticks": ticks})
     return equation | {"axes": axes}
 
 

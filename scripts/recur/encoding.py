@@ -164,6 +164,16 @@ def _enough(knots: np.ndarray, distinct: int) -> list[float]:
     return [float(knot) for knot in knots]
 
 
+def cube_weights(column: dict[str, Any]) -> list[float]:
+    """Weights of max(x - knot, 0)^3, one a knot, whose sum is a cubic part of a spline: for equations on paper."""
+    knots, place = np.asarray(column["knots"], float), column["part"] - 1
+    gap, weights = knots[-1] - knots[-2], np.zeros(len(knots))
+    weights[place] += 1
+    weights[-2] -= (knots[-1] - knots[place]) / gap
+    weights[-1] += (knots[-2] - knots[place]) / gap
+    return [float(weight) for weight in weights / (knots[-1] - knots[0]) ** 2]
+
+
 def design(filled: pd.DataFrame, columns: list[dict[str, Any]], score: np.ndarray | None = None) -> np.ndarray:
     """Design matrix (n, p) of the described columns, from a table without missing cells (recur.imputation.complete).
 

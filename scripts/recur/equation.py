@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from recur.cox import survival_at
+from recur.encoding import cube_weights
 from recur.scorer import input_label, levels_of
 
 COLUMNS = ["model", "part", "name", "label", "unit", "transform", "value"]
@@ -18,17 +19,21 @@ def equation_table(models: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 
     part: `term` (value is the coefficient; label and unit are those of what is entered, transform is taken first),
     `level` (the code of a level of the term `name`), `constant`, `cutpoint` (above it the risk is high) and `survival`
-    (name is the horizon in months; risk = 1 - value^exp(linear predictor)) or, of a logistic model, `intercept` (risk =
-    1 / (1 + exp(-value - linear predictor))). Survival rows are absent beyond the
-    training follow-up and with a competing event, whose risk needs both hazards.
+    (name is the horizon in months, label the stratum, if any; risk = 1 - value^exp(linear predictor)) or, of a logistic
+    model, `intercept` (risk = 1 / (1 + exp(-value - linear predictor))). Survival rows are absent beyond the training
+    follow-up and with a competing event, whose risk needs both hazards. A cubic part of a spline `name` is the
+    sum of `cube` x max(x - `knot`, 0)^3 over its knots (label counts them), x being the number that is entered; a
+    product has the transform `product`, and its `factor` rows the two columns. `stratum` is added in that stratum.
     """
     rows: list[tuple] = []
     for name, model in models.items():
         declared = model["inputs"]["variables"]
         for column in model["terms"]:
             label = input_label(column["label"], column["transform"])
-            rows.append((name, "term", column["name"], label, column["unit"], column["transform"], column["coef"]))
-            levels = {0: "no", 1: "yes"} if column["kind"] == "categorical" else {}
+            transform = "product" if "parts" in column else column["transform"]
+            rows.append((name, "term", column["name"], label, column["unit"], transform, column["coef"]))
+            rows += [(name, *row) for row in parts_of(column)]
+            levels = {0: "no", 1: "yes"} if column["kind"] == "categorical" else {}  # none of a product
             if column["kind"] in ("binary", "ordinal"):
                 levels = dict(enumerate(levels_of(declared[column["term"]])))
                 levels = {0: "no", 1: "yes"} if list(levels.values()) == ["0", "1"] else levels
@@ -39,8 +44,31 @@ def equation_table(models: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
             rows.append((name, "cutpoint", "", "", "", "none", model["cutpoint"]["lp"]))
         if "intercept" in model:
             rows.append((name, "intercept", "", "", "", "none", model["intercept"]))
-        for months in [] if "competing" in model else model["horizons_months"]:
-            if months <= model["follow_up_months"]:
-                survival = survival_at(model["baseline"]["time"], model["baseline"]["survival"], months)
-                rows.append((name, "survival", f"{months:g}", "", "", "none", float(survival)))
+        for level in model.get("strata", {}).get("levels", []):
+            rows.append((name, "stratum", level["stratum"], "", "", "none", level["offset"]))
+        if "intercept" not in model and "competing" not in model:
+            rows += [(name, *row) for row in survival_rows(model)]
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def parts_of(column: Mapping[str, Any]) -> list[tuple]:
+    """What a cubic part of a spline, or a product, is made of."""
+    name, rows = column["name"], []
+    for factor in column.get("parts", []):
+        rows.append(("factor", name, factor["name"], "", "none", 1.0))
+    if column.get("part"):
+        for place, (knot, weight) in enumerate(zip(column["knots"], cube_weights(column), strict=True), 1):
+            rows += [("knot", name, str(place), "", "none", knot), ("cube", name, str(place), "", "none", weight)]
+    return rows
+
+
+def survival_rows(model: Mapping[str, Any]) -> list[tuple]:
+    """The baseline survival at every horizon that training, or the stratum, was followed to."""
+    rows = []
+    levels = model["strata"]["levels"] if "strata" in model else [model["baseline"]]
+    for months in model["horizons_months"]:
+        for level in levels:
+            if months <= level.get("follow_up_months", model["follow_up_months"]):
+                survival = float(survival_at(level["time"], level["survival"], months))
+                rows.append(("survival", f"{months:g}", level.get("stratum", ""), "", "none", survival))
+    return rows

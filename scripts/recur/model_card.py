@@ -166,14 +166,23 @@ def model_blocks(facts: dict[str, Any], name: str, model: dict[str, Any]) -> lis
         text += f"{model['competing']['reason'] or 'on the same terms'} (model JSON). "
     else:
         text += "Risk by t: 1 - S0(t)^exp(linear predictor). "
-    baseline = [
-        f"S0({months:g} months) = {survival_at(model['baseline']['time'], model['baseline']['survival'], months):.6g}"
-        if months <= model["follow_up_months"]
+    baseline = baseline_texts(model, model["baseline"]) if "strata" not in model else []
+    for level in model.get("strata", {}).get("levels", []):
+        said = f"{level['stratum']} (adds {level['offset']:.6g} to the linear predictor)"
+        baseline.append(f"{said}: {', '.join(baseline_texts(model, level))}")
+    return [*blocks, ("p", f"{text}{'; '.join(baseline)}. Groups: {group}. Training follow-up ends at "
+            f"{model['follow_up_months']:.1f} months.")]  # fmt: skip
+
+
+def baseline_texts(model: dict[str, Any], baseline: dict[str, Any]) -> list[str]:
+    """The baseline survival, of a stratum or of all, at every horizon."""
+    end = baseline.get("follow_up_months", model["follow_up_months"])
+    return [
+        f"S0({months:g} months) = {survival_at(baseline['time'], baseline['survival'], months):.6g}"
+        if months <= end
         else f"no risk at {months:g} months"
         for months in model["horizons_months"]
     ]
-    return [*blocks, ("p", f"{text}{'; '.join(baseline)}. Groups: {group}. Training follow-up ends at "
-            f"{model['follow_up_months']:.1f} months.")]  # fmt: skip
 
 
 def inputs_table(model: dict[str, Any]) -> Block:
@@ -183,7 +192,7 @@ def inputs_table(model: dict[str, Any]) -> Block:
         column = "score of the signature" if signature else model["inputs"]["variables"][field["term"]]["column"]
         limits = "" if field["range"] is None else f"{field['range'][0]:g} to {field['range'][1]:g}"
         trained = " to ".join(value_text(field, value) for value in (field["low"], field["high"]))
-        missing = "refused" if signature else "filled in by the frozen imputer"
+        missing = "refused" if field.get("required") else "filled in by the frozen imputer"
         use = "equation" if field["used"] else "only fills in others"
         options = ", ".join(field["options"]) or "number"
         rows.append([field["label"], column, field["unit"], options, trained, limits, missing, use])
