@@ -466,6 +466,11 @@ def change_candidate_flag(folder):
     change_study(folder, {"clinical.variables.disguised": variable, "candidates": {"pre": ["disguised"]}})
 
 
+def change_study_cell(folder, keys, *cell):
+    change_cell(folder, *cell)
+    change_study(folder, keys)
+
+
 def change_study_features(folder, keys):
     change_features(folder, "P01", "patient_id", "P01")
     change_study(folder, keys)

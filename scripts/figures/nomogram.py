@@ -36,7 +36,8 @@ def equation(rows: pd.DataFrame, event: str) -> list[str]:
     """The model as text: its linear predictor, then the risk at each horizon."""
     parts = []
     for row in rows[rows["part"] == "term"].itertuples():
-        unit = f" in {row.unit}" if isinstance(row.unit, str) and row.unit else ""
+        cubic = row.name in set(rows.loc[rows["part"] == "cube", "name"])  # explained below, in the unit of its number
+        unit = f" in {row.unit}" if isinstance(row.unit, str) and row.unit and not cubic else ""
         name = f"ln({row.label}{unit})" if row.transform == "ln" else f"{row.label}{unit}"
         levels = rows[(rows["part"] == "level") & (rows["name"] == row.name)]
         coded = ", ".join(f"{level.value:g} {level.label}" for level in levels.itertuples())
@@ -45,8 +46,11 @@ def equation(rows: pd.DataFrame, event: str) -> list[str]:
     for row in rows[rows["part"] == "constant"].itertuples():
         parts.append(f"{'−' if row.value < 0 else '+'} {abs(row.value):.4g}")
     text = "Linear predictor (LP) = " + " ".join(parts).removeprefix("+ ")
+    strata = rows[rows["part"] == "stratum"]
+    if len(strata):
+        text += f" + that of the stratum ({', '.join(f'{row.name}: {row.value:.4g}' for row in strata.itertuples())})"
     risks = [
-        f"{event.capitalize()} by {row.name} months = 1 − {row.value:.4g}^exp(LP)"
+        f"{event.capitalize()} by {row.name} months{of_stratum(row.label)} = 1 − {row.value:.4g}^exp(LP)"
         for row in rows[rows["part"] == "survival"].itertuples()
     ]
     risks += [
@@ -56,7 +60,27 @@ def equation(rows: pd.DataFrame, event: str) -> list[str]:
     high = [
         f"High risk: LP above {style.number(row.value, 3)}" for row in rows[rows["part"] == "cutpoint"].itertuples()
     ]
-    return [text, ".  ".join([*risks, *high]) + ("." if risks or high else "")]
+    return [text, *cubic_parts(rows), ".  ".join([*risks, *high]) + ("." if risks or high else "")]
+
+
+def of_stratum(name: object) -> str:
+    return f" ({name})" if isinstance(name, str) and name else ""
+
+
+def cubic_parts(rows: pd.DataFrame) -> list[str]:
+    """What the cubic parts of splines are: weighted cubes of what a number exceeds the knots by."""
+    lines, labels = [], rows[rows["part"] == "term"].set_index("name")["label"]
+    for name, weights in rows[rows["part"] == "cube"].groupby("name", sort=False):
+        knots = rows.loc[(rows["part"] == "knot") & (rows["name"] == name), "value"]
+        cubes = [
+            f"{'−' if weight < 0 else '+'} {abs(weight):.4g} × (x − {knot:.6g})³"
+            for weight, knot in zip(weights["value"], knots, strict=True)
+        ]
+        lines.append(
+            f"{style.plain(labels[name])} = {' '.join(cubes).removeprefix('+ ')}; x is the number without strokes, and "
+            "a bracket below 0 counts 0."
+        )
+    return lines
 
 
 def scale(ax, y: float, name: str, at: np.ndarray, texts: list[str], strong: bool = False) -> None:
@@ -107,6 +131,8 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         rows = table[table["axis"] == term]
         label, unit = (entered[key].get(term) for key in ("label", "unit")) if len(entered) else (None, None)
         name = f"{label} ({unit})" if isinstance(unit, str) and unit else label or term
+        own = rows["label"].iloc[0] if "label" in rows else None
+        name = own if isinstance(own, str) and own else name
         texts = [style.shorten(levels.get((term, v), as_text(v)), 16) for v in rows["value"]]
         scale(ax, y, style.shorten(name, (LABEL - 5) / style.CHARACTER), SCALE * rows["points"].to_numpy() / 100, texts)
     y += STEP

@@ -444,6 +444,9 @@ def reserved_candidates(study: dict[str, Any]) -> list[str]:
     findings = {endpoint.get("column") for endpoint in study["endpoints"].values() if endpoint["kind"] in WITHOUT_TIME}
     used = {f"candidates.{timing}": study["candidates"][timing] for timing in ("pre", "post")}
     used["comparators.recorded"] = study.get("comparators", {}).get("recorded", [])
+    centre = study["clinical"]["centre"]
+    strata = study["candidates"]["strata"]
+    used["candidates.strata"] = [name for name in strata if variables.get(name, {}).get("column") != centre]
     found = []
     for place, terms in used.items():
         for term in terms:

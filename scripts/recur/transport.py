@@ -60,7 +60,10 @@ def transport_table(
         tau = common_time(mine, max(model["horizons_months"]))
         for cohort, part in mine.groupby("cohort", sort=False):
             found = case_mix(part, outside[name]) + truncated(part, model, tau)
-            if cohort in held and model["terms"]:
+            if cohort in held and "strata" in model:
+                reason = {"reason": "the model has strata, whose baselines are not updated"}
+                found.append(row("updating", "c_harrell", reason, "", update="none"))
+            elif cohort in held and model["terms"]:
                 x = designs[name].loc[part["patient_id"]].to_numpy(float)
                 train = designs[name].loc[mine.loc[mine["cohort"] == TRAIN, "patient_id"]].to_numpy(float)
                 found += membership(train, x, seed)
