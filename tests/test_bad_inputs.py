@@ -5,6 +5,7 @@ Each entry is one change of a small sound study. Nothing gives a traceback, and 
 
 from __future__ import annotations
 
+import datetime
 import gzip
 import json
 import pickle
@@ -15,6 +16,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import openpyxl
 import pandas as pd
 import pydicom
 import pytest
@@ -271,8 +273,41 @@ def change_copied_row(folder, patient, copy):
 def change_spreadsheet(folder, name, how):
     path = (folder / name).with_suffix(".xlsx")
     pd.read_csv(folder / name).to_excel(path, index=False)
+    book = openpyxl.load_workbook(path)
+    sheet = book.active
+    match how:
+        case "hidden first sheet":
+            book.create_sheet("Codes", 0).append(["patient_id", "age"])
+            book["Codes"].append(["P01", 1])
+            book["Codes"].sheet_state = "hidden"
+        case "readme first":
+            book.create_sheet("README", 0).append(["Data of two centres"])
+        case "two tables":
+            book.create_sheet("old").append(["patient_id", "age"])
+            book["old"].append(["P01", 1])
+        case "hidden rows":
+            sheet.row_dimensions[4].hidden = True
+        case "merged":
+            sheet.merge_cells("B3:B5")
+        case "title":
+            sheet.insert_rows(1)
+            sheet["A1"] = "Cohort of 2015"
+        case "same column twice":
+            sheet["B1"] = sheet["C1"].value
+        case "date cells":
+            for row in range(2, sheet.max_row + 1):
+                cell = next(cell for cell in sheet[row] if sheet.cell(1, cell.column).value == "surgery_date")
+                cell.value = datetime.datetime.fromisoformat(cell.value)
+        case "blank lines":
+            sheet.cell(sheet.max_row + 5, 1).value = None
+            sheet.insert_rows(6)
+        case str() if how.startswith(("#", "=")):
+            sheet.cell(4, [cell.value for cell in sheet[1]].index("age") + 1).value = how
+    book.save(path)
     if how == "damaged":
         path.write_bytes(path.read_bytes()[:2000])
+    if how == "password":
+        path.write_bytes(bytes.fromhex("d0cf11e0a1b11ae1") + bytes(2000))
     change_study(folder, {"clinical.table": path.name})
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 from jsonschema import Draft202012Validator
 
 from recur import coding
-from recur.dates import parse_dates
+from recur.dates import iso_days, parse_dates
 from recur.endpoints import (
     BY_HORIZON,
     DAYS_PER_MONTH,
@@ -37,6 +37,8 @@ from recur.tables import PATIENT_ID, Problem, StudyError, grouped, plain_cell, r
 from recur.training import TRAIN
 
 DECIMAL_COMMA = re.compile(r"[<>]?\s*-?\d+,\d+")
+SIGNS = str.maketrans("≤≥＜＞−", "<><>-")  # as Word and Excel put them in
+TOTALS = re.compile(r"(?i)(grand )?totals?|sum|mean|average|median|count|n ?= ?\d+|summe|mittelwert")
 OUTCOME_COLUMNS = ("time", "event", "competing", "competing_time", "column")  # keys of an endpoint that name a column
 VISIT_COLUMNS = ["patient_id", "visits", "interval_first_2_years", "interval_later", "longest_gap"]
 
@@ -63,7 +65,7 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
     path = Path(clinical["table"])
     table = read_table(path)
     check_columns(table, study, path)
-    table = table.astype("string").apply(lambda column: column.str.strip())
+    table = stripped(table)
     table = table.mask(table.isin([str(value) for value in clinical["missing_values"]]))
     ids = table[clinical["id"]]
     centre = pd.Series("", index=table.index)
@@ -127,6 +129,12 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
             for end in study["endpoints"]
         },
     )
+
+
+def stripped(table: pd.DataFrame) -> pd.DataFrame:
+    """All cells as text without blanks around them, no-break spaces among these; blank cells are missing."""
+    table = table.astype("string").apply(lambda cells: cells.str.strip())
+    return table.mask(table == "")
 
 
 def named_columns(study: dict[str, Any]) -> list[str]:
@@ -223,6 +231,8 @@ def id_problems(ids: pd.Series) -> list[Problem]:
     for row in ids.index:
         if pd.isna(ids[row]):
             problems.append(Problem(row, "patient id missing"))
+        elif TOTALS.fullmatch(ids[row]):
+            problems.append(Problem(row, "patient id {}: a row of totals? delete it", (ids[row],)))
         elif not PATIENT_ID.fullmatch(ids[row]):
             text = "patient id {}: only letters, digits, '.', '_' and '-' (at most 64)"
             problems.append(Problem(row, text, (ids[row],)))
@@ -315,7 +325,8 @@ def read_variables(
 
 def number_or_limit(text: pd.Series) -> pd.Series:
     """Numbers; `<x`, below the limit of detection, is half of x, and `>x` is x (methods.md 2.0)."""
-    limit = text.str.extract(r"^([<>])\s*(.+)$")
+    text = text.str.translate(SIGNS)
+    limit = text.str.extract(r"^([<>])=?\s*(.+)$")
     number = pd.to_numeric(limit[1].fillna(text), errors="coerce").astype(float)
     number = number.where(np.isfinite(number))
     return number.where(limit[0].fillna("") != "<", number / 2)
@@ -325,7 +336,7 @@ def limit_warnings(table: pd.DataFrame, variables: dict[str, Any]) -> list[str]:
     """How many cells of each numeric column were beyond the limit of detection."""
     found = []
     for variable in variables.values():
-        beyond = int(table[variable["column"]].str.match(r"^[<>]").sum()) if variable["kind"] == "numeric" else 0
+        beyond = int(table[variable["column"]].str.match(r"^[<>≤≥＜＞]").sum()) if variable["kind"] == "numeric" else 0
         if beyond:
             found.append(f"column {variable['column']}: {beyond} cells written <x or >x were read as x/2 or x")
     return found
@@ -442,7 +453,7 @@ def _assigned(study: dict[str, Any], clinical: pd.DataFrame) -> pd.DataFrame:
     for name, split in splits_of(study).items():
         column = None
         if split["kind"] == "column":
-            table = read_table(study["clinical"]["table"]).astype("string").apply(lambda cells: cells.str.strip())
+            table = stripped(read_table(study["clinical"]["table"]))
             table = table.drop_duplicates(study["clinical"]["id"]).set_index(study["clinical"]["id"])
             named = [*split["train"], *split["test"]]
             column = assigned["patient_id"].map(coding.as_declared(table[split["column"]], named))
@@ -520,18 +531,19 @@ def visit_intervals(study: dict[str, Any], ids: pd.Series) -> pd.DataFrame:
     if "visits" not in clinical:
         return pd.DataFrame(columns=VISIT_COLUMNS)
     visits, path = clinical["visits"], clinical["visits"]["table"]
-    table, treated = read_table(path).astype("string"), read_table(clinical["table"]).astype("string")
+    # stripped as the cohort itself is, or an id with a blank has no visits
+    table, treated = stripped(read_table(path)), stripped(read_table(clinical["table"]))
     for name in ("id", "date"):
         if visits[name] not in table.columns:
             raise StudyError(f"{path}: no column {visits[name]!r} (clinical.visits.{name})")
-    day = pd.to_datetime(table[visits["date"]], format="%Y-%m-%d", errors="coerce")
+    day = iso_days(table[visits["date"]])
     bad = table.index[day.isna() & table[visits["date"]].notna()]
     if len(bad):
         cells = table[visits["date"]]
         text, who = "{} is not a date written yyyy-mm-dd", table[visits["id"]]
         raise StudyError(grouped((Problem(who[line], text, (cells[line],), line + 2) for line in bad), path))
     treated = treated.drop_duplicates(clinical["id"]).set_index(clinical["id"])[clinical["dates"]["t0"]]
-    start = pd.to_datetime(treated, format="%Y-%m-%d", errors="coerce")
+    start = iso_days(treated)
     days = pd.DataFrame({"id": table[visits["id"]], "day": day}).dropna()
     days["month"] = (days["day"] - days["id"].map(start)).dt.days / DAYS_PER_MONTH
     rows = []

@@ -17,13 +17,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from scipy import stats
 from scipy.special import logit
 
 from recur.accuracy import mcnemar_test, proportion
 from recur.group_tests import chi2_2x2, contingency, t_from_summary
-from recur.study import OneKeyLoader, schema, schema_problems, twice
+from recur.study import read_yaml, schema, schema_problems, twice
 from recur.survival import Z95
 from recur.tables import StudyError, read_table
 
@@ -488,12 +487,7 @@ def read_statements(path: str | Path) -> list[Row]:
     """
     path = Path(path)
     if path.suffix in (".yaml", ".yml"):
-        try:
-            value = yaml.load(path.read_text(), OneKeyLoader)  # a safe loader
-        except (OSError, UnicodeError):
-            raise StudyError(f"{path}: not a text file (UTF-8) that can be read") from None
-        except yaml.YAMLError as error:
-            raise StudyError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        value = read_yaml(path)
         if isinstance(value, dict):  # a study file
             value = value.get("reported", {}).get("statements")
     else:

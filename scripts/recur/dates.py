@@ -42,7 +42,7 @@ def parse_dates(
             parsed[name] = pd.Series(pd.NaT, index=table.index, dtype="datetime64[ns]")
             continue
         text = table[column]
-        days = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce")
+        days = iso_days(text)
         parsed[name] = days.where(days.dt.year.between(*YEARS)).astype("datetime64[ns]")
         parsed.loc[text.isin(PLACEHOLDERS), name] = pd.NaT
         for row in table.index[text.notna() & parsed[name].isna()]:
@@ -52,6 +52,14 @@ def parse_dates(
     for patient, days, cells in zip(table[id_column], parsed.to_dict("records"), table.to_dict("records"), strict=True):
         problems += [Problem(patient, text, tuple(found)) for text, *found in contradictions(days, cells, dates, today)]
     return parsed, problems, date_warnings(parsed, dates)
+
+
+def iso_days(text: pd.Series) -> pd.Series:
+    """Cells written yyyy-mm-dd as days, NaT for others; pandas alone reads `now` and `today` as the day of the run."""
+    text = text.astype("string").str.strip()
+    return pd.to_datetime(
+        text.where(text.str.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")), format="%Y-%m-%d", errors="coerce"
+    )
 
 
 def why_no_date(text: str) -> tuple[Any, ...]:

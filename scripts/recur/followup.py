@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from recur.coding import FEWEST, FREQUENT, as_declared
+from recur.dates import iso_days
 from recur.endpoints import DAYS_PER_MONTH, LONGEST_MONTHS, ROUNDED_MONTHS, UNIT_IN_MONTHS
 from recur.tables import Problem, first_of, grouped
 
@@ -142,7 +143,7 @@ def _deaths(table: pd.DataFrame, study: dict[str, Any], endpoint: str) -> list[t
             found.append((other["time"], months.where(_is(table, other["event"], other["event_value"]))))
     dates = study["clinical"].get("dates", {})
     if "death" in dates:
-        start, end = (pd.to_datetime(table[dates[k]], format="%Y-%m-%d", errors="coerce") for k in ("t0", "death"))
+        start, end = (iso_days(table[dates[k]]) for k in ("t0", "death"))
         found.append((dates["death"], (end - start).dt.days / DAYS_PER_MONTH))
     return found
 

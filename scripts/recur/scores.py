@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import yaml
 
-from recur.study import schema, schema_problems
+from recur.study import read_yaml, schema, schema_problems
 from recur.tables import StudyError
 
 FOLDER = Path(__file__).parents[2] / "scores"
@@ -33,7 +32,11 @@ def read_scores(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
     """Every score by its id; raises StudyError listing all problems of all files."""
     rules, scores, problems = schema("score"), {}, []
     for path in sorted(folder.glob("*.yaml")):
-        score = yaml.safe_load(path.read_text())
+        try:
+            score = read_yaml(path, "score")
+        except StudyError as error:
+            problems += error.problems
+            continue
         found = schema_problems(score, rules, f"scores/{path.name}")
         if not found and score["id"] != path.stem:
             found.append(f"scores/{path.name}: its id is {score['id']!r}; file and id must have one name")
@@ -89,10 +92,15 @@ def vector_problems(scores: dict[str, dict[str, Any]] | None = None) -> list[str
         for number, known in enumerate(score["tests"], 1):
             inputs = {}
             for key, value in known["inputs"].items():
-                inputs[key] = np.empty(1, dtype=object if isinstance(value, list) else float)
+                inputs[key] = np.empty(1, dtype=object)
                 inputs[key][0] = value
+                if not isinstance(value, list):
+                    inputs[key] = pd.to_numeric(pd.Series(inputs[key]), errors="coerce").to_numpy(float)
             try:
                 found = evaluate(name, inputs, scores)
+            except RecursionError:
+                problems.append(f"scores/{name}.yaml: its formula needs itself, by score or group")
+                break
             except (StudyError, TypeError, ValueError, KeyError) as error:
                 problems.append(f"scores/{name}.yaml: test patient {number}: cannot be evaluated: {error}")
                 continue

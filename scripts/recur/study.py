@@ -35,6 +35,9 @@ def schema(name: str) -> dict[str, Any]:
     return yaml.safe_load((ROOT / "schemas" / f"{name}.schema.yaml").read_text())
 
 
+DEEPEST, MOST_NODES = 40, 1_000_000  # of a YAML file that a person wrote
+
+
 class OneKeyLoader(yaml.SafeLoader):
     """YAML's safe loader, which keeps the last of two equal keys in silence, made to refuse them."""
 
@@ -47,6 +50,34 @@ class OneKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def read_yaml(path: Path, what: str = "file") -> Any:
+    """What a YAML file of a user holds. Raises StudyError, in a line, for whatever makes it unfit to be walked through.
+
+    Equal keys, tags, nesting beyond DEEPEST (an anchor that holds itself has no end) and, by anchors of anchors, more
+    than MOST_NODES values.
+    """
+    try:
+        value = yaml.load(path.read_text(encoding="utf-8"), OneKeyLoader)  # a safe loader
+    except FileNotFoundError:
+        raise StudyError(f"{path}: no such {what}") from None
+    except (OSError, UnicodeError):
+        raise StudyError(f"{path}: not a text file (UTF-8) that can be read") from None
+    except RecursionError:
+        raise StudyError(f"{path}: not valid YAML: brackets or lists are nested without end") from None
+    except (yaml.YAMLError, ValueError, TypeError) as error:  # such as a number of 5,000 digits, a list as a key
+        raise StudyError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    waiting, nodes = [(value, 0)], 0
+    while waiting:
+        node, depth = waiting.pop()
+        nodes += 1
+        if depth > DEEPEST or nodes > MOST_NODES:
+            raise StudyError(f"{path}: not valid YAML for a {what}: nested without end (an anchor that holds itself?)")
+        parts = list(node.values()) if isinstance(node, dict) else node
+        if isinstance(parts, (list, tuple, set)):
+            waiting += [(part, depth + 1) for part in parts]
+    return value
+
+
 def resolve(path: str | Path) -> dict[str, Any]:
     """Read a study file and return it complete: schema defaults < preset < what the file says.
 
@@ -54,14 +85,7 @@ def resolve(path: str | Path) -> dict[str, Any]:
     Raises StudyError with every problem found, unknown keys with the nearest known key.
     """
     path = Path(path)
-    try:
-        raw = yaml.load(path.read_text(), OneKeyLoader)  # a safe loader
-    except FileNotFoundError:
-        raise StudyError(f"{path}: no such study file") from None
-    except (OSError, UnicodeError):
-        raise StudyError(f"{path}: not a text file (UTF-8) that can be read") from None
-    except yaml.YAMLError as error:
-        raise StudyError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    raw = read_yaml(path, "study file")
     rules = schema("study")
     study = raw if isinstance(raw, dict) else {}
     problems = [*schema_problems(raw, rules, str(path)), *not_finite(raw, str(path))]

@@ -7,7 +7,6 @@ import hashlib
 import json
 import re
 import secrets
-import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +18,10 @@ MANIFEST = "manifest"  # attribute of a feature table: the hash of its features,
 SEAL = "sha256"  # of a frozen model
 PATIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 FORMULA = re.compile(r"[=@\t\r]|[+-](?![-+\d.,() eto%]*$)")
+MISSING = ["", "NA", "NaN", "nan"]  # cells of any table
+MIDNIGHT = re.compile(r"^(\d{4}-\d{2}-\d{2})[ T]00:00:00(?:\.0+)?$")  # a date that a program gave a time of day
+TITLED = 2  # columns from which on a first line of one cell is a title, not a header
+LARGEST_WHOLE = 1e15  # of a whole number that a float holds exactly and prints without an exponent
 NAMED = 3  # patients that a line names of those who have the same problem
 
 
@@ -94,26 +97,31 @@ def first_of(names: list[Any], most: int = NAMED) -> str:
     return ", ".join(map(str, names[:most])) + (", ..." if len(names) > most else "")
 
 
-def read_table(path: str | Path) -> pd.DataFrame:
+def read_table(path: str | Path, sheet: str | None = None) -> pd.DataFrame:
     """Read CSV, TSV, XLSX or Parquet (by suffix, `.gz` allowed) with every cell as text, empty cells as NaN.
 
-    Text keeps ids such as `007` and lets checks quote the cell as the user typed it; row i of the frame is
-    line i + 2 of the file. Parquet keeps its own types. Raises StudyError when the file cannot be read.
+    Text keeps ids such as `007` and lets checks quote the cell as the user typed it; row i of the frame is line i + 2
+    of the file. Rows without any cell are left out. Of Parquet, columns of fractions keep their type; other columns
+    are the text that a CSV of the same table has. sheet: of an XLSX file (see `recur.spreadsheets`). Raises StudyError
+    when the file cannot be read.
     """
     path = Path(path)
     suffixes = [s.lower() for s in path.suffixes if s.lower() != ".gz"]
     kind = suffixes[-1] if suffixes else ""
-    text = {"dtype": str, "keep_default_na": False, "na_values": ["", "NA", "NaN", "nan"]}
+    text = {"dtype": str, "keep_default_na": False, "na_values": MISSING}
     try:
         if kind == ".parquet":
-            return pd.read_parquet(path)
+            return parquet_text(pd.read_parquet(path), path)
         if kind == ".xlsx":
-            # a date cell arrives as a date at midnight; openpyxl warns of extensions of the format that hold no cells
-            warnings.filterwarnings("ignore", module="openpyxl")
-            return pd.read_excel(path, **text).replace(r"^(\d{4}-\d{2}-\d{2}) 00:00:00$", r"\1", regex=True)
+            from recur.spreadsheets import read_sheet  # it raises this module's errors
+
+            rows = pd.DataFrame(read_sheet(path, sheet), dtype=object)
+            return with_header(rows.mask(rows.isin(MISSING)), path)
         if kind in (".csv", ".tsv", ".txt"):
             table = pd.read_csv(path, sep="," if kind == ".csv" else "\t", encoding="utf-8-sig", header=None, **text)
-            return _with_header(table, path)
+            return with_header(table, path)
+    except StudyError:
+        raise
     except FileNotFoundError:
         raise StudyError(f"{path}: no such file") from None
     except UnicodeError:
@@ -126,20 +134,58 @@ def read_table(path: str | Path) -> pd.DataFrame:
     raise StudyError(f"{path}: unknown table format {kind!r}; use .csv, .tsv, .xlsx or .parquet")
 
 
-def _with_header(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+def with_header(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     """The table with its first line as header, which pandas itself would rename where a name stands there twice.
 
-    A column without a name, such as a data frame's index, is `Unnamed: 0`, with its place, as pandas has it.
+    A column without a name, such as a data frame's index, is `Unnamed: 0`, with its place, as pandas has it. Blanks
+    around a name go, and line breaks in it are blanks.
     """
     table = table.dropna(axis=1, how="all")  # a spreadsheet's empty columns
-    names = [name if isinstance(name, str) else f"Unnamed: {place}" for place, name in table.iloc[0].items()]
+    if table.empty:
+        raise StudyError(f"{path}: empty, it has not even a header")
+    cells = table.iloc[0].items()
+    names = [" ".join(name.split()) if isinstance(name, str) else f"Unnamed: {place}" for place, name in cells]
     if len(names) == 1 and re.search(r"[;\t,|]", names[0]):
         mark = re.search(r"[;\t,|]", names[0])[0]
         raise StudyError(f"{path}: its columns are separated by {mark!r}; save .csv with commas, .tsv with tabs")
+    named = [name for name in table.iloc[0] if isinstance(name, str)]
+    if len(names) > TITLED and named in ([], [table.iat[0, 0]]):
+        title = f"only {named[0]!r}" if named else "nothing"
+        raise StudyError(f"{path}: line 1 holds {title}; a title above the header? delete the lines above the header")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise StudyError(f"{path}: column {name!r} stands there twice; rename or remove one" for name in twice)
-    return table[1:].set_axis(names, axis=1).reset_index(drop=True)
+    table = table[1:].set_axis(names, axis=1)
+    return table.dropna(how="all").reset_index(drop=True).replace(MIDNIGHT, r"\1", regex=True)
+
+
+def parquet_text(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """A typed table with the cells that a CSV of it has; columns of fractions stay as they are, which is the same.
+
+    Raises StudyError for a column of bytes that are no text.
+    """
+    cells = {name: _column_text(column, path) for name, column in table.items()}
+    read = pd.DataFrame(cells, index=table.index).reset_index(drop=True)
+    read.attrs = table.attrs
+    return read
+
+
+def _column_text(column: pd.Series, path: Path) -> pd.Series:
+    known = column.dropna()
+    if pd.api.types.is_float_dtype(column.dtype):
+        # a column of whole numbers is float where a cell is missing
+        whole = len(known) and (known.abs() < LARGEST_WHOLE).all() and (known == known.round()).all()
+        if not whole:
+            return column.astype(float)
+        known = known.astype("int64")
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        known = known.map(str)
+    try:
+        text = known.astype(object).map(lambda cell: cell.decode() if isinstance(cell, bytes) else str(cell))
+    except UnicodeDecodeError:
+        raise StudyError(f"{path}: column {column.name!r} holds bytes that are no text (UTF-8)") from None
+    text = text.reindex(column.index).astype(object)
+    return text.mask(text.isin(MISSING)).replace(MIDNIGHT, r"\1", regex=True)
 
 
 def read_made(path: str | Path) -> pd.DataFrame:
@@ -214,7 +260,7 @@ def read_frozen(path: str | Path) -> dict[str, Any]:
         value = read_json(path)
     except FileNotFoundError:
         raise StudyError(f"{path}: no such file") from None
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):  # of brackets in brackets
         raise StudyError(f"{path}: not a frozen model, or damaged; copy it again") from None
     if not isinstance(value, dict) or SEAL not in value:
         raise StudyError(f"{path}: no frozen model of this workflow (no {SEAL!r}); use the file that the study wrote")

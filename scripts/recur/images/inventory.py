@@ -44,7 +44,7 @@ def fingerprint(paths: list[str]) -> str:
             voxels = (
                 [] if stat.S_ISDIR(status.st_mode) else [(file.name, file.stat()) for file in data_files(Path(path))]
             )
-        except OSError:
+        except (OSError, ValueError):  # a NUL byte in the path
             return "missing"
         if stat.S_ISDIR(status.st_mode):
             folder = Path(path)
