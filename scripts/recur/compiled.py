@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import os
-from collections.abc import Iterator
-from pathlib import Path
+from contextlib import AbstractContextManager
 from types import ModuleType
 
+from recur.locks import locked
 
-@contextlib.contextmanager
-def compiling() -> Iterator[None]:
+
+def compiling() -> AbstractContextManager[None]:
     """Hold the lock of NUMBA_CACHE_DIR while kernels are imported: of several starting jobs one compiles.
 
     Without that directory every process compiles for itself.
     """
     directory = os.environ.get("NUMBA_CACHE_DIR")
-    if not directory:
-        yield
-        return
-    Path(directory).mkdir(parents=True, exist_ok=True)
-    with Path(directory, "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    return locked(directory) if directory else contextlib.nullcontext()
 
 
 @functools.cache
