@@ -1,6 +1,5 @@
 """A binary outcome at a horizon that some patients are not followed to: they are weighted for, never counted as 0."""
 
-import shutil
 import subprocess
 
 import numpy as np
@@ -8,6 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 from binary_study import QUICK, write_study
+from rscript import needs_r
 from scipy.special import expit
 from sksurv.metrics import brier_score, cumulative_dynamic_auc
 from sksurv.util import Surv
@@ -36,7 +36,6 @@ from recur.tables import StudyError, read_made, write_table
 from recur.training import Training
 
 H = 24.0
-NEEDS_R = pytest.mark.skipif(shutil.which("Rscript") is None, reason="needs R with survival, survey and glmnet")
 
 
 def followed(n: int = 300, seed: int = 1, competing: bool = True) -> pd.DataFrame:
@@ -73,11 +72,11 @@ class TestState:
         expected = [1, 1, 0, np.nan, 0, 0, np.nan, 0]  # censored before: unknown; exactly at it: followed so far
         np.testing.assert_array_equal(outcome["event"], expected)
         np.testing.assert_array_equal(outcome["follow_up"], [H - 1, H, H, H - 1, H, H - 1, np.nan, H])
-        assert problems == [(6, "outcome unknown")]
+        assert [(problem.who, problem.text) for problem in problems] == [(6, "outcome unknown")]
 
     def test_left_out_names_the_censored(self):
         outcome, problems = state_as_binary(self.FRAME, H, "left_out")
-        assert list(outcome) == ["event"] and [row for row, _ in problems] == [3, 6]
+        assert list(outcome) == ["event"] and [problem.who for problem in problems] == [3, 6]
 
 
 class TestWeights:
@@ -101,7 +100,7 @@ class TestWeights:
         assert np.average(outcome["event"].fillna(0), weights=weight) == pytest.approx(expected, abs=1e-12)
         assert outcome["event"].mean() > expected + 0.01  # what complete cases would have said
 
-    @NEEDS_R
+    @needs_r("survival")
     def test_g_is_that_of_survfit(self, tmp_path):
         """G just before a time: survfit of the censoring, with the events moved a little ahead of it at a tie."""
         frame = at_horizon(followed())
@@ -243,7 +242,7 @@ def rows():
 
 
 class TestLogistic:
-    @NEEDS_R
+    @needs_r("survey")
     def test_coefficients_sandwich_errors_and_aic_of_svyglm(self, rows, tmp_path):
         x, event, weight = rows
         pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": event, "w": weight}).to_csv(tmp_path / "d.csv", index=False)
@@ -288,7 +287,7 @@ class TestLogistic:
         kept, _ = backward_elimination(x, ["signal", "noise"], event, weight=weight)
         assert kept == ["signal"]
 
-    @NEEDS_R
+    @needs_r("glmnet")
     def test_the_elastic_net_is_that_of_glmnet(self, tmp_path):
         rng, part = np.random.default_rng(6), at_horizon(followed(150))
         x = signature.standardised(np.column_stack([part["x"], rng.normal(size=(150, 29))]))[0]

@@ -1,12 +1,12 @@
 """Logistic regression against R: glm, brglm2 (Firth), step, glmnet; and what separation does."""
 
-import shutil
 import subprocess
 
 import numpy as np
 import oracle
 import pandas as pd
 import pytest
+from rscript import needs_r
 from scipy.special import expit
 
 from recur.cox import NotEstimable
@@ -112,7 +112,7 @@ class TestRidge:
     X = np.random.default_rng(5).normal(size=(60, 3)) * [1, 20, 0.1] + 7
     EVENT = (X[:, 0] + X[:, 1] / 40 > 7.2).astype(int)
 
-    @pytest.mark.skipif(shutil.which("Rscript") is None, reason="needs R with glmnet")
+    @needs_r("glmnet")
     def test_coefficients_are_those_of_glmnet_and_errors_those_of_the_penalised_curvature(self, tmp_path):
         pd.DataFrame(self.X).to_csv(tmp_path / "x.csv", index=False)
         np.savetxt(tmp_path / "y.txt", self.EVENT)
