@@ -12,6 +12,7 @@ from recur.models import coefficient_table, fit_models
 from recur.nomogram import nomogram_tables
 from recur.samplesize import candidate_parameters, sample_size_table
 from recur.scorer import declared_inputs
+from recur.support import with_support
 from recur.tables import StudyError, labelled, write_frozen, write_table
 
 
@@ -35,9 +36,10 @@ def main() -> None:
     if problems:
         raise StudyError(problems)
     try:
-        models = fit_models(train, score, args.settings, args.seed)
+        fitted = fit_models(train, score, args.settings, args.seed)
     except NotEstimable as error:
         raise StudyError(f"{args.labels['analysis']}: a model cannot be estimated: {error}") from error
+    models = {name: with_support(model, train) for name, model in fitted.items()}
     for name, model in models.items():
         model["inputs"] = declared_inputs(model, args.settings)
         write_frozen(args.labels | model, Path(args.models) / f"{name}.json")

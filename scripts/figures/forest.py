@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from recur import style
+from recur.wording import p_text
 
 INPUTS = {"coefficients": "models/{analysis}/coefficients.csv"}
 CAPTION = (
@@ -35,7 +36,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
                     "upper": term.upper,
                     "texts": (
                         style.interval(term.estimate, term.lower, term.upper),
-                        style.p_text(term.p).removeprefix("p ").removeprefix("= "),
+                        p_text(term.p),
                     ),
                 }
             )

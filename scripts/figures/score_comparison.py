@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from recur import style
+from recur.wording import p_text
 
 INPUTS = {
     "comparisons": "validation/{analysis}/score_comparisons.csv",
@@ -46,9 +47,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
                     "upper": row.upper,
                     "texts": (
                         style.interval(row.difference, row.lower, row.upper),
-                        style.p_text(row.p_holm).removeprefix("p ").removeprefix("= ")
-                        if row.p_holm == row.p_holm
-                        else "",
+                        p_text(row.p_holm),
                         f"{100 * tied:.0f} %",
                         f"{row.n:.0f}",
                     ),

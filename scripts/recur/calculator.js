@@ -94,7 +94,7 @@ document.addEventListener("DOMContentLoaded", function () {
     if (!model.strata) return [model, 0];
     const level = stratumOf(model, values);
     const competing = model.competing && { ...model.competing, baseline: level.competing };
-    return [{ ...model, baseline: level, follow_up_months: level.follow_up_months, competing }, level.offset];
+    return [{ ...model, baseline: level, last_month: level.last_month, no_risk: level.no_risk, competing }, level.offset];
   }
 
   function predictor(terms, filled, score) {
@@ -116,7 +116,7 @@ document.addEventListener("DOMContentLoaded", function () {
       && limits.map((value) => incidence(model.baseline, model.competing.baseline, value, other));
     function risk(months, which) {
       if (model.intercept !== null) return 1 / (1 + Math.exp(-(model.intercept + limits[which])));
-      if (months > model.follow_up_months) return null;
+      if (months > model.last_month) return null;
       if (!model.competing) return 1 - Math.pow(step(model.baseline, months), Math.exp(limits[which]));
       const reached = curves[which].filter((point) => point[0] <= months);
       return reached.length ? reached[reached.length - 1][1] : 0;
@@ -242,21 +242,20 @@ document.addEventListener("DOMContentLoaded", function () {
     if (result.lp < model.lp_range[0] || result.lp > model.lp_range[1]) {
       remarks.push("No training patient had a linear predictor so extreme.");
     }
-    const end = result.model.follow_up_months;
-    for (const months of model.horizons_months.filter((months) => months > end)) {
-      remarks.push(`No risk by ${number(months)} months: training follow-up ends at ${end.toFixed(1)}.`);
+    for (const [months, why] of Object.entries(result.model.no_risk)) {
+      remarks.push(`No risk by ${months} months: ${why}.`);
     }
     find("remarks").replaceChildren(...remarks.map((text) => element("li", { class: "remark" }, text)));
     find("risk-head").textContent = model.intercept === null ? "Risk by" : "Risk of";
-    find("course").hidden = model.intercept !== null;
-    if (model.intercept === null) drawCurve(result);
+    find("course").hidden = model.intercept !== null || !result.model.last_month;
+    if (!find("course").hidden) drawCurve(result);
     showPoints(result, values);
   }
 
   function drawCurve(result) {
     const svg = find("curve"), width = Math.max(svg.clientWidth, 260), height = 240, left = 44, bottom = 40, top = 10;
     const model = result.model; // of the patient's stratum
-    const end = model.follow_up_months, value = (risk) => model.competing ? risk : 1 - risk;
+    const end = model.last_month, value = (risk) => model.competing ? risk : 1 - risk;
     const x = (months) => left + months / end * (width - left - 12);
     const y = (share) => top + (1 - share) * (height - top - bottom);
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);

@@ -15,6 +15,7 @@ from recur.pages import filled, json_data
 from recur.scorer import input_fields, input_label
 from recur.strata import strata_of
 from recur.study import split_of, timed_endpoint
+from recur.support import last_month, why_no_risk
 from recur.wording import MODELS, VALIDATION, WORDS, cohort_title, headline_model, interval
 
 HERE = Path(__file__).parent
@@ -78,7 +79,8 @@ def calculator_entry(
     """What the page needs of one model, JSON-ready: what applies it, and what is said of it."""
     keys = ("name", "term", "label", "kind", "level", "transform", "mean", "coef")
     entry = {key: model[key] for key in ("imputer", "covariance", "horizons_months")} | {"strata": strata_entry(model)}
-    entry |= {key: model.get(key) for key in ("baseline", "follow_up_months", "intercept")}
+    entry |= {key: model.get(key) for key in ("baseline", "intercept")}
+    entry |= support_entry(model, model["horizons_months"])
     entry |= {
         "analysis": analysis,
         "model": name,
@@ -110,6 +112,14 @@ def applied_column(column: dict[str, Any], keys: tuple[str, ...] = ("name", "ter
     return own | ({"parts": [applied_column(part) for part in column["parts"]]} if "parts" in column else {})
 
 
+def support_entry(part: dict[str, Any], horizons: list[float]) -> dict[str, Any]:
+    """The last month with a risk, of a model or stratum, and why there is none at a horizon (months as text)."""
+    if "follow_up_months" not in part:
+        return {"last_month": None, "no_risk": {}}
+    whys = {f"{months:g}": why_no_risk(part, months) for months in horizons}
+    return {"last_month": last_month(part), "no_risk": {months: why for months, why in whys.items() if why}}
+
+
 def strata_entry(model: dict[str, Any]) -> dict[str, Any] | None:
     """The variables that choose the baseline, and each stratum that has one, with the codes of its levels."""
     if "strata" not in model:
@@ -121,9 +131,11 @@ def strata_entry(model: dict[str, Any]) -> dict[str, Any] | None:
         dtype=float,
     )
     code = dict(zip(strata_of(frame, variables), frame.astype(int).to_numpy().tolist(), strict=True))
-    kept = ("stratum", "offset", "time", "survival", "follow_up_months", "competing")
+    kept = ("stratum", "offset", "time", "survival", "competing")
     levels = [
-        {key: level[key] for key in kept if key in level} | {"codes": code[level["stratum"]]}
+        {key: level[key] for key in kept if key in level}
+        | {"codes": code[level["stratum"]]}
+        | support_entry(level, model["horizons_months"])
         for level in model["strata"]["levels"]
     ]
     return {"terms": [item["term"] for item in variables], "levels": levels}
@@ -208,7 +220,10 @@ def about(
         if model["competing"]["reason"]:
             texts.append(f"The competing event has {model['competing']['reason']}.")
     if "intercept" not in model:
-        texts.append(f"Training follow-up ends at {model['follow_up_months']:.1f} months: no risk is given beyond it.")
+        texts.append(
+            f"Training follow-up ends at {model['follow_up_months']:.1f} months: no risk is given beyond "
+            f"{last_month(model):.1f}."
+        )
         return texts
     share = model["weighting"]["share"] if "weighting" in model else model["events"] / model["n"]
     texts.append(f"{100 * share:.0f} % of the training patients had it: where it is rarer or commoner, risks are off.")

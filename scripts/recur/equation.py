@@ -10,6 +10,7 @@ import pandas as pd
 from recur.cox import survival_at
 from recur.encoding import cube_weights
 from recur.scorer import input_label, levels_of
+from recur.support import last_month
 
 COLUMNS = ["model", "part", "name", "label", "unit", "transform", "value"]
 
@@ -20,8 +21,8 @@ def equation_table(models: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     part: `term` (value is the coefficient; label and unit are those of what is entered, transform is taken first),
     `level` (the code of a level of the term `name`), `constant`, `cutpoint` (above it the risk is high) and `survival`
     (name is the horizon in months, label the stratum, if any; risk = 1 - value^exp(linear predictor)) or, of a logistic
-    model, `intercept` (risk = 1 / (1 + exp(-value - linear predictor))). Survival rows are absent beyond the training
-    follow-up and with a competing event, whose risk needs both hazards. A cubic part of a spline `name` is the
+    model, `intercept` (risk = 1 / (1 + exp(-value - linear predictor))). Survival rows are absent where training
+    supports no risk and with a competing event, whose risk needs both hazards. A cubic part of a spline `name` is the
     sum of `cube` x max(x - `knot`, 0)^3 over its knots (label counts them), x being the number that is entered; a
     product has the transform `product`, and its `factor` rows the two columns. `stratum` is added in that stratum.
     """
@@ -63,12 +64,13 @@ def parts_of(column: Mapping[str, Any]) -> list[tuple]:
 
 
 def survival_rows(model: Mapping[str, Any]) -> list[tuple]:
-    """The baseline survival at every horizon that training, or the stratum, was followed to."""
+    """The baseline survival at every horizon at which training, or the stratum, supports a risk."""
     rows = []
-    levels = model["strata"]["levels"] if "strata" in model else [model["baseline"]]
+    end = last_month(model)
+    levels = model["strata"]["levels"] if "strata" in model else [model["baseline"] | {"supported_months": end}]
     for months in model["horizons_months"]:
         for level in levels:
-            if months <= level.get("follow_up_months", model["follow_up_months"]):
+            if months <= min(end, last_month(level)):
                 survival = float(survival_at(level["time"], level["survival"], months))
                 rows.append(("survival", f"{months:g}", level.get("stratum", ""), "", "none", survival))
     return rows

@@ -28,7 +28,7 @@ from recur.study import (
     uses_features,
 )
 from recur.survival import censoring_weights
-from recur.wording import cohort_title, headline_model, interval, model_title
+from recur.wording import cohort_title, headline_model, interval, model_title, p_said
 
 COLUMNS = ["guard", "mode", "status", "title", "text"]
 FEW_AT_RISK = 10
@@ -203,7 +203,7 @@ def optimised_cutpoint(facts):
         if p is not None and p >= 0.05:
             own = spread[spread["model"] == name]
             where = f", bootstrap {own['value_low'].iloc[0]:.2f} to {own['value_high'].iloc[0]:.2f}" if len(own) else ""
-            texts.append(f"{name} {cut['lp']:.2f} (corrected p {p:.2f}{where})")
+            texts.append(f"{name} {cut['lp']:.2f} (corrected {p_said(p)}{where})")
     return f"Cut-points of training rows that the search alone explains: {'; '.join(texts)}." if texts else ""
 
 
@@ -286,7 +286,7 @@ def proportional_hazards(facts):
     if table.empty:
         return None
     broken = table[table["p"] < 0.05]
-    texts = [f"{row.model} {row.term} p {row.p:.3f}" for row in broken.itertuples()]
+    texts = [f"{row.model} {row.term} {p_said(row.p)}" for row in broken.itertuples()]
     return (
         f"Hazards are not proportional for {listed(texts)}: "
         "read the early and late hazard ratios and the restricted mean in diagnostics.csv; a clinical variable of few "
@@ -302,7 +302,7 @@ def nonlinearity(facts):
     if table.empty:
         return None
     bent = table[table["p"] < 0.05]
-    texts = [f"{row.model} {row.term} (p {row.p:.3f})" for row in bent.itertuples()]
+    texts = [f"{row.model} {row.term} ({p_said(row.p)})" for row in bent.itertuples()]
     return (
         f"A spline fits better than a straight line for {listed(texts)}; a clinical number may have one "
         "(clinical.variables: transform: rcs)."
@@ -601,7 +601,7 @@ def nested_gain(facts):
         )
     weak = table[table["p"] >= 0.05]
     tests = {"added_lr_chi2": "likelihood-ratio", "added_wald_chi2": "Wald"}
-    texts = [f"{row.model}: {tests[row.measure]} p {row.p:.2f}" for row in weak.itertuples()]
+    texts = [f"{row.model}: {tests[row.measure]} {p_said(row.p)}" for row in weak.itertuples()]
     return f"The signature adds nothing significant to the clinical terms ({listed(texts)})." if len(weak) else ""
 
 

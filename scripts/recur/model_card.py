@@ -20,6 +20,7 @@ from recur.judgement import calibration_reading
 from recur.pages import Block
 from recur.scorer import input_fields, input_label, value_text
 from recur.study import outcome_kind, split_of, uses_features
+from recur.support import last_month, why_no_risk
 from recur.wording import MODELS, VALIDATION, cohort_title, headline_model, interval, model_title
 
 DISCRIMINATION = {"c_harrell": "Harrell's C", "c_competing": "Wolbers' C"}
@@ -176,11 +177,11 @@ def model_blocks(facts: dict[str, Any], name: str, model: dict[str, Any]) -> lis
 
 def baseline_texts(model: dict[str, Any], baseline: dict[str, Any]) -> list[str]:
     """The baseline survival, of a stratum or of all, at every horizon."""
-    end = baseline.get("follow_up_months", model["follow_up_months"])
+    timed = baseline if "follow_up_months" in baseline else model
     return [
         f"S0({months:g} months) = {survival_at(baseline['time'], baseline['survival'], months):.6g}"
-        if months <= end
-        else f"no risk at {months:g} months"
+        if months <= last_month(timed)
+        else f"no risk at {months:g} months ({why_no_risk(timed, months)})"
         for months in model["horizons_months"]
     ]
 

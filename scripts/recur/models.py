@@ -26,6 +26,7 @@ from recur.strata import (
     strata_of,
     stratum_baselines,
 )
+from recur.support import last_month
 from recur.survival import weight_summary
 from recur.training import Training
 
@@ -431,7 +432,8 @@ def risk_at(
 
     A model with a competing event gives the cumulative incidence, for which it needs the predictor (n,) of that event.
     A stratified one needs the strata (n,) of the patients (recur.strata.strata_of). NaN beyond the training follow-up,
-    of the stratum: the baseline is not extrapolated.
+    of the stratum, or where a frozen model has too
+    few training patients (recur.support): the baseline is not extrapolated.
     """
     if "strata" in model:
         if strata is None:
@@ -442,7 +444,7 @@ def risk_at(
             other = None if lp_competing is None else lp_competing[own]
             risk[own] = risk_at(of_stratum(model, level), lp[own], months, other)
         return risk
-    if months > model["follow_up_months"]:
+    if months > last_month(model):
         return np.full(len(lp), np.nan)
     if "competing" in model:
         if lp_competing is None:

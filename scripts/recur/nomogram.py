@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 from recur.cox import survival_at
 from recur.encoding import design, terms_in
 from recur.scorer import input_label, levels_of
+from recur.support import last_month
 
 RISKS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
@@ -134,10 +135,10 @@ def risk_axes(model: Mapping[str, Any]) -> dict[str, float]:
     if "competing" in model:  # such a risk needs both hazards
         return {}
     baseline, months = model["baseline"], model["horizons_months"]
-    months = [at for at in months if at <= model["follow_up_months"]]
+    months = [at for at in months if at <= last_month(model)]
     if "strata" in model:
         levels = model["strata"]["levels"]
-        common = min(level["follow_up_months"] for level in levels)
+        common = min(last_month(level) for level in levels)
         baseline, months = levels[0], [at for at in months if at == model["strata"]["at_months"] <= common]
     return {f"risk_{at:g}": float(survival_at(baseline["time"], baseline["survival"], at)) for at in months}
 

@@ -32,7 +32,17 @@ from recur.study import (
     uses_features,
 )
 from recur.tables import read_json, read_made
-from recur.wording import METRICS, VALIDATION, WORDS, cohort_title, headline_model, interval, model_title, p_text
+from recur.wording import (
+    METRICS,
+    VALIDATION,
+    WORDS,
+    cohort_title,
+    headline_model,
+    interval,
+    model_title,
+    p_said,
+    p_text,
+)
 
 # Sections of an analysis in the order of a paper: category of figures -> heading. An unknown category comes last.
 SECTIONS = {
@@ -413,7 +423,7 @@ def transport_cell(row: Any) -> str:
         return "chosen"
     if row.quantity.startswith(("n_for", "events_for")):
         return f"{row.estimate:.0f}"
-    return f"p = {row.p:.3f}" if pd.notna(row.p) else interval(row)
+    return p_said(row.p) if pd.notna(row.p) else interval(row)
 
 
 def transport_table(transport: pd.DataFrame, model: str) -> pd.DataFrame:

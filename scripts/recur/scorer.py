@@ -22,6 +22,7 @@ from recur.models import BURDEN, apply_model
 from recur.scaling import scaling_of
 from recur.signature import signature_scores
 from recur.strata import strata_of
+from recur.support import why_no_risk
 from recur.tables import MANIFEST, SIGNIFICANT_DIGITS, StudyError, first_of, grouped, one_manifest, read_table
 
 MEASURED = {"tumour_size": ("Maximum3DDiameter", "mm"), "tumour_volume": ("MeshVolume", "mm3")}
@@ -289,9 +290,9 @@ def patient_warnings(
     """
     found = stratum_warnings(model, frame)
     everyone = [
-        f"no risk at {months:g} months: training follow-up ends at {model['follow_up_months']:.1f}"
+        f"no risk at {months:g} months: {why_no_risk(model, months)}"
         for months in model["horizons_months"]
-        if months > model["follow_up_months"]
+        if why_no_risk(model, months)
     ]
     for field in input_fields(model):
         term, known = field["term"], field["term"] in frame
@@ -327,12 +328,12 @@ def stratum_warnings(model: dict[str, Any], frame: pd.DataFrame) -> list[list[st
             cause = f"the stratum {name} was not in training" if name else f"{names} is missing"
             found.append([f"no risk: {cause}, and a baseline hazard is never filled in"])
             continue
-        end = known[name]["follow_up_months"]
+        level = known[name]
         found.append(
             [
-                f"no risk at {months:g} months: training follow-up of the stratum {name} ends at {end:.1f}"
+                f"no risk at {months:g} months in the stratum {name}: {why_no_risk(level, months)}"
                 for months in model["horizons_months"]
-                if end < months <= model["follow_up_months"]
+                if why_no_risk(level, months) and not why_no_risk(model, months)
             ]
         )
     return found

@@ -106,4 +106,5 @@ def of_stratum(model: dict[str, Any], level: dict[str, Any]) -> dict[str, Any]:
     whole = {key: value for key, value in model.items() if key != "strata"}
     if "competing" in model:
         whole["competing"] = model["competing"] | {"baseline": level["competing"]}
-    return whole | {"baseline": level, "follow_up_months": level["follow_up_months"]}
+    own = {key: level[key] for key in ("follow_up_months", "supported_months") if key in level}
+    return whole | {"baseline": level} | own

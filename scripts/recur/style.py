@@ -23,6 +23,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from recur.tables import whole_file
+from recur.wording import p_said
 
 MM = 1 / 25.4  # inches per millimetre
 ONE_COLUMN, MIDDLE, TWO_COLUMNS = 85, 130, 175  # figure widths of journals, mm
@@ -341,9 +342,8 @@ def interval(estimate: Any, lower: Any, upper: Any, digits: int = 2) -> str:
 
 def p_text(p: Any, before: str = "") -> str:
     """`p < 0.001` or `p = 0.03`, with the name of the test before it; blank when there is no p."""
-    if p is None or not math.isfinite(p):
-        return ""
-    return before + ("p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}")
+    text = p_said(p)
+    return before + text if text else ""
 
 
 def lookup(performance: pd.DataFrame, model: str, cohort: str, metric: str, horizon: float | None = None):

@@ -24,6 +24,7 @@ from recur.nested import nested_difference
 from recur.net_benefit import net_benefit
 from recur.prediction_error import brier_at, brier_difference, brier_null, ibs, ipa
 from recur.signature import signature_scores
+from recur.support import why_no_risk
 from recur.survival import kaplan_meier, logrank, survival_rates
 from recur.training import TRAIN
 
@@ -211,14 +212,14 @@ def slope_at(time, event, risk, months, other) -> dict[str, Any]:
 def with_risk(function, time, event, risk, *arguments, **named) -> dict[str, Any]:
     """The function's estimate, or why there is none: no risk beyond the training follow-up, or not estimable."""
     if np.isnan(risk).any():
-        return {"reason": "the training follow-up ends before the horizon"}
+        return {"reason": "training follow-up does not support a risk at the horizon"}
     return or_reason(function, time, event, risk, *arguments, **named)
 
 
 def beyond_follow_up(model: dict[str, Any], months: float) -> dict[str, Any]:
     """The reason why a model has no risk at a time, as an estimate; empty when it has one."""
-    end = model.get("follow_up_months", np.inf)
-    return {"reason": f"the training follow-up ends at {end:g}"} if months > end else {}
+    why = why_no_risk(model, months) if "follow_up_months" in model else ""
+    return {"reason": why} if why else {}
 
 
 def or_reason(function, *arguments, **named) -> dict[str, Any]:

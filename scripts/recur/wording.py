@@ -99,7 +99,7 @@ def p_text(value: Any) -> str:
     """A p-value as journals print it: two decimals, three where two would blur 0.01 or 0.05, bounds at the ends."""
     if pd.isna(value) or value == "":
         return ""
-    if isinstance(value, str) and value.startswith("<"):
+    if isinstance(value, str) and value[0] in "<>":
         return value
     p = float(value)
     if p < 0.001:
@@ -107,6 +107,14 @@ def p_text(value: Any) -> str:
     if p > 0.99:
         return ">0.99"
     return f"{p:.3f}" if p < 0.01 or 0.045 <= p < 0.055 else f"{p:.2f}"
+
+
+def p_said(value: Any) -> str:
+    """`p = 0.03`, `p < 0.001` or `p > 0.99`: the same digits as in a table's cell; blank when there is no p."""
+    text = p_text(value)
+    if not text:
+        return ""
+    return f"p {text[0]} {text[1:]}" if text[0] in "<>" else f"p = {text}"
 
 
 def ratio_text(row: Any) -> str:
