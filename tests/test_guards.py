@@ -103,7 +103,7 @@ def sound():
         "rates": pd.DataFrame(
             {"model": "all", "cohort": "external-B", "horizon_months": [24.0], "survival": [0.6], "n_risk": [50]}
         ),
-        "net_benefit": pd.DataFrame({"cohort": ["external-B"] * 2, "threshold": [0.05, 0.6]}),
+        "net_benefit": pd.DataFrame({"cohort": ["external-B"] * 2, "threshold": [0.05, 0.6], "net_benefit": 0.1}),
         "coefficients": coefficients(2.0, 1.9),
         "diagnostics": DIAGNOSTICS,
         "univariable": pd.DataFrame({"feature": ["f1", "f2"], "p": [0.001, 0.5], "q": [0.002, 0.5]}),
@@ -204,9 +204,17 @@ def few_events(facts):
 
 
 def crude(facts):
-    facts["rates"] = facts["rates"].assign(
-        survival=1.0, horizon_months=24.0
-    )  # 0 of 2 by 24 months, one censored before
+    """One of four was censored before the event at 20 months: 3/4 is no Kaplan-Meier estimate of it."""
+    facts["risks"] = of_times([12.0, 20.0, 40.0, 50.0], [0, 1, 0, 0])
+    facts["rates"]["survival"] = 0.75
+
+
+def of_times(time, event):
+    """A risks table of held-out patients with these outcomes."""
+    ids = [f"p{i}" for i in range(len(time))]
+    return pd.DataFrame(
+        {"model": "combined_pre", "patient_id": ids, "cohort": "external-B", "time": time, "event": event, "lp": 0.1}
+    )
 
 
 def missing_cells(facts):
@@ -607,3 +615,73 @@ def test_discrimination_in_training_alone_may_be_perfect_before_nested_folds():
     assert 44 not in fired(facts)
     facts["performance"]["cohort"] = facts["performance"]["cohort"].replace("train-apparent", "train-nested_cv")
     assert 44 in fired(facts)
+
+
+def statuses(**facts):
+    return evaluate(sound() | facts).set_index("guard")["status"]
+
+
+def nothing(facts):
+    """The facts of a run whose tables hold rows without a number."""
+    for name, value in facts.items():
+        if isinstance(value, pd.DataFrame):
+            numbers = value.select_dtypes("number").columns
+            facts[name] = value.assign(**dict.fromkeys(numbers, np.nan))
+
+
+def no_rows(facts):
+    """The facts of a run that made none of the tables that guards read, or tables without rows."""
+    for name, value in facts.items():
+        if isinstance(value, pd.DataFrame):
+            facts[name] = value.iloc[:0]
+    facts["evaluations"] = []
+
+
+MEASURED = [6, 7, 12, 13, 14, 15, 17, 20, 21, 22, 31, 34, 38, 40, 43, 44]  # guards that judge numbers of tables
+
+
+@pytest.mark.parametrize("absent", [nothing, no_rows])
+def test_a_guard_whose_numbers_are_missing_is_never_clear(absent):
+    """Guard 21 was clear on correlations that were all NaN, as if no feature followed the volume."""
+    facts = sound()
+    facts["models"] = {"combined_pre": MODEL | {"cutpoint": {"lp": 0.5, "p_corrected": None}}}
+    absent(facts)
+    status = evaluate(facts).set_index("guard")["status"]
+    assert status[MEASURED][status[MEASURED] == "clear"].index.tolist() == []
+
+
+def test_a_part_of_the_correlations_is_judged_and_counted():
+    weights = pd.DataFrame({"feature": ["f1", "f2", "f3"], "volume_rho": [0.9, 0.1, np.nan]})
+    assert "1 of 2 features of the signature" in dict(flags(evaluate(sound() | {"weights": weights})))[21]
+
+
+def test_rates_equal_to_proportions_are_right_where_censoring_came_after_the_last_event():
+    rates = sound()["rates"].assign(survival=0.75)
+    assert statuses(risks=of_times([10.0, 12.0, 14.0, 40.0], [1, 0, 0, 0]), rates=rates)[17] == "clear"
+    assert statuses(risks=of_times([12.0, 20.0, 40.0, 50.0], [0, 1, 0, 0]), rates=rates)[17] == "fired"
+
+
+def test_a_model_without_terms_says_nothing_of_the_horizon():
+    """An empty signature ranks nobody: its blank AUC is no lack of follow-up."""
+    table = sound()["performance"]
+    empty = table[table["metric"] == "auc"].assign(model="signature", estimate=np.nan)
+    models = {"combined_pre": MODEL, "signature": MODEL | {"terms": []}}
+    assert statuses(performance=pd.concat([table, empty]), models=models)[34] == "clear"
+    only = {"signature": MODEL | {"terms": []}}
+    risks = sound()["risks"].assign(model="signature")
+    assert statuses(performance=empty, models=only, risks=risks)[34] == "not applicable"
+
+
+def test_errors_that_a_study_of_tables_cannot_make_are_not_called_blocked():
+    facts = sound()
+    del facts["study"]["images"]
+    facts["study"]["analyses"]["a"]["use_features"] = False
+    facts["study"]["clinical"]["variables"] = {}
+    facts["study"]["candidates"] = {"pre": [], "post": []}
+    status = evaluate(facts).set_index("guard")["status"]
+    assert (status[[2, 3, 4, 24]] == "not applicable").all() and status[1] == "blocked"
+
+
+def test_patients_without_a_prediction_are_not_counted_as_inside_the_training_range():
+    risks = of_times([1.0, 2.0, 3.0], [0, 0, 0]).assign(lp=[9.0, np.nan, np.nan])
+    assert share_outside(risks, {"combined_pre": [-3.0, 3.0]}) == {"external-B": 1.0}

@@ -105,7 +105,12 @@ def evaluate(facts: dict[str, Any]) -> pd.DataFrame:
     net_benefit, coefficients, diagnostics, univariable, frequencies, weights, acquisition, splits (empty if there is
     none).
     """
-    rows = [(number, mode, "blocked", title, held_by) for number, mode, title, held_by in BLOCKED]
+    rows = [
+        (number, mode, "blocked", title, held_by)
+        if number not in NEEDS or NEEDS[number](facts)
+        else (number, mode, "not applicable", title, "")
+        for number, mode, title, held_by in BLOCKED
+    ]
     for number, (mode, title, check) in CHECKS.items():
         text = None if number in OF_SURVIVAL and is_binary(facts) else check(facts)
         if isinstance(text, tuple):
@@ -122,6 +127,19 @@ def chosen(facts: dict[str, Any]) -> dict[str, Any]:
 
 def has_signature(facts: dict[str, Any]) -> bool:
     return uses_features(facts["study"], facts["analysis"])
+
+
+def has_images(facts: dict[str, Any]) -> bool:
+    return "images" in facts["study"]
+
+
+# what a run must have for an error to be possible in it: without it nothing was blocked either
+NEEDS: dict[int, Callable[[dict[str, Any]], bool]] = {2: has_signature, 3: has_signature, 24: has_images}
+
+
+def nothing_known(table: pd.DataFrame, *columns: str) -> bool:
+    """Whether a table holds no number to judge: no row, no such column, or NaN in all rows."""
+    return not any(name in table and table[name].notna().any() for name in columns)
 
 
 def diagnostics(facts: dict[str, Any], number: int, *measures: str) -> pd.DataFrame:
@@ -150,7 +168,8 @@ def one_patient_twice(facts):
         compared += ", rows of the feature table by `snakemake check`"
     both = pd.concat([facts["train"], facts["heldout"]], ignore_index=True)
     if "patient_id" not in both or not study["clinical"]["variables"]:
-        return "blocked", f"{compared}; clinical rows were not compared."
+        status = "blocked" if {"images", "features"} & set(study) else "not applicable"
+        return status, f"{compared}; clinical rows were not compared."
     cohort = both.set_index("patient_id")["cohort"]
     values = both.drop(columns=["patient_id", "centre", "cohort"], errors="ignore")
     found = [[f"{name} ({cohort[name]})" for name in names] for names in copies(values, both["patient_id"])]
@@ -192,7 +211,7 @@ def lucky_split(facts):
 @guard(7, "B/F", "Cut-point optimised")
 def optimised_cutpoint(facts):
     cuts = {name: model["cutpoint"] for name, model in facts["models"].items() if model.get("cutpoint")}
-    if not cuts:
+    if all(pd.isna(cut["p_corrected"]) for cut in cuts.values()):
         return None
     texts = []
     spread = diagnostics(facts, 7, "cutpoint_lp_lower").merge(
@@ -200,7 +219,7 @@ def optimised_cutpoint(facts):
     )
     for name, cut in cuts.items():
         p = cut["p_corrected"]
-        if p is not None and p >= 0.05:
+        if pd.notna(p) and p >= 0.05:
             own = spread[spread["model"] == name]
             where = f", bootstrap {own['value_low'].iloc[0]:.2f} to {own['value_high'].iloc[0]:.2f}" if len(own) else ""
             texts.append(f"{name} {cut['lp']:.2f} (corrected {p_said(p)}{where})")
@@ -212,9 +231,11 @@ def multiplicity(facts):
     if not has_signature(facts):
         return None
     table, signature = facts["univariable"], facts["signature"]
-    events = signature["events"] if signature else 0
+    if table.empty or signature is None:
+        return None
+    events = signature["events"]
     texts = [f"{len(table)} features for {events} events"]
-    if len(table):
+    if not nothing_known(table, "p"):
         texts.append(
             f"{int((table['p'] < 0.05).sum())} have p < 0.05 alone, "
             f"{int((table['q'] < 0.05).sum())} after Benjamini-Hochberg"
@@ -225,7 +246,7 @@ def multiplicity(facts):
             f"with as many shuffled twins offered, {real['value'].iloc[0]:.1f} features "
             f"and {shadow['value'].iloc[0]:.1f} twins are kept"
         )
-    if signature and not signature["features"]:
+    if not signature["features"]:
         texts.append("the signature is empty: no feature was kept, and the models hold clinical terms only")
     if chosen(facts)["ranking"]["kind"] != "none":
         texts.append("features were ranked one by one, and such ranks are unstable")
@@ -259,9 +280,12 @@ def events_per_term(facts):
     if is_binary(facts):
         known = model["n"] - model.get("weighting", {}).get("censored", 0)
         events = min(events, known - events)
+    counted = candidate_terms(settings, has_signature(facts))
+    if not any(terms for _, terms in counted):
+        return None
     texts = [
         f"{timing}operative model: {events} events for {terms} candidate columns ({events / terms:.1f} each)"
-        for timing, terms in candidate_terms(settings, has_signature(facts))
+        for timing, terms in counted
         if terms and events / terms < FEW_EVENTS
     ]
     return f"Fewer than {FEW_EVENTS} events per candidate. {'; '.join(texts)}." if texts else ""
@@ -283,7 +307,7 @@ def candidate_terms(settings: dict[str, Any], with_signature: bool) -> list[tupl
 @guard(12, "F", "Proportional hazards violated")
 def proportional_hazards(facts):
     table = diagnostics(facts, 12, "proportional_hazards_chi2")
-    if table.empty:
+    if nothing_known(table, "p"):
         return None
     broken = table[table["p"] < 0.05]
     texts = [f"{row.model} {row.term} {p_said(row.p)}" for row in broken.itertuples()]
@@ -299,7 +323,7 @@ def proportional_hazards(facts):
 @guard(13, "F", "Non-linearity ignored")
 def nonlinearity(facts):
     table = diagnostics(facts, 13, "spline_lr_chi2", "spline_wald_chi2")
-    if table.empty:
+    if nothing_known(table, "p"):
         return None
     bent = table[table["p"] < 0.05]
     texts = [f"{row.model} {row.term} ({p_said(row.p)})" for row in bent.itertuples()]
@@ -320,6 +344,8 @@ def c_conventions(facts):
     }
     gap = (c["c_gamma"] - c["c_harrell"]).abs().dropna()
     other = (c["c_uno"] - c["c_harrell"]).abs().dropna()
+    if gap.empty and other.empty:
+        return None
     texts = [f"dropping tied risks changes C by {v:.3f} ({m}, {k})" for (m, k), v in gap.items() if v > 0.02]
     texts += [f"Uno's C differs from Harrell's by {v:.3f} ({m}, {k})" for (m, k), v in other.items() if v > 0.05]
     return f"C depends on its convention here: {listed(texts, 3)}." if texts else ""
@@ -328,7 +354,10 @@ def c_conventions(facts):
 @guard(15, "F", "C-index used for risks at a time")
 def horizon_claims(facts):
     performance = facts["performance"]
-    at = performance[performance["metric"].isin(["auc", "brier"]) & performance["estimate"].isna()]
+    at = performance[performance["metric"].isin(["auc", "brier"])]
+    if at.empty:
+        return None
+    at = at[at["estimate"].isna()]
     where = listed(f"{r.model} in {r.cohort} at {r.horizon_months:g} months" for r in at.itertuples())
     return (
         f"AUC or Brier score could not be estimated for {where}: the C-index says nothing about risks at that time."
@@ -340,6 +369,8 @@ def horizon_claims(facts):
 @guard(17, "F", "Calibration missing or by crude proportions")
 def crude_rates(facts):
     rates, risks = facts["rates"], facts["risks"]
+    if nothing_known(facts["performance"], "estimate"):
+        return None
     texts = []
     held = held_out(facts["performance"])
     slope = held[held["metric"] == "calibration_slope"]
@@ -353,12 +384,14 @@ def crude_rates(facts):
     for row in whole.itertuples():
         part = first[first["cohort"] == row.cohort]
         ended = part["event"] + (part.get("competing", 0))
-        before = ((part["time"] < row.horizon_months) & (ended == 0)).sum()
+        # who is censored after the last event by then leaves the Kaplan-Meier estimate at k/n, as it should be
+        last = part.loc[(part["event"] == 1) & (part["time"] <= row.horizon_months), "time"].max()
+        before = ((part["time"] < last) & (ended == 0)).sum()
         crude = 1 - ((part["time"] <= row.horizon_months) & (part["event"] == 1)).mean()
         if before and abs(crude - row.survival) < 1e-9:
             texts.append(
                 f"the rate of {row.cohort} at {row.horizon_months:g} months is k/n, "
-                f"although {before} were censored before"
+                f"although {before} were censored before the last event by then"
             )
     return "; ".join(texts) + "." if texts else ""
 
@@ -391,7 +424,7 @@ def future_conditioning(facts):
 @guard(20, "F", "Decision curve on training data or over thresholds that were not stated")
 def decision_curve(facts):
     table = facts["net_benefit"]
-    if table.empty:
+    if table.empty or ("net_benefit" in table and nothing_known(table, "net_benefit")):
         return None
     texts = []
     if not len(held_out(table)) and "train-nested_cv" not in set(table["cohort"]):
@@ -408,8 +441,9 @@ def decision_curve(facts):
 @guard(21, "F", "Signature is tumour volume in disguise")
 def volume_in_disguise(facts):
     weights = facts["weights"]
-    if not has_signature(facts) or "volume_rho" not in weights or not len(weights):
+    if not has_signature(facts) or nothing_known(weights, "volume_rho"):
         return None
+    weights = weights[weights["volume_rho"].notna()]
     high = weights[weights["volume_rho"].abs() > VOLUME_RHO]
     return (
         f"{len(high)} of {len(weights)} features of the signature follow tumour volume (|rho| > {VOLUME_RHO}): "
@@ -422,7 +456,11 @@ def volume_in_disguise(facts):
 @guard(22, "F", "Scanner or centre learnt")
 def centre_signal(facts):
     texts = []
-    found = diagnostics(facts, 22, "centre_auc")
+    found, ranges = diagnostics(facts, 22, "centre_auc"), facts["ranges"]
+    held = facts["risks"]
+    held = held[held["cohort"] != "train"] if len(held) else held
+    if nothing_known(found, "value") and nothing_known(held, "lp") and nothing_known(ranges, "share"):
+        return None
     if len(found) and found["value"].iloc[0] > CENTRE_AUC:
         texts.append(f"the features tell the training centres apart (AUC {found['value'].iloc[0]:.2f})")
     for cohort, share in share_outside(facts["risks"], {n: m["lp_range"] for n, m in facts["models"].items()}).items():
@@ -431,7 +469,7 @@ def centre_signal(facts):
                 f"{100 * share:.0f} % of {cohort} lie outside the training range of the linear predictor, "
                 "where risks are extrapolated"
             )
-    texts += beyond_training(facts["ranges"])
+    texts += beyond_training(ranges)
     return "; ".join(texts) + "." if texts else ""
 
 
@@ -451,7 +489,7 @@ def beyond_training(ranges: pd.DataFrame) -> list[str]:
 
 def share_outside(risks: pd.DataFrame, lp_range: dict[str, list[float]]) -> dict[str, float]:
     """Share of each held-out cohort beyond the training linear predictors of a model, the largest over models."""
-    held = risks[risks["cohort"] != "train"]
+    held = risks[(risks["cohort"] != "train") & risks["lp"].notna()] if len(risks) else risks
     if held.empty:
         return {}
     low = held["model"].map(lambda name: lp_range[name][0])
@@ -599,6 +637,8 @@ def nested_gain(facts):
             else "Clinical and combined models are not nested (their terms were selected apart): "
             "judge the gain by the difference in C (AUC) alone."
         )
+    if nothing_known(table, "p"):
+        return None
     weak = table[table["p"] >= 0.05]
     tests = {"added_lr_chi2": "likelihood-ratio", "added_wald_chi2": "Wald"}
     texts = [f"{row.model}: {tests[row.measure]} {p_said(row.p)}" for row in weak.itertuples()]
@@ -610,6 +650,8 @@ def pristine(facts):
     if split_of(facts["study"], facts["analysis"])["kind"] == "none":
         return None
     count = len(dict.fromkeys(facts["evaluations"]))
+    if not count:
+        return None
     return (
         f"Not pristine: the held-out patients have been shown {count} different sets of frozen models of this "
         "analysis (evaluations.jsonl)."
@@ -623,17 +665,24 @@ def unsupported_horizon(facts):
     timed = timed_endpoint(facts["study"], facts["analysis"])
     if timed is None or is_binary(facts):
         return None if timed is None else weak_weights(facts["risks"], timed["horizon_months"])
-    blank = facts["performance"]
-    blank = blank[blank["estimate"].isna() & blank["horizon_months"].notna()]
+    table = facts["performance"]
+    # a model without any term says nothing of the horizon: it ranks nobody anywhere
+    without = [name for name, model in facts["models"].items() if not model["terms"]]
+    table = table[table["horizon_months"].notna() & ~table["model"].isin(without)]
+    if table.empty:
+        return None
+    blank = table[table["estimate"].isna()]
     where = listed(
         f"{cohort} at {months:g} months"
         for cohort, months in blank[["cohort", "horizon_months"]].drop_duplicates().itertuples(index=False)
     )
-    return f"Left blank, too few at risk: {where}." if len(blank) else ""
+    return f"Left blank, too few at risk or no event by then: {where}." if len(blank) else ""
 
 
-def weak_weights(risks: pd.DataFrame, months: float) -> str:
+def weak_weights(risks: pd.DataFrame, months: float) -> str | None:
     """Cohorts in which hardly anybody is followed to the horizon of a binary outcome, so that few stand for many."""
+    if nothing_known(risks, "follow_up"):
+        return None
     texts = []
     for cohort, part in risks.drop_duplicates("patient_id").groupby("cohort", sort=False):
         followed = int((part["follow_up"] >= months * (1 - 1e-9)).sum())
@@ -647,12 +696,14 @@ def weak_weights(risks: pd.DataFrame, months: float) -> str:
 
 @guard(38, "F", "Zero weights read as irrelevance")
 def zero_weights(facts):
-    if not has_signature(facts) or facts["frequencies"].empty or not facts["signature"]:
+    if not has_signature(facts) or nothing_known(facts["frequencies"], "frequency") or not facts["signature"]:
         return None
     frequency = facts["frequencies"].set_index("feature")["frequency"]
     kept = [f["name"] for f in facts["signature"]["features"]]
     weak = [name for name in kept if frequency.get(name, 0.0) < 0.5]
     often = frequency[(frequency >= 0.5) & ~frequency.index.isin(kept)]
+    if not kept and not len(often):
+        return None
     texts = [f"{len(weak)} of {len(kept)} kept features are chosen in fewer than half of the resamples"] if weak else []
     texts += [f"{len(often)} features chosen in half or more are not in the signature"] if len(often) else []
     return "; ".join(texts) + ": a zero weight does not mean irrelevant." if texts else ""
@@ -670,7 +721,10 @@ def primary_declared(facts):
 @guard(40, "F", "Certainty from a handful of patients")
 def few_at_risk(facts):
     rates = facts["rates"]
-    small = rates[(rates["n_risk"] < FEW_AT_RISK) & (rates["model"] != "all")]
+    groups = rates[rates["model"] != "all"] if len(rates) else rates
+    if nothing_known(groups, "n_risk"):
+        return None
+    small = groups[groups["n_risk"] < FEW_AT_RISK]
     return (
         f"{len(small)} survival rates of risk groups rest on fewer than {FEW_AT_RISK} patients at risk."
         if len(small)
@@ -693,6 +747,8 @@ def reversed_signature(facts):
     if not has_signature(facts) or chosen(facts)["second_stage"]["scores"] != "out_of_fold":
         return None
     weights = [term["coef"] for term in facts["models"].get("signature", {"terms": []})["terms"]]
+    if not weights:
+        return None
     if not any(weight < 0 for weight in weights):
         return ""
     return (
@@ -729,8 +785,11 @@ def miscalibration(facts):
 def too_good(facts):
     """Not of methods.md: no study of recurrence discriminates so well; an outcome among the predictors does."""
     table = facts["performance"]
-    judged = table[table["metric"].isin(["c_harrell", "c_uno", "auc"]) & (table["estimate"] > TOO_GOOD)]
-    judged = judged[(judged["cohort"] == "train-nested_cv") | ~judged["cohort"].str.startswith("train")]
+    judged = table[table["metric"].isin(["c_harrell", "c_uno", "auc"]) & table["estimate"].notna()]
+    judged = judged[(judged["cohort"] == "train-nested_cv") | ~judged["cohort"].astype(str).str.startswith("train")]
+    if judged.empty:
+        return None
+    judged = judged[judged["estimate"] > TOO_GOOD]
     measures = judged["metric"].map({"auc": "AUC"}).fillna("C")
     texts = [
         f"{model_title(row.model)}, {cohort_title(row.cohort)}: {measure} {row.estimate:.3f}"
