@@ -16,7 +16,7 @@ from recur.scorer import input_fields, input_label
 from recur.strata import strata_of
 from recur.study import split_of, timed_endpoint
 from recur.support import last_month, why_no_risk
-from recur.wording import MODELS, VALIDATION, WORDS, cohort_title, headline_model, interval
+from recur.wording import MODELS, VALIDATION, WORDS, cohort_title, headline_model, interval, no_signature
 
 HERE = Path(__file__).parent
 NOT_FOR = (
@@ -215,6 +215,8 @@ def about(
         texts.append("Not validated at any other centre.")
     if timed and timed["kind"] == "time_to_recurrence":
         texts.append("Death without recurrence was censored: the risks are too high where death comes first.")
+    if no_signature(model):
+        texts.append(no_signature(model))
     if "competing" in model:
         texts.append("Death without recurrence is a competing event: the risks are cumulative incidences.")
         if model["competing"]["reason"]:

@@ -192,6 +192,9 @@ def added_value(models: dict[str, dict[str, Any]]) -> list[tuple]:
             continue
         names = [{column["name"] for column in model["terms"]} for model in (small, large)]
         df = len(names[1]) - len(names[0])
+        if not df and names[0] == names[1]:  # the combined model holds no signature
+            rows.append((31, f"combined_{timing}", "signature", "added_lr_chi2", 0.0, 0, 1.0))
+            continue
         if small.get("likelihood", ML) != ML or large.get("likelihood", ML) != ML:
             continue  # penalised likelihoods of two models are not compared
         if names[0] <= names[1] and df > 0:

@@ -744,16 +744,18 @@ def in_sample_scores(facts):
 @guard(42, "F", "Signature reversed out of fold")
 def reversed_signature(facts):
     """Not of methods.md: seen where a signature holds no signal, as in studies/sts.yaml."""
-    if not has_signature(facts) or chosen(facts)["second_stage"]["scores"] != "out_of_fold":
+    if not has_signature(facts):
         return None
-    weights = [term["coef"] for term in facts["models"].get("signature", {"terms": []})["terms"]]
-    if not weights:
+    uses = {name: model.get("signature_use") or {} for name, model in facts["models"].items()}
+    if not any(use.get("status") in ("used", "bounded") for use in uses.values()):
         return None
-    if not any(weight < 0 for weight in weights):
+    held = [f"{name} {use['unbounded']:.2f}" for name, use in uses.items() if use.get("status") == "bounded"]
+    if not held:
         return ""
+    where = "Out of fold" if chosen(facts)["second_stage"]["scores"] == "out_of_fold" else "In training"
     return (
-        f"Out of fold the signature points the other way (coefficient {weights[0]:.2f}): no signal was seen. Its model "
-        "turns it round, and apparent figures of it mean nothing; read nested cross-validation."
+        f"{where} the signature points the other way (coefficients without a bound: {listed(held)}). Its weight is "
+        "therefore 0: these models hold no signature. Read nested cross-validation."
     )
 
 

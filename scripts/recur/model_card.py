@@ -21,7 +21,7 @@ from recur.pages import Block
 from recur.scorer import input_fields, input_label, value_text
 from recur.study import outcome_kind, split_of, uses_features
 from recur.support import last_month, why_no_risk
-from recur.wording import MODELS, VALIDATION, cohort_title, headline_model, interval, model_title
+from recur.wording import MODELS, VALIDATION, cohort_title, headline_model, interval, model_title, no_signature
 
 DISCRIMINATION = {"c_harrell": "Harrell's C", "c_competing": "Wolbers' C"}
 OF_BINARY = {"auc": "AUC", "sensitivity": "Sensitivity", "specificity": "Specificity"}
@@ -156,6 +156,8 @@ def model_blocks(facts: dict[str, Any], name: str, model: dict[str, Any]) -> lis
         blocks.append(("p", "No term was left: everyone has the same risk."))
     else:
         blocks += [inputs_table(model), equation_table(model)]
+    if no_signature(model):
+        blocks.append(("p", no_signature(model)))
     text = "Linear predictor: sum of coefficient x (value - mean); categories count 1 for their level, else 0. "
     cut = model["cutpoint"]
     group = "no cut-point" if cut is None else f"high risk above a linear predictor of {cut['lp']:.6g} ({cut['rule']})"

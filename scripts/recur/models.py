@@ -170,39 +170,70 @@ def term_groups(columns: list[dict[str, Any]]) -> dict[str, list[int]]:
     return groups
 
 
-def selected_columns(
+def bounded_fit(
+    designs: list[np.ndarray], columns: list[dict[str, Any]], train: Training, stage: dict[str, Any]
+) -> tuple[list[int], dict[str, Any], float | None]:
+    """Columns left by screen and elimination, their pooled fit, and the weight that the signature would have below its
+    lower bound of 0; None where the bound does not bind.
+
+    A stacked score takes no negative weight (Breiman, Machine Learning 1996): out of fold a signature without signal
+    often points the other way, and turned round it would be applied against what it was built for. Where its best
+    weight is negative the best one allowed is 0, since likelihoods are concave: the model then holds no signature, and
+    its other terms are chosen without it. Scores of its own training rows have the same bound.
+    """
+    penalty = PENALTIES[stage["separated"]]
+    keep = screened_columns(designs, columns, train, stage)
+    for select in (False, True) if stage["selection"] != "none" else (False,):
+        keep = eliminated(designs, columns, train, stage, keep) if select else keep
+        result = pooled_fit([x[:, keep] for x in designs], train, penalty)
+        weights = [result["coef"][i] for i, j in enumerate(keep) if columns[j]["kind"] == "signature"]
+        if weights and weights[0] < 0:  # the signature is the last column
+            without = bounded_fit([x[:, :-1] for x in designs], columns[:-1], train, stage)
+            return *without[:2], float(weights[0])
+    return keep, result, None
+
+
+def screened_columns(
     designs: list[np.ndarray], columns: list[dict[str, Any]], train: Training, stage: dict[str, Any]
 ) -> list[int]:
-    """Columns left by the univariable screen (joint test of a term; the signature always passes) and by backward
-    elimination.
+    """Columns left by the univariable screen (joint test of a term; the signature always passes).
 
-    An interaction is not screened: it stays where both its terms do, and they stay as long as it does.
-    Over m imputations both use the stacked rows with weight 1/m (Wood, White & Royston 2008; methods.md 0.2 item 8).
+    An interaction is not screened: it stays where both its terms do. Over m imputations the screen uses the stacked
+    rows with weight 1/m (Wood, White & Royston 2008; methods.md 0.2 item 8).
     """
-    copies = len(designs)
-    x = np.vstack(designs)
     groups = term_groups(columns)
     if stage["screen_p"] is not None:
+        x, penalty = np.vstack(designs), PENALTIES[stage["separated"]]
         single = {term: at for term, at in groups.items() if columns[at[0]]["kind"] != "interaction"}
-        p = {term: joint_p(x[:, at], train, copies, PENALTIES[stage["separated"]]) for term, at in single.items()}
+        p = {term: joint_p(x[:, at], train, len(designs), penalty) for term, at in single.items()}
         passed = {term for term in single if term == "signature" or p[term] < stage["screen_p"]}
         groups = {term: at for term, at in groups.items() if passed.issuperset(terms_in(columns[at[0]]))}
-    if stage["selection"] != "none" and groups:
-        names, at = list(groups), list(groups.values())
-        time, event, weight = stacked(train, copies)
-        rule = {
-            "terms": at,
-            "copies": copies,
-            "parents": parent_places(names, [columns[own[0]] for own in at]),
-            "p_remove": stage["p_remove"] if stage["selection"] == "backward_p" else None,
-        }
-        if train.binary:
-            penalty = PENALTIES[stage["separated"]]
-            kept, _ = logistic.backward_elimination(x, names, event, separated=penalty, weight=weight, **rule)
-        else:
-            kept, _ = backward_elimination(x, names, time, event, strata=stacked_strata(train, copies), **rule)
-        groups = {term: groups[term] for term in kept}
     return sorted(j for at in groups.values() for j in at)
+
+
+def eliminated(
+    designs: list[np.ndarray], columns: list[dict[str, Any]], train: Training, stage: dict[str, Any], keep: list[int]
+) -> list[int]:
+    """Those of the columns `keep` that backward elimination leaves; imputations stacked as for the screen. The terms of
+    an interaction stay as long as it does.
+    """
+    if not keep:
+        return keep
+    copies, x = len(designs), np.vstack(designs)
+    groups = {term: at for term, at in term_groups(columns).items() if at[0] in keep}
+    names, time, event, weight = list(groups), *stacked(train, copies)
+    rule = {
+        "terms": list(groups.values()),
+        "copies": copies,
+        "parents": parent_places(names, [columns[at[0]] for at in groups.values()]),
+        "p_remove": stage["p_remove"] if stage["selection"] == "backward_p" else None,
+    }
+    if train.binary:
+        penalty = PENALTIES[stage["separated"]]
+        kept, _ = logistic.backward_elimination(x, names, event, separated=penalty, weight=weight, **rule)
+    else:
+        kept, _ = backward_elimination(x, names, time, event, strata=stacked_strata(train, copies), **rule)
+    return sorted(j for term in kept for j in groups[term])
 
 
 def parent_places(names: list[str], columns: list[dict[str, Any]]) -> list[list[int]]:
@@ -240,11 +271,11 @@ def fit_model(
     """
     imputed = imputed or imputed_terms(train, terms, settings, seed)
     designs, applied, columns, imputer = designs_of(train, terms, score, settings, imputed)
-    keep = selected_columns(designs, columns, train, settings["second_stage"])
+    keep, result, negative = bounded_fit(designs, columns, train, settings["second_stage"])
+    use = signature_use(score, columns, keep, negative)
     designs, columns = [x[:, keep] for x in designs], [columns[j] for j in keep]
     applied = applied[:, keep]
     mean = applied.mean(axis=0)
-    result = pooled_fit([x - mean for x in designs], train, PENALTIES[settings["second_stage"]["separated"]])
     described = [
         column | {"mean": float(mean[j]), "coef": float(result["coef"][j]), "se": float(result["se"][j])}
         for j, column in enumerate(columns)
@@ -264,10 +295,29 @@ def fit_model(
         "loglik": result["loglik"],
         "imputer": imputer,
         "imputations": len(designs) if len(designs) > 1 else 0,
+        "signature_use": use,
         "lp_range": [float(lp.min()), float(lp.max())],
         "n": len(train.time),
         "events": int(train.event.sum()),
     }
+
+
+def signature_use(
+    score: np.ndarray | None, columns: list[dict[str, Any]], keep: list[int], negative: float | None
+) -> dict[str, Any] | None:
+    """What became of the signature in a model: `status` (used, empty, eliminated, bounded) and, of a weight held at its
+    bound of 0, the `unbounded` coefficient; None of a model that was offered none.
+    """
+    if score is None:
+        return None
+    places = [j for j, column in enumerate(columns) if column["kind"] == "signature"]
+    if not places:
+        status = "empty"
+    elif negative is not None:
+        status = "bounded"
+    else:
+        status = "used" if places[0] in keep else "eliminated"
+    return {"status": status, "unbounded": negative}
 
 
 def survival_parts(
@@ -346,6 +396,7 @@ def competing_model(
     """Cause-specific Cox model of the competing event on the columns of the main one: terms, events, reason; and its
     baseline by stratum (without strata that of "").
 
+    The signature's weight in it is free: it was built for the other event, and may well be protective of this one.
     Absolute risks need it (methods.md 0.2, item 4). Without covariates, with the reason, where fewer than
     MIN_COMPETING_EVENTS events a column or infinite coefficients forbid them.
     """

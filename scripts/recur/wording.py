@@ -21,6 +21,11 @@ MODELS = {
     "size_only": "Tumour size alone",
     "volume_only": "Tumour volume alone",
 }
+NO_SIGNATURE = {  # status in a model's signature_use -> what to say of it
+    "bounded": "The signature's weight would have been negative and is therefore 0: the model holds none.",
+    "eliminated": "The signature was eliminated: the model holds none.",
+    "empty": "The signature is empty (no feature was kept): the model holds none.",
+}
 COHORTS = {
     "train": "Training",
     "train-apparent": "Training, apparent",
@@ -85,6 +90,11 @@ def headline_model(performance: pd.DataFrame) -> str:
     """The model that the summary speaks of: before surgery, with the signature where there is one."""
     names = list(dict.fromkeys(performance["model"]))
     return next(name for name in ("combined_pre", "clinical_pre", "signature", *names) if name in names)
+
+
+def no_signature(model: dict[str, Any]) -> str:
+    """Why a frozen model that was offered a signature holds none; '' where it holds one or was offered none."""
+    return NO_SIGNATURE.get((model.get("signature_use") or {}).get("status"), "")
 
 
 def interval(row: Any, digits: int = 3) -> str:
