@@ -1,6 +1,7 @@
 import numpy as np
 import oracle
 import pytest
+from test_predictor import fitted
 
 from recur import nomogram as n
 
@@ -117,3 +118,10 @@ def test_pretty(low, high, values):
 def test_no_effect_no_nomogram():
     with pytest.raises(ValueError, match="no term"):
         n.nomogram_equation([{"name": "a", "coef": 0.0, "values": [0, 1]}])
+
+
+@pytest.mark.parametrize("kind", ["youden", "horizon"])
+def test_a_logistic_model_has_one_risk_axis_without_a_time(kind):
+    _, model, _ = fitted(1, kind, ["b0", "size"])
+    table = n.nomogram_tables({"clinical_pre": model})
+    assert list(dict.fromkeys(table["axis"])) == ["b0", "size", "total", "risk"]

@@ -132,7 +132,7 @@ def nomogram_tables(models: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 
 def risk_axes(model: Mapping[str, Any]) -> dict[str, float]:
     """Baseline survival of each risk that is a function of the linear predictor alone, by the name of its axis."""
-    if "competing" in model:  # such a risk needs both hazards
+    if "competing" in model or "intercept" in model:  # such a risk needs both hazards, or has no time
         return {}
     baseline, months = model["baseline"], model["horizons_months"]
     months = [at for at in months if at <= last_month(model)]
