@@ -150,6 +150,7 @@ SECTIONS = {
         "study",
         "synthetic",
         "title",
+        "wording",
     ),
 }
 ANALYSIS_SETTINGS = {

@@ -2,11 +2,14 @@
 
 import re
 
+import pandas as pd
 import pytest
 
+from recur.manuscript import cox
+from recur.report import with_holders
 from recur.study import ROOT
 from recur.style import p_text as p_in_figures
-from recur.wording import p_said, p_text
+from recur.wording import about, is_of_ji, p_said, p_text
 
 
 @pytest.mark.parametrize(
@@ -33,3 +36,50 @@ def test_no_program_formats_p_values_by_itself():
     files = [path for path in ROOT.glob("scripts/**/*.py") if path.name not in ("wording.py", "consistency.py")]
     found = {path.name: line for path in files for line in path.read_text().splitlines() if own.search(line)}
     assert found == {}
+
+
+STUDY = {
+    "analyses": {"a": {"endpoint": "E", "preset": "ji2020"}},
+    "endpoints": {"E": {"kind": "time_to_recurrence"}},
+    "wording": {"disease": "hepatocellular carcinoma", "treatment": "resection"},
+}
+
+
+@pytest.mark.parametrize(
+    "endpoint, wording, beside",
+    [
+        ({"kind": "time_to_recurrence"}, STUDY["wording"], True),
+        ({"kind": "recurrence_competing"}, STUDY["wording"], True),
+        ({"kind": "recorded", "counts_death": False}, STUDY["wording"] | {"event": "recurrence"}, True),
+        ({"kind": "recorded", "counts_death": False}, STUDY["wording"], False),
+        ({"kind": "recorded", "counts_death": True}, STUDY["wording"] | {"event": "recurrence"}, False),
+        ({"kind": "overall_survival"}, STUDY["wording"], False),
+        ({"kind": "recurrence_free_survival"}, STUDY["wording"], False),
+        ({"kind": "time_to_recurrence"}, STUDY["wording"] | {"treatment": "radiotherapy"}, False),
+        ({"kind": "time_to_recurrence"}, {}, False),
+    ],
+)
+def test_ji_stands_only_beside_recurrence_after_resection_of_hcc(endpoint, wording, beside):
+    """Overall survival stood beside their recurrence as `Free of recurrence`."""
+    study = STUDY | {"endpoints": {"E": endpoint}, "wording": wording}
+    assert is_of_ji(study, "a") == beside
+
+
+def test_what_a_study_is_about_is_what_it_declares():
+    assert about(STUDY) == "hepatocellular carcinoma after resection"
+    assert about({}) == "patients like those below"
+    assert about({"wording": {"treatment": "radiotherapy"}}) == "patients like those below after radiotherapy"
+
+
+def test_a_footnote_on_the_signature_stands_only_where_there_is_one():
+    row = {"model": "clinical_pre", "stage": "multivariable", "term": "age", "label": "Age", "hr": 1.1, "lower": 1.0,
+           "upper": 1.2, "p": 0.04, "n": 90, "events": 40}  # fmt: skip
+    clinical = pd.DataFrame([row])
+    assert "signature" not in " ".join(cox(clinical).notes).lower()
+    with_one = pd.DataFrame([row, row | {"term": "signature", "label": "Signature"}])
+    assert "The signature was built on these patients" in " ".join(cox(with_one).notes)
+
+
+def test_a_limitation_names_its_analyses_unless_it_holds_for_all():
+    found = {"a": ["Death is censored.", "One centre."], "b": ["One centre."], "c": ["One centre.", "Few events."]}
+    assert with_holders(found) == ["a: Death is censored.", "One centre.", "c: Few events."]

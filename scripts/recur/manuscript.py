@@ -107,8 +107,9 @@ def cox(coefficients: pd.DataFrame) -> Table:
     notes = [
         f"Training patients, n = {sizes['n']:.0f}, {sizes['events']:.0f} events. {ratio} per unit of the term; "
         "categories against their reference. An empty cell: the term is not in that model.",
-        f"The signature was built on these patients: its univariable {ratio} is optimistic.",
     ]
+    if (coefficients["term"] == "signature").any():
+        notes.append(f"The signature was built on these patients: its univariable {ratio} is optimistic.")
     if "method" in coefficients:
         if coefficients["method"].str.contains("weighted").any():
             notes.append(

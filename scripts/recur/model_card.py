@@ -21,7 +21,16 @@ from recur.pages import Block
 from recur.scorer import input_fields, input_label, value_text
 from recur.study import outcome_kind, split_of, uses_features
 from recur.support import last_month, why_no_risk
-from recur.wording import MODELS, VALIDATION, cohort_title, headline_model, interval, model_title, no_signature
+from recur.wording import (
+    MODELS,
+    VALIDATION,
+    about,
+    cohort_title,
+    headline_model,
+    interval,
+    model_title,
+    no_signature,
+)
 
 DISCRIMINATION = {"c_harrell": "Harrell's C", "c_competing": "Wolbers' C"}
 OF_BINARY = {"auc": "AUC", "sensitivity": "Sensitivity", "specificity": "Specificity"}
@@ -46,13 +55,13 @@ def card(facts: dict[str, Any]) -> list[Block]:
     """
     study = facts["study"]
     blocks: list[Block] = [("h1", f"Model card: {study.get('title') or study['study']}")]
+    outcomes = ", ".join(dict.fromkeys(endpoint_label(study, analysis) for analysis in facts["models"]))
     if study.get("synthetic"):
         blocks.append(("alarm", "SYNTHETIC DATA: generated patients. These models say nothing about real ones."))
     blocks += [
         ("h2", "Intended use"),
         ("ul", [
-            "Research on the recurrence of resected tumours: reproduction, external validation, comparison with other "
-            "models.",
+            f"Research on {about(study)} ({outcomes}): reproduction, external validation, comparison with others.",
             "Users: researchers who can judge the cohort below, the inputs and their units, with a statistician.",
             "Output: a risk (of an outcome in time: at fixed times) with its group, for patients like those below.",
         ]),

@@ -39,6 +39,7 @@ from recur.wording import (
     cohort_title,
     headline_model,
     interval,
+    is_of_ji,
     model_title,
     p_said,
     p_text,
@@ -56,6 +57,7 @@ SECTIONS = {
 }
 PLACE = {"table1": "Cohort", "features": "Signature", "cox": "Models", "logistic": "Models",
          "performance": "Validation", "comparisons": "Validation", "scores": "Scores"}  # fmt: skip
+FOLLOW_UP = "Reverse Kaplan-Meier; pointwise 95 % interval of the median on the log-log scale."
 SEPARATED = {"firth": "Firth's penalised likelihood", "ridge": "a ridge penalty"}
 FEW_EVENTS = 100  # held-out events below which calibration is hardly judged (Vergouwe 2005, Collins 2016)
 
@@ -121,8 +123,8 @@ def heading(study: Mapping[str, Any], analyses: list[str]) -> str:
         title += f'<p class="synthetic">{text}</p>'
     parts = [("Patients", "patients")] * bool(analyses)
     parts += [(f"{rank_of(study, name).capitalize()}: {name}", f"analysis-{name}") for name in analyses]
-    recurrence = any(outcome_kind(study, name) == "survival" for name in analyses)
-    parts += [("Ji et al. 2020 beside ours", "published")] * recurrence
+    if any(is_of_ji(study, name) for name in analyses):
+        parts.append(("Ji et al. 2020 beside ours", "published"))
     parts += [("Limitations", "limits"), ("Image processing", "processing") if "images" in study else None]
     pages = [("risk calculator", "calculator.html"), ("model card", "model_card.html"),
              ("checklists", "checklists.html"),
@@ -327,7 +329,7 @@ def follow_up(results: Path, analysis: str) -> str:
             known = pd.notna(row.largest_weight)
             extent = [f"{row.largest_weight:.2f}", f"{row.effective_n:.0f}"] if known else ["", ""]
             cells += [f"{row.censored:.0f}", *extent]
-    return f"<h4>Follow-up</h4>{html_table(heads, rows)}<p class=note>Reverse Kaplan-Meier.</p>"
+    return f"<h4>Follow-up</h4>{html_table(heads, rows)}<p class=note>{FOLLOW_UP}</p>"
 
 
 def limit(value: float) -> str:
@@ -584,6 +586,7 @@ def facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, A
         "circular_scores": listed(circular) if circular else "",
         "seed": study["seed"],
         "synthetic": study["synthetic"],
+        "of_ji": is_of_ji(study, analysis) or chosen.get("preset") == "ji2020",
         "not_external": split["kind"] != "centre",
         "events_held_out": f"{held['events'].sum():.0f}" if len(held) else "",
         "few_held_out_events": len(held) and held["events"].sum() < FEW_EVENTS,
@@ -725,8 +728,8 @@ def region_summary(results: Path) -> pd.DataFrame:
 
 def published_table(results: Path, study: Mapping[str, Any]) -> str:
     """The table of Ji et al. 2020 beside ours, line by line, with what may be compared."""
-    # the published study is one of recurrence: a binary outcome has nothing to stand beside it
-    presets = {n: a.get("preset") for n, a in study["analyses"].items() if outcome_kind(study, n) == "survival"}
+    # another outcome, disease or treatment has nothing to stand beside it
+    presets = {name: chosen.get("preset") for name, chosen in study["analyses"].items() if is_of_ji(study, name)}
     analysis = next(
         (name for name, preset in presets.items() if preset == "ji2020"), primary(study) or next(iter(presets), None)
     )
@@ -814,12 +817,19 @@ def counted(tables: Mapping[str, pd.DataFrame], kind: str) -> str:
 
 
 def limits(results: Path, study: Mapping[str, Any], analyses: list[str]) -> str:
-    """What this run cannot show: sentences whose facts hold in any analysis."""
-    found = dict.fromkeys(
-        text for analysis in analyses for text in sentences(texts()["limitations"], facts(results, study, analysis))
-    )
-    items = "".join(f"<li>{escape(text)}</li>" for text in found)
-    return f'<h2 id="limits">Limitations</h2><ul>{items}</ul>' if found else ""
+    """What this run cannot show: the sentences whose facts hold."""
+    found = {name: sentences(texts()["limitations"], facts(results, study, name)) for name in analyses}
+    items = "".join(f"<li>{escape(text)}</li>" for text in with_holders(found))
+    return f'<h2 id="limits">Limitations</h2><ul>{items}</ul>' if items else ""
+
+
+def with_holders(found: Mapping[str, list[str]]) -> list[str]:
+    """Each sentence once; before it the analyses (name -> sentences) that it holds for, unless it is all of them."""
+    holders: dict[str, list[str]] = {}
+    for name, lines in found.items():
+        for text in lines:
+            holders.setdefault(text, []).append(name)
+    return [text if len(names) == len(found) else f"{listed(names)}: {text}" for text, names in holders.items()]
 
 
 def checks(results: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -74,6 +75,24 @@ METRICS = {  # metric -> name, decimals
     "ppv": ("Positive predictive value", 2),
     "npv": ("Negative predictive value", 2),
 }
+
+
+def is_of_ji(study: Mapping[str, Any], analysis: str) -> bool:
+    """Whether an analysis is of what Ji et al. 2020 studied: the time to recurrence after resection of hepatocellular
+    carcinoma, as the study file declares it.
+    """
+    words, endpoint = study.get("wording") or {}, study["endpoints"][study["analyses"][analysis]["endpoint"]]
+    recorded = endpoint["kind"] == "recorded" and not endpoint.get("counts_death")
+    recurrence = endpoint["kind"] in ("time_to_recurrence", "recurrence_competing")
+    recurrence |= recorded and words.get("event") == "recurrence"
+    return recurrence and (words.get("disease"), words.get("treatment")) == ("hepatocellular carcinoma", "resection")
+
+
+def about(study: Mapping[str, Any]) -> str:
+    """What the outcomes are of: `hepatocellular carcinoma after resection`; patients where nothing is declared."""
+    words = study.get("wording") or {}
+    after = f" after {words['treatment']}" if words.get("treatment") else ""
+    return (words.get("disease") or "patients like those below") + after
 
 
 def model_title(name: str) -> str:
