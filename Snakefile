@@ -53,3 +53,7 @@ if not FROM_TABLES:
 
 onsuccess:
     print(where_results_are())
+
+
+onerror:
+    print("\n".join(["The run failed. Its cause:", *causes(Path("logs", NAME), STARTED)]))

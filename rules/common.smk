@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import sys
+import time
 from glob import glob
 from pathlib import Path
 
@@ -16,10 +17,12 @@ sys.path.insert(0, f"{workflow.basedir}/scripts")
 from recur import study as studies
 from recur.check import batch_fingerprints, check_tables
 from recur.endpoints import has_competing
+from recur.failures import causes
 from recur.predictors import known_after
 from recur.tables import StudyError
 from recur.wording import WORDS
 
+STARTED = time.time()
 KNOWN_OPTIONS = {"study", "from"}
 unknown = set(config) - KNOWN_OPTIONS
 if unknown:
