@@ -25,12 +25,13 @@ if IMAGES:
             batches=STUDY["batches"],
             phases=IMAGES["phases"],
             readers=IMAGES["readers"],
+            sheet=["--sheet", IMAGES["sheet"]] if IMAGES["sheet"] else [],
             root=lambda wildcards, input: IMAGES["root"] or os.path.dirname(input.manifest) or ".",
             # changed images are seen at the next start; generated ones are followed through `made`
             fingerprint=lambda wildcards: image_fingerprints()[int(wildcards.batch)],
         shell:
-            "python {input.script} --manifest {input.manifest:q} --root {params.root:q} --assigned {input.assigned}"
-            " --phases {params.phases} --readers {params.readers}"
+            "python {input.script} --manifest {input.manifest:q} {params.sheet:q} --root {params.root:q}"
+            " --assigned {input.assigned} --phases {params.phases} --readers {params.readers}"
             " --batch {wildcards.batch} --batches {params.batches} --output {output} > {log} 2>&1"
 
     rule cases:

@@ -289,6 +289,19 @@ def change_spreadsheet(folder, name, how):
             sheet.row_dimensions[4].hidden = True
         case "merged":
             sheet.merge_cells("B3:B5")
+        case "remarks beside the table":
+            sheet.cell(3, 15).value = "Data of 2015"
+            sheet.merge_cells("O3:Q5")
+            sheet["O1"], sheet["P1"], sheet["Q1"], sheet["R1"] = "a", "b", "c", "=R2"
+            sheet["R1"], sheet["R2"] = "total", "=SUM(C2:C5)"
+        case "formulas below the table":
+            sheet.cell(sheet.max_row + 3, 3).value = "=C2"
+        case "two tables, one named":
+            book.create_sheet("old").append(["patient_id", "age"])
+            book["old"].append(["P01", 1])
+            change_study(folder, {"clinical.sheet": "Sheet1"})
+        case "a sheet that is not there":
+            change_study(folder, {"clinical.sheet": "Data"})
         case "title":
             sheet.insert_rows(1)
             sheet["A1"] = "Cohort of 2015"
@@ -309,6 +322,27 @@ def change_spreadsheet(folder, name, how):
     if how == "password":
         path.write_bytes(bytes.fromhex("d0cf11e0a1b11ae1") + bytes(2000))
     change_study(folder, {"clinical.table": path.name})
+
+
+def change_written(folder, form, named):
+    """All dates written in another form, which the study names or not."""
+
+    def put(table):
+        for column in [name for name in table if name.endswith("_date")]:
+            days = pd.to_datetime(table[column].where(table[column] != ""))
+            table[column] = days.dt.strftime(form).fillna("")
+        return table
+
+    edit(folder, "clinical.csv", put)
+    change_study(folder, {"clinical.date_format": named})
+
+
+def change_manifest_sheet(folder, named):
+    """The manifest as the second of two tables in a workbook."""
+    with pd.ExcelWriter(folder / "images.xlsx") as book:
+        pd.DataFrame({"code": [1, 2], "meaning": ["a", "b"]}).to_excel(book, sheet_name="Codes", index=False)
+        pd.read_csv(folder / "images.csv").to_excel(book, sheet_name="Masks", index=False)
+    change_study(folder, {"images.manifest": "images.xlsx", "images.sheet": named})
 
 
 def change_remove(folder, name):

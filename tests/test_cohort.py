@@ -155,7 +155,8 @@ def test_equal_problems_are_one_line_with_their_number_and_the_first_three_patie
     assert error.value.problems == [
         f"{table}: {twelve}: column age, value '0 y', '1 y', '2 y', ...: not a number",
         f"{table}: line 15: patient 'q': column mvi, value '?': not one of 0, 1",
-        f"{table}: {twelve}: op: '05/06/2015' can be read day first or month first; write yyyy-mm-dd",
+        f"{table}: {twelve}: op: '05/06/2015' can be read day first or month first; write yyyy-mm-dd, or declare "
+        "date_format",
     ]
 
 

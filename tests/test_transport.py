@@ -220,7 +220,9 @@ class TestVisits:
         pd.DataFrame({"id": ["p1", "p2"], "op": ["2015-01-01", "2015-01-01"]}).to_csv(tmp_path / "c.csv", index=False)
         pd.DataFrame(dates, columns=["who", "day"]).to_csv(tmp_path / "v.csv", index=False)
         visits = {"table": str(tmp_path / "v.csv"), "id": "who", "date": "day"}
-        return {"clinical": {"table": str(tmp_path / "c.csv"), "id": "id", "dates": {"t0": "op"}, "visits": visits}}
+        clinical = {"table": str(tmp_path / "c.csv"), "id": "id", "centre": None, "missing_values": ["-9"]}
+        clinical |= {"variables": {}, "dates": {"t0": "op"}, "visits": visits}
+        return {"clinical": clinical, "endpoints": {}, "split": {"kind": "none"}, "analyses": {}}
 
     def test_intervals_by_patient_and_by_centre(self, tmp_path):
         days = pd.date_range("2015-01-01", periods=9, freq="91D")[1:]  # a visit every 91 days for two years

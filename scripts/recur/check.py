@@ -17,7 +17,7 @@ from recur.endpoints import EVENT
 from recur.features.imported import read_features
 from recur.followup import horizon_warnings
 from recur.guards import smaller_class, too_few_events
-from recur.images.inventory import FILES, inventory
+from recur.images.inventory import FILES, inventory, read_rows
 from recur.linkage import copies, copies_line, link
 from recur.predictors import candidate_problems, comparator_lines, feature_lines, feature_problems
 from recur.scores import vector_problems
@@ -126,10 +126,12 @@ def ids_of_tables(study: dict[str, Any]) -> dict[str, pd.Series]:
             if phase in images["phases"] and reader in images["readers"]:
                 tables[f"{images['manifest']}, {phase} of {reader}"] = part["patient_id"]
     features = study.get("features", {})
-    holders = [(features.get(key), features.get("id")) for key in ("table", "repeat")]
-    holders += [(part["table"], part["id"]) for part in (visits, study.get("diagnostic", {}).get("lesions")) if part]
-    for path, column in holders:
-        table = read_table(path) if path and Path(path).exists() else pd.DataFrame()
+    holders = [(features.get(key), features) for key in ("table", "repeat")]
+    holders += [(part["table"], part) for part in (visits, study.get("diagnostic", {}).get("lesions")) if part]
+    for path, part in holders:
+        column = part.get("id")
+        there = path and Path(path).exists()
+        table = read_table(path, part.get("sheet"), {column}.__contains__) if there else pd.DataFrame()
         if column in table:  # a table without it is told of where it is read
             tables[path] = table[column]
     return {what: ids.astype("string").str.strip() for what, ids in tables.items()}
@@ -227,7 +229,7 @@ def image_root(images: dict[str, Any]) -> Path:
 
 def batch_fingerprints(images: dict[str, Any], batches: int) -> list[str]:
     """One a batch, which changes when an image or mask of the batch does: a changed file re-runs its batch only."""
-    table = read_table(images["manifest"])
+    table = read_rows(images["manifest"], images.get("sheet"))
     rows = table.groupby(table["patient_id"].map(lambda patient: batch_of(str(patient), batches)))
     digests = [hashlib.sha256() for _ in range(batches)]
     for batch, part in rows:

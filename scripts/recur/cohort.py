@@ -16,7 +16,8 @@ import pandas as pd
 from jsonschema import Draft202012Validator
 
 from recur import coding
-from recur.dates import iso_days, parse_dates
+from recur.dates import ISO, as_iso, iso_days, parse_dates
+from recur.dates import NAMES as DATES
 from recur.endpoints import (
     BY_HORIZON,
     DAYS_PER_MONTH,
@@ -30,7 +31,7 @@ from recur.endpoints import (
     state_at,
 )
 from recur.followup import impossible_times, later_deaths, time_warnings
-from recur.images.inventory import FILES
+from recur.images.inventory import FILES, read_rows
 from recur.linkage import copies, copies_line
 from recur.study import schema, schema_problems, splits_of, used_variables
 from recur.tables import PATIENT_ID, Problem, StudyError, grouped, plain_cell, read_table, told
@@ -40,6 +41,7 @@ DECIMAL_COMMA = re.compile(r"[<>]?\s*-?\d+,\d+")
 SIGNS = str.maketrans("≤≥＜＞−", "<><>-")  # as Word and Excel put them in
 TOTALS = re.compile(r"(?i)(grand )?totals?|sum|mean|average|median|count|n ?= ?\d+|summe|mittelwert")
 OUTCOME_COLUMNS = ("time", "event", "competing", "competing_time", "column")  # keys of an endpoint that name a column
+FIXED = ("t0_kind", "cutoff", "export")  # keys of the dates that name no column
 VISIT_COLUMNS = ["patient_id", "visits", "interval_first_2_years", "interval_later", "longest_gap"]
 
 
@@ -63,10 +65,7 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
     """
     clinical = study["clinical"]
     path = Path(clinical["table"])
-    table = read_table(path)
-    check_columns(table, study, path)
-    table = stripped(table)
-    table = table.mask(table.isin([str(value) for value in clinical["missing_values"]]))
+    table = clinical_cells(study)
     ids = table[clinical["id"]]
     centre = pd.Series("", index=table.index)
     if clinical["centre"]:
@@ -131,6 +130,33 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
     )
 
 
+def clinical_cells(study: dict[str, Any]) -> pd.DataFrame:
+    """The clinical table as text, for everything that reads it: blanks around cells and cells that mean missing gone,
+    dates as yyyy-mm-dd. Raises StudyError for a table that cannot be read, or lacks a column.
+    """
+    clinical = study["clinical"]
+    wanted = {column for _, column in wanted_columns(study)}
+    table = read_table(clinical["table"], clinical.get("sheet"), wanted.__contains__)
+    check_columns(table, study, Path(clinical["table"]))
+    table = without_codes(stripped(table), clinical["missing_values"], clinical["variables"])
+    dates = [column for key, column in clinical.get("dates", {}).items() if key in DATES]
+    written = clinical.get("date_format", ISO)
+    return table.assign(**{column: as_iso(table[column], written) for column in dates})
+
+
+def without_codes(table: pd.DataFrame, missing: list[Any], variables: dict[str, Any]) -> pd.DataFrame:
+    """The table without cells that mean missing: `missing` in every column, those of a variable in its own.
+
+    A code that is a whole number also means the `-9.0` that programs write beside gaps.
+    """
+    codes = {name: list(missing) for name in table}
+    for variable in variables.values():
+        if variable["column"] in codes:
+            codes[variable["column"]] += variable.get("missing_values", [])
+    gone = {name: coding.as_declared(table[name], codes[name]).isin(map(str, codes[name])) for name in table}
+    return table.mask(pd.DataFrame(gone, index=table.index).astype(bool)) if any(codes.values()) else table
+
+
 def stripped(table: pd.DataFrame) -> pd.DataFrame:
     """All cells as text without blanks around them, no-break spaces among these; blank cells are missing."""
     table = table.astype("string").apply(lambda cells: cells.str.strip())
@@ -139,9 +165,9 @@ def stripped(table: pd.DataFrame) -> pd.DataFrame:
 
 def named_columns(study: dict[str, Any]) -> list[str]:
     """Columns of the clinical table that hold what a study knows of a patient: variables, dates, outcomes."""
-    clinical, fixed = study["clinical"], ("t0_kind", "cutoff", "export")
+    clinical = study["clinical"]
     names = [variable["column"] for variable in clinical["variables"].values()]
-    names += [column for key, column in clinical.get("dates", {}).items() if key not in fixed]
+    names += [column for key, column in clinical.get("dates", {}).items() if key not in FIXED]
     for endpoint in study["endpoints"].values():
         names += [endpoint[key] for key in OUTCOME_COLUMNS if key in endpoint]
     return list(dict.fromkeys(names))
@@ -203,21 +229,26 @@ def ineligible(table: pd.DataFrame, rules: list[dict[str, Any]]) -> list[Problem
     return found
 
 
-def check_columns(table: pd.DataFrame, study: dict[str, Any], path: Path) -> None:
-    """Raise StudyError listing every column that the study names and the table lacks."""
+def wanted_columns(study: dict[str, Any]) -> list[tuple[str, str]]:
+    """Every column of the clinical table that the study names: its key in the study file, and the column."""
     clinical = study["clinical"]
     wanted = [("clinical.id", clinical["id"])]
     if clinical["centre"]:
         wanted.append(("clinical.centre", clinical["centre"]))
     wanted += [(f"clinical.variables.{name}", v["column"]) for name, v in clinical["variables"].items()]
     dates = clinical.get("dates", {})
-    fixed = ("t0_kind", "cutoff", "export")
-    wanted += [(f"clinical.dates.{key}", column) for key, column in dates.items() if key not in fixed]
+    wanted += [(f"clinical.dates.{key}", column) for key, column in dates.items() if key not in FIXED]
     wanted += [(f"clinical.recurrence.{key}", column) for key, column in clinical.get("recurrence", {}).items()]
     wanted += [(f"clinical.eligibility[{i}]", rule["column"]) for i, rule in enumerate(clinical.get("eligibility", []))]
     for name, endpoint in study["endpoints"].items():
         wanted += [(f"endpoints.{name}.{key}", endpoint[key]) for key in OUTCOME_COLUMNS if key in endpoint]
     wanted += [(f"split {name}", split["column"]) for name, split in splits_of(study).items() if "column" in split]
+    return wanted
+
+
+def check_columns(table: pd.DataFrame, study: dict[str, Any], path: Path) -> None:
+    """Raise StudyError listing every column that the study names and the table lacks."""
+    wanted = wanted_columns(study)
     missing = [f"{path}: no column {column!r} ({place})" for place, column in wanted if column not in table.columns]
     if missing:
         raise StudyError([*missing, f"{path}: its columns are {', '.join(map(str, table.columns))}"])
@@ -453,7 +484,7 @@ def _assigned(study: dict[str, Any], clinical: pd.DataFrame) -> pd.DataFrame:
     for name, split in splits_of(study).items():
         column = None
         if split["kind"] == "column":
-            table = stripped(read_table(study["clinical"]["table"]))
+            table = clinical_cells(study)
             table = table.drop_duplicates(study["clinical"]["id"]).set_index(study["clinical"]["id"])
             named = [*split["train"], *split["test"]]
             column = assigned["patient_id"].map(coding.as_declared(table[split["column"]], named))
@@ -476,7 +507,7 @@ def check_names(name: str, split: dict[str, Any], cells: pd.Series) -> None:
 def read_manifest(study: dict[str, Any]) -> pd.DataFrame:
     """The image manifest, checked row by row; raises StudyError with every problem."""
     path = Path(study["images"]["manifest"])
-    table = read_table(path).astype(object)
+    table = read_rows(path, study["images"].get("sheet"))
     rules = schema("images")
     alike: list[Problem] = []
     for number, row in doubtful(table, rules).iterrows():
@@ -485,6 +516,11 @@ def read_manifest(study: dict[str, Any]) -> pd.DataFrame:
     for column in table.columns.intersection(FILES):
         # looked at as text first: ten thousand rows must not cost ten thousand paths
         dotted = table[column].astype("string").str.contains("..", regex=False, na=False)
+        drive = table[column].astype("string").str.match(r"[A-Za-z]:|//", na=False)
+        alike += [
+            Problem(None, f"{column} {{}} is a path of Windows; write it relative to images.root", (value,), number + 2)
+            for number, value in table.loc[drive, column].items()
+        ]
         leaves = f"{column} {{}} leaves the folder; set images.root instead"
         alike += [
             Problem(None, leaves, (value,), number + 2)
@@ -532,15 +568,17 @@ def visit_intervals(study: dict[str, Any], ids: pd.Series) -> pd.DataFrame:
         return pd.DataFrame(columns=VISIT_COLUMNS)
     visits, path = clinical["visits"], clinical["visits"]["table"]
     # stripped as the cohort itself is, or an id with a blank has no visits
-    table, treated = stripped(read_table(path)), stripped(read_table(clinical["table"]))
+    table = stripped(read_table(path, visits.get("sheet"), {visits["id"], visits["date"]}.__contains__))
     for name in ("id", "date"):
         if visits[name] not in table.columns:
             raise StudyError(f"{path}: no column {visits[name]!r} (clinical.visits.{name})")
-    day = iso_days(table[visits["date"]])
+    table = without_codes(table, clinical.get("missing_values", []), {})
+    treated = clinical_cells(study)
+    day = iso_days(as_iso(table[visits["date"]], visits.get("date_format", ISO)))
     bad = table.index[day.isna() & table[visits["date"]].notna()]
     if len(bad):
         cells = table[visits["date"]]
-        text, who = "{} is not a date written yyyy-mm-dd", table[visits["id"]]
+        text, who = f"{{}} is not a date written {visits.get('date_format', ISO)}", table[visits["id"]]
         raise StudyError(grouped((Problem(who[line], text, (cells[line],), line + 2) for line in bad), path))
     treated = treated.drop_duplicates(clinical["id"]).set_index(clinical["id"])[clinical["dates"]["t0"]]
     start = iso_days(treated)

@@ -16,6 +16,15 @@ OUTCOMES = ("recurrence", "death", "last_contact", "last_imaging", "transplant")
 PREOPERATIVE = ("scan", "afp")
 NAMES = ("t0", *OUTCOMES, *PREOPERATIVE)
 
+ISO = "yyyy-mm-dd"
+# parts of a declared way to write dates: a regular expression, and Python's directive
+DATE_PARTS = {
+    "yyyy": ("[0-9]{4}", "%Y"),
+    "mmm": ("[A-Za-z]{3}", "%b"),
+    "mm": ("[0-9]{1,2}", "%m"),
+    "dd": ("[0-9]{1,2}", "%d"),
+}
+FULL_WIDTH = str.maketrans("０１２３４５６７８９．－／", "0123456789.-/")
 LONGEST_YEARS = 50
 LONGEST = pd.Timedelta(days=LONGEST_YEARS * 365.25)  # nobody is followed for longer
 YEARS = (1900, 2100)  # others are typing errors or another calendar
@@ -62,9 +71,23 @@ def iso_days(text: pd.Series) -> pd.Series:
     )
 
 
+def as_iso(cells: pd.Series, written: str) -> pd.Series:
+    """Cells written as `written` says (dd, mm, mmm, yyyy and what stands between) as yyyy-mm-dd; others as they are."""
+    if written == ISO:
+        return cells
+    pattern, code = re.escape(written), written
+    for name, (form, directive) in DATE_PARTS.items():
+        pattern, code = pattern.replace(name, form, 1), code.replace(name, directive, 1)
+    if written.isalpha():  # nothing stands between: 1112015 could be two days
+        pattern = pattern.replace("{1,2}", "{2}")
+    text = cells.astype("string").str.strip().str.translate(FULL_WIDTH)
+    days = pd.to_datetime(text.where(text.str.fullmatch(pattern)), format=code, errors="coerce")
+    return days.dt.strftime("%Y-%m-%d").astype("string").fillna(cells)
+
+
 def why_no_date(text: str) -> tuple[Any, ...]:
     """What is wrong with a cell that is not a usable ISO date, as a person would say it, and what fills its `{}`."""
-    wanted = "write yyyy-mm-dd"
+    wanted = "write yyyy-mm-dd, or declare date_format"
     if text in PLACEHOLDERS:
         return "{} is a placeholder, not a date; leave the cell empty", text
     if re.fullmatch(r"\d{5}(\.\d+)?", text):

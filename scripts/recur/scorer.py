@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from recur.analysis_set import tumour_burden
-from recur.cohort import by_id, id_problems, read_variables, unit_problems
+from recur.cohort import by_id, id_problems, read_variables, stripped, unit_problems, without_codes
 from recur.cox import NotEstimable
 from recur.features.imported import ids_of
 from recur.harmonisation import apply_combat
@@ -143,9 +143,8 @@ def read_new_patients(path: str | Path, models: dict[str, dict[str, Any]]) -> pd
     variables = {term: v for model in models.values() for term, v in model["inputs"]["variables"].items()}
     needed = {column["term"] for model in models.values() for column in model["terms"]}
     needed |= {term for model in models.values() for term in strata_terms(model)}
-    table = read_table(path).astype("string").apply(lambda column: column.str.strip())
-    table = table.mask(table.isin([str(value) for value in inputs["missing_values"]]))
-    table, problems = without_units(table, variables)
+    table, problems = without_units(stripped(read_table(path)), variables)
+    table = without_codes(table, inputs["missing_values"], variables)
     missing = [inputs["id"]] if inputs["id"] not in table else []
     known = {term: v for term, v in variables.items() if v["column"] in table}
     lacking = {term: v for term, v in variables.items() if term in needed - set(known) and not v.get("measure")}

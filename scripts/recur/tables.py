@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -97,13 +97,16 @@ def first_of(names: list[Any], most: int = NAMED) -> str:
     return ", ".join(map(str, names[:most])) + (", ..." if len(names) > most else "")
 
 
-def read_table(path: str | Path, sheet: str | None = None) -> pd.DataFrame:
+def read_table(
+    path: str | Path, sheet: str | None = None, used: Callable[[str], Any] = lambda column: True
+) -> pd.DataFrame:
     """Read CSV, TSV, XLSX or Parquet (by suffix, `.gz` allowed) with every cell as text, empty cells as NaN.
 
     Text keeps ids such as `007` and lets checks quote the cell as the user typed it; row i of the frame is line i + 2
     of the file. Rows without any cell are left out. Of Parquet, columns of fractions keep their type; other columns
-    are the text that a CSV of the same table has. sheet: of an XLSX file (see `recur.spreadsheets`). Raises StudyError
-    when the file cannot be read.
+    are the text that a CSV of the same table has. sheet: of an XLSX file (see `recur.spreadsheets`); used: whether a
+    column is looked at; what is hidden, merged or not computed in others does not matter. Raises StudyError when the
+    file cannot be read.
     """
     path = Path(path)
     suffixes = [s.lower() for s in path.suffixes if s.lower() != ".gz"]
@@ -113,10 +116,13 @@ def read_table(path: str | Path, sheet: str | None = None) -> pd.DataFrame:
         if kind == ".parquet":
             return parquet_text(pd.read_parquet(path), path)
         if kind == ".xlsx":
-            from recur.spreadsheets import read_sheet  # it raises this module's errors
+            from recur.spreadsheets import read_sheet, stop_at_doubts  # they raise this module's errors
 
-            rows = pd.DataFrame(read_sheet(path, sheet), dtype=object)
-            return with_header(rows.mask(rows.isin(MISSING)), path)
+            cells, doubts, title = read_sheet(path, sheet)
+            rows = pd.DataFrame(cells, dtype=object)
+            table = with_header(rows.mask(rows.isin(MISSING)), path)
+            stop_at_doubts(doubts, cells[0], used, f"{path}: sheet {title!r}")
+            return table
         if kind in (".csv", ".tsv", ".txt"):
             table = pd.read_csv(path, sep="," if kind == ".csv" else "\t", encoding="utf-8-sig", header=None, **text)
             return with_header(table, path)

@@ -40,12 +40,13 @@ class Imported(NamedTuple):
 def read_features(settings: dict[str, Any], path: str | Path, reserved: dict[str, str] | None = None) -> Imported:
     """Read a feature table with one row a patient, or one a lesion where `lesion_aggregate` says how they are joined.
 
-    settings: the study's `features` (id, pattern; missing_values, lesion_aggregate, tumour_volume); reserved: columns
-    that are an outcome, a date, an id, a centre or known after the operation only -> the study's key for it.
+    settings: the study's `features` (id, pattern; sheet, missing_values, lesion_aggregate, tumour_volume); reserved:
+    columns that are an outcome, a date, an id, a centre or known after the operation only -> the study's key for it.
     Raises StudyError, with all problems, for such a column among the features, for features that hold text, for sizes
     below 0, for an id that stands there twice or cannot be one.
     """
-    table = read_table(path)
+    wanted = re.compile(settings["pattern"])
+    table = read_table(path, settings.get("sheet"), lambda column: column == settings["id"] or wanted.search(column))
     if settings["id"] not in table.columns:
         raise StudyError(f"{path}: no column {settings['id']!r} (features.id)")
     ids = ids_of(table[settings["id"]])

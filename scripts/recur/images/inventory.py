@@ -7,12 +7,23 @@ import os
 import stat
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from recur.batches import batch_of
 from recur.images.detached import data_files
+from recur.tables import read_table
 
 FILES = ("image", "mask", "liver_mask", "vessel_mask", "lesions_mask")
+
+
+def read_rows(path: str | Path, sheet: str | None = None) -> pd.DataFrame:
+    """The rows of an image manifest, unchecked: cells without blanks around them, paths of Windows with slashes."""
+    table = read_table(path, sheet).astype("string").apply(lambda cells: cells.str.strip())
+    table = table.mask(table == "")
+    for column in table.columns.intersection(FILES):
+        table[column] = table[column].str.replace("\\", "/", regex=False)
+    return table.astype(object).where(table.notna(), np.nan)
 
 
 def inventory(manifest: pd.DataFrame, folder: Path, assigned: pd.DataFrame, batch: int, batches: int) -> pd.DataFrame:
