@@ -18,7 +18,7 @@ from scipy.stats.contingency import odds_ratio
 
 from recur.survival import Z95, outcome
 
-NEWTON_STEPS = 50
+NEWTON_STEPS, HALVINGS = 100, 60
 SMALL_EXPECTED = 5  # below it in more than a fifth of the cells chi-square is unreliable (Cochran 1954)
 
 
@@ -173,12 +173,19 @@ def weighted_hazard_ratio(time: ArrayLike, event: ArrayLike, treated: ArrayLike,
     if min((event & (x == 1)).sum(), (event & (x == 0)).sum()) == 0:
         return nothing | {"reason": "a treatment without events"}
     coef = 0.0
+    score, information, residual = _weighted_score(time, event, x, w, coef)
     for _ in range(NEWTON_STEPS):
-        score, information, residual = _weighted_score(time, event, x, w, coef)
         step = score / information
-        coef += step
-        if abs(step) < 1e-12:
+        if abs(step) < 1e-12 * max(1.0, abs(coef)):
             break
+        # the likelihood is concave: a step far past its maximum makes the score larger, and is halved
+        for _ in range(HALVINGS):
+            tried = _weighted_score(time, event, x, w, coef + step)
+            if np.isfinite(tried[0]) and tried[1] > 0 and abs(tried[0]) <= abs(score):
+                break
+            step /= 2
+        coef += step
+        score, information, residual = tried
     else:
         return nothing | {"reason": "the weighted Cox model has no finite estimate"}
     se = float(np.sqrt(((w * residual) ** 2).sum()) / information)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,8 @@ SIGNATURE_COLUMN = {
 }
 PENALTIES = {"firth": logistic.FIRTH, "ridge": logistic.RIDGE}  # of second_stage.separated
 MIN_COMPETING_EVENTS = 5  # a column, for the competing event to have covariates
-COEFFICIENT_COLUMNS = ["model", "stage", "term", "label", "coef", "se", "hr", "lower", "upper", "p", "n", "events"]
+COEFFICIENT_COLUMNS = ["model", "stage", "term", "label", "coef", "se", "hr", "lower", "upper", "p", "p_term"]
+COEFFICIENT_COLUMNS += ["n", "events"]
 ODDS_COLUMNS = [*COEFFICIENT_COLUMNS[:6], "or", *COEFFICIENT_COLUMNS[7:], "method"]  # of logistic models
 
 
@@ -540,20 +542,30 @@ def coefficient_table(
     """Univariable models of every candidate and the multivariable models, one row a column (COEFFICIENT_COLUMNS, of a
     binary outcome ODDS_COLUMNS); where cells are missing, also the same multivariable models over outcome-informed
     imputations and on complete cases. Penalised estimates have limits and p by their profile.
+
+    All columns of a term are fitted together, so that each level stands against the reference; p_term is the Wald test
+    of all of them. An interaction has no model of its own without its terms, and no univariable row.
     """
     rows: list[tuple] = []
     size = len(train.time), int(train.event.sum())
     terms = settings["candidates"]["pre"] + settings["candidates"]["post"]
     designs, _, columns, _ = designs_of(train, terms, score, settings, imputed_terms(train, terms, settings, seed))
-    for j, column in enumerate(columns):
-        single = pooled_or_blank([x[:, [j]] for x in designs], train, settings)
-        rows.append(("", "univariable", column, single["coef"][0], single["se"][0], *size, single["method"]))
+    together = {t: at for t, at in term_groups(columns).items() if columns[at[0]]["kind"] != "interaction"}
+    joint: dict[tuple[str, str, str], float] = {}
+    for at in together.values():
+        single = pooled_or_blank([x[:, at] for x in designs], train, settings)
+        for i, j in enumerate(at):
+            values = single["coef"][i], single["se"][i]
+            rows.append(("", "univariable", columns[j], *values, *size, single["method"]))
+            joint["", "univariable", columns[j]["name"]] = term_p(single, range(len(at)))
     for name, model in models.items():
-        fitted = [(column["coef"], column["se"]) for column in model["terms"]]
-        rows += [
-            (name, "multivariable", column, *values, *size, model.get("likelihood", ""))
-            for column, values in zip(model["terms"], fitted, strict=True)
-        ]
+        for column in model["terms"]:
+            values = column["coef"], column["se"]
+            rows.append((name, "multivariable", column, *values, *size, model.get("likelihood", "")))
+        fitted = {"coef": np.array([column["coef"] for column in model["terms"]]), "covariance": model["covariance"]}
+        for at in term_groups(model["terms"]).values():
+            for j in at:
+                joint[name, "multivariable", model["terms"][j]["name"]] = term_p(fitted, at)
     for name, model in models.items():
         rows += missing_data_rows(name, model, train, score, settings, seed)
     names = [*COEFFICIENT_COLUMNS[:6], "n", "events", "method"]
@@ -561,6 +573,8 @@ def coefficient_table(
     ratio, half = "or" if train.binary else "hr", norm.ppf(0.975) * table["se"]
     table[ratio], table["lower"] = np.exp(table["coef"]), np.exp(table["coef"] - half)
     table["upper"], table["p"] = np.exp(table["coef"] + half), 2 * norm.sf(np.abs(table["coef"] / table["se"]))
+    keys = zip(table["model"], table["stage"], table["term"], strict=True)
+    table["p_term"] = [joint.get(key, np.nan) for key in keys]
     if not train.binary:
         return table[COEFFICIENT_COLUMNS]
     if train.weight is not None:
@@ -575,18 +589,33 @@ def coefficient_table(
             continue
         if train.weight is not None:
             # neither a sandwich nor a profile is known to hold for a penalised, weighted likelihood
-            table.loc[i, ["se", "lower", "upper", "p"]] = np.nan
+            table.loc[i, ["se", "lower", "upper", "p", "p_term"]] = np.nan
             table.loc[i, "method"] = f"{row.method}, weighted: no valid limits known"
             continue
         if row.stage == "univariable":
-            x, j = designs[0][:, [place[row.term]]], 0
+            at = together[columns[place[row.term]]["term"]]
+            x, j = designs[0][:, at], at.index(place[row.term])
         else:
             x = applied_design(models[row.model], train.clinical, score)
             j = [column["name"] for column in models[row.model]["terms"]].index(row.term)
         low, high, p = logistic.profile_interval(x, train.event, j, row.method)
         table.loc[i, ["lower", "upper", "p"]] = np.exp(low), np.exp(high), p
+        if x.shape[1] == 1:
+            table.loc[i, "p_term"] = p  # one column: the same question
         table.loc[i, "method"] = f"{row.method}; profile penalised likelihood"
     return table[ODDS_COLUMNS]
+
+
+def term_p(fitted: dict[str, Any], at: Iterable[int]) -> float:
+    """Wald p-value of the columns `at` of a fit together; NaN where there is none."""
+    at = list(at)
+    coef = np.asarray(fitted["coef"], float)[at]
+    if "covariance" not in fitted or not np.isfinite(coef).all():
+        return float("nan")
+    covariance = np.asarray(fitted["covariance"], float)[np.ix_(at, at)]
+    if not np.isfinite(covariance).all() or not (np.diag(covariance) > 0).all():
+        return float("nan")
+    return wald_test(coef, covariance)["p"]
 
 
 def pooled_or_blank(designs: list[np.ndarray], train: Training, settings: dict[str, Any]) -> dict[str, Any]:
