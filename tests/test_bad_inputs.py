@@ -324,6 +324,33 @@ def change_spreadsheet(folder, name, how):
     change_study(folder, {"clinical.table": path.name})
 
 
+def change_events(folder, how, keys):
+    """A second row for every patient, as REDCap exports events: with the dates, or with another age."""
+
+    def put(table):
+        later = table.assign(redcap_event_name="visit_arm_1")
+        first = table.assign(redcap_event_name="baseline_arm_1")
+        if how == "contradict":
+            return pd.concat([first, later.assign(age="99")])
+        dates = [name for name in table if name.endswith("_date")]
+        later[[name for name in table if name not in ("patient_id", *dates)]] = ""
+        first[dates] = ""
+        return pd.concat([first, later])
+
+    edit(folder, "clinical.csv", put)
+    change_study(folder, keys)
+
+
+def change_full_width(folder, patient, column):
+    digits = str.maketrans("0123456789", "０１２３４５６７８９")
+
+    def put(table):
+        here = table["patient_id"] == patient
+        return table.assign(**{column: table[column].where(~here, table[column].str.translate(digits))})
+
+    edit(folder, "clinical.csv", put)
+
+
 def change_written(folder, form, named):
     """All dates written in another form, which the study names or not."""
 

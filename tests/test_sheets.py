@@ -92,7 +92,7 @@ ROWS = [
 
 
 def test_a_code_of_one_column_is_missing_there_and_in_no_other(tmp_path):
-    cells = clinical_cells(study(tmp_path, ROWS, date_format="dd.mm.yyyy"))
+    cells, _ = clinical_cells(study(tmp_path, ROWS, date_format="dd.mm.yyyy"))
     assert cells["age"].isna().tolist() == [True, True, False]
     assert cells["grade"].tolist() == ["-9", "2", "3"] and cells["seen"].isna().tolist() == [False, True, False]
     assert cells["op"].tolist() == ["2015-02-01", "2015-02-02", "2015-02-02"]
@@ -112,3 +112,22 @@ def test_a_manifest_is_read_without_blanks_and_with_slashes(tmp_path):
     (tmp_path / "m.csv").write_text("patient_id,phase,image,mask_label\n p1 ,AP ,a\\b.nii , \n")
     row = read_rows(tmp_path / "m.csv").iloc[0]
     assert row[["patient_id", "phase", "image"]].tolist() == ["p1", "AP", "a/b.nii"] and pd.isna(row["mask_label"])
+
+
+def test_rows_of_stray_cells_go_with_a_note_and_lines_stay_those_of_the_file(tmp_path):
+    stray = {"grade": "see below"}
+    bad = ROWS[2] | {"id": "p4", "age": "old"}
+    cohort = read_cohort(study(tmp_path, [stray, *ROWS, stray, bad], date_format="dd.mm.yyyy"))
+    assert "2 rows without an id and without a used cell left out" in cohort.warnings
+    assert cohort.clinical["patient_id"].tolist() == ["p1", "p3"]
+    assert {problem.who: problem.line for problem in cohort.excluded}["p4"] == 7
+
+
+def test_a_patient_without_the_event_that_is_kept_is_not_eligible(tmp_path):
+    base = ROWS[2] | {"redcap_event_name": "base"}
+    later = base | {"redcap_event_name": "later", "age": "65"}
+    rows = [base, later, later | {"id": "p5"}, later | {"id": "p5", "age": "66"}]
+    rule = {"column": "redcap_event_name", "keep": ["base"]}
+    cohort = read_cohort(study(tmp_path, rows, date_format="dd.mm.yyyy", eligibility=[rule]))
+    assert cohort.clinical["age"].tolist() == [60.0]
+    assert cohort.exclusions["reason"].tolist() == ["not eligible: redcap_event_name is later"]

@@ -30,6 +30,7 @@ from recur.endpoints import (
     state_as_binary,
     state_at,
 )
+from recur.events import one_row_a_patient
 from recur.followup import impossible_times, later_deaths, time_warnings
 from recur.images.inventory import FILES, read_rows
 from recur.linkage import copies, copies_line
@@ -38,7 +39,7 @@ from recur.tables import PATIENT_ID, Problem, StudyError, grouped, plain_cell, r
 from recur.training import TRAIN
 
 DECIMAL_COMMA = re.compile(r"[<>]?\s*-?\d+,\d+")
-SIGNS = str.maketrans("≤≥＜＞−", "<><>-")  # as Word and Excel put them in
+SIGNS = str.maketrans("≤≥＜＞−－．０１２３４５６７８９", "<><>--.0123456789")  # of Word, Excel, Asian keyboards
 TOTALS = re.compile(r"(?i)(grand )?totals?|sum|mean|average|median|count|n ?= ?\d+|summe|mittelwert")
 OUTCOME_COLUMNS = ("time", "event", "competing", "competing_time", "column")  # keys of an endpoint that name a column
 FIXED = ("t0_kind", "cutoff", "export")  # keys of the dates that name no column
@@ -65,7 +66,7 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
     """
     clinical = study["clinical"]
     path = Path(clinical["table"])
-    table = clinical_cells(study)
+    table, joined = clinical_cells(study)
     ids = table[clinical["id"]]
     centre = pd.Series("", index=table.index)
     if clinical["centre"]:
@@ -81,7 +82,7 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
     values = values.join(described)[list(clinical["variables"])]
     endpoints, found, missing, warnings = read_endpoints(table, study)
     problems += found
-    warnings += limit_warnings(table, clinical["variables"]) + notes
+    warnings += limit_warnings(table, clinical["variables"]) + notes + joined
     compared = [name for name in named_columns(study) if name != clinical["centre"]]
     warnings += copies_line(copies(table[compared], ids), str(path))
     for name, endpoint in study["endpoints"].items():
@@ -130,9 +131,11 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
     )
 
 
-def clinical_cells(study: dict[str, Any]) -> pd.DataFrame:
+def clinical_cells(study: dict[str, Any]) -> tuple[pd.DataFrame, list[str]]:
     """The clinical table as text, for everything that reads it: blanks around cells and cells that mean missing gone,
-    dates as yyyy-mm-dd. Raises StudyError for a table that cannot be read, or lacks a column.
+    dates as yyyy-mm-dd, rows of one patient's events joined (recur.events); and notes on rows that are gone.
+
+    Row i is line i + 2 of the file. Raises StudyError for a table that cannot be read, or lacks a column.
     """
     clinical = study["clinical"]
     wanted = {column for _, column in wanted_columns(study)}
@@ -141,7 +144,14 @@ def clinical_cells(study: dict[str, Any]) -> pd.DataFrame:
     table = without_codes(stripped(table), clinical["missing_values"], clinical["variables"])
     dates = [column for key, column in clinical.get("dates", {}).items() if key in DATES]
     written = clinical.get("date_format", ISO)
-    return table.assign(**{column: as_iso(table[column], written) for column in dates})
+    table = table.assign(**{column: as_iso(table[column], written) for column in dates})
+    stray = table[list(wanted)].isna().all(axis=1)  # a remark below the table, a sum beside it
+    notes = [f"{stray.sum()} rows without an id and without a used cell left out"] if stray.any() else []
+    try:
+        table, joined = one_row_a_patient(table[~stray], clinical["id"], wanted, clinical.get("eligibility", []))
+    except StudyError as error:
+        raise StudyError(f"{clinical['table']}: {problem}" for problem in error.problems) from None
+    return table, notes + joined
 
 
 def without_codes(table: pd.DataFrame, missing: list[Any], variables: dict[str, Any]) -> pd.DataFrame:
@@ -212,8 +222,7 @@ def column_problems(
 
 def by_id(problems: list[Problem], ids: pd.Series) -> list[Problem]:
     """The problems of rows of the clinical table as those of patients, with the line of the file."""
-    lines = {row: number + 2 for number, row in enumerate(ids.index)}
-    return [problem._replace(who=ids[problem.who], line=lines[problem.who]) for problem in problems]
+    return [problem._replace(who=ids[problem.who], line=problem.who + 2) for problem in problems]
 
 
 def ineligible(table: pd.DataFrame, rules: list[dict[str, Any]]) -> list[Problem]:
@@ -484,7 +493,7 @@ def _assigned(study: dict[str, Any], clinical: pd.DataFrame) -> pd.DataFrame:
     for name, split in splits_of(study).items():
         column = None
         if split["kind"] == "column":
-            table = clinical_cells(study)
+            table, _ = clinical_cells(study)
             table = table.drop_duplicates(study["clinical"]["id"]).set_index(study["clinical"]["id"])
             named = [*split["train"], *split["test"]]
             column = assigned["patient_id"].map(coding.as_declared(table[split["column"]], named))
@@ -573,7 +582,7 @@ def visit_intervals(study: dict[str, Any], ids: pd.Series) -> pd.DataFrame:
         if visits[name] not in table.columns:
             raise StudyError(f"{path}: no column {visits[name]!r} (clinical.visits.{name})")
     table = without_codes(table, clinical.get("missing_values", []), {})
-    treated = clinical_cells(study)
+    treated, _ = clinical_cells(study)
     day = iso_days(as_iso(table[visits["date"]], visits.get("date_format", ISO)))
     bad = table.index[day.isna() & table[visits["date"]].notna()]
     if len(bad):
