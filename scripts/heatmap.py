@@ -7,7 +7,7 @@ from recur.cli import SHARED, reported
 from recur.heatmap import annotation, heatmap, shown_features
 from recur.tables import labelled, read_made, write_table
 from recur.training import TRAIN
-from recur.wording import headline_model
+from recur.wording import main_model
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
     columns = [names.index(name) for name in shown]
     values, clusters = heatmap(frame["patient_id"].tolist(), features[:, columns], shown, args.seed)
     risks = read_made(args.risks)
-    groups = risks[(risks["model"] == headline_model(risks)) & (risks["cohort"] == TRAIN)][["patient_id", "group"]]
+    groups = risks[(risks["model"] == main_model(risks["model"])) & (risks["cohort"] == TRAIN)][["patient_id", "group"]]
     candidates, variables = args.settings["candidates"], args.settings["variables"]
     terms = [name for name in candidates["pre"] + candidates["post"] if name in frame]
     patients = annotation(frame[frame["patient_id"].isin(values["patient_id"])], groups, terms, variables)

@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from recur import style
+from recur.wording import main_model
 
 INPUTS = {"curves": "validation/{analysis}/time_curves.csv"}
 CAPTION = (
@@ -23,6 +24,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     models = style.models_of(table)
     if not models:
         return style.message("no AUC over time could be estimated")
+    main = main_model(models)
     looks = style.series(models)
     cohorts = style.cohorts_of(table)
     fig, places = style.grid(cohorts, [None], 50, 10)
@@ -32,7 +34,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         for model, look in looks.items():
             curve = here[here["model"] == model].sort_values("time_months")
             ax.plot(curve["time_months"], curve["estimate"], **look)
-            if model == models[0]:
+            if model == main:
                 ax.fill_between(
                     curve["time_months"], curve["lower"], curve["upper"], color=look["color"], alpha=0.15, linewidth=0
                 )

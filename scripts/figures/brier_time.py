@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from recur import style
+from recur.wording import main_model
 
 INPUTS = {"curves": "validation/{analysis}/time_curves.csv"}
 CAPTION = (
@@ -24,6 +25,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     models = style.models_of(brier)
     if not models:
         return style.message("no Brier score could be estimated")
+    main = main_model(models)
     looks = style.series(models)
     fig, places = style.grid(style.cohorts_of(brier), [None], 55, 12)
     top = max(brier["estimate"].max(), nothing["estimate"].max()) * 1.1
@@ -32,11 +34,11 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         here = brier[brier["cohort"] == cohort].sort_values("time_months")
         for model, look in looks.items():
             curve = here[here["model"] == model]
-            if model == models[0]:
+            if model == main:
                 ax.fill_between(
                     curve["time_months"], curve["lower"], curve["upper"], color=look["color"], alpha=0.15, linewidth=0
                 )
-            ax.plot(curve["time_months"], curve["estimate"], zorder=3 if model == models[0] else 2, **look)
+            ax.plot(curve["time_months"], curve["estimate"], zorder=3 if model == main else 2, **look)
         curve = nothing[nothing["cohort"] == cohort].drop_duplicates("time_months").sort_values("time_months")
         ax.plot(curve["time_months"], curve["estimate"], color=style.BLACK, linewidth=0.9)
         ax.set(xlim=(0, ticks[-1] * 1.02), ylim=(0, top), xticks=ticks, xlabel="Months since treatment")

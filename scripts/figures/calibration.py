@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from recur import style
+from recur.wording import main_model
 
 INPUTS = {
     "calibration": "validation/{analysis}/calibration.csv",
@@ -31,7 +32,7 @@ APPARENT = ("train", "train-apparent")  # on rows that were fitted calibration i
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     table, performance = tables["calibration"], tables["performance"]
-    model = style.main_model(table)
+    model = main_model(table["model"])
     if model is None:
         return style.message("no calibration could be estimated")
     table = table[table["model"] == model]

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from recur import style
+from recur.wording import main_model
 
 INPUTS = {"scan": "models/{analysis}/cutpoint_scan.csv"}
 CAPTION = (
@@ -25,7 +26,7 @@ SINGLE = 1.959963984540054  # two-sided 5 % of a standard normal statistic
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     table = tables["scan"].dropna(subset=["statistic"])
-    model = style.main_model(table)
+    model = main_model(table["model"])
     if model is None:
         return style.message("no cut leaves 10 events in each group: no cut-point")
     table = table[table["model"] == model].sort_values("cutpoint", kind="stable")

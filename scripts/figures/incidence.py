@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from recur import style
+from recur.wording import main_model
 
 INPUTS = {"incidence": "survival/{analysis}/incidence.csv"}
 CAPTION = (
@@ -23,7 +24,7 @@ CAUSES = {"event": ("Recurrence", "-"), "competing": ("Death without recurrence"
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     table = tables["incidence"]
-    model = style.main_model(table) or ("all" if len(table) else None)
+    model = main_model(table["model"]) or ("all" if len(table) else None)
     if model is None:
         return style.message("no cumulative incidence to draw")
     table = table[table["model"] == model].sort_values("time", kind="stable")

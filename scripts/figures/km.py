@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from recur import style
+from recur.wording import main_model
 
 INPUTS = {"km": "survival/{analysis}/km.csv", "logrank": "survival/{analysis}/logrank.csv"}
 CAPTION = (
@@ -62,7 +63,7 @@ def draw_curve(ax, curve: pd.DataFrame, group: str) -> None:
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     km, logrank = tables["km"], tables["logrank"]
-    model = style.main_model(km)
+    model = main_model(km["model"])
     if model is None:
         return style.message("no risk groups: no survival curve to draw")
     km = km[km["model"] == model].sort_values("time", kind="stable")

@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from recur import style
+from recur.wording import main_model
 
 INPUTS = {"learning": "validation/{analysis}/learning_curve.csv"}
 CAPTION = (
@@ -23,11 +24,12 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         return style.message("no fit of the learning curve could be estimated")
     fig = style.new_figure(style.MIDDLE, 75)
     ax = fig.add_subplot()
+    main = main_model(models)
     looks = style.series(models)
     for model, look in looks.items():
         curve = table[table["model"] == model].sort_values("n")
         ax.plot(curve["n"], curve["estimate"], marker=style.marker(model), **look)
-        if model == models[0]:
+        if model == main:
             ax.fill_between(curve["n"], curve["lower"], curve["upper"], color=look["color"], alpha=0.15, linewidth=0)
     ax.axhline(0.5, color=style.GREY, linewidth=0.6, linestyle=(0, (2, 2)), zorder=0)
     ax.set_xlabel("Training patients")

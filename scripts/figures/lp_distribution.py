@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from recur import style
+from recur.wording import main_model
 
 INPUTS = {"risks": "validation/{analysis}/risks.csv", "transport": "validation/{analysis}/transport.csv"}
 CAPTION = (
@@ -22,7 +23,7 @@ BINS = 24
 
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
-    model = style.main_model(tables["risks"])
+    model = main_model(tables["risks"]["model"])
     risks = tables["risks"][tables["risks"]["model"] == model].dropna(subset=["lp"])
     if risks.empty or risks["lp"].min() == risks["lp"].max():
         return style.message("no model whose linear predictor varies")

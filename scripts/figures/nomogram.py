@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from recur import style
+from recur.wording import main_model
 
 INPUTS = {
     "nomogram": "models/{analysis}/nomogram.csv",
@@ -105,7 +106,7 @@ def scale(ax, y: float, name: str, at: np.ndarray, texts: list[str], strong: boo
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     table = tables["nomogram"].dropna(subset=["points"])
-    model = style.main_model(table)
+    model = main_model(table["model"])
     if model is None:
         return style.message("no model with terms: no nomogram")
     table = table[table["model"] == model]

@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from recur import style
+from recur.wording import main_model
 
 INPUTS = {
     "curves": "validation/{analysis}/score_curves.csv",
@@ -33,7 +34,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         return style.message("no score could be judged")
     cohort = cohorts[0]
     best = c[c["cohort"] == cohort].sort_values(["estimate", "model"], ascending=[False, True])["model"].head(BEST)
-    main = style.main_model(tables["curves"])
+    main = main_model(tables["curves"]["model"])
     names = [main, *best]
     labels = tables["notes"].set_index("id")["label"]
     looks = {}

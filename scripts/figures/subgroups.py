@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from recur import style
+from recur.wording import main_model
 
 INPUTS = {"subgroups": "validation/{analysis}/subgroups.csv"}
 CAPTION = (
@@ -21,7 +22,7 @@ MOST = 14  # variables on one page
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     table, words = tables["subgroups"], context["words"]
-    model = style.main_model(table)
+    model = main_model(table["model"])
     table = table[table["model"] == model]
     cohorts = [name for name in style.cohorts_of(table) if not name.startswith("train")] or style.cohorts_of(table)
     table = table[table["cohort"] == cohorts[0]] if cohorts else table

@@ -16,7 +16,7 @@ from recur.scorer import input_fields, input_label
 from recur.strata import strata_of
 from recur.study import split_of, timed_endpoint
 from recur.support import last_month, why_no_risk
-from recur.wording import MODELS, VALIDATION, WORDS, cohort_title, headline_model, interval, no_signature
+from recur.wording import MODELS, VALIDATION, WORDS, cohort_title, interval, main_model, no_signature
 
 HERE = Path(__file__).parent
 NOT_FOR = (
@@ -63,7 +63,7 @@ def page(models: dict[str, dict[str, dict[str, Any]]], study: dict[str, Any], pe
 
 def ordered(models: dict[str, dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
     """The model that the report speaks of first, then the others as the report orders them."""
-    first = headline_model(pd.DataFrame({"model": list(models)}))
+    first = main_model(models)
     names = [first, *sorted((name for name in models if name != first), key=list(MODELS).index)]
     return [(name, models[name]) for name in names]
 

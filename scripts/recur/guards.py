@@ -28,7 +28,7 @@ from recur.study import (
     uses_features,
 )
 from recur.survival import censoring_weights
-from recur.wording import cohort_title, headline_model, interval, model_title, p_said
+from recur.wording import cohort_title, interval, main_model, model_title, p_said
 
 COLUMNS = ["guard", "mode", "status", "title", "text"]
 FEW_AT_RISK = 10
@@ -771,7 +771,7 @@ def miscalibration(facts):
     if not set(judged) & set(zip(known["model"], known["cohort"], strict=True)):
         return None
     found = {(model, cohort): departures(performance, model, cohort) for model, cohort in judged}
-    main = headline_model(performance)
+    main = main_model(performance["model"])
     texts = [
         f"{model_title(model)}, {cohort_title(cohort)}: {'; '.join(texts)}"
         for (model, cohort), texts in found.items()

@@ -66,7 +66,7 @@ def tree(distances: np.ndarray, n: int) -> tuple[list[int], list[list[float]]]:
 def annotation(frame: pd.DataFrame, groups: pd.DataFrame, terms: list[str], variables: dict[str, Any]) -> pd.DataFrame:
     """What is known of the patients, one cell a row: patient_id, name, label, value, text (level).
 
-    value: the code of a level, or the number after its transform. groups: patient_id and group (of the headline model).
+    value: the code of a level, or the number after its transform. groups: patient_id and group (of the main model).
     A missing value has no row.
     """
     own = frame[["patient_id", "event", *terms]].merge(groups, on="patient_id", how="left")

@@ -13,7 +13,7 @@ import pandas as pd
 
 from recur.pages import blocks_page
 from recur.tables import plain_cell, read_made
-from recur.wording import METRICS, cohort_title, interval, model_title, p_text, ratio_text
+from recur.wording import METRICS, cohort_title, interval, main_models, model_title, p_text, ratio_text
 
 SYNTHETIC = "SYNTHETIC DATA: generated patients; no figure here is about anyone."
 IBSI_NAMES = Path(__file__).parent / "features" / "ibsi_names.csv"  # pyradiomics' name -> tag of the IBSI manual
@@ -85,8 +85,7 @@ def cox(coefficients: pd.DataFrame) -> Table:
     """Univariable and multivariable Cox (of a binary outcome logistic) models side by side: one row a term."""
     name, ratio = ("logistic", "OR") if "or" in coefficients else ("Cox", "HR")
     models = list(dict.fromkeys(coefficients["model"].dropna()))
-    shown = [name for name in ("combined_pre", "combined_post") if name in models]
-    shown = shown or [name for name in ("clinical_pre", "clinical_post") if name in models] or models
+    shown = main_models(models) or models
     parts = {"Univariable": coefficients[coefficients["stage"] == "univariable"]}
     for model in shown:
         parts[model_title(model)] = coefficients[

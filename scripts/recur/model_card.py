@@ -26,8 +26,8 @@ from recur.wording import (
     VALIDATION,
     about,
     cohort_title,
-    headline_model,
     interval,
+    main_model,
     model_title,
     no_signature,
 )
@@ -116,7 +116,7 @@ def analysis_blocks(facts: dict[str, Any], analysis: str) -> list[Block]:
 
 
 def performance_block(performance: pd.DataFrame, analysis: str, metrics: dict[str, str]) -> Block:
-    """One row a model and cohort, one column a metric and horizon; the headline model and nested rows first."""
+    """One row a model and cohort, one column a metric and horizon; the main model and nested rows first."""
     mine = performance[(performance["analysis"] == analysis) & performance["metric"].isin(metrics)]
     mine = mine[mine["cohort"] != "train-apparent"]
     if mine.empty:
@@ -125,7 +125,7 @@ def performance_block(performance: pd.DataFrame, analysis: str, metrics: dict[st
     keys = sorted(keys.itertuples(index=False), key=lambda key: list(metrics).index(key[0]))
     heads = [f"{metrics[m]}{'' if pd.isna(h) else f', {h:g} months'}" for m, h in keys]
     models = list(dict.fromkeys(mine["model"]))
-    first = headline_model(mine)
+    first = main_model(mine["model"])
     rows = []
     for model in [first, *(name for name in models if name != first)]:
         part = mine[mine["model"] == model]
@@ -145,7 +145,7 @@ def performance_block(performance: pd.DataFrame, analysis: str, metrics: dict[st
 def calibration_sentence(performance: pd.DataFrame, analysis: str) -> list[Block]:
     """How the main model's calibration is judged, where there is anything to judge it by."""
     own = performance[performance["analysis"] == analysis]
-    said = calibration_reading(own, headline_model(own)) if len(own) else ""
+    said = calibration_reading(own, main_model(own["model"])) if len(own) else ""
     return [("p", said)] if said else []
 
 

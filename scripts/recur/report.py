@@ -37,9 +37,9 @@ from recur.wording import (
     VALIDATION,
     WORDS,
     cohort_title,
-    headline_model,
     interval,
     is_of_ji,
+    main_model,
     model_title,
     p_said,
     p_text,
@@ -163,7 +163,7 @@ def summary(results: Path, study: Mapping[str, Any], analysis: str) -> str:
     mark = rank_of(study, analysis)
     text = [f'<section class="box {mark.split()[0]}"><h2>Summary of the {mark}: {escape(analysis)}</h2>']
     if len(performance):
-        model = headline_model(performance)
+        model = main_model(performance["model"])
         months = study["horizons_months"][0]
         kind = VALIDATION[split_of(study, analysis)["kind"]]
         text.append(
@@ -352,7 +352,7 @@ def sample_size(results: Path, analysis: str) -> str:
 
 
 def sensitivity(results: Path, analysis: str) -> str:
-    """How the headline model travels, and what rests on missing cells, one phase or region, or the sample's size."""
+    """How the main model travels, and what rests on missing cells, one phase or region, or the sample's size."""
     performance = of_analysis(results, "validation/{}/performance.csv", analysis)
     text = [transport_section(results, analysis, performance) if len(performance) else ""]
     for name, title in (
@@ -411,12 +411,12 @@ TRANSPORT = {
 
 
 def transport_section(results: Path, analysis: str, performance: pd.DataFrame) -> str:
-    """How the headline model travels, as HTML; nothing where no cohort is held out."""
+    """How the main model travels, as HTML; nothing where no cohort is held out."""
     transport = read(results, f"validation/{analysis}/transport.csv")
     if transport.empty:
         return ""
     text = "An external figure is to be read with its case-mix."
-    return f"<h3>Transport</h3><p>{text}</p>" + table(transport_table(transport, headline_model(performance)))
+    return f"<h3>Transport</h3><p>{text}</p>" + table(transport_table(transport, main_model(performance["model"])))
 
 
 def transport_cell(row: Any) -> str:

@@ -26,6 +26,7 @@ from recur.validation import (
     predicted_risks,
     time_curves,
 )
+from recur.wording import main_models
 
 PREFIX = "score_"
 SAME_PATIENTS = 0.2  # a score missing in a larger share of a cohort is judged on its own patients
@@ -164,12 +165,6 @@ def same_patients(risks: pd.DataFrame, own: pd.DataFrame) -> tuple[pd.DataFrame,
     return pd.concat(kept), pd.concat(mine)
 
 
-def main_models(names: set[str]) -> list[str]:
-    """The preoperative and the postoperative model that meet the scores: with the signature, else clinical."""
-    pairs = [[f"{kind}_{timing}" for kind in ("combined", "clinical")] for timing in ("pre", "post")]
-    return [next(name for name in pair if name in names) for pair in pairs if names.intersection(pair)]
-
-
 def tied_share(time: np.ndarray, event: np.ndarray, values: np.ndarray) -> float:
     """Share of the usable pairs whose members have the same value; NaN without a pair."""
     tied = usable = 0
@@ -217,7 +212,7 @@ def score_curves(
     """AUC and Brier score over time (none of a binary outcome), and net benefit from the lowest to the highest
     threshold, of the scores and of the study's main models; risks and own as `same_patients` gives them.
     """
-    mains = {name: own_models[name] for name in main_models(set(own["model"]))}
+    mains = {name: own_models[name] for name in main_models(own["model"])}
     own = own[own["model"].isin(mains)]
     if "time" not in risks:
         nothing = pd.DataFrame(columns=["model", "cohort", "time_months", "metric", "estimate", "lower", "upper"])
@@ -249,7 +244,7 @@ def score_comparisons(
     """
     rows, metric_of = [], times_of(own)[1]
     for cohort, part in scores.groupby("cohort", sort=False):
-        for main in main_models(set(own["model"])):
+        for main in main_models(own["model"]):
             mine = own[(own["model"] == main) & (own["cohort"] == cohort)].set_index("patient_id")
             predicted = nested[nested["model"] == main] if cohort == TRAIN else nested.head(0)
             found, unseen = [], []

@@ -46,7 +46,7 @@ SERIES = [  # colour, line style, marker
     (GREY, (0, (8, 3)), "*"),
 ]
 
-# in the order of preference: the first one a table holds is its main model
+# in the order of legends, which gives every model its look
 MODELS = {
     "combined_pre": "Combined, pre-op",
     "combined_post": "Combined, post-op",
@@ -277,12 +277,6 @@ def models_of(table: pd.DataFrame) -> list[str]:
 
 def cohorts_of(table: pd.DataFrame) -> list[str]:
     return ordered(table["cohort"], list(COHORTS))
-
-
-def main_model(table: pd.DataFrame) -> str | None:
-    """The combined pre-operative model if the table has it, else the next of MODELS."""
-    models = models_of(table)
-    return models[0] if models else None
 
 
 def horizons_of(table: pd.DataFrame) -> list[float | None]:

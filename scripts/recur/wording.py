@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -22,6 +22,9 @@ MODELS = {
     "size_only": "Tumour size alone",
     "volume_only": "Tumour volume alone",
 }
+MAIN_BEFORE = ("combined_pre", "clinical_pre", "signature")  # the first that a study has is its main model
+MAIN_AFTER = ("combined_post", "clinical_post")
+MAIN_ORDER = (*MAIN_BEFORE, *MAIN_AFTER, "volume_only", "size_only")
 NO_SIGNATURE = {  # status in a model's signature_use -> what to say of it
     "bounded": "The signature's weight would have been negative and is therefore 0: the model holds none.",
     "eliminated": "The signature was eliminated: the model holds none.",
@@ -105,10 +108,22 @@ def cohort_title(cohort: str) -> str:
     return COHORTS.get(cohort, "All" if cohort == "overall" else cohort)
 
 
-def headline_model(performance: pd.DataFrame) -> str:
-    """The model that the summary speaks of: before surgery, with the signature where there is one."""
-    names = list(dict.fromkeys(performance["model"]))
-    return next(name for name in ("combined_pre", "clinical_pre", "signature", *names) if name in names)
+def main_model(names: Iterable[str]) -> str | None:
+    """The main model among the models named, for every sentence, table, figure and the calculator; None without a name.
+
+    Models known before the operation come before those that need its findings, with the signature before without it
+    (MAIN_ORDER); unknown names come last, by name, so that the order of a table's rows never decides.
+    """
+    known = {name for name in names if isinstance(name, str)}
+    return next((name for name in (*MAIN_ORDER, *sorted(known)) if name in known), None)
+
+
+def main_models(names: Iterable[str]) -> list[str]:
+    """The main model before the operation and the main model after it, where the names hold them; never models of
+    the tumour's size or volume alone.
+    """
+    both = [main_model(set(names).intersection(timing)) for timing in (MAIN_BEFORE, MAIN_AFTER)]
+    return [name for name in both if name is not None]
 
 
 def no_signature(model: dict[str, Any]) -> str:

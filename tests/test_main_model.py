@@ -1,0 +1,72 @@
+"""Which model is the main one: a single definition that every sentence, table, figure and the calculator use."""
+
+import re
+from importlib import import_module
+
+import pandas as pd
+import pytest
+
+from recur import calculator, manuscript, score_models, style
+from recur.study import ROOT
+from recur.wording import MODELS, main_model, main_models
+
+FEATURES = ["signature", "clinical_pre", "combined_pre", "clinical_post", "combined_post", "size_only", "volume_only"]
+KINDS = {
+    "with features": (FEATURES, "combined_pre", ["combined_pre", "combined_post"]),
+    "clinical only": (["clinical_pre", "clinical_post"], "clinical_pre", ["clinical_pre", "clinical_post"]),
+    "without postoperative terms": (["signature", "clinical_pre", "combined_pre"], "combined_pre", ["combined_pre"]),
+    "without preoperative terms": (
+        ["signature", "clinical_post", "combined_post"],
+        "signature",
+        ["signature", "combined_post"],
+    ),
+    "features only": (["signature", "volume_only"], "signature", ["signature"]),
+    "postoperative terms only": (["clinical_post"], "clinical_post", ["clinical_post"]),
+}
+FIGURES = ROOT / "scripts" / "figures"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_order_of_rows_never_decides(kind, turned):
+    names, main, both = KINDS[kind]
+    names = names[::-1] if turned else names
+    assert main_model(names) == main and main_models(names) == both
+
+
+def test_nothing_is_the_main_model_of_nothing():
+    assert main_model([]) is None and main_models([]) == []
+    assert main_model(["all", float("nan")]) == "all"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_calculator_and_the_manuscripts_table_lead_with_the_main_model(kind):
+    names, main, both = KINDS[kind]
+    assert calculator.ordered({name: {} for name in names[::-1]})[0][0] == main
+    terms = pd.DataFrame({"model": names, "stage": "multivariable", "term": "t", "label": "t", "p": 0.5, "n": 9})
+    terms = terms.assign(events=5, hr=1.0, lower=0.5, upper=2.0)
+    heads = manuscript.cox(terms).heads
+    assert [head.split(":")[0] for head in heads[3::2]] == [MODELS[name] for name in both]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["cutpoint_scan", "lp_distribution"])
+def test_figures_show_the_main_model_whatever_the_order_of_rows(kind, name):
+    names, main, _ = KINDS[kind]
+    parts = [pd.DataFrame({"model": [m] * 3, "cohort": "train", "lp": [0.0, 1.0, 2.0]}) for m in names[::-1]]
+    table = pd.concat(parts).assign(cutpoint=lambda t: t["lp"], statistic=1.0, chosen=0, p_corrected=0.5)
+    none = pd.DataFrame(columns=["model", "cohort", "quantity", "estimate", "value"])
+    module = import_module(f"figures.{name}")
+    context = {"endpoint": "rfs", "words": {"c": "C"}, "primary_horizon": 24}
+    figure = module.draw({"scan": table, "risks": table, "transport": none}, context)
+    assert figure.get_label() == style.model_label(main)
+
+
+def test_no_program_chooses_a_main_model_by_itself():
+    """Three definitions lived side by side: pictures showed one model, the summary and the calculator another."""
+    own = re.compile(r"""headline_model|style\.main_model|models\[0\]|def main_models?\(""")
+    files = [path for path in ROOT.glob("scripts/**/*.py") if path.name != "wording.py"]
+    assert {path.name: own.findall(path.read_text()) for path in files if own.search(path.read_text())} == {}
+    said = [path for path in FIGURES.glob("*.py") if "the main model" in path.read_text().split("def draw")[0]]
+    assert len(said) > 8 and [path.name for path in said if "main_model(" not in path.read_text()] == []
+    assert score_models.main_models is main_models
