@@ -8,6 +8,7 @@ import pytest
 from sksurv.datasets import load_gbsg2
 from test_fit import settings
 
+from recur.cox import NotEstimable
 from recur.group_tests import weighted_hazard_ratio
 from recur.models import coefficient_table, fit_models
 from recur.training import Training
@@ -68,3 +69,26 @@ def test_every_weighted_hazard_ratio_with_events_in_both_arms_is_finite(seed):
     event, weight = (rng.random(80) < 0.6).astype(int), np.exp(rng.normal(0, 3, 80))
     found = weighted_hazard_ratio(time, event, treated, weight)
     assert found["reason"] == "" and np.isfinite(found["hr"]) and found["se"] > 0
+
+
+def test_a_model_that_cannot_be_estimated_names_variable_and_level():
+    rng = np.random.default_rng(1)
+    n = 120
+    table = pd.DataFrame({"grade": np.repeat([0.0, 1.0, 2.0], 40), "age": rng.normal(60, 9, n)})
+    time, event = rng.exponential(20, n), (rng.random(n) < 0.6).astype(int)
+    event[table["grade"] == 2] = 0
+    variables = {"grade": GRADE}
+    for name in ("age", "years"):
+        variables[name] = {"column": name, "kind": "numeric", "timing": "pre", "unit": "", "transform": "none"}
+        variables[name] |= {"label": name.capitalize()}
+    table["years"] = 2 * table["age"] + 1
+    ids, empty = np.array([f"p{i}" for i in range(n)]), np.zeros((n, 0))
+    train = Training(ids, time, event, table, empty, np.zeros((n, 0, 0)), [])
+    for terms, reason in (
+        (["grade"], "Grade: III: 0 events among the 40 training patients with it.: leave it out of the candidates"),
+        (["age", "years"], "Age: a combination of the other terms; Years: a combination of the other terms"),
+    ):
+        chosen = settings() | {"variables": variables, "candidates": {"pre": terms, "post": []}}
+        chosen |= {"models": ["clinical_pre"], "horizons_months": [24]}
+        with pytest.raises(NotEstimable, match=reason):
+            fit_models(train, None, chosen, 1)

@@ -273,7 +273,10 @@ def fit_model(
     """
     imputed = imputed or imputed_terms(train, terms, settings, seed)
     designs, applied, columns, imputer = designs_of(train, terms, score, settings, imputed)
-    keep, result, negative = bounded_fit(designs, columns, train, settings["second_stage"])
+    try:
+        keep, result, negative = bounded_fit(designs, columns, train, settings["second_stage"])
+    except NotEstimable as error:
+        raise NotEstimable(f"{error}{blame(applied, columns, train.event)}") from error
     use = signature_use(score, columns, keep, negative)
     designs, columns = [x[:, keep] for x in designs], [columns[j] for j in keep]
     applied = applied[:, keep]
@@ -302,6 +305,30 @@ def fit_model(
         "n": len(train.time),
         "events": int(train.event.sum()),
     }
+
+
+def blame(design: np.ndarray, columns: list[dict[str, Any]], event: np.ndarray) -> str:
+    """Which columns (n, p) cannot have an estimate, and what to do, to follow the reason of a failed fit; "" if none.
+
+    A level whose patients all have one outcome, and columns that are a sum of others.
+    """
+    event, found = np.asarray(event).astype(bool), []
+    for j, column in enumerate(columns):
+        values, counts = np.unique(design[:, j], return_counts=True)
+        for value, n in zip(values, counts, strict=True) if len(values) == 2 else []:
+            events = int(event[design[:, j] == value].sum())
+            if events == 0 or events == n:
+                which = "with it" if value == values[-1] else "without it"
+                found.append(f"{column['label']}: {events} events among the {n} training patients {which}")
+    centred = design - design.mean(axis=0)
+    for j, column in enumerate(columns):
+        others = np.delete(centred, j, axis=1)
+        left = centred[:, j] - others @ np.linalg.lstsq(others, centred[:, j], rcond=None)[0]
+        if np.abs(left).max() <= 1e-9 * np.abs(centred[:, j]).max():
+            found.append(f"{column['label']}: a combination of the other terms")
+    if not found:
+        return ""
+    return f" ({'; '.join(found)}): leave it out of the candidates, or join its levels"
 
 
 def signature_use(
