@@ -19,18 +19,16 @@ def one_row_a_patient(
     """The table without rows of other events, rows that complement each other joined, and a note on what was joined.
 
     table: cells as text, row i is line i + 2 of the file; used: columns that the study names; rules: the study's
-    clinical.eligibility, of which those on an event choose rows. A table without columns of events stays as it is.
+    clinical.eligibility, of which those on a column that differs within patients choose rows.
     Raises StudyError where rows of a patient contradict each other in a used column.
     """
     events = [name for name in table if TOLD_APART.fullmatch(name)]
-    if not events or not table[id_column].duplicated().any():
+    if not table[id_column].duplicated().any():
         return table, []
-    for rule in [rule for rule in rules if rule["column"] in events]:
-        cells = coding.as_declared(table[rule["column"]], rule["keep"]).fillna("")
-        keep = cells.isin([str(value) for value in rule["keep"]])
-        # whoever has no such row keeps the first, and is not eligible
-        own = table[id_column]
-        table = table[keep | (~own.isin(own[keep]) & ~own.duplicated())]
+    for rule in rules:
+        table = chosen_rows(table, id_column, rule)
+    if not events:
+        return table, []
     several = table[id_column].notna() & table[id_column].duplicated(keep=False)
     columns = sorted(used - {id_column, *events})
     groups = table[several].groupby(id_column, sort=False)
@@ -42,6 +40,19 @@ def one_row_a_patient(
     joined = joined[~several | ~joined[id_column].duplicated()]
     rows = f"{len(counts)} patients have several rows ({', '.join(events)}), which fill in different columns; joined"
     return joined, [rows] if len(counts) else []
+
+
+def chosen_rows(table: pd.DataFrame, id_column: str, rule: dict[str, Any]) -> pd.DataFrame:
+    """The table with the rows that an eligibility rule keeps, where its column tells rows of one patient apart.
+
+    So of a table with a row for each kind of event (R's `colon`, etype) one kind is analysed. Who has no such row keeps
+    the first one, and is not eligible.
+    """
+    own, cells = table[id_column], coding.as_declared(table[rule["column"]], rule["keep"]).fillna("")
+    if not (cells.groupby(own).nunique() > 1).any():
+        return table
+    keep = cells.isin([str(value) for value in rule["keep"]])
+    return table[keep | (~own.isin(own[keep]) & ~own.duplicated())]
 
 
 def contradiction(rows: pd.DataFrame, counts: pd.DataFrame, events: list[str]) -> str:

@@ -53,7 +53,7 @@ def impossible_times(table: pd.DataFrame, endpoints: dict[str, Any], centre: pd.
 
 def fitting_unit(time: pd.Series, declared: str) -> str:
     """The unit to declare in which the longest time is one that patients are followed."""
-    for unit in ("months", "weeks", "days"):
+    for unit in ("months", "days", "weeks"):  # times in weeks are rare
         longest = time.max() * UNIT_IN_MONTHS[unit]
         if UNIT_IN_MONTHS[unit] < UNIT_IN_MONTHS[declared] and longest <= LONG_MONTHS:
             return f"; declare unit: {unit}, in which the longest is {longest:.0f} months"
