@@ -121,6 +121,13 @@ def test_held_out_patients_get_the_bytes_of_floor_7(found, centre, tmp_path):
     assert set(scores["model"]) == set(found["recommended"][1]) and scores["risk_120"].isna().all()
 
 
+def raw_value(feature, z):
+    """The value of a feature that lies z SD from the training mean of its logarithm (`signed_log`)."""
+    log = feature["mean"] + z * feature["sd"]
+    transform = feature["transform"]
+    return transform["centre"] + transform["scale"] * np.sign(log) * np.expm1(abs(log))
+
+
 def test_warnings_are_of_the_patient_they_stand_beside(found, centre, tmp_path):
     table = raw_table(4)
     table.loc[0, ["afp_ng_ml", "age"]] = ["999999", "60"]
@@ -130,8 +137,9 @@ def test_warnings_are_of_the_patient_they_stand_beside(found, centre, tmp_path):
     features = feature_table(table["patient_id"])
     signature = found["recommended"][0]
     own = signature["features"][0]
-    features[frozen.training().names] = [[f.get("mean", 50.0) for f in [own] * frozen.P]] * 4
-    features.loc[2, own["name"]] = own["mean"] + 7 * own["sd"]
+    for feature in signature["features"]:
+        features[feature["name"]] = raw_value(feature, 0)
+    features.loc[2, own["name"]] = raw_value(own, 7)
     write_table(features, tmp_path / "f.parquet")
     models = {"combined_pre": found["recommended"][1]["combined_pre"]}
     frame = read_new_patients(tmp_path / "p.csv", models)
