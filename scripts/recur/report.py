@@ -486,6 +486,14 @@ def circular_scores(study: dict[str, Any], analysis: str, notes: pd.DataFrame) -
     return [note.label for note in notes.itertuples() if own & set(str(note.variables).split(";"))]
 
 
+SCALED = {  # how features enter the signature, by signature.transform
+    "none": "as they are",
+    "signed_log": "as sign(x) ln(1 + |x| / s), s the median of |x| in training",
+    "yeo_johnson": "by the transform of Yeo and Johnson",
+    "robust": "by median and interquartile range",
+}
+
+
 def facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, Any]:
     """What the sentences of report/texts.yaml may name: conditions that hold, and values as text."""
     chosen, clinical, split = study["analyses"][analysis], study["clinical"], split_of(study, analysis)
@@ -565,6 +573,8 @@ def facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, A
         "l1_ratio": f"{chosen['signature']['l1_ratio']:g}",
         "folds": chosen["signature"]["folds"],
         "lambda_rule": chosen["signature"]["lambda_rule"],
+        "scaled": SCALED[chosen["signature"]["transform"]],
+        "cut_sd": chosen["signature"]["winsorise_sd"],
         "signature_size": len(weights),
         "candidates": int(icc["stable"].astype(bool).sum()) if len(icc) else "all",
         "pre": listed([labels[name] for name in candidates["pre"]]) or "none",
