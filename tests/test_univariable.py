@@ -10,6 +10,7 @@ from test_fit import settings
 
 from recur.cox import NotEstimable
 from recur.group_tests import weighted_hazard_ratio
+from recur.manuscript import cox as cox_of_manuscript
 from recur.models import coefficient_table, fit_models
 from recur.training import Training
 
@@ -49,6 +50,12 @@ def test_odds_ratios_of_levels_are_glms():
     np.testing.assert_allclose(own["coef"], [1.47289446934, 2.13675599828], rtol=1e-6)
     np.testing.assert_allclose(own["se"], [0.477993734934, 0.493823804358], rtol=1e-6)
     np.testing.assert_allclose(own["p_term"], 9.11389851834e-06, rtol=1e-6)
+
+
+def test_the_table_of_the_manuscript_prints_the_joint_p_of_a_category_beside_each_level():
+    table = cox_of_manuscript(of_grade(binary=False))
+    assert [row[2] for row in table.rows] == ["<0.001 (joint <0.001)"] * 2
+    assert any(note.startswith("Joint: all levels of a category") for note in table.notes)
 
 
 @pytest.mark.parametrize(("seed", "coef"), [(3, -0.468554547911), (17, -0.12902617653)])

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from recur.pages import blocks_page
@@ -100,13 +101,15 @@ def cox(coefficients: pd.DataFrame) -> Table:
         cells = [str(label)]
         for part in parts.values():
             own = part[part["term"] == term]
-            cells += [ratio_text(own.iloc[0]), p_text(own.iloc[0]["p"])] if len(own) else ["", ""]
+            cells += [ratio_text(own.iloc[0]), joint_p_text(own.iloc[0])] if len(own) else ["", ""]
         rows.append(cells)
     sizes = coefficients[["n", "events"]].drop_duplicates().iloc[0]
     notes = [
         f"Training patients, n = {sizes['n']:.0f}, {sizes['events']:.0f} events. {ratio} per unit of the term; "
         "categories against their reference. An empty cell: the term is not in that model.",
     ]
+    if any("joint" in cell for row in rows for cell in row[1:]):
+        notes.append("Joint: all levels of a category, or all parts of a spline, together (Wald).")
     if (coefficients["term"] == "signature").any():
         notes.append(f"The signature was built on these patients: its univariable {ratio} is optimistic.")
     if "method" in coefficients:
@@ -122,6 +125,14 @@ def cox(coefficients: pd.DataFrame) -> Table:
         ]
     title = f"Univariable and multivariable {name} models"
     return Table(name.lower(), title, heads, rows, abbreviated(notes, ratio, "CI"))
+
+
+def joint_p_text(row: pd.Series) -> str:
+    """The p-value of a column and, where its term has several columns, that of the term."""
+    own, joint = row["p"], row.get("p_term", np.nan)
+    if pd.isna(joint) or np.isclose(own, joint, rtol=1e-9, atol=0, equal_nan=True):
+        return p_text(own)
+    return f"{p_text(own)} (joint {p_text(joint)})"
 
 
 def interval_of(method: pd.Series) -> str:
