@@ -25,6 +25,7 @@ from recur.resampling import (
     resample_performance,
     resample_rows,
 )
+from recur.scorer import declared_inputs
 from recur.signature import signature_scores
 from recur.study import analysis_settings, candidates_of, model_names, resolve
 from recur.tables import StudyError, write_table
@@ -239,6 +240,15 @@ class TestStudyFile:
         assert analysis_settings(resolved, "mvi")["own_variables"] == ["mvi"]
         assert "mvi" in analysis_settings(resolved, "published")["variables"]
         assert model_names(resolved, "mvi") == ["signature", "clinical_pre", "combined_pre"]
+
+    def test_a_frozen_model_knows_the_ids_and_codes_of_the_feature_table(self, study):
+        own = yaml.safe_load(study.read_text())
+        own["features"] |= {"id": "Case", "missing_values": ["-999"]}
+        study.write_text(yaml.safe_dump(own))
+        inputs = analysis_settings(resolve(study), "mvi")["inputs"]
+        model = {"terms": [], "imputer": {"terms": []}}
+        kept = declared_inputs(model, {"inputs": inputs, "variables": {}})
+        assert kept["feature_id"] == "Case" and kept["feature_missing_values"] == ["-999"]
 
     def test_outcomes_are_read_and_the_censored_left_out_with_their_reason(self, study):
         found = read_cohort(resolve(study))

@@ -41,14 +41,15 @@ class TestRowsAndIds:
         assert found.remarks == ["1 rows without a patient id left out (line 62)"]
         assert len(import_feature_table(path, "id", "^original_")[0]) == 60
 
-    def test_the_scorer_passes_over_such_a_row_or_refuses_it(self, tmp_path):
+    def test_the_scorer_passes_over_such_a_row_or_lists_it(self, tmp_path):
         signature = {"features_manifest": None, "features": [{"name": "original_firstorder_Mean"}]}
         frame = table().rename(columns={"id": "patient_id"})
         frame.loc[60] = [None, 80.0, 1.0]
         frame.to_csv(tmp_path / "f.csv", index=False)
-        assert len(read_new_features(tmp_path / "f.csv", signature, pd.Series(IDS))) == 60
-        with pytest.raises(StudyError, match=r"1 rows without a patient id \(line 62\)"):
-            read_new_features(tmp_path / "f.csv", signature, None)
+        read, wrong = read_new_features(tmp_path / "f.csv", signature, pd.Series(IDS))
+        assert len(read) == 60 and not wrong
+        read, wrong = read_new_features(tmp_path / "f.csv", signature, None)
+        assert len(read) == 60 and [(problem.line, problem.text) for problem in wrong] == [(62, "patient id missing")]
 
     def test_ids_that_a_binary_format_holds_as_numbers_are_whole_numbers(self, tmp_path):
         frame = table().assign(id=np.arange(60.0))

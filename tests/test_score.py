@@ -15,6 +15,7 @@ from recur.analysis_set import make_analysis_set, tumour_burden
 from recur.cohort import read_cohort
 from recur.harmonisation import MIN_UNSEEN
 from recur.scorer import (
+    centre_problems,
     check_pair,
     input_fields,
     read_new_features,
@@ -113,7 +114,7 @@ def test_held_out_patients_get_the_bytes_of_floor_7(found, centre, tmp_path):
     assert run("score.py", *arguments(centre, tmp_path / "scores.csv")) == 0
     risks, scores = (pd.read_csv(tmp_path / f"{name}.csv", dtype=str) for name in ("risks", "scores"))
     columns = ["lp", "risk_24", "risk_120", "group"]
-    assert list(scores.columns) == ["patient_id", "model", *columns, "warnings"]
+    assert list(scores.columns) == ["patient_id", "model", *columns, "warnings", "reason"]
     key = ["model", "patient_id"]
     pd.testing.assert_frame_equal(
         risks.set_index(key)[columns].sort_index(), scores.set_index(key)[columns].sort_index()
@@ -142,8 +143,8 @@ def test_warnings_are_of_the_patient_they_stand_beside(found, centre, tmp_path):
     features.loc[2, own["name"]] = raw_value(own, 7)
     write_table(features, tmp_path / "f.parquet")
     models = {"combined_pre": found["recommended"][1]["combined_pre"]}
-    frame = read_new_patients(tmp_path / "p.csv", models)
-    features = read_new_features(tmp_path / "f.parquet", signature, frame["patient_id"])
+    frame, _ = read_new_patients(tmp_path / "p.csv", models)
+    features, _ = read_new_features(tmp_path / "f.parquet", signature, frame["patient_id"])
     texts = score_patients(models, signature, frame, features)["warnings"]
     low, high = next((f["low"], f["high"]) for f in input_fields(models["combined_pre"]) if f["term"] == "afp")
     assert f"AFP 1e+06 outside the training range {low:.4g} to {high:.4g} ng/mL" in texts[0]
@@ -168,7 +169,7 @@ def test_a_unit_in_the_heading_is_compared(found, centre, tmp_path):
     table = raw_table(12)
     table.rename(columns={"afp_ng_ml": "afp_ng_ml [ng/mL]"}).to_csv(tmp_path / "p.csv", index=False)
     table.to_csv(tmp_path / "q.csv", index=False)
-    own, plain = (read_new_patients(tmp_path / f"{name}.csv", models) for name in "pq")
+    own, plain = (read_new_patients(tmp_path / f"{name}.csv", models)[0] for name in "pq")
     pd.testing.assert_frame_equal(own, plain)
     table.rename(columns={"afp_ng_ml": "afp_ng_ml [IU/mL]"}).to_csv(tmp_path / "p.csv", index=False)
     with pytest.raises(StudyError, match=r"fitted in ng/mL; nothing is converted"):
@@ -176,21 +177,79 @@ def test_a_unit_in_the_heading_is_compared(found, centre, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "column, cell, message",
+    "column, cell, reason",
     [
-        ("margin", "blurred", "value 'blurred': not one of smooth, non-smooth"),
-        ("age", "12", "value '12': outside 18 to 110 years"),
-        ("afp_ng_ml", "high", "value 'high': not a number"),
-        ("patient_id", "../x", "only letters, digits"),
+        ("margin", "blurred", "column margin, value 'blurred': not one of smooth, non-smooth"),
+        ("age", "12", "column age, value '12': outside 18 to 110 years"),
+        ("afp_ng_ml", "high", "column afp_ng_ml, value 'high': not a number"),
+        ("patient_id", "../x", "patient id '../x': only letters, digits, '.', '_' and '-' (at most 64)"),
         ("patient_id", "B001", "the same patient id on several rows"),
+        ("patient_id", "", "patient id missing"),
     ],
 )
-def test_cells_outside_the_declared_inputs_are_refused(found, tmp_path, column, cell, message):
-    table = raw_table(5)
+@pytest.mark.parametrize("analysis", ["recommended", "competing"])
+def test_a_cell_that_is_not_as_declared_costs_its_patient_only(
+    centre, tmp_path, capsys, analysis, column, cell, reason
+):
+    table = raw_table(5).fillna({"centre": "B"})
+    frozen_model = centre / f"models/{analysis}/frozen/clinical_pre.json"
+    table.to_csv(tmp_path / "p.csv", index=False)
+    only = "--models", frozen_model, "--clinical", tmp_path / "p.csv", "--output"
+    assert run("score.py", *only, tmp_path / "all.csv") == 0
     table.loc[3, column] = cell
     table.to_csv(tmp_path / "p.csv", index=False)
-    with pytest.raises(StudyError, match=r"5: patient .*" + message):
-        read_new_patients(tmp_path / "p.csv", found["recommended"][1])
+    assert run("score.py", *only, tmp_path / "scores.csv") == 0
+    before, after = (read_made(tmp_path / f"{name}.csv").set_index("patient_id") for name in ("all", "scores"))
+    refused = after[after["reason"].notna()]
+    who = {"": "(line 5)"}.get(cell, cell) if column == "patient_id" else "B003"
+    assert refused["reason"].to_dict() == {who: reason}
+    assert refused[["lp", "risk_24", "group"]].isna().all(axis=None)
+    left = [patient for patient in before.index if patient not in (who, "B003")]
+    pd.testing.assert_frame_equal(before.loc[left], after.loc[left])
+
+
+def test_nobody_scored_ends_with_1_and_a_table_of_the_reasons(centre, tmp_path, capsys):
+    raw_table(12).assign(age="old").to_csv(tmp_path / "p.csv", index=False)
+    only = "--models", centre / "models/competing/frozen/clinical_pre.json", "--clinical", tmp_path / "p.csv"
+    assert run("score.py", *only, "--output", tmp_path / "o.csv") == 1
+    said = capsys.readouterr().err
+    assert "12 patients ('B000', 'B001', 'B002', ...): column age, value 'old': not a number" in said
+    assert "ERROR: none of the 12 patients could be scored" in said and len(said.splitlines()) == 2
+    table = read_made(tmp_path / "o.csv")
+    assert table["lp"].isna().sum() == table["reason"].notna().sum() == 12
+
+
+def test_a_bad_cell_that_only_fills_in_others_counts_as_missing_and_is_said(found, tmp_path):
+    model = found["stepwise"][1]["clinical_pre"]
+    spare = next(f["term"] for f in input_fields(model) if not f["used"] and f["kind"] != "numeric")
+    table = raw_table(4)
+    table[frozen.VARIABLES[spare]["column"]] = "sometimes"
+    table.to_csv(tmp_path / "p.csv", index=False)
+    frame, wrong = read_new_patients(tmp_path / "p.csv", {"m": model})
+    scored = score_patients({"m": model}, None, frame, None, wrong)
+    assert scored["lp"].notna().all()
+    assert scored["warnings"].str.contains("value 'sometimes': not one of .*; it counts as missing").all()
+
+
+def test_numbered_levels_in_another_coding_stop_the_table(found, tmp_path):
+    """R's 1/2 for a declared 0/1: who has 2 would be refused, who has 1 scored as the opposite."""
+    table = raw_table(4).assign(mvi=["1", "1.0", "2", ""])
+    table.to_csv(tmp_path / "p.csv", index=False)
+    model = {"combined_post": found["recommended"][1]["combined_post"]}
+    with pytest.raises(StudyError, match="column mvi holds '1' .* beyond the declared 0, 1: another coding"):
+        read_new_patients(tmp_path / "p.csv", model)
+
+
+def test_a_workbook_of_several_sheets_is_scored_by_the_sheet_that_is_named(centre, tmp_path, capsys):
+    only = "--models", centre / "models/stepwise/frozen/clinical_pre.json"
+    with pd.ExcelWriter(tmp_path / "p.xlsx") as book:
+        raw_table(5).to_excel(book, sheet_name="new", index=False)
+        raw_table(6).to_excel(book, sheet_name="old", index=False)
+    assert run("score.py", *only, "--clinical", tmp_path / "p.xlsx", "--output", tmp_path / "o.csv") == 1
+    assert "--sheet" in capsys.readouterr().err
+    given = "--clinical", tmp_path / "p.xlsx", "--sheet", "new", "--output", tmp_path / "o.csv"
+    assert run("score.py", *only, *given) == 0
+    assert read_made(tmp_path / "o.csv")["patient_id"].nunique() == 5
 
 
 def test_every_missing_column_is_named(found, tmp_path):
@@ -203,19 +262,41 @@ def test_every_missing_column_is_named(found, tmp_path):
     ]
 
 
-def test_features_of_another_manifest_or_with_gaps_are_refused(found, tmp_path):
+def test_features_of_another_manifest_or_without_a_feature_are_refused(found, tmp_path):
     signature, ids = found["recommended"][0], pd.Series(["B000", "B001"])
     name = signature["features"][0]["name"]
     for table, message in (
         (feature_table(ids, sha256="b" * 64), "features of another manifest"),
         (feature_table(ids, sha256=None), "features of another manifest"),
         (signed(feature_table(ids).drop(columns=name), HASH), f"no feature {name}"),
-        (feature_table(ids[:1]), "patient B001 of the clinical table has no features"),
-        (signed(feature_table(ids).assign(**{name: [1.0, np.nan]}), HASH), "B001: .* is missing; .* never imputed"),
     ):
         write_table(table, tmp_path / "f.parquet")
         with pytest.raises(StudyError, match=message):
             read_new_features(tmp_path / "f.parquet", signature, ids)
+
+
+def test_patients_without_features_are_listed_and_the_others_scored(found, centre, tmp_path, capsys):
+    """No row, two rows, a gap, an infinity, a code that the study declared to mean missing."""
+    signature, models = found["recommended"]
+    name = signature["features"][0]["name"]
+    table = feature_table([f"B{i:03d}" for i in range(40)])
+    table.loc[[3, 4, 5], name] = [np.nan, np.inf, -999.0]
+    table = signed(pd.concat([table[1:], table[2:3]], ignore_index=True), HASH)
+    write_table(table, tmp_path / "f.parquet")
+    folder, code = tmp_path / "frozen", {"feature_missing_values": ["-999"]}
+    models = {key: model | {"inputs": model["inputs"] | code} for key, model in models.items()}
+    frozen.write_models(folder, {"recommended": (signature, models)})
+    given = list(arguments(folder, tmp_path / "o.csv", clinical=centre / "patients.csv"))
+    given[given.index("--features") + 1] = tmp_path / "f.parquet"
+    assert run("score.py", *given) == 0
+    scores = read_made(tmp_path / "o.csv")
+    gone = {"B000": "has no row in the feature table", "B002": "stands in the feature table twice; remove one row"}
+    gone |= dict.fromkeys(("B003", "B004", "B005"), f"{name} is missing; features are never imputed")
+    for model in ("signature", "combined_pre"):
+        own = scores[scores["model"] == model].set_index("patient_id")
+        assert own["reason"].dropna().to_dict() == gone and own["lp"].notna().sum() == 35
+    assert scores.loc[scores["model"] == "clinical_pre", "lp"].notna().all()
+    assert f"not scored: 3 patients ('B003', 'B004', 'B005'): {name} is missing" in capsys.readouterr().err
 
 
 def test_a_model_goes_with_the_signature_of_its_own_fit(found):
@@ -252,6 +333,28 @@ def test_harmonisation_on_the_patients_themselves_refuses_a_single_patient(found
     assert table["warnings"].str.contains("centre B was not in training: harmonised on the patients given here").all()
     with pytest.raises(StudyError, match="column 'centre' must name each patient's"):
         score_patients(models, signature, frame.assign(centre=""), features)
+
+
+@pytest.mark.parametrize(
+    "policy, reason",
+    [
+        ("error", "centre 'C' was not in training, and the study declares no harmonisation.unseen_centre"),
+        ("features_only", "centre 'C' is new and has 2 patients; its location and scale need 20"),
+    ],
+)
+def test_patients_whose_centre_cannot_be_harmonised_are_listed(found, policy, reason):
+    signature, models = found["recommended"]
+    count = len(signature["features"])
+    combat = {"kind": "combat", "reference": "B", "centres": {}, "mean": [50.0] * count, "sd": [3.0] * count,
+              "unseen_centre": policy}  # fmt: skip
+    signature, models = signature | {"harmonisation": combat}, {"signature": models["signature"]}
+    features = feature_table([f"B{i}" for i in range(5)])
+    frame = features[["patient_id"]].assign(centre=["B", "C", "", "C", "B"])
+    wrong = {"signature": centre_problems(signature, frame, "centre", [])}
+    table = score_patients(models, signature, frame, features, wrong)
+    empty = "column centre: empty, and the signature is harmonised between centres"
+    assert table["reason"].tolist() == ["", reason, empty, reason, ""]
+    assert table["lp"].notna().tolist() == [not text for text in table["reason"]]
 
 
 def test_problems_are_lines_and_not_a_traceback(centre, tmp_path, capsys):

@@ -327,5 +327,5 @@ def test_a_new_patient_is_asked_for_the_stratum_and_refused_where_it_is_new():
     frame = train.clinical.iloc[:3].reset_index(drop=True).assign(grade=[0, 2, np.nan], patient_id=["a", "b", "c"])
     scored = score_patients({"m": model}, None, frame.assign(centre="A"), None)
     assert scored["risk_6"].notna().to_list() == [True, False, False]
-    assert "no risk: the stratum grade = G3 was not in training, and a baseline" in scored["warnings"][1]
-    assert "no risk: grade is missing" in scored["warnings"][2] and "nan" not in scored["warnings"].str.cat()
+    assert "no risk: the stratum grade = G3 was not in training, and a baseline" in scored["reason"][1]
+    assert "no risk: grade is missing" in scored["reason"][2] and "nan" not in scored["warnings"].str.cat()

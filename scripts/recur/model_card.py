@@ -277,8 +277,9 @@ def how_to_apply(facts: dict[str, Any]) -> list[Block]:
     lines += ["--clinical patients.csv --output scores.csv"]
     blocks: list[Block] = [
         ("p", "The clinical table has the columns and cells listed above (a heading may add a unit: column [unit]); "
-         "an empty cell is a missing value. Refused: a missing column, another unit, an unknown level, a value outside "
-         "the plausible range, features of another manifest. One patient at a time: report/calculator.html."),
+         "an empty cell is a missing value. Refused: a missing column, another unit, other features; and of "
+         "single patients an unknown level, a value outside the plausible range, a missing feature: they get a reason "
+         "instead of a score. One patient at a time: report/calculator.html."),
         ("code", " \\\n    ".join(lines)),
     ]  # fmt: skip
     if features and facts["manifest"]:

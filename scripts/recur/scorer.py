@@ -1,7 +1,8 @@
 """A frozen model applied to new patients, at another centre: what it asks of them, what it refuses, what it remarks.
 
-A model's `inputs` (declared_inputs) stand in its JSON, so that nothing but the frozen files is needed. What lies
-outside the declared inputs stops the run with every problem listed; what lies outside the training range is a warning.
+A model's `inputs` (declared_inputs) stand in its JSON, so that nothing but the frozen files is needed. What is wrong
+with the table as a whole stops the run with every problem listed; a patient whose cells lie outside the declared inputs
+has a reason instead of a score; what lies outside the training range is a warning.
 """
 
 from __future__ import annotations
@@ -13,17 +14,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from recur import coding
 from recur.analysis_set import tumour_burden
 from recur.cohort import by_id, id_problems, read_variables, stripped, unit_problems, without_codes
 from recur.cox import NotEstimable
-from recur.features.imported import ids_of
-from recur.harmonisation import apply_combat
+from recur.features.imported import MEASURES, ids_of, numbers_of
+from recur.harmonisation import MIN_UNSEEN, apply_combat
 from recur.models import BURDEN, apply_model
 from recur.scaling import scaling_of
 from recur.signature import signature_scores
 from recur.strata import strata_of
 from recur.support import why_no_risk
-from recur.tables import MANIFEST, SIGNIFICANT_DIGITS, StudyError, first_of, grouped, one_manifest, read_table
+from recur.tables import MANIFEST, SIGNIFICANT_DIGITS, Problem, StudyError, first_of, one_manifest, read_table, told
 
 MEASURED = {"tumour_size": ("Maximum3DDiameter", "mm"), "tumour_volume": ("MeshVolume", "mm3")}
 HEADING = re.compile(r"^(.*?)\s*\[([^\[\]]*)\]$")  # column [unit]
@@ -50,7 +52,8 @@ def declared_inputs(model: dict[str, Any], settings: dict[str, Any]) -> dict[str
         variables[term] = (declared or measured) | {"label": label, "transform": "ln", "positive_only": True}
     variables |= {term: settings["variables"][term] for term in strata_terms(model)}
     columns = {key: own[key] for key in ("id", "centre", "missing_values", "phases")}
-    columns |= {key: own[key] for key in ("size_column", "volume_column") if key in own}
+    kept = ("size_column", "volume_column", "feature_id", "feature_missing_values")
+    columns |= {key: own[key] for key in kept if key in own}
     return columns | {"variables": variables}
 
 
@@ -132,18 +135,23 @@ def check_pair(name: str, model: dict[str, Any], signature: dict[str, Any] | Non
             )
 
 
-def read_new_patients(path: str | Path, models: dict[str, dict[str, Any]]) -> pd.DataFrame:
-    """The clinical table of new patients as the models want it: patient_id, centre, one column a term (n rows).
+def read_new_patients(
+    path: str | Path, models: dict[str, dict[str, Any]], sheet: str | None = None
+) -> tuple[pd.DataFrame, dict[str, list[Problem]]]:
+    """The clinical table of new patients as the models want it: patient_id, centre, one column a term (n rows), and
+    what is wrong with single patients: by term the cells that are not as declared (NaN in the table), under "" the rows
+    whose id nobody can be found by (not in the table).
 
     Cells are written as in the study's own table. A heading may say its unit, `tumour_size_cm [cm]`. Raises StudyError
-    with every problem: a missing column, another unit, an unknown level, no number, a value outside the plausible
-    range. A column that only fills in missing cells may be absent.
+    with every problem of the table as a whole: a missing column, another unit, another coding. A column that only
+    fills in missing cells may be absent.
     """
     inputs = next(iter(models.values()))["inputs"]
     variables = {term: v for model in models.values() for term, v in model["inputs"]["variables"].items()}
-    needed = {column["term"] for model in models.values() for column in model["terms"]}
-    needed |= {term for model in models.values() for term in strata_terms(model)}
-    table, problems = without_units(stripped(read_table(path)), variables)
+    needed = {term for model in models.values() for term in used_terms(model)}
+    columns = {inputs["id"], inputs["centre"], *(v["column"] for v in variables.values())}
+    read = read_table(path, sheet, lambda name: name in columns or HEADING.match(name))
+    table, problems = without_units(stripped(read), variables)
     table = without_codes(table, inputs["missing_values"], variables)
     missing = [inputs["id"]] if inputs["id"] not in table else []
     known = {term: v for term, v in variables.items() if v["column"] in table}
@@ -152,22 +160,51 @@ def read_new_patients(path: str | Path, models: dict[str, dict[str, Any]]) -> pd
     problems += [
         f"no column {column!r}; an empty cell is a missing value, a missing column is not" for column in missing
     ]
-    if problems:
-        raise StudyError(f"{path}: {problem}" for problem in problems)
-    ids = table[inputs["id"]]
-    # sizes and volumes of 0 are unknown, not an error: see declared_inputs
-    read = {term: v | {"transform": "none"} if v.get("positive_only") else v for term, v in known.items()}
-    values, found = read_variables(table, read, ids)
-    problems = grouped(by_id(id_problems(ids) + found, ids))
-    problems += unit_problems(values, known) if len(table) >= FEW else []
+    problems += shifted_levels(table, known)
     if problems or table.empty:
         raise StudyError([f"{path}: {problem}" for problem in problems] or f"{path}: no rows")
-    for term, variable in known.items():
+    ids = table[inputs["id"]]
+    # sizes and volumes of 0 are unknown, not an error: see declared_inputs
+    plain = {term: v | {"transform": "none"} if v.get("positive_only") else v for term, v in known.items()}
+    wrong, values = {"": by_id(id_problems(ids), ids)}, pd.DataFrame(index=table.index)
+    for term, variable in plain.items():
+        found, bad = read_variables(table, {term: variable}, ids)
+        values[term] = found[term].mask(found.index.isin([problem.who for problem in bad]))
         if variable.get("positive_only"):
             values[term] = values[term].where(values[term] > 0)
-    values = values.map(as_stored)
+        wrong[term] = by_id(bad, ids)
+    problems = unit_problems(values, known) if len(table) >= FEW else []
+    if problems:
+        raise StudyError(f"{path}: {problem}" for problem in problems)
     centre = table[inputs["centre"]].fillna("") if inputs["centre"] in table else ""
-    return values.assign(patient_id=ids.astype(str), centre=centre).reset_index(drop=True)
+    values = values.map(as_stored).assign(patient_id=ids.astype(object), centre=centre)
+    nobody = {problem.line - 2 for problem in wrong[""]}
+    return values[~values.index.isin(nobody)].reset_index(drop=True), wrong
+
+
+def used_terms(model: dict[str, Any]) -> set[str]:
+    """The terms in a model's equation, and those that choose its baseline hazard."""
+    return {column["term"] for column in model["terms"]} | set(strata_terms(model))
+
+
+def shifted_levels(table: pd.DataFrame, variables: dict[str, Any]) -> list[str]:
+    """Lines on columns of numbered levels that hold the next number, such as 2 beside a declared 0 and 1: whoever codes
+    so means another thing by 1, and a single patient's cell shows it.
+    """
+    found = []
+    for variable in variables.values():
+        levels = levels_of(variable)
+        if not levels or not all(level.isdecimal() for level in levels):
+            continue
+        numbers = [int(level) for level in levels]
+        beside = {str(number) for number in (min(numbers) - 1, max(numbers) + 1) if number >= 0}
+        cells = coding.as_declared(table[variable["column"]], [*levels, *beside])
+        if cells.isin(beside).any():
+            found.append(
+                f"column {variable['column']} holds {coding.values_of(cells)}, beyond the declared "
+                f"{', '.join(levels)}: another coding? write it as the study did, and leave unknown cells empty"
+            )
+    return found
 
 
 def as_stored(value: float) -> float:
@@ -191,39 +228,55 @@ def without_units(table: pd.DataFrame, variables: dict[str, Any]) -> tuple[pd.Da
     return table.rename(columns=names), problems
 
 
-def read_new_features(path: str | Path, signature: dict[str, Any], ids: pd.Series | None) -> pd.DataFrame:
-    """The feature table of new patients: patient_id and features, rows in the order of `ids` (all rows without them).
+def read_new_features(
+    path: str | Path,
+    signature: dict[str, Any],
+    ids: pd.Series | None,
+    inputs: dict[str, Any] | None = None,
+    sheet: str | None = None,
+) -> tuple[pd.DataFrame, list[Problem]]:
+    """The feature table of new patients: patient_id and features, rows in the order of `ids` (all rows without them);
+    and who lacks a feature, has no row or several: features are never imputed (NaN).
 
-    Raises StudyError for another manifest than the signature's, features that it lacks, patients without a row, and
-    values that are missing: features are never imputed.
+    inputs: a model's (id column of the study's own feature table, its cells that mean missing). Raises StudyError for
+    another manifest than the signature's, and features that the table lacks.
     """
-    table = read_table(path)
+    inputs, names = inputs or {}, [feature["name"] for feature in signature["features"]]
+    own = inputs.get("feature_id") or "patient_id"
+    sizes = {inputs.get("size_column"), inputs.get("volume_column")}
+
+    def used(column: str) -> bool:
+        return column in {"patient_id", own, *names, *sizes} or column.endswith(tuple(MEASURES.values()))
+
+    table = read_table(path, sheet, used)
     one_manifest({"the signature": signature["features_manifest"], str(path): table.attrs.get(MANIFEST)})
-    if "patient_id" not in table:
-        raise StudyError(f"{path}: no column 'patient_id'")
-    table = table.assign(patient_id=ids_of(table["patient_id"]))
-    names = [feature["name"] for feature in signature["features"]]
-    problems = [f"no feature {name}" for name in names if name not in table]
-    blank = table["patient_id"].eq("")
-    if ids is None and blank.any():
-        lines = first_of([row + 2 for row in np.flatnonzero(blank)])
-        problems.append(f"{blank.sum()} rows without a patient id (line {lines}); give them one, or remove them")
-    table = table[~blank].reset_index(drop=True)
-    repeated = sorted(set(table["patient_id"][table["patient_id"].duplicated()]))
-    problems += [f"patient {patient} stands there twice" for patient in repeated]
-    if ids is not None:
-        absent = [patient for patient in ids if patient not in set(table["patient_id"])]
-        problems += [f"patient {patient} of the clinical table has no features" for patient in absent]
-    if not problems:
-        table = table if ids is None else table.set_index("patient_id").loc[list(ids)].reset_index()
-        numbers = table[names].apply(pd.to_numeric, errors="coerce").astype(float)
-        for patient, row in zip(table["patient_id"], ~np.isfinite(numbers.to_numpy()), strict=True):
-            if row.any():
-                problems.append(f"patient {patient}: {names[row.argmax()]} is missing; features are never imputed")
-        table = table.assign(**numbers)
-    if problems:
-        raise StudyError(f"{path}: {problem}" for problem in problems)
-    return table
+    id_column = "patient_id" if "patient_id" in table else own
+    if id_column not in table:
+        raise StudyError(f"{path}: no column {own!r}, which holds the patients' ids; add it")
+    absent = [name for name in names if name not in table]
+    if absent:
+        more = f"; of {len(absent)} missing ones" if len(absent) > 1 else ""
+        raise StudyError(f"{path}: no feature {first_of(absent)}{more}; extract them as the study did")
+    table = table.assign(patient_id=ids_of(table[id_column]))
+    given = table["patient_id"]
+    problems = []
+    if ids is None:
+        problems += by_id(id_problems(given.mask(given == "")), given.mask(given == ""))
+        table = table[~table.index.isin([problem.line - 2 for problem in problems])].reset_index(drop=True)
+        ids = table["patient_id"]
+    several = set(given[given.duplicated()])
+    problems += [Problem(p, "stands in the feature table twice; remove one row") for p in ids if p in several]
+    lost = sorted(set(ids) - set(given))
+    problems += [Problem(p, "has no row in the feature table") for p in lost]
+    table = table[~table["patient_id"].isin(several)].set_index("patient_id").reindex(list(ids))
+    columns = [column for column in table if column != own and used(column)]
+    table = numbers_of(table[columns], inputs.get("feature_missing_values", []))
+    table = table.rename_axis("patient_id").reset_index()
+    said = {problem.who for problem in problems}
+    for patient, gaps in zip(table["patient_id"], table[names].isna().to_numpy(), strict=True):
+        if gaps.any() and patient not in said:
+            problems.append(Problem(patient, f"{names[gaps.argmax()]} is missing; features are never imputed"))
+    return table, problems
 
 
 def with_burden(frame: pd.DataFrame, features: pd.DataFrame | None, models: dict[str, dict[str, Any]]) -> pd.DataFrame:
@@ -257,36 +310,111 @@ def score_patients(
     signature: dict[str, Any] | None,
     frame: pd.DataFrame,
     features: pd.DataFrame | None,
+    wrong: dict[str, list[Problem]] | None = None,
 ) -> pd.DataFrame:
-    """Every model on every patient: patient_id, model, lp, risk_<months>, group, warnings (joined by `; `)."""
-    score, shared = None, [[] for _ in range(len(frame))]
+    """Every model on every patient: patient_id, model, lp, risk_<months>, group, warnings (joined by `; `), and reason,
+    why there is no score.
+
+    wrong: by term what stands against a patient (read_new_patients), under `signature` that of the features. A patient
+    is refused by the models that use the term; where it only fills in others, its cell counts as missing.
+    """
+    wrong, score, shared = wrong or {}, None, {}
     if signature is not None:
-        centre = frame["centre"].to_numpy(object)
-        if signature["harmonisation"]["kind"] != "none" and (centre == "").any():
-            column = next(iter(models.values()))["inputs"]["centre"]
-            raise StudyError(f"the signature is harmonised between centres; column {column!r} must name each patient's")
-        score = score_of(signature, features, centre)
-        shared = feature_warnings(signature, features, centre)
+        check_centres(signature, frame, next(iter(models.values()))["inputs"]["centre"])
+        gone = [problem.who for problem in wrong.get("signature", [])]
+        sound = np.flatnonzero(~frame["patient_id"].isin(gone))
+        centre = frame["centre"].to_numpy(object)[sound]
+        score = np.full(len(frame), np.nan)
+        score[sound] = score_of(signature, features.iloc[sound], centre)
+        shared = dict(zip(sound.tolist(), feature_warnings(signature, features.iloc[sound], centre), strict=True))
     parts = []
     for name, model in models.items():
-        part = apply_model(model, frame, score).drop(columns="lp_competing", errors="ignore")
-        part.insert(0, "patient_id", frame["patient_id"])
-        part.insert(1, "model", name)
-        part = part[[*[column for column in part if column != "group"], "group"]]
+        refused: dict[str, list[str]] = {}
+        for problem in refusing(model, wrong, frame):
+            refused.setdefault(name_of(problem), []).append(told(problem))
+        good = np.flatnonzero(~frame["patient_id"].isin(list(refused)))
+        part = scored(model, frame.iloc[good].reset_index(drop=True), None if score is None else score[good])
         signed = any(column["kind"] == "signature" for column in model["terms"])
-        own = patient_warnings(model, frame, score, part["lp"].to_numpy())
-        both = zip(own, shared, strict=True)
-        part["warnings"] = ["; ".join(mine + (more if signed else [])) for mine, more in both]
+        more = [shared.get(i, []) if signed else [] for i in good]
+        remarks = remarks_on(model, wrong)
+        part["warnings"] = [
+            "; ".join(remarks.get(patient, []) + own + others)
+            for patient, own, others in zip(part["patient_id"], part["warnings"], more, strict=True)
+        ]
+        rest = [(who, "", "; ".join(dict.fromkeys(reasons))) for who, reasons in refused.items()]
+        part = pd.concat([part, pd.DataFrame(rest, columns=["patient_id", "warnings", "reason"])], ignore_index=True)
+        place = {patient: i for i, patient in enumerate(frame["patient_id"])}
+        part = part.sort_values("patient_id", key=lambda ids, place=place: ids.map(place), kind="stable")
+        part.insert(1, "model", name)
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
+
+
+def scored(model: dict[str, Any], rows: pd.DataFrame, score: np.ndarray | None) -> pd.DataFrame:
+    """A model on rows that it takes: patient_id, lp, risk_<months>, group, warnings (a list each), reason (empty)."""
+    found = apply_model(model, rows, score).drop(columns=["lp_competing", "stratum"], errors="ignore")
+    found = found[[*[column for column in found if column != "group"], "group"]]
+    found.insert(0, "patient_id", rows["patient_id"])
+    warnings = pd.Series(patient_warnings(model, rows, score, found["lp"].to_numpy()), dtype=object)
+    return found.assign(warnings=warnings, reason="")
+
+
+def name_of(problem: Problem) -> str:
+    """The patient of a problem; a row without an id is `(line 7)`."""
+    return str(problem.who) if pd.notna(problem.who) else f"(line {problem.line})"
+
+
+def refusing(model: dict[str, Any], wrong: dict[str, list[Problem]], frame: pd.DataFrame) -> list[Problem]:
+    """Why a model refuses patients: what is wrong with their id or a term it uses, and strata without a baseline."""
+    terms, variables = used_terms(model), model["inputs"]["variables"]
+    needed = {"", *terms}
+    if any(variables[term].get("measure") for term in terms & set(variables)):
+        needed.add("signature")  # a size or volume of the mask comes with the features
+    found = [problem for term, problems in wrong.items() if term in needed for problem in problems]
+    said = {name_of(problem) for problem in found}
+    strata = zip(frame["patient_id"], stratum_refusals(model, frame), strict=True)
+    return found + [Problem(patient, text) for patient, text in strata if text and patient not in said]
+
+
+def remarks_on(model: dict[str, Any], wrong: dict[str, list[Problem]]) -> dict[str, list[str]]:
+    """By patient the bad cells of columns that only fill in others: they count as missing."""
+    spare, found = set(model["inputs"]["variables"]) - used_terms(model), {}
+    for problem in [problem for term in spare for problem in wrong.get(term, [])]:
+        found.setdefault(name_of(problem), []).append(f"{told(problem)}; it counts as missing")
+    return {who: sorted(texts) for who, texts in found.items()}
+
+
+def check_centres(signature: dict[str, Any], frame: pd.DataFrame, column: str) -> None:
+    """Raise StudyError where nobody has the centre that the signature's harmonisation needs."""
+    if signature["harmonisation"]["kind"] != "none" and len(frame) and (frame["centre"] == "").all():
+        raise StudyError(f"the signature is harmonised between centres; column {column!r} must name each patient's")
+
+
+def centre_problems(signature: dict[str, Any], frame: pd.DataFrame, column: str, gone: list[Problem]) -> list[Problem]:
+    """Patients whose centre the signature's harmonisation cannot be applied to; gone: who is refused already."""
+    combat, centre = signature["harmonisation"], frame["centre"]
+    if combat["kind"] == "none":
+        return []
+    check_centres(signature, frame, column)
+    left = ~frame["patient_id"].isin([problem.who for problem in gone])
+    counts, known = centre[left].value_counts(), {combat["reference"], *combat["centres"]}
+    found = []
+    for patient, name in zip(frame["patient_id"][left], centre[left], strict=True):
+        if name == "":
+            found.append(Problem(patient, f"column {column}: empty, and the signature is harmonised between centres"))
+        elif name not in known and combat["unseen_centre"] == "features_only" and counts[name] < MIN_UNSEEN:
+            text = f"centre {{}} is new and has {counts[name]} patients; its location and scale need {MIN_UNSEEN}"
+            found.append(Problem(patient, text, (name,)))
+        elif name not in known and combat["unseen_centre"] not in ("none", "features_only"):
+            text = "centre {} was not in training, and the study declares no harmonisation.unseen_centre"
+            found.append(Problem(patient, text, (name,)))
+    return found
 
 
 def patient_warnings(
     model: dict[str, Any], frame: pd.DataFrame, score: np.ndarray | None, lp: np.ndarray
 ) -> list[list[str]]:
-    """Of every patient: inputs filled in or outside the training range, and horizons beyond its follow-up; why there is
-    no risk at all in a stratum that training did not have.
-    """
+    """Of every patient: inputs filled in or outside the training range, and horizons beyond its follow-up."""
     found = stratum_warnings(model, frame)
     everyone = [
         f"no risk at {months:g} months: {why_no_risk(model, months)}"
@@ -315,24 +443,32 @@ def patient_warnings(
     return found
 
 
-def stratum_warnings(model: dict[str, Any], frame: pd.DataFrame) -> list[list[str]]:
-    """Of every patient: why the stratum gives no risk, or none at a horizon."""
+def stratum_refusals(model: dict[str, Any], frame: pd.DataFrame) -> list[str]:
+    """Of every patient: why the stratum gives no risk at all; "" where it gives one."""
     if "strata" not in model:
-        return [[] for _ in range(len(frame))]
-    known = {level["stratum"]: level for level in model["strata"]["levels"]}
+        return [""] * len(frame)
+    known = {level["stratum"] for level in model["strata"]["levels"]}
     names = " and ".join(item["label"] for item in model["strata"]["variables"])
     found = []
     for name in strata_of(frame, model["strata"]["variables"]):
-        if name not in known:
-            cause = f"the stratum {name} was not in training" if name else f"{names} is missing"
-            found.append([f"no risk: {cause}, and a baseline hazard is never filled in"])
-            continue
-        level = known[name]
+        cause = f"the stratum {name} was not in training" if name else f"{names} is missing"
+        found.append("" if name in known else f"no risk: {cause}, and a baseline hazard is never filled in")
+    return found
+
+
+def stratum_warnings(model: dict[str, Any], frame: pd.DataFrame) -> list[list[str]]:
+    """Of every patient: at which horizons the stratum gives no risk."""
+    if "strata" not in model:
+        return [[] for _ in range(len(frame))]
+    known = {level["stratum"]: level for level in model["strata"]["levels"]}
+    found = []
+    for name in strata_of(frame, model["strata"]["variables"]):
+        months_of = model["horizons_months"] if name in known else []
         found.append(
             [
-                f"no risk at {months:g} months in the stratum {name}: {why_no_risk(level, months)}"
-                for months in model["horizons_months"]
-                if why_no_risk(level, months) and not why_no_risk(model, months)
+                f"no risk at {months:g} months in the stratum {name}: {why_no_risk(known[name], months)}"
+                for months in months_of
+                if why_no_risk(known[name], months) and not why_no_risk(model, months)
             ]
         )
     return found

@@ -80,7 +80,8 @@ def _choose(book: Any, path: Path, name: str | None) -> Any:
     if len(tables) > 1:
         titles = ", ".join(repr(sheet.title) for sheet in tables)
         raise StudyError(
-            f"{path}: several sheets hold a table: {titles}; name one (`sheet:` in the study file), or hide the others"
+            f"{path}: several sheets hold a table: {titles}; name one (`sheet:` in the study file, --sheet of "
+            "score.py), or hide the others"
         )
     return tables[0] if tables else seen[0]
 

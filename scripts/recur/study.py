@@ -731,6 +731,9 @@ def analysis_settings(study: dict[str, Any], analysis: str, keys: tuple[str, ...
     clinical = study["clinical"]
     own["inputs"] = {key: clinical[key] for key in ("id", "centre", "missing_values", "tumour_size", "tumour_volume")}
     own["inputs"] |= tumour_columns(study)
+    if "table" in study.get("features", {}):
+        features = study["features"]
+        own["inputs"] |= {"feature_id": features["id"], "feature_missing_values": features.get("missing_values", [])}
     return {key: own[key] for key in keys if key in own} if keys else own
 
 
