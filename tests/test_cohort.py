@@ -91,6 +91,16 @@ def test_codes_of_events_are_read_as_pandas_writes_whole_numbers_beside_gaps(tmp
     assert cohort.missing_endpoints["reason"].tolist() == ["code: missing"]
 
 
+def test_levels_are_numbers_however_a_program_writes_them(tmp_path):
+    """edema of R's pbc: 0, 0.5 and 1."""
+    cells = ["0", "0.5", "1", ".5", "0.50", "1.0", "0.0"]
+    rows = [ROW | {"id": f"p{i}", "edema": cell} for i, cell in enumerate(cells)]
+    for levels in ([0, 0.5, 1], ["0", "0.5", "1"], [0.0, 0.50, 1.0]):
+        edema = {"column": "edema", "kind": "ordinal", "levels": levels, "timing": "pre", "transform": "none"}
+        read = read_cohort(study(tmp_path, rows, variables=VARIABLES | {"edema": edema}))
+        assert read.clinical["edema"].tolist() == [0, 1, 2, 1, 1, 2, 0]
+
+
 @pytest.mark.parametrize("on_error", ["stop", "exclude"])
 def test_the_coding_of_r_stops_whatever_on_error_says(tmp_path, on_error):
     """lung of R's survival: 1 censored, 2 dead; read as 0/1 the deaths would go and the living would be deaths."""

@@ -7,6 +7,7 @@ into events, so such a column stops the run whatever `on_error` says, with what 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,6 +15,7 @@ import pandas as pd
 
 from recur.tables import first_of
 
+DECIMAL = re.compile(r"(?P<sign>-?)(?P<whole>[0-9]*)\.(?P<fraction>[0-9]*)")
 FREQUENT, FEWEST = 0.05, 3  # share and number of patients from which on an undeclared level is a coding, not an error
 SHOWN = 6  # values of a column in a line
 # pairs of cells, the one without the event first, in small letters
@@ -31,17 +33,21 @@ LARGEST_CM = 30  # a larger median of recurrent tumours is in millimetres
 
 
 def as_declared(cells: pd.Series, declared: Iterable[Any]) -> pd.Series:
-    """The cells as text, those that are a declared whole number with `.0` behind it, as pandas writes, as declared."""
+    """The cells as text, those that are a declared number written otherwise (`1.0`, `0.50`, `.5`), as declared."""
     cells = cells.astype("string").str.strip()
-    known = {_whole(str(value)): str(value) for value in declared}
+    known = {one_spelling(str(value)): str(value) for value in declared}
     exact = set(known.values())
-    other = {cell: known.get(_whole(cell), cell) for cell in cells.dropna().unique() if cell not in exact}
+    other = {cell: known.get(one_spelling(cell), cell) for cell in cells.dropna().unique() if cell not in exact}
     return cells.replace(other).astype("string") if other else cells
 
 
-def _whole(cell: str) -> str:
-    head, point, zeros = cell.partition(".")
-    return head if point and zeros.strip("0") == "" and head.lstrip("-").isdigit() else cell
+def one_spelling(cell: str) -> str:
+    """A number without zeros behind its fraction and with one before its point; any other cell as it is."""
+    match = DECIMAL.fullmatch(cell)
+    if match is None or not (match["whole"] or match["fraction"]):
+        return cell
+    fraction = match["fraction"].rstrip("0")
+    return match["sign"] + (match["whole"] or "0") + (f".{fraction}" if fraction else "")
 
 
 def values_of(cells: pd.Series) -> str:
@@ -191,4 +197,4 @@ def flag_problems(table: pd.DataFrame, dates: dict[str, str]) -> list[str]:
 
 def is_flagged(cell: Any) -> bool:
     """Whether a flag beside a date says yes."""
-    return _whole(str(cell).strip()).lower() in FLAG_YES
+    return one_spelling(str(cell).strip()).lower() in FLAG_YES

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator
 
+from recur.coding import one_spelling
 from recur.endpoints import DAYS_PER_MONTH, LONGEST_MONTHS, NEEDS, WITHOUT_TIME, is_weighted, outcome_of
 from recur.tables import StudyError, write_text
 
@@ -107,6 +108,8 @@ def resolve(path: str | Path) -> dict[str, Any]:
         study["analyses"][name] = overlay(preset, analysis)
         one_reader = "images" in study and not has_repeats(study)
         study["analyses"][name]["stability"].setdefault("source", "perturbations" if one_reader else "readers")
+    for split in (part["split"] for part in (study, *study["analyses"].values()) if "split" in part):
+        split |= {key: [str(cell) for cell in split[key]] for key in ("train", "external", "test") if key in split}
     problems = [f"{path}: {text}" for text in contradictions(study)]
     missing: list[str] = []
     locate(study, path.resolve().parent, missing)
@@ -197,6 +200,8 @@ def contradictions(study: dict[str, Any]) -> list[str]:
     for name, variable in variables.items():
         if variable["kind"] in ("ordinal", "categorical") and "levels" not in variable:
             found.append(f"clinical.variables.{name}: kind {variable['kind']!r} needs levels")
+        elif variable["kind"] in ("ordinal", "categorical", "binary") and same_cell(levels_of(variable)):
+            found.append(f"clinical.variables.{name}: two levels are the same cell")
         if variable["transform"] != "none" and variable["kind"] != "numeric":
             found.append(f"clinical.variables.{name}: only numeric variables can be transformed")
         if "knots" in variable and variable["transform"] != "rcs":
@@ -241,7 +246,7 @@ def contradictions(study: dict[str, Any]) -> list[str]:
             codes += (
                 [endpoint["competing_value"]] if "competing_value" in endpoint and "competing" not in endpoint else []
             )
-            if len({str(code) for code in codes}) < len(codes):
+            if same_cell(codes):
                 found.append(f"endpoints.{name}: two of its codes are the same cell")
             if "competing_time" in endpoint and "competing_value" not in endpoint:
                 found.append(f"endpoints.{name}: competing_time needs competing_value, the cell that means the event")
@@ -494,10 +499,17 @@ def outcome_contradictions(study: dict[str, Any], endpoint: dict[str, Any]) -> l
         known = study["endpoints"].get(source)
         if kind != "binary" or known is None or known["kind"] in WITHOUT_TIME:
             return [f"of: {source!r} is no endpoint with a time, or kind is not 'binary'"]
-    levels = [endpoint["negative"], endpoint["positive"]] if kind == "binary" else endpoint["levels"]
-    if len({str(level) for level in levels}) < len(levels):
-        return ["two levels are the same cell"]
-    return []
+    return ["two levels are the same cell"] if same_cell(levels_of(endpoint)) else []
+
+
+def levels_of(column: dict[str, Any]) -> list[Any]:
+    """The declared levels of a binary, ordinal or categorical variable or endpoint, in the order of their codes."""
+    return [column["negative"], column["positive"]] if column["kind"] == "binary" else column["levels"]
+
+
+def same_cell(levels: list[Any]) -> bool:
+    """Whether two levels are one cell: 1, "1" and 1.0 are."""
+    return len({one_spelling(str(level)) for level in levels}) < len(levels)
 
 
 def image_contradictions(study: dict[str, Any], name: str, analysis: dict[str, Any]) -> list[str]:
