@@ -12,21 +12,24 @@ from typing import Any
 import pandas as pd
 
 from recur.cli import progress, reported
-from recur.images.acquisition import acquisition_rows
+from recur.images.acquisition import DAY_S, acquisition_rows
 from recur.images.align import shifts_under_one_mask
 from recur.images.case import Case, cached_cases, make_case
+from recur.images.flags import added, flag
 from recur.images.montage import Reading, draw_montage, draw_thumbnail, overlap, save_picture
 from recur.isolated import Crashed, isolated
 from recur.tables import StudyError, read_table, write_table
 
-IDENTITY = ["patient_id", "phase", "reader", "case", "status", "reason", "flags"]
+IDENTITY = ["patient_id", "phase", "reader", "case", "status", "reason", "flags", "flag_kinds"]
 REGIONS = ["tumour_voxels", "tumour_ml", "rim_voxels", "rim_ml", "shell_fraction", "diameter_mm"]
+MEASURED = ["pieces", "edge_voxels", "liver_median", "aorta_median"]
 GEOMETRY = ["spacing_x", "spacing_y", "spacing_z", "size_x", "size_y", "size_z", "bits"]
 SCAN = ["lesion", "lesions", "modality", "normalise", "n4", "normalise_mean", "normalise_sd"]
 SERIES = [
     "series_number",
     "series_description",
     "series_time_s",
+    "phase_time_s",
     "series_hash",
     "mask_offset_mm",
     "phase_shift_mm",
@@ -84,6 +87,7 @@ def main() -> None:
         for patient, own in progress(patients, len(patients), what, "patients"):
             mine = [(row, process(row, args.regions, args.cache)) for row in own]
             say_shifts(mine)
+            say_times(mine)
             phases: dict[str, list[Reading]] = {}
             for row, found in mine:
                 records += [record for record, _ in found]
@@ -93,7 +97,7 @@ def main() -> None:
         further = [
             f"{rim}_{key}" for rim in args.regions.get("more_rims") or {} for key in ("voxels", "ml", "shell_fraction")
         ]
-        columns = IDENTITY + REGIONS + GEOMETRY + SCAN + further + SERIES
+        columns = IDENTITY + REGIONS + MEASURED + GEOMETRY + SCAN + further + SERIES
         write_table(pd.DataFrame(records, columns=columns), args.output)
         write_table(region_rows(records), args.regions_table)
         write_table(acquisition_rows(records), args.acquisition)
@@ -102,11 +106,32 @@ def main() -> None:
 def say_shifts(mine: list[tuple[dict[str, Any], list[tuple[dict[str, Any], Case | None]]]]) -> None:
     """Write into a patient's records how far the patient moved between the phases that share one mask."""
     shifts = shifts_under_one_mask([(row, found[0][1]) for row, found in mine])
-    for (_, found), (shift_mm, flag) in zip(mine, shifts, strict=True):
+    for (_, found), (shift_mm, remark) in zip(mine, shifts, strict=True):
         for record, _ in found:
             record["phase_shift_mm"] = shift_mm
-            if flag:
-                record["flags"] = ";".join(filter(None, [record["flags"], flag]))
+            if remark:
+                added(record, remark)
+
+
+def say_times(mine: list[tuple[dict[str, Any], list[tuple[dict[str, Any], Case | None]]]]) -> None:
+    """Write into a patient's records how long after the earliest phase theirs was scanned, and what was on another day.
+
+    The examination that most phases are of counts; of several, the first. Unknown without DICOM headers.
+    """
+    scanned = [(row["phase"], record, record["exam"]) for row, found in mine for record, _ in found if "exam" in record]
+    exams = [exam["hash"] for _, _, exam in scanned]
+    if not exams:
+        return
+    usual = max(exams, key=exams.count)
+    first = next(phase for phase, _, exam in scanned if exam["hash"] == usual)
+    seconds = [exam["second"] for _, _, exam in scanned if exam["hash"] == usual and exam["second"] is not None]
+    # an examination takes less than half a day, so that the least difference is right over midnight too
+    since = {second: (second - seconds[0] + DAY_S / 2) % DAY_S - DAY_S / 2 for second in seconds}
+    for _, record, exam in scanned:
+        if exam["hash"] != usual:
+            added(record, flag("exam", f"of another examination than {first}"))
+        elif exam["second"] is not None:
+            record["phase_time_s"] = round(since[exam["second"]] - min(since.values()), 3)
 
 
 def say_overlaps(mine: list[tuple[dict[str, Any], list[tuple[dict[str, Any], Case | None]]]]) -> None:

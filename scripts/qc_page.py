@@ -29,7 +29,8 @@ def main() -> None:
         if "centre" in assigned and assigned["centre"].notna().any():
             cases["centre"] = cases["patient_id"].map(assigned.set_index("patient_id")["centre"])
         regions = pd.concat([read_made(path) for path in args.regions], ignore_index=True)
-        write_text(page(concerns(cases, regions), args.study, args.synthetic), args.output)
+        table, common = concerns(cases, regions)
+        write_text(page(table, common, args.study, args.synthetic), args.output)
 
 
 def with_pictures(cases: pd.DataFrame, folder: Path) -> pd.DataFrame:

@@ -47,12 +47,12 @@ def tables(*rows):
 
 STUDY = (
     ("A1", "AP", {}),
-    ("A1", "PVP", {"flags": "mask was drawn on another series"}),
+    ("A1", "PVP", {"flags": "1 localizer slices left out", "flag_kinds": "other"}),
     ("A2", "AP", {"rim": {"shell_fraction": 0.62}}),
     ("A3", "AP", {"status": "excluded", "reason": f"AP reader1: mask {EVIL}: no such file"}),
     ("A4", "AP", {"tumour": {"voxels": 90}}),
     ("A5", "AP", {"tumour": {"median": -300.0}}),
-    ("A10", "AP", {"spacing_z": 5.0, "flags": "slice/in-plane ratio 6.2"}),
+    ("A10", "AP", {"spacing_z": 5.0, "flags": "slice/in-plane ratio 6.2", "flag_kinds": "thick"}),
     ("B1", "AP", {"tumour_ml": 100.0}),
     ("B1", "PVP", {"tumour_ml": 30.0, "dice": 0.81}),
     ("B2", "AP", {"dice": 0.644}),
@@ -64,7 +64,9 @@ STUDY = (
 
 
 def test_each_concern_has_the_points_the_page_says():
-    table = concerns(*tables(*STUDY)).set_index(["patient_id", "phase"])
+    table, common = concerns(*tables(*STUDY))
+    table = table.set_index(["patient_id", "phase"])
+    assert common == []
     found = {key: (round(row["score"], 6), row["kinds"]) for key, row in table.iterrows()}
     assert found == {
         ("A3", "AP"): (100, "excluded"),
@@ -75,7 +77,7 @@ def test_each_concern_has_the_points_the_page_says():
         ("B1", "PVP"): (3, "volumes"),
         ("B2", "AP"): (3, "overlap"),
         ("A10", "AP"): (2, "thick"),
-        ("A1", "PVP"): (1, "flags"),
+        ("A1", "PVP"): (1, "other"),
         ("A1", "AP"): (0, ""),
         (EVIL, "AP"): (0, ""),
     }
@@ -87,23 +89,94 @@ def test_each_concern_has_the_points_the_page_says():
 def test_hu_are_judged_in_ct_only_and_lesions_are_not_compared():
     odd = {"tumour": {"median": 900.0}}
     cases, regions = tables(("P1", "T1", odd | {"modality": "MR"}), ("P2", "T1", odd | {"normalise": "zscore"}))
-    assert concerns(cases, regions)["score"].tolist() == [0, 0]
+    assert concerns(cases, regions)[0]["score"].tolist() == [0, 0]
     cases, regions = tables(("P1", "AP", {}), ("P1", "AP", {"tumour_ml": 1.0}))
     cases["lesion"], cases["lesions"] = [1, 2], 2
     regions["lesion"] = [1, 1, 2, 2]
-    assert concerns(cases, regions)["score"].tolist() == [0, 0]
+    assert concerns(cases, regions)[0]["score"].tolist() == [0, 0]
 
 
 def test_a_study_without_any_readable_case_has_a_page():
     cases, regions = tables(("P1", "AP", {"status": "excluded", "reason": "AP reader1: mask m.nii: no such file"}))
-    html = page(concerns(cases, regions), "lost")
+    html = page(*concerns(cases, regions), "lost")
     assert "mask m.nii: no such file" in html and "<b>1</b> excluded" in html
 
 
 def test_no_text_of_a_table_becomes_markup():
-    html = page(concerns(*tables(*STUDY)), "study {{rows}} <b>")
+    html = page(*concerns(*tables(*STUDY)), "study {{rows}} <b>")
     assert EVIL not in html and html.count("&lt;script&gt;") == 2 and "study {{rows}} &lt;b&gt;" in html
     assert html.count("<script") == 1 and not re.search(r"https?://", html)
+
+
+def test_a_fault_weighs_what_it_means_and_not_how_many_remarks_there_are():
+    """Each line of the issue's list: a mask that is inverted before one with three small remarks."""
+    small = {
+        "flags": "1 localizer slices left out;lossy compressed;2 specks below 0.05 ml",
+        "flag_kinds": "other;lossy;pieces",
+    }
+    rows = [
+        ("P1", "AP", small),
+        ("P2", "AP", {"flags": "moved 4.0 mm since AP under one mask", "flag_kinds": "moved", "phase_shift_mm": 4.0}),
+        ("P3", "AP", {"flags": "moved 14.0 mm since AP under one mask", "flag_kinds": "moved", "phase_shift_mm": 14.0}),
+        ("P4", "AP", {"flags": "tumour touches the image's edge (9 voxels)", "flag_kinds": "edge"}),
+        (
+            "P5",
+            "AP",
+            {"flags": "lossy compressed;tumour mask covers the border: inverted?", "flag_kinds": "lossy;inverted"},
+        ),
+        ("P6", "AP", {"flags": "no value below 0 HU", "flag_kinds": "not_hu"}),
+        ("P7", "AP", {"flags": "from a version that knew no kinds"}),
+    ]
+    table, _ = concerns(*tables(*rows))
+    assert table["patient_id"].tolist() == ["P5", "P6", "P3", "P4", "P1", "P2", "P7"]
+    assert table["why"][0].startswith("tumour mask covers")  # the worst is read first
+
+
+def test_what_nearly_every_row_says_is_said_once_in_the_head_with_the_exceptions():
+    rim = {"flag_kinds": "rim", "flags": "no liver mask: rim clipped to -100..300 HU"}
+    rows = [(f"P{i:02d}", "AP", rim | {"spacing_z": 2.6 + 0.01 * i}) for i in range(19)]
+    rows += [("Q1", "AP", {"flags": "tumour of 7 pieces", "flag_kinds": "pieces", "spacing_z": 3.0})]
+    rows += [("X1", "AP", {"status": "excluded", "reason": "AP reader1: mask m.nii: no such file"})]
+    table, common = concerns(*tables(*rows))
+    assert common == [
+        "spacing ratio … (20 of 20 cases)",
+        "no liver mask: rim clipped to -100..300 HU (19 of 20 cases; not on Q1 AP)",
+    ]
+    assert table["why"].tolist()[:3] == ["excluded: mask m.nii: no such file", "tumour of 7 pieces", ""]
+    assert table["score"].tolist()[2:] == [0] * 19
+    assert table["more"][2] == "spacing ratio 3.2; no liver mask: rim clipped to -100..300 HU"
+    html = page(table, common, "rims")
+    assert html.count("On nearly every case") == 1 and "<b>19</b> nothing to remark" in html
+
+
+def test_times_and_enhancement_that_contradict_the_phases_are_said_of_both():
+    late = {"phase_time_s": 40.0, "aorta_median": 150.0, "liver_median": 110.0}
+    early = {"phase_time_s": 0.0, "aorta_median": 300.0, "liver_median": 70.0}
+    right, _ = concerns(*tables(("P1", "AP", early), ("P1", "PVP", late)))
+    assert right["why"].tolist() == ["", ""]
+    swapped, _ = concerns(*tables(("P1", "AP", late), ("P1", "PVP", early)))
+    said = (
+        "PVP was scanned before AP; aorta of PVP (300 HU) is brighter than of AP (150 HU); "
+        "liver of AP (110 HU) is brighter than of PVP (70 HU)"
+    )
+    assert swapped["why"].tolist() == [said, said]
+
+
+def test_columns_that_a_study_has_no_value_for_are_left_out():
+    measured = {
+        "pieces": 2,
+        "edge_voxels": 14,
+        "liver_median": 104.4,
+        "phase_time_s": 33.0,
+        "series_description": "ART <1>",
+    }
+    cases, regions = tables(("P1", "AP", measured), ("P2", "AP", measured))
+    cases["aorta_median"] = np.nan
+    html = page(*concerns(cases, regions), "columns")
+    heads = re.findall('<th scope="col"[^>]*>(.*?)</th>', html)
+    assert {"Pieces", "Edge voxels", "Tumour HU", "Liver HU", "Seconds since first phase", "Series"} <= set(heads)
+    assert "Aorta HU" not in heads
+    assert all(cell in html for cell in ("<td class=n>14</td>", "<td class=n>104</td>", "<td>ART &lt;1&gt;</td>"))
 
 
 # the page in a browser
@@ -178,8 +251,8 @@ def test_opens_worst_first_with_counts_and_pictures(opened):
 
 
 def test_sorts_by_every_column_numbers_as_numbers_empty_cells_last(opened):
-    names = [h.text for h in opened.find_elements(By.TAG_NAME, "th") if h.text != "Picture"]
-    assert {"Patient", "Centre", "Why", "Tumour voxels", "Rim median", "Rim kept, %", "Spacing ratio"} <= set(names)
+    names = [h.text for h in opened.find_elements(By.TAG_NAME, "th") if h.text != "Axial, coronal"]
+    assert {"Patient", "Centre", "Why", "Tumour voxels", "Rim HU", "Rim kept, %", "Spacing ratio"} <= set(names)
     for name in names:
         button = head(opened, name).find_element(By.TAG_NAME, "button")
         numeric = "n" in head(opened, name).get_attribute("class").split()
@@ -202,7 +275,7 @@ def test_sorts_by_every_column_numbers_as_numbers_empty_cells_last(opened):
 
 def test_filters_by_words_and_by_what_a_row_is(opened):
     text = opened.find_element(By.ID, "text")
-    text.send_keys("pvp series")
+    text.send_keys("pvp localizer")
     assert column(opened, "Patient") == ["A1"] and opened.find_element(By.ID, "shown").text == "1 to 1 of 1 rows"
     text.send_keys(" nowhere")
     assert column(opened, "Patient") == [] and opened.find_element(By.ID, "shown").text == "no rows"
@@ -261,7 +334,7 @@ def test_everything_is_reached_by_the_keyboard(opened):
 
 def test_ten_thousand_rows_stay_quick(browser, tmp_path):
     rows = [(f"P{i}", "AP", {"rim": {"shell_fraction": 1 - i / 40_000}}) for i in range(10_000)]
-    html = page(concerns(*tables(*rows)), "large")
+    html = page(*concerns(*tables(*rows)), "large")
     (tmp_path / "large.html").write_text(html)
     assert len(html) < 8_000_000
     open_page(browser, tmp_path / "large.html")

@@ -48,6 +48,7 @@ ENHANCED = {  # the same in enhanced multi-frame objects, where the name is anot
     "XRayTubeCurrent": "XRayTubeCurrentInmA",
     "ScanningSequence": "EchoPulseSequence",
 }
+DAY_S = 86400
 WORD = re.compile(r"[^\W_]{3,}")
 LONG_NUMBER = re.compile(r"\d[\d.\-/:]{4,}\d")
 IDENTIFYING = {
@@ -142,6 +143,13 @@ def acquisition_time(header: Dataset) -> float | None:
     return None
 
 
+def examination(header: Dataset, start: float | None) -> dict[str, Any]:
+    """Hash of the examination's UID and the second of its day at which a volume began: enough to tell how long after
+    another phase it was scanned, and no date."""
+    uid = str(header.get("StudyInstanceUID") or "")
+    return {"hash": series_hash(uid) if uid else None, "second": None if start is None else start % DAY_S}
+
+
 def acquisition(header: Dataset) -> dict[str, Any]:
     """The row of the acquisition table, but for what is measured on the voxels: `ACQUISITION` without `MEASURED`.
 
@@ -181,7 +189,7 @@ def _contrast_delay(header: Dataset) -> float | None:
     if not bolus or start is None:
         return None
     given = seconds("19000101", bolus)
-    delay = None if given is None else (start - given) % 86400  # over midnight too
+    delay = None if given is None else (start - given) % DAY_S  # over midnight too
     return delay if delay is not None and delay <= 3600 else None
 
 

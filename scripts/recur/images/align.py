@@ -10,6 +10,7 @@ import SimpleITK as sitk
 from scipy import fft
 
 from recur.images.case import TUMOUR, Case, case_image
+from recur.images.flags import flag
 
 FLAGGED_MM = 3.0
 STEP_MM = 2.0  # of the grid on which both phases are compared
@@ -45,10 +46,12 @@ def _described(fixed: Case, moving: Case, phase: str) -> tuple[float | None, str
     ct = fixed.facts.get("modality", "CT") == "CT" and fixed.facts.get("normalise", "none") == "none"
     shift = phase_shift(case_image(fixed), case_image(moving), points, ct)
     if shift is None:
-        return None, f"mask shared with {phase}, but the two images cannot be compared"
+        return None, flag("moved", f"mask shared with {phase}, but the two images cannot be compared")
     length = float(np.round(np.linalg.norm(shift), 1))
     parts = " ".join(f"{v:.0f}" for v in np.round(shift) + 0.0)
-    return length, f"moved {length:.1f} mm ({parts}) since {phase} under one mask" if length > FLAGGED_MM else None
+    if length <= FLAGGED_MM:
+        return length, None
+    return length, flag("moved", f"moved {length:.1f} mm ({parts}) since {phase} under one mask")
 
 
 def phase_shift(fixed: sitk.Image, moving: sitk.Image, tumour: np.ndarray, ct: bool) -> np.ndarray | None:

@@ -18,6 +18,7 @@ import SimpleITK as sitk
 
 from recur.images.detached import data_files
 from recur.images.dicom import file_state, files_of
+from recur.images.flags import added, flag, joined, kind_of
 from recur.images.grid import in_anatomical_order, rounded
 from recur.images.normalise import normalised, without_bias
 from recur.images.plausible import check_extent, hu_problem, mask_flags
@@ -42,7 +43,7 @@ NOT_OF_CASES = (
     "perturb.py",
     "qc.py",
 )
-MASKS = ("mask", "liver_mask", "vessel_mask", "lesions_mask")
+MASKS = ("mask", "liver_mask", "vessel_mask", "lesions_mask", "aorta_mask")
 
 # The crop must hold the box that pyradiomics resamples (regions + padDistance, rounded outwards on the new grid) and 20
 # input voxels more: there a cubic B-spline of the crop, in float32, equals that of the whole image bit for bit (its
@@ -100,11 +101,11 @@ def make_cases(row: Mapping[str, str | None], regions: Mapping[str, Any]) -> lis
     read["mask_hash"] = hashlib.sha256(np.packbits(masks["mask"]).tobytes()).hexdigest()
     spacing = image.grid.spacing
     if max(spacing) > THICK_SLICE_RATIO * min(spacing):
-        flags.append(f"slice/in-plane ratio {max(spacing) / min(spacing):.1f}")
+        flags.append(flag("thick", f"slice/in-plane ratio {max(spacing) / min(spacing):.1f}"))
     if regions.get("modality", "CT") == "CT":
         flags += _odd_grey_values(image.voxels, regions)
     image, facts = _on_scale(image, masks, regions)
-    facts = read | facts
+    facts = read | facts | _organ_medians(image.voxels, masks)
     how = regions.get("lesions", "together")
     box, numbers = lesions(masks["mask"], spacing)
     count = int(numbers.max())
@@ -118,7 +119,7 @@ def make_cases(row: Mapping[str, str | None], regions: Mapping[str, Any]) -> lis
         others = None if others is None else others & ~lesion
         own = facts | {"lesion": number, "lesions": count}
         if how == "each" and number > 1 and min(side.stop - side.start for side in bounding_box(lesion)) < 2:
-            made[0].facts["flags"] += f";lesion {number} left out: one slice"
+            added(made[0].facts, flag("left_out", f"lesion {number} left out: one slice"))
             continue
         made.append(_case_of(image, lesion, masks | {"lesions_mask": others}, regions, own, list(flags)))
     return made
@@ -130,10 +131,26 @@ def _odd_grey_values(voxels: np.ndarray, regions: Mapping[str, Any]) -> list[str
     if problem and regions.get("not_hu", "exclude") == "exclude":
         raise StudyError(f"image: {problem}; give the CT in HU, or declare images.modality: MR or images.not_hu: flag")
     if problem:
-        return [problem]
+        return [flag("not_hu", problem)]
     if voxels.min() >= 0:
-        return [f"no value below 0 HU (lowest {voxels.min():g}): is the rescale intercept applied?"]
+        return [flag("not_hu", f"no value below 0 HU (lowest {voxels.min():g}): is the rescale intercept applied?")]
     return []
+
+
+def _organ_medians(voxels: np.ndarray, masks: Mapping[str, np.ndarray]) -> dict[str, float | None]:
+    """Median grey values of liver (without lesions and vessels) and aorta: what tells a phase from another."""
+    medians: dict[str, float | None] = {"liver_median": None, "aorta_median": None}
+    for organ, others in (("liver", ("mask", "lesions_mask", "vessel_mask")), ("aorta", ())):
+        if f"{organ}_mask" not in masks:
+            continue
+        box = bounding_box(masks[f"{organ}_mask"])
+        own = masks[f"{organ}_mask"][box].copy()
+        for other in others:
+            if other in masks:
+                own &= ~masks[other][box]
+        if own.any():
+            medians[f"{organ}_median"] = float(np.median(voxels[box][own]))
+    return medians
 
 
 def image_hash(voxels: np.ndarray) -> str:
@@ -154,12 +171,13 @@ def _masks(
         try:
             mask = _named(what, read_mask, row[column], label, image, mask_grid)
         except StudyError as error:
-            if column in ("vessel_mask", "lesions_mask") and "mask is empty" in str(error):
-                continue  # no vessel and no other lesion is a finding, not an error
+            if column in ("vessel_mask", "lesions_mask", "aorta_mask") and "mask is empty" in str(error):
+                continue  # no vessel and no other lesion is a finding, not an error; the aorta may lie outside
             raise
         masks[column] = mask.voxels
         offset = mask.offset_mm if column == "mask" else offset
-        flags += [flag if column == "mask" else f"{what.removesuffix(' mask')} {flag}" for flag in mask.flags]
+        organ = what.removesuffix("mask")
+        flags += mask.flags if column == "mask" else [flag(kind_of(text), f"{organ}{text}") for text in mask.flags]
     return masks, flags, offset
 
 
@@ -204,7 +222,8 @@ def _case_of(
     reach = [int(np.ceil(max([0.0, *(outer for _, outer in widths.values())]) / step)) for step in spacing[::-1]]
     check_extent(tumour, "tumour")
     largest_mm = maximum_diameter(tumour, spacing)
-    flags += mask_flags(tumour, spacing, {k: v for k, v in masks.items() if v is not None}, largest_mm)
+    remarks, measured = mask_flags(tumour, spacing, {k: v for k, v in masks.items() if v is not None}, largest_mm)
+    flags += remarks
     outer_box = widen(bounding_box(tumour), [m + r for m, r in zip(margin, reach, strict=True)], tumour.shape)
     image, tumour = whole.voxels[outer_box], tumour[outer_box]
     masks = {name: mask[outer_box] for name, mask in masks.items() if mask is not None}
@@ -221,10 +240,10 @@ def _case_of(
     facts = facts | {"shell_fraction": None}
     hu = facts["modality"] == "CT" and facts["normalise"] == "none"
     if hu and not ODD_HU[0] <= table[0]["median"] <= ODD_HU[1]:
-        flags.append(f"tumour: median {table[0]['median']:.0f} HU is odd")
+        flags.append(flag("odd", f"tumour: median {table[0]['median']:.0f} HU is odd"))
     if widths:
         clips, remark = rim_clips(masks, image, regions.get("hu_window") if hu else None)
-        flags += [remark] if remark else []
+        flags += [flag("rim", remark)] if remark else []
         allowed = np.logical_and.reduce([np.ones(tumour.shape, bool), *clips.values()])
         labels |= allowed.astype(np.uint8) * CLIP
         for name, made in rims(tumour, spacing, widths, clips).items():
@@ -234,7 +253,7 @@ def _case_of(
             if problem and name == "rim":
                 raise StudyError(problem)
             if problem:  # a sensitivity rim is left out of the case; who analyses it leaves the patient out
-                flags.append(f"left out: {problem}")
+                flags.append(flag("left_out", f"left out: {problem}"))
                 line |= {"reason": problem}
             else:
                 labels |= made.voxels.astype(np.uint8) * np.uint8(names[name])
@@ -249,7 +268,8 @@ def _case_of(
     ml = float(np.prod(spacing)) / 1000
     counts = {name: int(((labels & names[name]) > 0).sum()) for name in ("tumour", "rim")}
     facts = {
-        "flags": ";".join(flags),
+        **joined(flags),
+        **measured,
         "tumour_voxels": counts["tumour"],
         "tumour_ml": counts["tumour"] * ml,
         "rim_voxels": counts["rim"],

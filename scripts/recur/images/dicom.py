@@ -31,11 +31,13 @@ from recur.images.acquisition import (
     acquisition,
     acquisition_time,
     clean_text,
+    examination,
     identifying_words,
     number,
     seconds,
     series_hash,
 )
+from recur.images.flags import flag
 from recur.images.grid import (
     DIRECTION_TOLERANCE,
     LATTICE_TOLERANCE,
@@ -436,9 +438,9 @@ def _choose(found: list[Series], terms: list[tuple[str, str]], name: str) -> tup
         flags.append(f"{series.other_kinds} files of this series are no CT or MR images and were left out")
     strays = sum(_continues(one.slices[0], slices) for one in found if one.uid != series.uid and len(one.slices) == 1)
     if strays:
-        flags.append(f"{strays} slices of another series UID continue this stack and were left out")
+        flags.append(flag("short", f"{strays} slices of another series UID continue this stack and were left out"))
     if series.announced and len(slices) < series.announced and not dropped and len(slices) == len(series.slices):
-        flags.append(f"{len(slices)} of the acquisition's {series.announced} slices are here")
+        flags.append(flag("short", f"{len(slices)} of the acquisition's {series.announced} slices are here"))
     return series, slices, flags
 
 
@@ -555,7 +557,7 @@ def _parts(slices: list[Slice], name: str) -> tuple[list[list[Slice]], list[str]
     for _, members in sorted(flat, key=lambda group: (_start(group[1]) or 0, *group[0])):
         unique, twice = _without_copies(members, name)
         if twice:
-            notes.append(f"{twice} identical duplicate slices left out")
+            notes.append(flag("copied", f"{twice} identical duplicate slices left out"))
         parts += _split(unique)
     return parts, notes
 
@@ -766,13 +768,14 @@ def _build(
     header = open_dicom(slices[len(slices) // 2].path)
     made = acquisition(header)
     if made["lossy_compression"] == "yes":
-        notes.append("lossy compressed")
+        notes.append(flag("lossy", "lossy compressed"))
     facts = {
         "series_number": series.number or None,
         "series_description": clean_text(series.description, identifying_words(header)) or None,
         "series_time_s": start - min(starts) if start is not None else None,
         "series_hash": series_hash(series.uid),
         "acquisition": made,
+        "exam": examination(header, start),
     }
     own = {"series": series.uid, "frame": series.frame, "patient": series.patient}
     own |= {"flags": (*flags, *notes), "facts": facts, "sheared": shear is not None, "stack": stack}
@@ -811,7 +814,8 @@ def _stack(
     flags: list[str] = []
     even = _check_gaps(along, gaps, step, name, nonuniform)
     if not even:
-        flags.append(f"uneven slice distances ({gaps.min():.3g} to {gaps.max():.3g} mm) resampled to {step:.3g} mm")
+        distances = f"({gaps.min():.3g} to {gaps.max():.3g} mm) resampled to {step:.3g} mm"
+        flags.append(flag("adapted", f"uneven slice distances {distances}"))
     positions = np.array([s.position for s in slices])
     first = positions[0]
     sideways = positions - (first + np.outer(along - along[0], normal))
@@ -828,7 +832,7 @@ def _stack(
             raise StudyError(f"{name}: slices are tilted and unevenly spaced; resample the series first")
         shear = np.array([per_mm @ row, per_mm @ column]) * step
         angle = np.degrees(np.arctan(np.linalg.norm(per_mm)))
-        flags.append(f"gantry tilt of {angle:.1f} degrees taken out by shearing")
+        flags.append(flag("adapted", f"gantry tilt of {angle:.1f} degrees taken out by shearing"))
     row = row / np.linalg.norm(row)
     column = column - (column @ row) * row
     column /= np.linalg.norm(column)

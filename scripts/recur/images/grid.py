@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import SimpleITK as sitk
 
+from recur.images.flags import flag
 from recur.tables import StudyError
 
 SPACING_TOLERANCE_MM = 1e-3
@@ -237,7 +238,8 @@ def fitted_mask(mask: np.ndarray, own: Grid, image: Volume, mask_grid: str, name
     if image.stack is not None:
         drawn = _on_stored_slices(mask, own, image.stack)
         if drawn is not None:
-            return Mask(image.stack.remade(drawn), ("mask drawn on the slices as scanned went the way of the image",))
+            said = flag("adapted", "mask drawn on the slices as scanned went the way of the image")
+            return Mask(image.stack.remade(drawn), (said,))
         if image.stack.along is not None:
             raise StudyError(
                 f"{name}: the image's slices are unevenly spaced and the mask is on another grid than these: mask "
@@ -348,5 +350,5 @@ def resample_mask(mask: np.ndarray, own: Grid, image: Grid, name: str) -> Mask:
     offset = np.asarray(own.origin) - np.asarray(image.origin)
     spacing = " ".join(f"{v:.3g}" for v in own.spacing)
     moved = " ".join(f"{v:.1f}" for v in offset)
-    flag = f"mask resampled from another grid (spacing {spacing} mm, origin {moved} mm from the image's)"
-    return Mask(sitk.GetArrayFromImage(found) > 0, (flag,), float(np.linalg.norm(offset)))
+    said = f"mask resampled from another grid (spacing {spacing} mm, origin {moved} mm from the image's)"
+    return Mask(sitk.GetArrayFromImage(found) > 0, (flag("adapted", said),), float(np.linalg.norm(offset)))

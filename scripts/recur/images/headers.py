@@ -15,6 +15,7 @@ import numpy as np
 from isal import igzip, isal_zlib
 
 from recur.images.detached import HEADER_BYTES, data_files
+from recur.images.flags import flag
 from recur.tables import StudyError
 
 NIFTI_BITS = {2: 8, 4: 16, 8: 32, 16: 32, 32: 64, 64: 64, 128: 24, 256: 8, 512: 16, 768: 32, 1024: 64, 1280: 64}
@@ -80,7 +81,7 @@ def _nifti_geometry(data: bytes, order: str, name: str) -> list[str]:
     rows = np.frombuffer(data, f"{order}f4", 12, 280).reshape(3, 4).astype(float)
     flags = []
     if qform <= 0 and sform <= 0:
-        flags.append("no orientation in the NIfTI header (qform and sform are 0)")
+        flags.append(flag("axes", "no orientation in the NIfTI header (qform and sform are 0)"))
     if sform > 0:
         columns = rows[:, :3]
         size = np.linalg.norm(columns, axis=0)
@@ -103,7 +104,7 @@ def _nifti_geometry(data: bytes, order: str, name: str) -> list[str]:
                 )
             apart = float(np.linalg.norm(origin - rows[:, 3]))
             if apart > ORIGIN_TOLERANCE_MM:
-                flags.append(f"qform and sform of the header lie {apart:.1f} mm apart")
+                flags.append(flag("apart", f"qform and sform of the header lie {apart:.1f} mm apart"))
     return flags
 
 

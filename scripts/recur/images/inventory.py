@@ -14,7 +14,7 @@ from recur.batches import batch_of
 from recur.images.detached import data_files
 from recur.tables import read_table
 
-FILES = ("image", "mask", "liver_mask", "vessel_mask", "lesions_mask")
+FILES = ("image", "mask", "liver_mask", "vessel_mask", "lesions_mask", "aorta_mask")
 
 
 def read_rows(path: str | Path, sheet: str | None = None) -> pd.DataFrame:

@@ -80,12 +80,17 @@ def draw_montage(patient_id: str, phases: Mapping[str, Sequence[Reading]], synth
 
 
 def draw_thumbnail(readings: Sequence[Reading]) -> Image.Image | None:
-    """The tumour of one phase, small, with every contour; None where there is nothing to draw."""
+    """The tumour of one phase, small, axial and coronal, with every contour; None where there is nothing to draw."""
     view = view_of(readings)
     if view is None:
         return None
     colours = _colours([readings[view.base].case])
-    return _panel(view, view.slices, _region(view, "tumour"), _regions(view), view.bits, colours, THUMBNAIL)[0]
+    picture = Image.new("RGB", (2 * THUMBNAIL + GAP, THUMBNAIL), PAPER)
+    for i, normal in enumerate((0, 1)):
+        field = _regions(view)
+        panel = _panel(view, normal, _region(view, "tumour"), field, view.bits, colours, THUMBNAIL)[0]
+        picture.paste(panel, (i * (THUMBNAIL + GAP), 0))
+    return picture
 
 
 def overlap(first: Case, other: Case) -> float | None:

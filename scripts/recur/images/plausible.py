@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from scipy import ndimage
 
+from recur.images.flags import flag
 from recur.images.regions import SPECK_ML, bounding_box, widen
 from recur.tables import StudyError
 
@@ -45,30 +46,32 @@ def check_extent(mask: np.ndarray, what: str) -> None:
 
 def mask_flags(
     tumour: np.ndarray, spacing: tuple[float, float, float], masks: Mapping[str, np.ndarray], diameter_mm: float
-) -> list[str]:
+) -> tuple[list[str], dict[str, int]]:
     """Remarks on a tumour mask (z, y, x; bool) that is hardly one: its size, its pieces, the image's edge, its organ.
 
-    spacing: x, y, z (mm); masks: the row's masks by their column; diameter_mm: the largest of the tumour.
+    spacing: x, y, z (mm); masks: the row's masks by their column; diameter_mm: the largest of the tumour. With them the
+    columns pieces (that do not touch, specks too) and edge_voxels (on the image's faces; one on an edge counts twice).
     """
     flags, voxel_ml = [], float(np.prod(spacing)) / 1000
     ml = float(tumour.sum()) * voxel_ml
     if max(spacing) > LARGEST_VOXEL_MM:
-        flags.append(f"voxels of {max(spacing):g} mm: is the voxel size right?")
+        flags.append(flag("size", f"voxels of {max(spacing):g} mm: is the voxel size right?"))
     if ml < TINY_ML:
-        flags.append(f"tumour of {ml:.2g} ml: is the voxel size right?")
+        flags.append(flag("size", f"tumour of {ml:.2g} ml: is the voxel size right?"))
     if diameter_mm > LARGEST_MM:
-        flags.append(f"tumour of {diameter_mm:.0f} mm: is the voxel size right, and the mask the tumour's?")
+        text = f"tumour of {diameter_mm:.0f} mm: is the voxel size right, and the mask the tumour's?"
+        flags.append(flag("size", text))
     faces = [tumour[0], tumour[-1], tumour[:, 0], tumour[:, -1], tumour[:, :, 0], tumour[:, :, -1]]
     covered, border = sum(int(face.sum()) for face in faces), sum(face.size for face in faces)
     if covered > INVERTED * border:
-        flags.append("tumour mask covers most of the image's border: is it inverted?")
+        flags.append(flag("inverted", "tumour mask covers most of the image's border: is it inverted?"))
     elif covered:
-        flags.append(f"tumour touches the image's edge ({covered} voxels)")
-    specks, pieces = _pieces(tumour, voxel_ml)
+        flags.append(flag("edge", f"tumour touches the image's edge ({covered} voxels)"))
+    specks, pieces, separate = _pieces(tumour, voxel_ml)
     if pieces > MANY_PIECES:
-        flags.append(f"tumour of {pieces} pieces")
+        flags.append(flag("pieces", f"tumour of {pieces} pieces"))
     if specks:
-        flags.append(f"{specks} specks below {SPECK_ML:g} ml in the tumour mask")
+        flags.append(flag("pieces", f"{specks} specks below {SPECK_ML:g} ml in the tumour mask"))
     liver = masks.get("liver_mask")
     if liver is not None:
         outside = float((tumour & ~liver).sum() / tumour.sum())
@@ -76,15 +79,16 @@ def mask_flags(
         if outside > OUTSIDE_ORGAN:
             beyond = float((tumour & ~_filled(liver, tumour)).sum() / tumour.sum())
             if beyond > OUTSIDE_ORGAN:
-                flags.append(f"{100 * beyond:.0f} % of the tumour lies outside the liver mask")
-    return flags
+                flags.append(flag("outside", f"{100 * beyond:.0f} % of the tumour lies outside the liver mask"))
+    return flags, {"pieces": separate, "edge_voxels": covered}
 
 
-def _pieces(tumour: np.ndarray, voxel_ml: float) -> tuple[int, int]:
-    """How many pieces below SPECK_ML a mask has beside larger ones, and how many those are."""
+def _pieces(tumour: np.ndarray, voxel_ml: float) -> tuple[int, int, int]:
+    """How many pieces below SPECK_ML a mask has beside larger ones, how many those are, and all pieces together."""
     labels, _ = ndimage.label(tumour[bounding_box(tumour)], np.ones((3, 3, 3)))
     large = int((np.bincount(labels.ravel())[1:] * voxel_ml >= SPECK_ML).sum())
-    return (int(labels.max()) - large if large else 0), large
+    separate = int(labels.max())
+    return (separate - large if large else 0), large, separate
 
 
 def _filled(liver: np.ndarray, tumour: np.ndarray) -> np.ndarray:

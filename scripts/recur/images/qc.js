@@ -47,7 +47,7 @@ document.addEventListener("DOMContentLoaded", function () {
     if (!link) return;
     open = row;
     find("name").textContent = row.cells[1].textContent;
-    find("about").textContent = row.querySelector(".why").textContent;
+    find("about").textContent = [row.querySelector(".why").textContent, row.dataset.more].filter(Boolean).join("; ");
     dialog.querySelector("img").src = find("full").href = link.getAttribute("href");
     dialog.querySelector("img").alt = link.querySelector("img") ? link.querySelector("img").alt : link.textContent;
     if (!dialog.open) dialog.showModal();

@@ -9,12 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from html import escape
+from itertools import combinations
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from recur.images.flags import OTHER
+from recur.images.manifest import PHASES
 from recur.pages import filled
+from recur.tables import first_of
 
 HERE = Path(__file__).parent
 HU_RANGE = (-20.0, 250.0)  # medians of soft tissue, with and without contrast
@@ -23,30 +28,56 @@ CLIPPED = 0.1  # share of the rim's shell
 THICK, VERY_THICK = 3.0, 5.0  # largest over smallest spacing
 TWOFOLD = 2.0  # tumour volumes of one patient
 LEAST_DICE = 0.7  # of two readers' tumours
-CONCERNS = {  # key -> (name in the filter, what its points are)
-    "excluded": ("excluded", "100 points: excluded"),
-    "clipped": ("clipped rim", f"10 points x the share of the rim's shell that was lost, from {CLIPPED:g} on"),
-    "few": ("few voxels", f"2 points: a region of fewer than {FEW} voxels; 5 of fewer than {VERY_FEW}"),
-    "odd": ("odd HU", "5 points: the median of a region is outside {:g} to {:g} HU (CT)".format(*HU_RANGE)),
-    "thick": (
-        "thick slices",
-        f"1 point: a voxel is over {THICK:g} times as long as wide; 2 points over {VERY_THICK:g}",
-    ),
-    "volumes": (
-        "volumes differ",
-        f"3 points: another reader or phase has a tumour {TWOFOLD:g} times as large or small",
-    ),
-    "overlap": ("readers differ", f"3 points: its tumour overlaps the first reader's with a Dice below {LEAST_DICE:g}"),
-    "flags": ("other flags", "1 point for each other flag"),
+FAR_MM = 10.0  # a breath moves a liver by 10 to 20 mm
+DARKER = {"aorta": 0.0, "liver": 10.0}  # HU by which an organ may be darker in the phase in which it is brighter
+NEARLY_ALL, LEAST_ROWS = 0.9, 5  # a remark on so many of the cases is one on the study
+CONCERNS = {  # key -> (name in the filter, points or 0 where they are measured, what the points are for); worst first
+    "excluded": ("excluded", 0, "100 points: excluded"),
+    "inverted": ("inverted mask", 30, "the mask looks inverted"),
+    "not_hu": ("no HU", 30, "grey values are hardly HU"),
+    "size": ("odd size", 30, "voxels or tumour of a size that is hardly possible"),
+    "phases": ("phases", 20, "times or enhancement contradict the names of the phases"),
+    "exam": ("other examination", 15, "scanned on another occasion than the patient's other phases"),
+    "apart": ("two positions", 10, "two statements on where image or mask lie contradict each other"),
+    "outside": ("outside the organ", 10, "the tumour lies outside the liver mask"),
+    "moved": ("moved", 0, f"5 points: moved between phases under one mask; 10 over {FAR_MM:g} mm"),
+    "clipped": ("clipped rim", 0, f"10 points x the share of the rim's shell that was lost, from {CLIPPED:g} on"),
+    "edge": ("image's edge", 8, "the tumour touches the edge of the image: part of it may be missing"),
+    "short": ("slices missing", 8, "slices that belong to the scan are not in it"),
+    "contours": ("contours", 6, "contours were left out, or slices have none"),
+    "odd": ("odd HU", 5, "the median of a region is outside {:g} to {:g} HU (CT)".format(*HU_RANGE)),
+    "few": ("few voxels", 0, f"2 points: a region of fewer than {FEW} voxels; 5 of fewer than {VERY_FEW}"),
+    "series": ("other series", 4, "the mask was drawn on another series"),
+    "axes": ("no orientation", 4, "the file does not say how the patient lies"),
+    "volumes": ("volumes differ", 3, f"another reader or phase has a tumour {TWOFOLD:g} times as large or small"),
+    "overlap": ("readers differ", 3, f"its tumour overlaps the first reader's with a Dice below {LEAST_DICE:g}"),
+    "pieces": ("pieces", 3, "the tumour falls into pieces, or has specks"),
+    "left_out": ("rim left out", 2, "a further rim or a lesion was left out"),
+    "thick": ("thick slices", 0, f"1 point: a voxel is over {THICK:g} times as long as wide; 2 over {VERY_THICK:g}"),
+    "lossy": ("lossy", 1, "lossy compressed"),
+    "copied": ("copies", 1, "slices that were there twice were left out"),
+    "adapted": ("geometry adapted", 1, "the image or the mask was brought to another geometry"),
+    "rim": ("rim not in liver", 1, "no liver mask to cut the rim with"),
+    OTHER: ("other flags", 1, "each other flag"),
 }
-COUNTED = re.compile(r"slice/in-plane ratio|tumour: median .* is odd")  # flags that have points of their own
+MEASURED_HERE = ("thick", "odd")  # flags that are judged by the columns
+OF_THE_PATIENT = ("excluded", "volumes", "overlap", "phases", "exam")  # compared within a patient: never common
 
 
-def concerns(cases: pd.DataFrame, regions: pd.DataFrame) -> pd.DataFrame:
-    """The case table with columns score, kinds (keys of CONCERNS) and why, worst first.
+class Remark(NamedTuple):
+    """What is worth a look in a case: a key of CONCERNS, its points, its words."""
+
+    kind: str
+    points: float
+    text: str
+
+
+def concerns(cases: pd.DataFrame, regions: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The case table with columns score, kinds (keys of CONCERNS), why and more, worst first; remarks on nearly all.
 
     `cases`: rows of images/batch-*.csv; `regions`: rows of images/regions/batch-*.csv (a row a case and region). Each
-    region adds the columns `<region> voxels` and `<region> median`, each rim `<region> kept`.
+    region adds the columns `<region> voxels` and `<region> median`, each rim `<region> kept`. What stands on nearly
+    every row is said once, has no points and is in the column more instead of why.
     """
     key = ["patient_id", "phase", "reader"]
     own = [*key, "lesion"] if {"lesion"} <= set(cases) & set(regions) else key
@@ -64,48 +95,142 @@ def concerns(cases: pd.DataFrame, regions: pd.DataFrame) -> pd.DataFrame:
     times = np.maximum(table["tumour_ml"] / smallest, largest / table["tumour_ml"])
     if {"lesions"} <= set(table):
         times = times.where(table["lesions"].fillna(1).astype(float) == 1)
-    judged = [_judge(row, ratio) for row, ratio in zip(table.to_dict("records"), times, strict=True)]
-    table["score"] = [sum(points for _, points, _ in found) for found in judged]
-    table["kinds"] = [" ".join(dict.fromkeys(kind for kind, _, _ in found)) for found in judged]
-    table["why"] = ["; ".join(text for _, _, text in found) for found in judged]
+    rows = table.to_dict("records")
+    judged = [_judge(row, ratio) for row, ratio in zip(rows, times, strict=True)]
+    swapped = _phases_contradicted(table)
+    judged = [[*swapped.get(i, []), *found] for i, found in enumerate(judged)]
+    shared = _common(rows, judged)
+    kept = [[remark for remark in found if _alike(remark) not in shared] for found in judged]
+    table["score"] = [float(sum(remark.points for remark in found)) for found in kept]
+    table["kinds"] = [" ".join(dict.fromkeys(remark.kind for remark in found)) for found in kept]
+    table["why"] = ["; ".join(_worst_first(found)) for found in kept]
+    moved = [[remark for remark in found if _alike(remark) in shared] for found in judged]
+    table["more"] = ["; ".join(_worst_first(found)) for found in moved]
     order = ["score", "patient_id", "phase", "reader"]
-    return table.sort_values(order, ascending=[False, True, True, True], kind="stable").reset_index(drop=True)
+    table = table.sort_values(order, ascending=[False, True, True, True], kind="stable").reset_index(drop=True)
+    return table, list(shared.values())
 
 
-def _judge(row: dict, times: float) -> list[tuple[str, float, str]]:
-    """(kind, points, words) of everything that is worth a look in one row."""
+def _worst_first(found: Sequence[Remark]) -> list[str]:
+    return [remark.text for remark in sorted(found, key=lambda remark: -remark.points)]
+
+
+def _judge(row: dict, times: float) -> list[Remark]:
+    """Everything that is worth a look in one row."""
     if row["status"] != "ok":
         reason = str(row["reason"]).removeprefix(f"{row['phase']} {row['reader']}: ")
-        return [("excluded", 100, f"excluded: {reason}")]
+        return [Remark("excluded", 100, f"excluded: {reason}")]
+    found = _judge_regions(row)
+    if row["spacing ratio"] > THICK:
+        points = 1 if row["spacing ratio"] <= VERY_THICK else 2
+        found.append(Remark("thick", points, f"spacing ratio {row['spacing ratio']:.1f}"))
+    if times > TWOFOLD:
+        found.append(_remark("volumes", f"tumour volumes of this patient differ {times:.1f}-fold"))
+    if row.get("dice", 1.0) < LEAST_DICE:
+        found.append(_remark("overlap", f"Dice {row['dice']:.2f} with the first reader"))
+    return found + _flagged(row)
+
+
+def _judge_regions(row: dict) -> list[Remark]:
     found = []
     for name in [column.removesuffix(" voxels") for column in row if column.endswith(" voxels")]:
         voxels, median, kept = row[f"{name} voxels"], row[f"{name} median"], row.get(f"{name} kept")
         if name == "rim" and 1 - kept >= CLIPPED:
-            found.append(("clipped", 10 * (1 - kept), f"{100 * (1 - kept):.0f} % of the rim's shell lost"))
+            found.append(Remark("clipped", 10 * (1 - kept), f"{100 * (1 - kept):.0f} % of the rim's shell lost"))
         if voxels < FEW:
-            found.append(("few", 2 if voxels >= VERY_FEW else 5, f"{name} of {voxels:.0f} voxels"))
-        hu = row.get("modality", "CT") == "CT" and row.get("normalise", "none") == "none"
-        if hu and not np.isnan(median) and not HU_RANGE[0] <= median <= HU_RANGE[1]:
-            found.append(("odd", 5, f"{name} median {median:.0f} HU"))
-    if row["spacing ratio"] > THICK:
-        points = 1 if row["spacing ratio"] <= VERY_THICK else 2
-        found.append(("thick", points, f"spacing ratio {row['spacing ratio']:.1f}"))
-    if times > TWOFOLD:
-        found.append(("volumes", 3, f"tumour volumes of this patient differ {times:.1f}-fold"))
-    if row.get("dice", 1.0) < LEAST_DICE:
-        found.append(("overlap", 3, f"Dice {row['dice']:.2f} with the first reader"))
-    flags = row["flags"].split(";") if isinstance(row["flags"], str) else []
-    return found + [("flags", 1, flag.strip()) for flag in flags if flag.strip() and not COUNTED.search(flag)]
+            found.append(Remark("few", 2 if voxels >= VERY_FEW else 5, f"{name} of {voxels:.0f} voxels"))
+        if _has_hu(row) and not np.isnan(median) and not HU_RANGE[0] <= median <= HU_RANGE[1]:
+            found.append(_remark("odd", f"{name} median {median:.0f} HU"))
+    return found
 
 
-def page(table: pd.DataFrame, study: str, synthetic: bool = False) -> str:
-    """The HTML page of a table of `concerns`; also read: picture, thumbnail (relative paths or ""), centre."""
+def _flagged(row: dict) -> list[Remark]:
+    """The flags of a case by their kinds."""
+    texts, kinds = (row[name].split(";") if isinstance(row.get(name), str) else [] for name in ("flags", "flag_kinds"))
+    kinds += [OTHER] * (len(texts) - len(kinds))
+    found = []
+    for text, kind in zip(texts, kinds, strict=False):
+        if kind in MEASURED_HERE or not text.strip():
+            continue
+        remark = _remark(kind if kind in CONCERNS else OTHER, text.strip())
+        if kind == "moved":
+            far = float(row.get("phase_shift_mm", np.nan)) > FAR_MM
+            remark = remark._replace(points=10 if far else 5)
+        found.append(remark)
+    return found
+
+
+def _remark(kind: str, text: str) -> Remark:
+    return Remark(kind, CONCERNS[kind][1], text)
+
+
+def _has_hu(row: dict) -> bool:
+    return row.get("modality", "CT") == "CT" and row.get("normalise", "none") == "none"
+
+
+def _phases_contradicted(table: pd.DataFrame) -> dict[int, list[Remark]]:
+    """Row -> what in its patient's times or organs contradicts the names NC, AP, PVP and DP.
+
+    They follow each other in this order; the aorta is brighter in the arterial than in the portal venous phase, the
+    liver the other way round (by DARKER; only where organs are masked and grey values are HU).
+    """
+    found: dict[int, list[Remark]] = {}
+    known = table[table["phase"].isin(PHASES)].assign(place=table["phase"].map({p: i for i, p in enumerate(PHASES)}))
+    known = known.sort_values("place", kind="stable").reset_index(names="row")
+    for _, own in known.drop_duplicates(["patient_id", "phase"]).groupby("patient_id"):
+        for early, late in combinations(own.to_dict("records"), 2):
+            texts = []
+            if early.get("phase_time_s", np.nan) > late.get("phase_time_s", np.nan):
+                texts.append(f"{late['phase']} was scanned before {early['phase']}")
+            if (early["phase"], late["phase"]) == ("AP", "PVP") and _has_hu(early) and _has_hu(late):
+                texts += [
+                    f"{organ} of {dark['phase']} ({dark[column]:.0f} HU) is brighter than of {bright['phase']} "
+                    f"({bright[column]:.0f} HU)"
+                    for organ, bright, dark in (("aorta", early, late), ("liver", late, early))
+                    if (column := f"{organ}_median") in own and bright[column] < dark[column] - DARKER[organ]
+                ]
+            for row in (early["row"], late["row"]):
+                found.setdefault(row, []).extend(_remark("phases", text) for text in texts)
+    return found
+
+
+def _alike(remark: Remark) -> tuple[str, str]:
+    """Remarks that differ in their numbers only are one."""
+    return remark.kind, re.sub(r"\d[\d.]*", "…", remark.text)
+
+
+def _common(rows: list[dict], judged: list[list[Remark]]) -> dict[tuple[str, str], str]:
+    """Remarks that stand on nearly every case, by what they have in common, and a line on each with the exceptions."""
+    analysed = [i for i, row in enumerate(rows) if row["status"] == "ok"]
+    holders: dict[tuple[str, str], dict[int, str]] = {}
+    for i in analysed:
+        for remark in judged[i]:
+            if remark.kind not in OF_THE_PATIENT:
+                holders.setdefault(_alike(remark), {})[i] = remark.text
+    lines = {}
+    for key, held in holders.items():
+        if len(held) < max(LEAST_ROWS, NEARLY_ALL * len(analysed)):
+            continue
+        texts = set(held.values())
+        text = texts.pop() if len(texts) == 1 else key[1]
+        others = [f"{rows[i]['patient_id']} {rows[i]['phase']}" for i in analysed if i not in held]
+        but = f"; not on {first_of(others)}" if others else ""
+        lines[key] = f"{text} ({len(held)} of {len(analysed)} cases{but})"
+    return lines
+
+
+def page(table: pd.DataFrame, common: Sequence[str], study: str, synthetic: bool = False) -> str:
+    """The HTML page of a table and the common remarks of `concerns`.
+
+    Also read of the table: picture, thumbnail (relative paths or ""), centre.
+    """
     columns = _columns(table)
     parts = {
         "study": escape(study),
         "synthetic": '<span class="synthetic">SYNTHETIC DATA</span>' if synthetic else "",
         "counts": "".join(f"<li><b>{n}</b> {escape(what)}</li>" for what, n in _counts(table)),
-        "points": "".join(f"<li>{escape(text)}</li>" for _, text in CONCERNS.values()),
+        "common": _everywhere(common),
+        "points": "".join(f"<li>{escape(_points(*line))}</li>" for line in CONCERNS.values()),
         "selects": _selects(table),
         "head": "".join(_head(title, column, digits) for title, column, digits in columns),
         "rows": "\n".join(_row(row, columns) for row in table.to_dict("records")),
@@ -113,38 +238,56 @@ def page(table: pd.DataFrame, study: str, synthetic: bool = False) -> str:
     return filled(HERE / "qc.html", HERE / "qc.js", parts)
 
 
+def _everywhere(common: Sequence[str]) -> str:
+    """What stands on nearly every row, once."""
+    if not common:
+        return ""
+    lines = "".join(f"<li>{escape(line)}</li>" for line in common)
+    return f'<section class="common"><h2>On nearly every case</h2><ul>{lines}</ul></section>'
+
+
+def _points(name: str, points: int, text: str) -> str:
+    return f"{points} point{'s' if points > 1 else ''}: {text}" if points else text
+
+
 def _columns(table: pd.DataFrame) -> list[tuple[str, str, int | None]]:
     """(title, column, digits or None for text) of the page, in order."""
     names = [column.removesuffix(" voxels") for column in table if column.endswith(" voxels")]
+    level = "HU" if all(_has_hu(row) for row in table.to_dict("records")) else "median"
     columns: list[tuple[str, str, int | None]] = [
-        ("Picture", "picture", None), ("Patient", "patient_id", None), ("Centre", "centre", None),
+        ("Axial, coronal", "picture", None), ("Patient", "patient_id", None), ("Centre", "centre", None),
         ("Phase", "phase", None), ("Reader", "reader", None), ("Lesion", "lesion", 0), ("Score", "score", 1),
         ("Why", "why", None), ("Volume, ml", "tumour_ml", 1), ("Diameter, mm", "diameter_mm", 0),
+        ("Pieces", "pieces", 0), ("Edge voxels", "edge_voxels", 0),
     ]  # fmt: skip
     if "lesion" in table and table["lesion"].fillna(1).astype(float).max() <= 1:
         columns.remove(("Lesion", "lesion", 0))
+    columns += [(f"{name.capitalize()} {level}", f"{name} median", 0) for name in names]
+    columns += [(f"Liver {level}", "liver_median", 0), (f"Aorta {level}", "aorta_median", 0)]
+    columns += [("Seconds since first phase", "phase_time_s", 0)]
     for name in names:
-        columns += [
-            (f"{name.capitalize()} voxels", f"{name} voxels", 0),
-            (f"{name.capitalize()} median", f"{name} median", 0),
-        ]
+        columns += [(f"{name.capitalize()} voxels", f"{name} voxels", 0)]
         columns += [(f"{name.capitalize()} kept, %", f"{name} kept", -2)]
-    if "dice" in table and table["dice"].notna().any():
-        columns += [("Dice of readers", "dice", 2)]
+    columns += [("Dice of readers", "dice", 2)]
     columns += [("Spacing ratio", "spacing ratio", 1), ("Voxel, mm", "voxel", 0)]
-    return [column for column in columns if column[1] in table or column[1] == "voxel"]
+    columns += [("Series", "series_description", None)]
+    optional = ("dice", "liver_median", "aorta_median", "phase_time_s", "series_description")
+    empty = [name for name in optional if name not in table or table[name].isna().all()]
+    return [column for column in columns if (column[1] in table and column[1] not in empty) or column[1] == "voxel"]
 
 
 def _counts(table: pd.DataFrame) -> list[tuple[str, int]]:
     kinds = table["kinds"].str.split().explode()
     found = [("patients", table["patient_id"].nunique()), ("cases", len(table))]
-    found += [(name, int((kinds == kind).sum())) for kind, (name, _) in CONCERNS.items()]
+    counted = [(name, int((kinds == kind).sum())) for kind, (name, *_) in CONCERNS.items()]
+    found += [(name, n) for name, n in counted if n or name == "excluded"]
     return [*found, ("nothing to remark", int((table["kinds"] == "").sum()))]
 
 
 def _selects(table: pd.DataFrame) -> str:
     """The filters by what a row has one of."""
-    kinds = [(kind, name) for kind, (name, _) in CONCERNS.items()]
+    present = set(" ".join(table["kinds"]).split())
+    kinds = [(kind, name) for kind, (name, *_) in CONCERNS.items() if kind in present]
     choices = {"kinds": ("Concern", kinds)}
     for column in ("phase", "reader", "centre"):
         values = sorted(table[column].dropna().astype(str).unique()) if column in table else []
@@ -187,6 +330,7 @@ def _row(row: dict, columns: Sequence[tuple[str, str, int | None]]) -> str:
         for name in ("phase", "reader", "centre")
         if name in row
     }
+    data["more"] = row.get("more", "")
     marks = "".join(f' data-{name}="{escape(value)}"' for name, value in data.items())
     kind = ' class="excluded"' if row["status"] != "ok" else ""
     return f'<tr{kind} data-kinds="{escape(row["kinds"])}"{marks}>{"".join(cells)}</tr>'
@@ -196,7 +340,7 @@ def _link(row: dict) -> str:
     if not row.get("picture"):
         return ""
     about = escape(f"{row['patient_id']} {row['phase']}")
-    image = f'<img src="{escape(row["thumbnail"])}" alt="{about}" loading="lazy" width="84" height="84">'
+    image = f'<img src="{escape(row["thumbnail"])}" alt="{about}" loading="lazy" width="170" height="84">'
     return f'<a href="{escape(row["picture"])}">{image if row.get("thumbnail") else f"picture of {about}"}</a>'
 
 

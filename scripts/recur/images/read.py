@@ -22,6 +22,7 @@ import SimpleITK as sitk
 from isal import igzip, isal_zlib
 
 from recur.images.dicom import DICOM_ERRORS, IMAGE_STORAGE, files_of, open_dicom, read_series
+from recur.images.flags import flag
 from recur.images.grid import Grid, Mask, Volume, fitted_mask, grid_of, rounded
 from recur.images.headers import check_metaimage, check_nifti, check_nrrd
 from recur.images.labels import choose
@@ -347,7 +348,8 @@ def _read_dicom_mask(path: Path, name: str, label: str, image: Volume, mask_grid
         raise StudyError(f"{name}: damaged or incomplete DICOM file ({type(error).__name__})") from None
     # the same grid twice is usual in multi-phase CT, so a mask of another phase would otherwise pass unseen
     other = image.series is not None and series and image.series not in series
-    return mask._replace(flags=(*mask.flags, *(("mask was drawn on another series",) if other else ())))
+    said = [flag("series", "mask was drawn on another series")] if other else []
+    return mask._replace(flags=(*mask.flags, *said))
 
 
 def _check_frame(frame: str | None, image: Volume, mask_grid: str, name: str) -> None:

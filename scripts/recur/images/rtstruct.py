@@ -10,6 +10,7 @@ from pydicom import Dataset
 from scipy.ndimage import distance_transform_edt
 
 from recur.images.acquisition import clean_text, identifying_words
+from recur.images.flags import flag
 from recur.images.grid import LATTICE_TOLERANCE, Grid, Mask, Stack, Volume
 from recur.images.labels import choose
 from recur.tables import StudyError
@@ -56,7 +57,7 @@ def read_rtstruct(data: Dataset, label: str, image: Volume, name: str) -> Mask:
         flags += [*found.flags, *said]
     if uneven:
         mask = uneven.remade(mask)
-        flags.append("contours drawn on uneven slices resampled with them")
+        flags.append(flag("adapted", "contours drawn on uneven slices resampled with them"))
     return Mask(mask, tuple(flags))
 
 
@@ -69,7 +70,7 @@ def _filled(found: Contours, grid: Grid) -> tuple[np.ndarray, list[str]]:
     distances = np.diff(sorted(planes))
     usual = float(np.median(distances)) if len(distances) > 1 else 1.0  # two planes may be two parts
     if found.on_centres:
-        flags.append("contours run through voxel centres: their border voxels are included")
+        flags.append(flag("adapted", "contours run through voxel centres: their border voxels are included"))
     if off <= LATTICE_TOLERANCE and usual < 1 + LATTICE_TOLERANCE:
         lost = 0
         for z, contours in planes.items():
@@ -79,15 +80,14 @@ def _filled(found: Contours, grid: Grid) -> tuple[np.ndarray, list[str]]:
             lost += int((line & ~plane).sum()) if whole else 0
         if lost and not found.on_centres:
             share = 100 * lost / (lost + int(mask.sum()))
-            flags.append(
-                f"contours run through voxel centres: {share:.0f} % of their voxels lie on the line and count out"
-            )
+            text = f"contours run through voxel centres: {share:.0f} % of their voxels lie on the line and count out"
+            flags.append(flag("contours", text))
         skipped = max(on_slices, default=0) - min(on_slices, default=0) + 1 - len(on_slices)
         if planes and skipped:
-            flags.append(f"{skipped} slices without a contour inside the ROI")
+            flags.append(flag("contours", f"{skipped} slices without a contour inside the ROI"))
         return mask, flags
     mask |= _between(planes, usual, mask.shape, grid.spacing, found.on_centres)
-    flags.append(f"contours every {usual * grid.spacing[2]:.3g} mm interpolated to the slices")
+    flags.append(flag("adapted", f"contours every {usual * grid.spacing[2]:.3g} mm interpolated to the slices"))
     return mask, flags
 
 
@@ -133,9 +133,9 @@ def _contours(data: Dataset, number: int, roi: str, lattice: Grid | Stack, grid:
             known.append(points[:, :2])
     if not planes:
         raise StudyError(f"{name}: ROI {roi!r} has no closed contour")
-    flags = [f"{count} contours {what}" for what, count in left_out.items() if count]
+    flags = [flag("contours", f"{count} contours {what}") for what, count in left_out.items() if count]
     if untyped:
-        flags.append(f"{untyped} contours without a type taken as closed")
+        flags.append(flag("adapted", f"{untyped} contours without a type taken as closed"))
     return Contours(planes, flags, on_centres)
 
 

@@ -9,6 +9,7 @@ from pydicom import Dataset
 from pydicom.pixels import iter_pixels
 
 from recur.images.acquisition import clean_text, identifying_words
+from recur.images.flags import flag
 from recur.images.grid import DIRECTION_TOLERANCE, LATTICE_TOLERANCE, Grid, Mask, Stack, Volume, resample_mask
 from recur.images.labels import choose
 from recur.tables import StudyError
@@ -61,9 +62,9 @@ def read_seg(data: Dataset, label: str, image: Volume, name: str, mask_grid: str
         mask[index[:, 2], index[:, 1], index[:, 0]] = True
     if uneven:
         mask = uneven.remade(mask)
-        flags.append("SEG drawn on uneven slices resampled with them")
+        flags.append(flag("adapted", "SEG drawn on uneven slices resampled with them"))
     if image.sheared:
-        flags.append("SEG frames lie up to half a pixel off the tilted slices")
+        flags.append(flag("adapted", "SEG frames lie up to half a pixel off the tilted slices"))
     return Mask(mask, tuple(flags))
 
 
@@ -90,7 +91,8 @@ def _other_distance(frames: list[Frame], image: Volume, name: str) -> tuple[str 
     )  # a tilted gantry's table moves farther than its slices lie apart
     if declared is not None and abs(declared / step - 1) > slack:
         if nearest is not None and abs(nearest - 1) <= LATTICE_TOLERANCE:
-            return None, [f"SEG declares {declared:.4g} mm between frames that lie {step:.4g} mm apart"]
+            text = f"SEG declares {declared:.4g} mm between frames that lie {step:.4g} mm apart"
+            return None, [flag("apart", text)]
         apart = f"{declared:.4g}"
     elif declared is None and len(gaps) >= 2 and nearest > 1.5:
         apart = f"{nearest * step:.4g} or more"
