@@ -20,6 +20,7 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
+from cases import say_times
 from recur.batches import batch_of
 from recur.images import case as cases
 from recur.images.detached import data_files
@@ -495,6 +496,37 @@ def test_flags_of_a_case(study, tmp_path):
         case = cases.make_case(row, REGIONS | {"rim_mm": none})
         assert case.facts["flags"] == "slice/in-plane ratio 4.2"
         assert case.facts["rim_voxels"] == 0 and case.facts["shell_fraction"] is None
+
+
+def test_a_case_measures_what_a_page_of_images_shows(study, tmp_path):
+    folder, hu, tumour, liver = study
+    drawn = tumour.copy()
+    drawn[0, :2, :2] = True  # a piece of its own in a corner of the image: it lies on three of its faces
+    aorta = np.zeros_like(tumour)
+    aorta[:, 1, 1] = True
+    row = manifest_row(
+        folder,
+        mask=write(drawn.astype(np.uint8), tmp_path / "drawn.nii.gz"),
+        liver_mask=write((liver | tumour).astype(np.uint8), tmp_path / "liver.nii.gz"),
+        aorta_mask=write(aorta.astype(np.uint8), tmp_path / "aorta.nii.gz"),
+    )
+    facts = cases.make_case(row, REGIONS | {"rim_mm": 0}).facts
+    assert (facts["pieces"], facts["edge_voxels"]) == (2, 4 + 2 + 2)
+    assert facts["liver_median"] == np.median(hu[(liver | tumour) & ~drawn])
+    assert facts["aorta_median"] == np.median(hu[aorta])
+    kinds, texts = (facts[column].split(";") for column in ("flag_kinds", "flags"))
+    assert len(kinds) == len(texts) and {"edge", "pieces"} <= set(kinds)
+
+
+def test_seconds_count_from_the_earliest_phase_over_midnight_and_within_one_examination():
+    def scanned(phase, second, exam="a"):
+        return {"phase": phase}, [({"flags": "", "flag_kinds": "", "exam": {"hash": exam, "second": second}}, None)]
+
+    mine = [scanned("AP", 86390.0), scanned("PVP", 25.5), scanned("DP", 100.0, "b"), ({"phase": "NC"}, [({}, None)])]
+    say_times(mine)
+    first, second, other, none = (found[0][0] for _, found in mine)
+    assert (first["phase_time_s"], second["phase_time_s"]) == (0, 35.5) and "phase_time_s" not in other | none
+    assert (other["flags"], other["flag_kinds"]) == ("of another examination than AP", "exam")
 
 
 def test_bad_rims_are_refused(study, tmp_path):

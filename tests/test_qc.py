@@ -162,6 +162,20 @@ def test_times_and_enhancement_that_contradict_the_phases_are_said_of_both():
     assert swapped["why"].tolist() == [said, said]
 
 
+def test_an_aorta_without_contrast_is_no_portal_venous_phase():
+    rows = (
+        ("P1", "PVP", {"aorta_median": 43.0}),
+        ("P2", "NC", {"aorta_median": 200.0}),
+        ("P3", "NC", {"aorta_median": 43.0}),
+    )
+    table, _ = concerns(*tables(*rows))
+    assert table["why"].tolist() == [
+        "aorta of 43 HU in PVP: without contrast?",
+        "aorta of 200 HU in NC: with contrast?",
+        "",
+    ]
+
+
 def test_columns_that_a_study_has_no_value_for_are_left_out():
     measured = {
         "pieces": 2,

@@ -30,6 +30,7 @@ TWOFOLD = 2.0  # tumour volumes of one patient
 LEAST_DICE = 0.7  # of two readers' tumours
 FAR_MM = 10.0  # a breath moves a liver by 10 to 20 mm
 DARKER = {"aorta": 0.0, "liver": 10.0}  # HU by which an organ may be darker in the phase in which it is brighter
+BLOOD_HU = 80.0  # of unenhanced blood at most; the aorta of any phase with contrast is above
 NEARLY_ALL, LEAST_ROWS = 0.9, 5  # a remark on so many of the cases is one on the study
 CONCERNS = {  # key -> (name in the filter, points or 0 where they are measured, what the points are for); worst first
     "excluded": ("excluded", 0, "100 points: excluded"),
@@ -37,6 +38,7 @@ CONCERNS = {  # key -> (name in the filter, points or 0 where they are measured,
     "not_hu": ("no HU", 30, "grey values are hardly HU"),
     "size": ("odd size", 30, "voxels or tumour of a size that is hardly possible"),
     "phases": ("phases", 20, "times or enhancement contradict the names of the phases"),
+    "contrast": ("contrast", 20, f"an aorta of {BLOOD_HU:g} HU or less with, or of more without contrast"),
     "exam": ("other examination", 15, "scanned on another occasion than the patient's other phases"),
     "apart": ("two positions", 10, "two statements on where image or mask lie contradict each other"),
     "outside": ("outside the organ", 10, "the tumour lies outside the liver mask"),
@@ -128,7 +130,20 @@ def _judge(row: dict, times: float) -> list[Remark]:
         found.append(_remark("volumes", f"tumour volumes of this patient differ {times:.1f}-fold"))
     if row.get("dice", 1.0) < LEAST_DICE:
         found.append(_remark("overlap", f"Dice {row['dice']:.2f} with the first reader"))
-    return found + _flagged(row)
+    return found + _contrast(row) + _flagged(row)
+
+
+def _contrast(row: dict) -> list[Remark]:
+    """Whether the aorta, where it is masked, shows the contrast that the name of the phase promises."""
+    aorta = row.get("aorta_median", np.nan)
+    if row["phase"] not in PHASES or not _has_hu(row) or np.isnan(aorta):
+        return []
+    native = row["phase"] == PHASES[0]
+    if native and aorta > BLOOD_HU:
+        return [_remark("contrast", f"aorta of {aorta:.0f} HU in {row['phase']}: with contrast?")]
+    if not native and aorta <= BLOOD_HU:
+        return [_remark("contrast", f"aorta of {aorta:.0f} HU in {row['phase']}: without contrast?")]
+    return []
 
 
 def _judge_regions(row: dict) -> list[Remark]:
@@ -253,7 +268,7 @@ def _points(name: str, points: int, text: str) -> str:
 def _columns(table: pd.DataFrame) -> list[tuple[str, str, int | None]]:
     """(title, column, digits or None for text) of the page, in order."""
     names = [column.removesuffix(" voxels") for column in table if column.endswith(" voxels")]
-    level = "HU" if all(_has_hu(row) for row in table.to_dict("records")) else "median"
+    level = "HU" if all(_has_hu(row) for row in table[table["status"] == "ok"].to_dict("records")) else "median"
     columns: list[tuple[str, str, int | None]] = [
         ("Axial, coronal", "picture", None), ("Patient", "patient_id", None), ("Centre", "centre", None),
         ("Phase", "phase", None), ("Reader", "reader", None), ("Lesion", "lesion", 0), ("Score", "score", 1),
