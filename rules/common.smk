@@ -14,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, f"{workflow.basedir}/scripts")
 
+from recur import sources
 from recur import study as studies
 from recur.check import batch_fingerprints, check_tables
 from recur.endpoints import has_competing
@@ -84,42 +85,19 @@ shell.prefix(
 )
 
 
-RECUR_IMPORT = re.compile(
-    r"^\W*(?:from|import) recur(?:\.([\w.]+))?(?: import \(?([\w, ]*))?", re.MULTILINE
-)
-
-
 @functools.cache
 def imports(*files):
-    """One small file that lists, with checksums, all of scripts/recur that the files import, directly or not.
+    """One small file that lists, with checksums, all of the project that the files use, directly or not.
 
     An edit of one of these re-runs the rule, and no other. One input instead of dozens: Snakemake looks at every input
     of every ready job each time that a job ends.
     """
-    found, queue = set(), list(files)
-    while queue:
-        for module, names in RECUR_IMPORT.findall(Path(workflow.basedir, queue.pop()).read_text()):
-            base = f"scripts/recur/{module.replace('.', '/')}".rstrip("/")
-            paths = [f"{base}.py", f"{base}/__init__.py"] + [
-                f"{base}/{n.strip()}.py" for n in names.split(",")
-            ]
-            new = [
-                path
-                for path in paths
-                if Path(workflow.basedir, path).is_file() and path not in found
-            ]
-            found.update(new)
-            queue += new
     listed = Path(RESULTS, "settings", "code", f"{Path(files[0]).stem}.sha256")
     if workflow.is_main_process:
-        lines = [f"{content_sha256(path)}  {path}\n" for path in sorted(found)]
+        own = sources.closure(*(Path(workflow.basedir, file) for file in files))
+        lines = [f"{digest}  {path}\n" for digest, path in sources.checksums(own)]
         studies.write_changed(listed, "".join(lines))
     return str(listed)
-
-
-@functools.cache
-def content_sha256(path):
-    return hashlib.sha256(Path(workflow.basedir, path).read_bytes()).hexdigest()
 
 
 # Settings of single rules, from the study file, are small files among their inputs: an edit of the study file

@@ -17,7 +17,7 @@ def main() -> None:
     args = parser.parse_args()
     train = read_training(args.cohort, args.features, args.repeats)
     options = args.settings["internal_validation"]
-    key = fingerprint([args.cohort, args.features, args.repeats], args.settings, args.seed)
+    key = fingerprint(__file__, [args.cohort, args.features, args.repeats], args.settings, args.seed)
 
     def work(repeat: int) -> list[dict[str, Any]]:
         part = nested_predictions(train, args.settings, args.seed, repeat, options["nested_folds"])

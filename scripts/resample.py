@@ -19,7 +19,7 @@ def main() -> None:
     settings = resample_settings(train, args.settings)
     total = args.settings["internal_validation"]["resamples"]
     numbers = range(args.chunk * args.size, min((args.chunk + 1) * args.size, total))
-    key = fingerprint([args.cohort, args.features, args.repeats], settings, args.seed)
+    key = fingerprint(__file__, [args.cohort, args.features, args.repeats], settings, args.seed)
     what = f"resamples {numbers.start + 1} to {numbers.stop} of {total}"
     parts = resumed(args.output, key, numbers, lambda number: bootstrap_fit(train, settings, args.seed, number), what)
     write_table(pd.DataFrame([row for part in parts for row in part]), args.output)

@@ -17,9 +17,9 @@ import pandas as pd
 
 import recur.images.controls
 import recur.images.perturb
-import recur.images.regions
 from recur.cli import reported
 from recur.features.compiled import compile_kernels
+from recur.sources import checksums, closure
 from recur.tables import read_made, read_table, signed, write_table
 from recur.training import TRAIN
 
@@ -38,8 +38,8 @@ def make_variant(name: str, perturbations: dict[str, Any], seed: int) -> Any:
 
     perturbed = name not in recur.images.controls.CONTROLS
     module = recur.images.perturb if perturbed else recur.images.controls
-    sources = [Path(m.__file__).read_bytes() for m in (module, recur.images.regions)]
-    key = {"variant": name, "seed": seed, "code": [hashlib.sha256(source).hexdigest() for source in sources]}
+    own = closure(module.__file__, within=Path(module.__file__).parent)
+    key = {"variant": name, "seed": seed, "code": [digest for digest, _ in checksums(own)]}
 
     def control(case: Any, rng: np.random.Generator) -> Any:
         image = recur.images.controls.controlled(case.image, case.labels, case.facts["regions"], name, rng)

@@ -1,6 +1,5 @@
 """The lock and the conda files agree, and every rule's program finds what it imports in its environment."""
 
-import ast
 import re
 import subprocess
 import sys
@@ -9,13 +8,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from recur.sources import third_party
+
 ROOT = Path(__file__).parent.parent
 ENVS = ROOT / "envs"
 LOCK = dict(re.findall(r"^([a-z0-9._-]+)==([^ ;\\]+)", (ENVS / "requirements.txt").read_text(), re.M))
 BUILD = dict(re.findall(r"^([a-z0-9._-]+)==([^ ;\\]+)", (ENVS / "build.txt").read_text(), re.M))
 CONDA = sorted(path.stem for path in ENVS.glob("*.yaml"))
 LOCK_NAME = {"matplotlib-base": "matplotlib", "python-isal": "isal"}
-OWN = {"recur", "figures"}
 POST_DEPLOY = {"imaging": {"radiomics"}, "download": {"idc_index_data"}}  # imported names that post-deploy.sh adds
 CONDA_ONLY = {"python", "pip", "c-compiler"}
 IMPORT_NAME = {
@@ -51,33 +51,6 @@ def programs_of_rules() -> list[tuple[str, str, str]]:
             if conda and script:
                 found.append((block.split(":")[0], conda[1], script[1]))
     return found
-
-
-def imported(path: Path, seen: set[Path]) -> set[str]:
-    """Top-level names of the third-party modules a program needs, through scripts/recur as well."""
-    if path in seen:
-        return set()
-    seen.add(path)
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            modules = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            package = path.relative_to(ROOT / "scripts").parts[: -node.level] if node.level else ()
-            base = ".".join([*package, *([node.module] if node.module else [])])
-            modules = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-        else:
-            continue
-        for module in modules:
-            top = module.split(".")[0]
-            if top not in OWN:
-                names.add(top)
-                continue
-            stem = ROOT / "scripts" / Path(*module.split("."))
-            for file in (stem.with_suffix(".py"), stem / "__init__.py"):
-                if file.exists():
-                    names |= imported(file, seen)
-    return names - sys.stdlib_module_names
 
 
 @pytest.mark.parametrize("name", CONDA)
@@ -144,7 +117,7 @@ def test_program_imports_only_what_its_environment_has(rule, environment, script
     files = [ROOT / script]
     if script == "scripts/figure.py":
         files += ROOT.glob("scripts/figures/*.py")
-    missing = set().union(*(imported(file, set()) for file in files)) - available
+    missing = third_party(*files) - sys.stdlib_module_names - available
     assert not missing, f"rule {rule}: {script} imports {missing}, not in envs/{environment}.yaml"
 
 

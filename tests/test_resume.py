@@ -20,6 +20,7 @@ from recur.study import ROOT
 from recur.tables import write_table
 
 RESAMPLES = 12
+PROGRAM = ROOT / "scripts" / "resample.py"
 
 
 @pytest.fixture(scope="module")
@@ -94,12 +95,13 @@ def test_nothing_finished_is_done_again(tmp_path):
 def test_what_other_data_gave_is_not_used(tmp_path):
     output, table = tmp_path / "table.csv", tmp_path / "train.csv"
     table.write_text("a")
-    before = fingerprint([table], {"alpha": 1})
+    before = fingerprint(PROGRAM, [table], {"alpha": 1})
     resumed(output, before, range(2), lambda number: number, "items")
     table.write_text("b")
-    assert len({before, fingerprint([table], {"alpha": 1}), fingerprint([table], {"alpha": 2})}) == 3
+    assert len({before, fingerprint(PROGRAM, [table], {"alpha": 1}), fingerprint(PROGRAM, [table], {"alpha": 2})}) == 3
     assert finished(kept_file(output), before) == {0: 0, 1: 1}
-    assert resumed(output, fingerprint([table], {"alpha": 1}), range(2), lambda number: -number, "items") == [0, -1]
+    now = fingerprint(PROGRAM, [table], {"alpha": 1})
+    assert resumed(output, now, range(2), lambda number: -number, "items") == [0, -1]
 
 
 def test_loops_of_more_than_ten_seconds_say_how_far_they_are(capsys):

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from recur.cli import progress
+from recur.sources import closure
 
-PACKAGE = Path(__file__).parent
 
-
-def fingerprint(files: Iterable[str | Path], *settings: Any) -> str:
-    """Changes when an input file, a setting or the model code does: nothing kept from another run is then used."""
+def fingerprint(program: str | Path, files: Iterable[str | Path], *settings: Any) -> str:
+    """Changes when an input file, a setting or any source of the program does: nothing kept from another run is then
+    used.
+    """
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for path in [*files, *sorted(PACKAGE.glob("*.py"))]:
+    for path in [*files, *closure(program)]:
         digest.update(hashlib.sha256(Path(path).read_bytes()).digest())
     return digest.hexdigest()
 

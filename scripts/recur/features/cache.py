@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from recur.sources import checksums, closure
 from recur.tables import whole_file
 
 LIBRARIES = ("pyradiomics", "numba", "numpy", "scipy", "SimpleITK", "PyWavelets")
@@ -23,12 +24,14 @@ def versions() -> dict[str, str]:
 
 
 def feature_key(case: str, extraction: dict[str, Any]) -> str:
-    """SHA-256 of a case's own key (the name of its file), the settings, this package's sources and the libraries."""
-    sources = sorted(Path(__file__).parent.glob("*.py"))
+    """SHA-256 of a case's own key (the name of its file), the settings, the libraries, and the sources in this package
+    that an extraction uses.
+    """
+    package = Path(__file__).parent
     parts = {
         "case": Path(case).stem,
         "extraction": json.loads(json.dumps(extraction), parse_int=float),  # 25 and 25.0 are one setting
-        "sources": [[source.name, hashlib.sha256(source.read_bytes()).hexdigest()] for source in sources],
+        "sources": checksums(closure(package / "batch.py", within=package)),
         "versions": versions(),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -25,24 +25,13 @@ from recur.images.plausible import check_extent, hu_problem, mask_flags
 from recur.images.read import Grid, Volume, read_image, read_mask
 from recur.images.regions import Rim, bounding_box, lesions, maximum_diameter, rims, widen
 from recur.isolated import Crashed, isolated
+from recur.sources import checksums, closure
 from recur.tables import StudyError, whole_file
 
 TUMOUR, RIM, LIVER = 1, 2, 4  # bits of the label map
 BITS = {"tumour": TUMOUR, "rim": RIM, "liver": LIVER}
 FURTHER = (8, 16, 32, 64)  # of the further rims, in the order of the study file
 CLIP = 128  # where a rim may lie: what perturbed masks need to make their rims again; no region of its own
-# files of this package that no case depends on
-NOT_OF_CASES = (
-    "__init__.py",
-    "align.py",
-    "controls.py",
-    "detached.py",
-    "inventory.py",
-    "mask_agreement.py",
-    "montage.py",
-    "perturb.py",
-    "qc.py",
-)
 MASKS = ("mask", "liver_mask", "vessel_mask", "lesions_mask", "aorta_mask")
 
 # The crop must hold the box that pyradiomics resamples (regions + padDistance, rounded outwards on the new grid) and 20
@@ -409,7 +398,7 @@ def cached_cases(row: Mapping[str, str | None], regions: Mapping[str, Any], cach
 
 
 def case_key(row: Mapping[str, str | None], regions: Mapping[str, Any]) -> str:
-    """SHA-256 over the bytes of image and masks, labels, settings, this package's sources and its libraries.
+    """SHA-256 over the bytes of image and masks, labels, settings, this module's sources and their libraries.
 
     Paths, ids and times are left out, so that studies share cases and a moved file is recognised.
     """
@@ -451,7 +440,8 @@ def _content_hash(path: Path, state: tuple[Any, ...]) -> str:
 
 
 def _code_version() -> list[str]:
-    sources = sorted(path for path in Path(__file__).parent.glob("*.py") if path.name not in NOT_OF_CASES)
     libraries = (np, scipy, sitk.Version, pydicom)
     versions = [v.VersionString() if v is sitk.Version else v.__version__ for v in libraries]
-    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in sources] + versions
+    # of this package only: an edit of, say, recur.tables reads no image again
+    own = closure(__file__, within=Path(__file__).parent)
+    return [digest for digest, _ in checksums(own)] + versions
