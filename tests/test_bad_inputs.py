@@ -477,6 +477,16 @@ def change_stored(folder, patient, kind, how):
         data = data.replace(b"NDims = 3", b"NDims = 1e30")
     elif how == "metres":
         data = data.replace(b"encoding:", b'space units: "m" "m" "m"\nencoding:')
+    elif how == "other byte order":
+        data = data.replace(b"endian: little", b"endian: big").replace(b"MSB = False", b"MSB = True")
+    elif how == "bytes":
+        data = data.replace(b"type: short", b"type: uchar").replace(b"MET_SHORT", b"MET_UCHAR")
+    elif how == "two sizes":
+        data = data.replace(b"encoding:", b"sizes: 32 28 12\nencoding:").replace(
+            b"DimSize", b"DimSize = 32 28 12\nDimSize"
+        )
+    elif how == "half compressed":
+        data = data.replace(b"CompressedData = True", b"CompressedData = 1e30")
     path.write_bytes(data)
     change_cell(folder, "images.csv", patient, "image", f"{patient}/{path.name}")
 
@@ -489,6 +499,8 @@ def faulty_slice(data, k, how):
         data.Rows -= 6
     if how == "own series":
         data.SeriesInstanceUID = scanner.uid("alone", k)
+    if how == "two patients" and k > 20:
+        data.PatientID = "PID4712"
     if how == "alternating phases":
         data.TemporalPositionIdentifier = k % 2 + 1
 

@@ -11,6 +11,7 @@ from test_reading import refused, write_rtstruct, write_seg
 from recur.features.extract import extract_case
 from recur.features.resample import Case
 from recur.images.case import make_case
+from recur.images.plausible import hu_problem, hu_remark
 from recur.images.read import read_image, read_mask
 from recur.images.rtstruct import border, fill_even_odd
 
@@ -165,6 +166,39 @@ def test_the_border_of_a_diamond():
     filled = fill_even_odd(diamond, (9, 9)) | border(diamond, (9, 9))
     y, x = np.indices((9, 9))
     assert np.array_equal(filled, np.abs(y - 4) + np.abs(x - 4) <= 3)
+
+
+def test_slices_from_elsewhere_are_said(tmp_path):
+    """A slice of another reconstruction under the series' UID, a frame of another intercept."""
+
+    def stray(data, k):
+        if k == 5:
+            data.SeriesDescription, data.FrameOfReferenceUID = "other", "1.2.3"
+        data.RescaleIntercept = -1000 if k in (7, 8) else -1024
+
+    flags = read_image(save(ct_slices(phantom(SHAPE), 1, "abdomen", change=stray), tmp_path / "ct")).flags
+    assert "1 of 20 slices state another frame of reference than the rest" in flags
+    assert "1 of 20 slices state another series description than the rest" in flags
+    assert "2 of 20 slices are rescaled otherwise than the rest: are they of this scan?" in flags
+
+
+def test_values_below_air_are_odd_and_padding_is_not():
+    hu = phantom(SHAPE).astype(float)
+    hu[:, :10] = np.random.default_rng(1).normal(-1000, 30, hu[:, :10].shape)  # air
+    assert hu_remark(hu) is None and hu_problem(hu) is None
+    assert "below air" in hu_remark(2 * hu)
+    hu[:, :, :9] = -3024
+    assert hu_remark(hu) is None and hu_problem(hu) is None
+    swapped = hu.astype("<i2").view(">i2")
+    assert "byte order" in hu_problem(swapped) and "unsigned" in hu_problem(hu.astype("<i2").view("<u2"))
+
+
+def test_a_header_without_a_place_is_said(tmp_path):
+    for kind, fields in (("mha", (b"Offset", b"TransformMatrix")), ("nrrd", (b"space origin",))):
+        path = as_file(phantom(SHAPE), tmp_path / f"image.{kind}")
+        data = path.read_bytes().replace(b"space: left-posterior-superior", b"space dimension: 3")
+        path.write_bytes(b"\n".join(line for line in data.split(b"\n") if not line.startswith(fields)))
+        assert any("no orientation and no position" in flag for flag in read_image(path).flags), kind
 
 
 def test_names_are_compared_as_stored_and_masked_where_printed(tmp_path):

@@ -21,7 +21,7 @@ from recur.images.dicom import file_state, files_of
 from recur.images.flags import added, flag, joined, kind_of
 from recur.images.grid import in_anatomical_order, rounded
 from recur.images.normalise import normalised, without_bias
-from recur.images.plausible import check_extent, hu_problem, mask_flags
+from recur.images.plausible import check_extent, hu_problem, hu_remark, mask_flags
 from recur.images.read import Grid, Volume, read_image, read_mask
 from recur.images.regions import Rim, bounding_box, lesions, maximum_diameter, rims, widen
 from recur.isolated import Crashed, isolated
@@ -121,9 +121,8 @@ def _odd_grey_values(voxels: np.ndarray, regions: Mapping[str, Any]) -> list[str
         raise StudyError(f"image: {problem}; give the CT in HU, or declare images.modality: MR or images.not_hu: flag")
     if problem:
         return [flag("not_hu", problem)]
-    if voxels.min() >= 0:
-        return [flag("not_hu", f"no value below 0 HU (lowest {voxels.min():g}): is the rescale intercept applied?")]
-    return []
+    remark = hu_remark(voxels)
+    return [flag("not_hu", remark)] if remark else []
 
 
 def _organ_medians(voxels: np.ndarray, masks: Mapping[str, np.ndarray]) -> dict[str, float | None]:

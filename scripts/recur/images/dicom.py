@@ -65,6 +65,7 @@ SCAN_TAGS = [
     "SOPClassUID",
     "SOPInstanceUID",
     "SeriesInstanceUID",
+    "StudyInstanceUID",
     "FrameOfReferenceUID",
     "PatientID",
     "SeriesDescription",
@@ -105,6 +106,13 @@ CODED_TAGS = [  # what a coded frame needs besides itself
     "PixelRepresentation",
     "PhotometricInterpretation",
 ]
+OWNER = {  # what all slices of a series share, in messages' words
+    "PatientID": "patient",
+    "StudyInstanceUID": "study",
+    "FrameOfReferenceUID": "frame of reference",
+    "SeriesNumber": "series number",
+    "SeriesDescription": "series description",
+}
 SPLIT_BY = ("temporal position", "acquisition number", "echo", "b-value", "image type", "stack")
 PHASE_WORDS = (  # a word of one line finds a series whose description has any word of that line
     {"native", "nativ", "plain", "unenhanced", "noncontrast", "nc", "ncct", "pre", "precontrast", "without"},
@@ -135,6 +143,7 @@ class Slice(NamedTuple):
     marks: tuple[str, ...]  # in the order of SPLIT_BY
     rescaled: bool  # whether the header states an intercept
     ct: bool
+    owner: tuple[str, ...] = ()  # in the order of OWNER
 
 
 class Volumes(NamedTuple):
@@ -284,6 +293,11 @@ def _series(uid: str, items: list[tuple[str, Dataset, Path]], other_kinds: int) 
 
 def _slices(header: Dataset, path: Path, where: str) -> list[Slice]:
     """The planes of a file; raises one of DICOM_ERRORS if an element that is needed is not there."""
+    owner = tuple(" ".join(_texts(header.get(keyword))) for keyword in OWNER)
+    return [one._replace(owner=owner) for one in _planes(header, path, where)]
+
+
+def _planes(header: Dataset, path: Path, where: str) -> list[Slice]:
     size = int(header.Columns), int(header.Rows)
     if "PerFrameFunctionalGroupsSequence" in header:
         shared = (header.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
@@ -749,7 +763,7 @@ def _decode_by_itk(data: Dataset, frame: int) -> np.ndarray:
 def _build(
     series: Series, slices: list[Slice], flags: list[str], found: list[Series], name: str, nonuniform: str
 ) -> Volume:
-    _check_scaling(slices, name)
+    flags = [*flags, *_check_scaling(slices, name), *_check_owner(slices, name)]
     slices, grid, shear, even, notes = _stack(slices, name, nonuniform)
     voxels = np.empty(grid.size[::-1], dtype=np.float32)
     order = sorted(range(len(slices)), key=lambda k: (str(slices[k].path), slices[k].frame or 0))  # file by file
@@ -782,8 +796,22 @@ def _build(
     return Volume(voxels, grid, "dicom", **own)
 
 
-def _check_scaling(slices: list[Slice], name: str) -> None:
-    """Slices without a rescale intercept among others with one would be off by it."""
+def _check_owner(slices: list[Slice], name: str) -> list[str]:
+    """Remarks on slices that came from elsewhere, by what they state; StudyError where that is another patient."""
+    flags = []
+    for place, what in enumerate(OWNER.values()):
+        stated = Counter(one.owner[place] for one in slices if one.owner[place])
+        if len(stated) < 2:
+            continue
+        others = sum(stated.values()) - max(stated.values())
+        if what == "patient":
+            raise StudyError(f"{name}: {others} of {len(slices)} slices are of another patient; copy the series again")
+        flags.append(flag("apart", f"{others} of {len(slices)} slices state another {what} than the rest"))
+    return flags
+
+
+def _check_scaling(slices: list[Slice], name: str) -> list[str]:
+    """Slices without a rescale intercept among others with one would be off by it; CTs are rescaled in one way."""
     without = [one for one in slices if not one.rescaled]
     others = sorted({one.intercept for one in slices if one.rescaled and one.intercept})
     if without and others:
@@ -791,6 +819,12 @@ def _check_scaling(slices: list[Slice], name: str) -> None:
             f"{name}: {len(without)} of {len(slices)} slices ({without[0].where} first) have no rescale intercept, "
             f"the others {others[0]:g}; copy the series again"
         )
+    ways = Counter((one.slope, one.intercept) for one in slices if one.ct)
+    if len(ways) < 2:
+        return []
+    odd = sum(ways.values()) - max(ways.values())
+    text = f"{odd} of {len(slices)} slices are rescaled otherwise than the rest: are they of this scan?"
+    return [flag("not_hu", text)]
 
 
 def _stack(

@@ -142,11 +142,8 @@ def check_nrrd(path: Path) -> list[str]:
         raise StudyError(f"{path.name}: not an NRRD file, although its name says so")
     end = re.search(rb"\r?\n\r?\n", start)
     text = (start[: end.start()] if end else start).decode("latin-1")
-    fields = {}
-    for line in text.splitlines()[1:]:
-        key, colon, value = line.partition(":")
-        if colon and not line.startswith("#") and not value.startswith("="):
-            fields[key.strip().lower()] = value.strip()
+    lines = [line for line in text.splitlines()[1:] if not line.startswith("#")]
+    fields = _fields([line for line in lines if not line.partition(":")[2].startswith("=")], ":", path.name)
     dimension, sizes = fields.get("dimension", ""), fields.get("sizes", "").split()
     if not re.fullmatch(r"[1-9]", dimension) or len(sizes) != int(dimension) or not all(map(_whole, sizes)):
         raise _contradiction(path.name, f"dimension {dimension or 'absent'}, sizes {' '.join(sizes) or 'absent'}"[:80])
@@ -160,16 +157,37 @@ def check_nrrd(path: Path) -> list[str]:
     each = NRRD_BYTES.get(fields.get("type", "").lower())
     needed = each and each * int(np.prod([int(n) for n in sizes], dtype=np.int64))
     own = end.end() if end else len(start)
-    _check_nrrd_voxels(path, fields.get("encoding", "raw").lower(), own, needed)
-    return []
+    whole = needed is not None and not fields.keys() & {"byte skip", "byteskip", "line skip", "lineskip"}
+    plane = needed // int(sizes[-1]) if whole else None
+    _check_nrrd_voxels(path, fields.get("encoding", "raw").lower(), own, (needed, plane))
+    return _no_place(fields.keys() >= {"space", "space directions"}, "space origin" in fields, "NRRD")
+
+
+def _fields(lines: list[str], mark: str, name: str) -> dict[str, str]:
+    """What the lines of a header state; StudyError where two state one thing differently: readers take either."""
+    fields: dict[str, str] = {}
+    for line in lines:
+        key, found, value = (part.strip() for part in line.partition(mark))
+        if found and fields.setdefault(key.lower(), value) != value:
+            raise _contradiction(name, f"{key[:30]} stands there twice, {fields[key.lower()][:30]} and {value[:30]}")
+    return fields
+
+
+def _no_place(turned: bool, placed: bool, kind: str) -> list[str]:
+    """A remark where a header does not say how the image lies in the patient."""
+    missing = [what for what, there in (("orientation", turned), ("position", placed)) if not there]
+    return [flag("axes", f"no {' and no '.join(missing)} in the {kind} header")] if missing else []
 
 
 def _whole(text: str) -> bool:
     return re.fullmatch(r"\d{1,9}", text) is not None and int(text) > 0
 
 
-def _check_nrrd_voxels(path: Path, encoding: str, header: int, needed: int | None) -> None:
-    """Whether an NRRD's voxels (behind `header` bytes, or in a file of their own) are `needed` bytes and undamaged."""
+def _check_nrrd_voxels(path: Path, encoding: str, header: int, bytes_of: tuple[int | None, int | None]) -> None:
+    """Whether an NRRD's voxels (behind `header` bytes, or in a file of their own) are whole and undamaged.
+
+    bytes_of: all voxels, and a slice; None where the header does not tell.
+    """
     detached = data_files(path)
     if encoding in ("bz2", "bzip2"):
         raise StudyError(f"{path.name}: compressed by bzip2; save it with gzip")
@@ -185,8 +203,16 @@ def _check_nrrd_voxels(path: Path, encoding: str, header: int, needed: int | Non
         if re.search(rb"[^\s\w.+-]", payload[:HEADER_BYTES]):
             raise _contradiction(path.name, f"encoding {encoding}, but its voxels are not text")
         return
-    if needed is not None and len(payload) < needed:
-        raise StudyError(f"{path.name}: truncated, {len(payload)} of {needed} bytes of voxels; copy it again")
+    _check_length(len(payload), bytes_of, path.name)
+
+
+def _check_length(length: int, bytes_of: tuple[int | None, int | None], name: str) -> None:
+    """StudyError where there are fewer bytes than all voxels need, or a slice more: another voxel type or size."""
+    needed, plane = bytes_of
+    if needed is not None and length < needed:
+        raise StudyError(f"{name}: truncated, {length} of {needed} bytes of voxels; copy it again")
+    if plane is not None and length - needed >= plane:
+        raise _contradiction(name, f"{length} bytes of voxels where it needs {needed}")
 
 
 def _unzipped(payload: bytes, name: str) -> bytes:
@@ -208,11 +234,7 @@ def check_metaimage(path: Path) -> list[str]:
     found = re.search(rb"^ElementDataFile\s*=[^\n]*\n?", start, re.MULTILINE)
     if found is None:
         raise StudyError(f"{path.name}: no MetaImage header (ElementDataFile is missing); export the image again")
-    fields = {}
-    for line in start[: found.start()].decode("latin-1").splitlines():
-        key, equals, value = line.partition("=")
-        if equals:
-            fields[key.strip().lower()] = value.strip()
+    fields = _fields(start[: found.start()].decode("latin-1").splitlines(), "=", path.name)
     count, sizes = fields.get("ndims", ""), fields.get("dimsize", "").split()
     if not re.fullmatch(r"[1-9]", count) or len(sizes) != int(count) or not all(map(_whole, sizes)):
         raise _contradiction(path.name, f"NDims {count or 'absent'}, DimSize {' '.join(sizes) or 'absent'}"[:80])
@@ -223,19 +245,27 @@ def check_metaimage(path: Path) -> list[str]:
     if each is None or not _whole(channels):
         raise _contradiction(path.name, "an unknown ElementType or number of channels")
     needed = each * int(channels) * int(np.prod([int(n) for n in sizes], dtype=np.int64))
+    flags = _no_place(
+        any(key in fields for key in ("transformmatrix", "rotation", "orientation")),
+        any(key in fields for key in ("offset", "position", "origin")),
+        "MetaImage",
+    )
     detached = data_files(path)
     if len(detached) > 1:
-        return []
+        return flags
     source, skip = (detached[0], 0) if detached else (path, found.end())
     with source.open("rb") as stream:
         stream.seek(skip)
         payload = stream.read()
-    if fields.get("compresseddata", "").lower() in ("true", "1"):
+    compressed = fields.get("compresseddata", "false").lower()
+    if compressed not in ("true", "1", "false", "0"):
+        raise _contradiction(path.name, f"CompressedData = {compressed[:20]}")
+    if compressed in ("true", "1"):
         stated = fields.get("compresseddatasize")
         if stated is None or not stated.isdigit() or int(stated) != len(payload):
             said = (stated or "nothing")[:20]
             raise _contradiction(path.name, f"{len(payload)} compressed bytes where it says {said}")
         payload = _unzipped(payload, path.name)
-    if len(payload) < needed:
-        raise StudyError(f"{path.name}: truncated, {len(payload)} of {needed} bytes of voxels; copy it again")
-    return []
+    plane = None if "headersize" in fields else needed // int(sizes[-1])
+    _check_length(len(payload), (needed, plane), path.name)
+    return flags

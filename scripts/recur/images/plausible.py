@@ -13,6 +13,9 @@ from recur.tables import StudyError
 
 LEAST_HU_RANGE = 30.0  # of a whole CT, in HU: z-scores, 0 to 1 and HU / 1000 stay below
 BYTE, BRIGHT = (0, 255), 200  # a windowed picture reaches both ends
+LEAST_HU, METAL_HU = -5000.0, 10000.0  # nothing but padding and a few voxels of metal lies beyond
+BELOW_AIR = -1250.0  # air is -1000, with noise and the overshoot of sharp kernels
+SHARE_BEYOND = 0.01  # of the voxels
 LARGEST_MM = 400.0  # across a tumour; a liver is about 250 mm wide
 LARGEST_VOXEL_MM = 20.0
 TINY_ML = 0.05
@@ -28,6 +31,28 @@ def hu_problem(voxels: np.ndarray) -> str | None:
         return f"values from {low:g} to {high:g} are no HU (z-scores, 0 to 1, or HU / 1000?)"
     if low == BYTE[0] and BRIGHT < high <= BYTE[1] and (voxels == np.floor(voxels)).all():
         return f"whole values from {low:g} to {high:g} are no HU (a picture of 8 bits, windowed?)"
+    if low < LEAST_HU or high > METAL_HU:
+        beyond = float(((voxels < LEAST_HU) & (voxels > low) | (voxels > METAL_HU)).mean())
+        if beyond > SHARE_BEYOND:
+            return (
+                f"{100 * beyond:.0f} % of its values ({low:g} to {high:g}) are no HU (byte order, signed values read "
+                "as unsigned, or the rescale slope?)"
+            )
+    return None
+
+
+def hu_remark(voxels: np.ndarray) -> str | None:
+    """What is odd about the grey values (z, y, x) of a CT, although they may be Hounsfield units."""
+    low = float(voxels.min())
+    if low >= 0:
+        return f"no value below 0 HU (lowest {low:g}): is the rescale intercept applied?"
+    if low < BELOW_AIR:
+        # one value of many voxels, below all others, is what scanners and converters fill with (-2000, -3024)
+        share = float(((voxels < BELOW_AIR) & (voxels > low)).mean())
+        if share > SHARE_BEYOND:
+            return (
+                f"{100 * share:.0f} % of its values lie below air ({low:g} to {BELOW_AIR:g} HU): is it rescaled right?"
+            )
     return None
 
 
