@@ -102,6 +102,19 @@ def test_levels_are_numbers_however_a_program_writes_them(tmp_path):
 
 
 @pytest.mark.parametrize("on_error", ["stop", "exclude"])
+def test_cells_of_patients_who_are_not_eligible_stop_nothing(tmp_path, on_error):
+    rows = [ROW | {"id": f"p{i}", "kind": "CHC" if i % 2 else "CCK", "months": "7", "age": "60"} for i in range(8)]
+    rows += [ROW | {"id": f"q{i}", "kind": "mixed", "months": "7", "age": "old"} for i in range(4)]
+    chosen = study(tmp_path, rows, on_error=on_error)
+    endpoint = {"kind": "binary", "column": "kind", "positive": "CHC", "negative": "CCK"}
+    chosen = chosen | {"endpoints": {"HCC": endpoint}}
+    chosen["clinical"]["eligibility"] = [{"column": "kind", "keep": ["CHC", "CCK"]}]
+    cohort = read_cohort(chosen)
+    assert cohort.clinical["patient_id"].str.startswith("p").all() and len(cohort.clinical) == 8
+    assert set(cohort.exclusions["reason"]) == {"not eligible: kind is mixed"}
+
+
+@pytest.mark.parametrize("on_error", ["stop", "exclude"])
 def test_the_coding_of_r_stops_whatever_on_error_says(tmp_path, on_error):
     """lung of R's survival: 1 censored, 2 dead; read as 0/1 the deaths would go and the living would be deaths."""
     rows = [ROW | {"id": f"p{i}", "status": "1" if i % 4 else "2", "months": "7"} for i in range(8)]

@@ -150,6 +150,82 @@ class TestLesions:
             read(self.frame.drop(columns="original_shape_MeshVolume"), tmp_path, lesion_aggregate="largest")
 
 
+def long_table():
+    """Three patients of two classes whose numbers begin anew, in two phases; A_2 lacks PORT."""
+    rows = [("A", 1, "ART"), ("A", 1, "PORT"), ("B", 1, "ART"), ("B", 1, "PORT"), ("A", 2, "ART")]
+    frame = pd.DataFrame(rows, columns=["class", "number", "phase"])
+    return frame.assign(original_shape_MeshVolume=[10.0, 11, 20, 21, 30], original_glcm_Idm=[0.1, 0.2, 0.3, 0.4, 0.5])
+
+
+class TestLongTables:
+    settings = {"id": "class + number", "phase": "phase", "phases": ["ART", "PORT"], "pattern": "^original_"}
+
+    def read(self, frame, tmp_path, **more):
+        return read(frame, tmp_path, **self.settings | more)
+
+    def test_a_row_a_phase_becomes_a_row_a_patient(self, tmp_path):
+        found = self.read(long_table(), tmp_path)
+        assert list(found.features["patient_id"]) == ["A_1", "A_2", "B_1"]
+        assert found.features["ART_original_shape_MeshVolume"].tolist() == [10, 30, 20]
+        assert found.features["PORT_original_glcm_Idm"].dropna().tolist() == [0.2, 0.4]
+        assert found.remarks == ["5 rows, one a phase, of 3 patients (ART 3, PORT 2)"]
+        kept, gone = complete_enough(found, [{}])
+        assert kept["patient_id"].tolist() == ["A_1", "B_1"]
+        assert gone["reason"].tolist() == ["2 of 4 features missing (PORT_original_glcm_Idm: no row of phase PORT)"]
+        assert len(complete_enough(found, [{"phases": ["ART"]}])[0]) == 3
+
+    def test_the_order_of_rows_and_columns_changes_nothing(self, tmp_path):
+        one, frame = self.read(long_table(), tmp_path).features, long_table()
+        pd.testing.assert_frame_equal(one, self.read(frame[list(frame)[::-1]][::-1], tmp_path).features)
+
+    def test_the_default_pattern_takes_neither_id_nor_phase(self, tmp_path):
+        found = self.read(long_table(), tmp_path, pattern=SETTINGS["pattern"])
+        assert list(found.features)[1:] == list(self.read(long_table(), tmp_path).features)[1:]
+
+    def test_phases_may_be_numbers(self, tmp_path):
+        frame = long_table().assign(phase=[1.0, 2.0, 1.0, 2.0, 1.0])
+        assert "2_original_glcm_Idm" in self.read(frame, tmp_path, phases=[1, 2]).features
+
+    @pytest.mark.parametrize(
+        ("change", "more", "said"),
+        [
+            (lambda t: pd.concat([t, t[:1]]), {}, "patient A_1 with phase ART stands there twice; remove the rows"),
+            (lambda t: t.replace("PORT", "port"), {}, r"2 patients \(A_1, B_1\): column phase holds 'port', beyond"),
+            (lambda t: t.assign(phase=["ART", None, "ART", "PORT", "ART"]), {}, "patient A_1: column phase holds ''"),
+            (lambda t: t, {"phases": ["ART", "PORT", "TARD"]}, "column phase nowhere holds TARD .features.phases"),
+            (lambda t: t.drop(columns="phase"), {}, "no column 'phase' .features.phase"),
+            (lambda t: t.drop(columns="number"), {}, r"no column 'class \+ number' .features.id"),
+        ],
+    )
+    def test_what_cannot_be_one_row_a_phase_stops(self, tmp_path, change, more, said):
+        with pytest.raises(StudyError, match=said):
+            self.read(change(long_table()), tmp_path, **more)
+
+    def test_a_column_that_a_phase_lacks_is_left_out_and_said(self, tmp_path):
+        frame = long_table()
+        frame.loc[frame["phase"] == "PORT", "original_glcm_Idm"] = None
+        found = self.read(frame, tmp_path)
+        assert "PORT_original_glcm_Idm" not in found.features
+        assert found.remarks[1] == "1 columns left out, empty in their phase: PORT_original_glcm_Idm"
+
+    def test_several_lesions_are_joined_in_each_phase(self, tmp_path):
+        more = pd.DataFrame([("A", 1, "ART", 30.0, 0.5)], columns=list(long_table()))
+        found = self.read(pd.concat([long_table(), more]), tmp_path, lesion_aggregate="volume_weighted_mean")
+        assert found.features["ART_original_glcm_Idm"][0] == pytest.approx((10 * 0.1 + 30 * 0.5) / 40)
+
+    def test_the_scorer_reads_the_same_table(self, tmp_path):
+        self.read(long_table(), tmp_path)
+        signature = {"features_manifest": None, "features": [{"name": "PORT_original_glcm_Idm"}]}
+        inputs = {"feature_id": "class + number", "feature_phase": "phase", "phases": ["ART", "PORT"]}
+        ids = pd.Series(["B_1", "A_1", "A_2"])
+        table, problems = read_new_features(tmp_path / "features.csv", signature, ids, inputs)
+        assert table["PORT_original_glcm_Idm"].tolist()[:2] == [0.4, 0.2]
+        assert [(p.who, p.text[:32]) for p in problems] == [("A_2", "PORT_original_glcm_Idm is missin")]
+        pd.concat([long_table(), long_table()[:1]]).to_csv(tmp_path / "features.csv", index=False)
+        _, problems = read_new_features(tmp_path / "features.csv", signature, ids, inputs)
+        assert problems[0].text.startswith("stands in the feature table twice")
+
+
 class TestTumourColumn:
     mesh = "original_shape_MeshVolume"
 

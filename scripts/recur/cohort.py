@@ -35,7 +35,7 @@ from recur.followup import impossible_times, later_deaths, time_warnings
 from recur.images.inventory import FILES, read_rows
 from recur.linkage import copies, copies_line
 from recur.study import schema, schema_problems, splits_of, used_variables
-from recur.tables import PATIENT_ID, Problem, StudyError, grouped, plain_cell, read_table, told
+from recur.tables import PATIENT_ID, Problem, StudyError, grouped, id_columns, plain_cell, read_table, told, with_id
 from recur.training import TRAIN
 
 DECIMAL_COMMA = re.compile(r"[<>]?\s*-?\d+,\d+")
@@ -89,7 +89,14 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
         warnings += time_warnings(name, endpoint, table, centre) if endpoint["kind"] == "recorded" else []
     warnings += later_deaths(table, study, ids)
     warnings += id_warnings(ids) + split_warnings(table, centre, study)
-    whole = column_problems(table, study, used, centre) + unit_problems(values, used)
+    strangers = ineligible(table, clinical.get("eligibility", []))
+    outside = {problem.who for problem in strangers}  # what stands in their other cells does not matter
+    problems = [problem for problem in problems if problem.who not in outside]
+    missing = [(name, problem) for name, problem in missing if problem.who not in outside]
+    own = ~table.index.isin(outside)
+    whole = coding.rule_problems(table, clinical.get("eligibility", []))
+    if own.any():
+        whole += column_problems(table[own], study, used, centre[own]) + unit_problems(values[own], used)
     lines = [f"{path}: {text}" for text in whole]
     if study["on_error"] == "stop":
         cells = {name for name, e in study["endpoints"].items() if e["kind"] == "recorded" or "column" in e}
@@ -102,7 +109,7 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
     if lines:
         raise StudyError(lines)
     bad: dict[str, Problem] = {}
-    for problem in by_id(problems + ineligible(table, clinical.get("eligibility", [])), ids):
+    for problem in by_id(problems + strangers, ids):
         bad.setdefault(str(problem.who) if pd.notna(problem.who) else f"(line {problem.line})", problem)
     exclusions = pd.DataFrame(
         [(patient, "cohort", told(problem)) for patient, problem in bad.items()],
@@ -139,7 +146,8 @@ def clinical_cells(study: dict[str, Any]) -> tuple[pd.DataFrame, list[str]]:
     """
     clinical = study["clinical"]
     wanted = {column for _, column in wanted_columns(study)}
-    table = read_table(clinical["table"], clinical.get("sheet"), wanted.__contains__)
+    looked_at = wanted | set(id_columns(clinical["id"]))
+    table = with_id(read_table(clinical["table"], clinical.get("sheet"), looked_at.__contains__), clinical["id"])
     check_columns(table, study, Path(clinical["table"]))
     table = without_codes(stripped(table), clinical["missing_values"], clinical["variables"])
     dates = [column for key, column in clinical.get("dates", {}).items() if key in DATES]
@@ -147,11 +155,22 @@ def clinical_cells(study: dict[str, Any]) -> tuple[pd.DataFrame, list[str]]:
     table = table.assign(**{column: as_iso(table[column], written) for column in dates})
     stray = table[list(wanted)].isna().all(axis=1)  # a remark below the table, a sum beside it
     notes = [f"{stray.sum()} rows without an id and without a used cell left out"] if stray.any() else []
+    table, alike = one_of_phases(table[~stray], study, wanted)
     try:
-        table, joined = one_row_a_patient(table[~stray], clinical["id"], wanted, clinical.get("eligibility", []))
+        table, joined = one_row_a_patient(table, clinical["id"], wanted, clinical.get("eligibility", []))
     except StudyError as error:
         raise StudyError(f"{clinical['table']}: {problem}" for problem in error.problems) from None
-    return table, notes + joined
+    return table, notes + alike + joined
+
+
+def one_of_phases(table: pd.DataFrame, study: dict[str, Any], wanted: set[str]) -> tuple[pd.DataFrame, list[str]]:
+    """Of a clinical table that is the feature table with a row a phase: one row of those that are alike in the columns
+    that the study names, and a note. Rows of a patient that differ there stay, and are refused as any others."""
+    features, clinical = study.get("features", {}), study["clinical"]
+    if not features.get("phase") or Path(features["table"]) != Path(clinical["table"]):
+        return table, []
+    kept = table[table[clinical["id"]].isna() | ~table.duplicated(sorted(wanted))]
+    return kept, [f"{len(table)} rows, one a phase, are {len(kept)} patients"]
 
 
 def without_codes(table: pd.DataFrame, missing: list[Any], variables: dict[str, Any]) -> pd.DataFrame:
@@ -213,7 +232,6 @@ def column_problems(
     clinical, kinds = study["clinical"], {endpoint["kind"] for endpoint in study["endpoints"].values()}
     found = coding.outcome_problems(table, study["endpoints"]) + coding.variable_problems(table, variables)
     found += impossible_times(table, study["endpoints"], centre)
-    found += coding.rule_problems(table, clinical.get("eligibility", []))
     found += coding.flag_problems(table, clinical.get("dates", {}))
     if "aggressive_recurrence" in kinds:
         found += coding.pattern_problems(table, clinical["recurrence"])

@@ -18,14 +18,25 @@ from recur import coding
 from recur.analysis_set import tumour_burden
 from recur.cohort import by_id, id_problems, read_variables, stripped, unit_problems, without_codes
 from recur.cox import NotEstimable
-from recur.features.imported import MEASURES, ids_of, numbers_of
+from recur.features.imported import MEASURES, ids_of, long_to_wide, numbers_of
 from recur.harmonisation import MIN_UNSEEN, apply_combat
 from recur.models import BURDEN, apply_model
 from recur.scaling import scaling_of
 from recur.signature import signature_scores
 from recur.strata import strata_of
 from recur.support import why_no_risk
-from recur.tables import MANIFEST, SIGNIFICANT_DIGITS, Problem, StudyError, first_of, one_manifest, read_table, told
+from recur.tables import (
+    MANIFEST,
+    SIGNIFICANT_DIGITS,
+    Problem,
+    StudyError,
+    first_of,
+    id_columns,
+    one_manifest,
+    read_table,
+    told,
+    with_id,
+)
 
 MEASURED = {"tumour_size": ("Maximum3DDiameter", "mm"), "tumour_volume": ("MeshVolume", "mm3")}
 HEADING = re.compile(r"^(.*?)\s*\[([^\[\]]*)\]$")  # column [unit]
@@ -52,7 +63,7 @@ def declared_inputs(model: dict[str, Any], settings: dict[str, Any]) -> dict[str
         variables[term] = (declared or measured) | {"label": label, "transform": "ln", "positive_only": True}
     variables |= {term: settings["variables"][term] for term in strata_terms(model)}
     columns = {key: own[key] for key in ("id", "centre", "missing_values", "phases")}
-    kept = ("size_column", "volume_column", "feature_id", "feature_missing_values")
+    kept = ("size_column", "volume_column", "feature_id", "feature_missing_values", "feature_phase")
     columns |= {key: own[key] for key in kept if key in own}
     return columns | {"variables": variables}
 
@@ -149,10 +160,10 @@ def read_new_patients(
     inputs = next(iter(models.values()))["inputs"]
     variables = {term: v for model in models.values() for term, v in model["inputs"]["variables"].items()}
     needed = {term for model in models.values() for term in used_terms(model)}
-    columns = {inputs["id"], inputs["centre"], *(v["column"] for v in variables.values())}
+    columns = {*id_columns(inputs["id"]), inputs["centre"], *(v["column"] for v in variables.values())}
     read = read_table(path, sheet, lambda name: name in columns or HEADING.match(name))
     table, problems = without_units(stripped(read), variables)
-    table = without_codes(table, inputs["missing_values"], variables)
+    table = with_id(without_codes(table, inputs["missing_values"], variables), inputs["id"])
     missing = [inputs["id"]] if inputs["id"] not in table else []
     known = {term: v for term, v in variables.items() if v["column"] in table}
     lacking = {term: v for term, v in variables.items() if term in needed - set(known) and not v.get("measure")}
@@ -246,13 +257,19 @@ def read_new_features(
     sizes = {inputs.get("size_column"), inputs.get("volume_column")}
 
     def used(column: str) -> bool:
-        return column in {"patient_id", own, *names, *sizes} or column.endswith(tuple(MEASURES.values()))
+        known = {"patient_id", *id_columns(own), *names, *sizes, *long, inputs.get("feature_phase")}
+        return column in known or column.endswith(tuple(MEASURES.values()))
 
-    table = read_table(path, sheet, used)
+    # of a long table the features are <phase>_<column>
+    long = {name.partition("_")[2] for name in names} if "feature_phase" in inputs else set()
+    table = with_id(read_table(path, sheet, used), own)
     one_manifest({"the signature": signature["features_manifest"], str(path): table.attrs.get(MANIFEST)})
     id_column = "patient_id" if "patient_id" in table else own
     if id_column not in table:
         raise StudyError(f"{path}: no column {own!r}, which holds the patients' ids; add it")
+    if inputs.get("feature_phase") in table:
+        wide = long_to_wide(table, ids_of(table[id_column]), inputs["feature_phase"], inputs["phases"])
+        table = wide.rename_axis(id_column).reset_index()
     absent = [name for name in names if name not in table]
     if absent:
         more = f"; of {len(absent)} missing ones" if len(absent) > 1 else ""

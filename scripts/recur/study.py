@@ -275,7 +275,10 @@ def contradictions(study: dict[str, Any]) -> list[str]:
         found += [f"{place}: {name!r} is named as training and as held out" for name in sorted(both)]
         if split["kind"] == "centre" and not clinical["centre"]:
             found.append(f"{place}: a split by centre needs clinical.centre")
-    phases = study.get("images", {}).get("phases")
+    features = study.get("features", {})
+    if ("phase" in features) != ("phases" in features):
+        found.append("features: phase, a column, and phases, what it holds, go together")
+    phases = study.get("images", {}).get("phases") or [str(phase) for phase in features.get("phases", [])]
     if "diagnostic" in study["analyses"]:
         found.append("analyses.diagnostic: the name is the workflow's own; choose another")
     for name, analysis in study["analyses"].items():
@@ -303,7 +306,8 @@ def contradictions(study: dict[str, Any]) -> list[str]:
             )
         for phase in analysis.get("phases", []):
             if phases and phase not in phases:
-                found.append(f"analyses.{name}.phases: {phase!r} is not among images.phases ({', '.join(phases)})")
+                where = "images" if "images" in study else "features"
+                found.append(f"analyses.{name}.phases: {phase!r} is not among {where}.phases ({', '.join(phases)})")
         found += image_contradictions(study, name, analysis)
     extraction = study.get("images", {}).get("extraction")
     if extraction:
@@ -746,6 +750,7 @@ def analysis_settings(study: dict[str, Any], analysis: str, keys: tuple[str, ...
     if "table" in study.get("features", {}):
         features = study["features"]
         own["inputs"] |= {"feature_id": features["id"], "feature_missing_values": features.get("missing_values", [])}
+        own["inputs"] |= {"feature_phase": features["phase"]} if "phase" in features else {}
     return {key: own[key] for key in keys if key in own} if keys else own
 
 
@@ -754,7 +759,8 @@ def tumour_columns(study: dict[str, Any]) -> dict[str, Any]:
     features = study.get("features", {})
     named = {f"{key}_column": features[f"tumour_{key}"] for key in ("size", "volume") if features.get(f"tumour_{key}")}
     used = [phase for analysis in study["analyses"].values() for phase in analysis.get("phases", [])]
-    return named | {"phases": study.get("images", {}).get("phases", list(dict.fromkeys(used)))}
+    phases = [str(phase) for phase in features.get("phases", [])] or list(dict.fromkeys(used))
+    return named | {"phases": study.get("images", {}).get("phases", phases)}
 
 
 def phase_sets(study: dict[str, Any]) -> list[list[str]]:

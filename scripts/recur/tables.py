@@ -165,6 +165,25 @@ def with_header(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     return table.dropna(how="all").reset_index(drop=True).replace(MIDNIGHT, r"\1", regex=True)
 
 
+def id_columns(name: str) -> list[str]:
+    """The columns of an id: `class + number` names two, for numbers that begin anew in each class."""
+    return [name, *name.split(" + ")]
+
+
+def with_id(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The table with a column of an id that is declared as `class + number`: their cells joined, `A_7`.
+
+    Missing where a part is; a table that has such a column already, or lacks a part, stays as it is.
+    """
+    parts = name.split(" + ")
+    if name in table or len(parts) == 1 or not set(parts) <= set(table):
+        return table
+    joined = table[parts[0]].astype("string").str.strip()
+    for part in parts[1:]:
+        joined = joined + "_" + table[part].astype("string").str.strip()
+    return table.assign(**{name: joined.astype(object).where(joined.notna(), float("nan"))})
+
+
 def parquet_text(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     """A typed table with the cells that a CSV of it has; columns of fractions stay as they are, which is the same.
 

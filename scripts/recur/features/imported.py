@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from recur.coding import as_declared
 from recur.features.lesions import aggregated
-from recur.tables import NAMED, PATIENT_ID, StudyError, first_of, read_table
+from recur.tables import NAMED, PATIENT_ID, StudyError, first_of, id_columns, read_table, with_id
 
 # names as pyradiomics writes them, behind any prefix
 FEATURE = re.compile(r"(?:^|_)(?:shape(?:2D)?|firstorder|glcm|gldm|glrlm|glszm|ngtdm)_[A-Za-z0-9]+$")
@@ -40,39 +41,136 @@ class Imported(NamedTuple):
 def read_features(settings: dict[str, Any], path: str | Path, reserved: dict[str, str] | None = None) -> Imported:
     """Read a feature table with one row a patient, or one a lesion where `lesion_aggregate` says how they are joined.
 
-    settings: the study's `features` (id, pattern; sheet, missing_values, lesion_aggregate, tumour_volume); reserved:
-    columns that are an outcome, a date, an id, a centre or known after the operation only -> the study's key for it.
+    settings: the study's `features` (id, pattern; sheet, missing_values, phase, phases, lesion_aggregate,
+    tumour_volume); reserved: columns that are an outcome, a date, an id, a centre or known after the operation only ->
+    the study's key for it. With `phase`, a row a patient and phase: the features are `<phase>_<column>`.
     Raises StudyError, with all problems, for such a column among the features, for features that hold text, for sizes
-    below 0, for an id that stands there twice or cannot be one.
+    below 0, for an id that stands there twice (in a phase) or cannot be one, for a phase that is not declared.
     """
-    wanted = re.compile(settings["pattern"])
-    table = read_table(path, settings.get("sheet"), lambda column: column == settings["id"] or wanted.search(column))
-    if settings["id"] not in table.columns:
-        raise StudyError(f"{path}: no column {settings['id']!r} (features.id)")
+    wanted, own = re.compile(settings["pattern"]), {*id_columns(settings["id"]), settings.get("phase")}
+    table = read_table(path, settings.get("sheet"), lambda column: column in own or wanted.search(column))
+    table = with_id(table, settings["id"])
+    for key in ("id", "phase"):
+        if settings.get(key) and settings[key] not in table.columns:
+            raise StudyError(f"{path}: no column {settings[key]!r} (features.{key})")
     ids = ids_of(table[settings["id"]])
     remarks, blank = [], ids.eq("")
     if blank.any():
         lines = ", ".join(str(row + 2) for row in np.flatnonzero(blank)[:NAMED])
         remarks.append(f"{blank.sum()} rows without a patient id left out (line {lines})")
         table, ids = table[~blank], ids[~blank]
-    names, numbers, said = feature_columns(table.drop(columns=settings["id"]), settings, path, reserved or {})
-    problems = id_problems(table, ids, settings, path) + size_problems(numbers, ids, path)
+    rest = table.drop(columns=[name for name in own if name in table])
+    names, numbers, said = feature_columns(rest, settings, path, reserved or {})
+    phases = phase_of_rows(table, ids, settings, path)
+    problems = size_problems(numbers, ids, path)
+    for phase in [None] if phases is None else settings["phases"]:
+        rows = np.ones(len(ids), bool) if phase is None else (phases == str(phase)).to_numpy()
+        problems += id_problems(table[rows], ids[rows], settings, path, phase)
     if problems:
         raise StudyError(problems)
     cells = table[names].set_axis(ids, axis=0)
     result = numbers.set_axis(ids, axis=0)
-    if ids.duplicated().any():
+    if phases is not None:
+        result, cells, widened = one_row_of_phases(result, cells, phases.to_numpy(), settings, path)
+        remarks += widened
+    elif ids.duplicated().any():
         result = one_row_a_patient(result, settings, path)
         remarks.append(f"{len(ids)} lesions of {len(result)} patients joined by {settings['lesion_aggregate']}")
     result = result.sort_index()
     stated = table[[name for name in table if DIAGNOSTIC in name and STATED.search(name)]]
     stated = stated.set_axis(ids, axis=0)[~ids.duplicated().to_numpy()]
+    missing = missing_cells(result, cells)
+    if phases is not None:
+        missing["reason"] = said_of_phases(missing, set(zip(ids, phases, strict=True)))
     return Imported(
         result.rename_axis("patient_id").reset_index(),
-        missing_cells(result, cells),
+        missing,
         remarks + said,
         stated.rename_axis("patient_id").reset_index(),
     )
+
+
+def phase_of_rows(table: pd.DataFrame, ids: pd.Series, settings: dict[str, Any], path: str | Path) -> pd.Series | None:
+    """The declared phase of each row; None of a table without `features.phase`.
+
+    Raises StudyError for rows of another phase or of none, and for a declared phase that no row has.
+    """
+    column = settings.get("phase")
+    if not column:
+        return None
+    declared = [str(phase) for phase in settings["phases"]]
+    cells = as_declared(table[column], declared)
+    strange, problems = ~cells.isin(declared), []
+    if strange.any():
+        found = ", ".join(repr(cell) for cell in sorted(cells[strange].fillna("").unique())[:NAMED])
+        problems.append(
+            f"{path}: {who(dict.fromkeys(ids[strange]))}: column {column} holds {found}, beyond features.phases "
+            f"({', '.join(declared)}); correct it, or declare the phase (an analysis may use some: analyses.*.phases)"
+        )
+    absent = [phase for phase in declared if not (cells == phase).any()]
+    if absent:
+        problems.append(f"{path}: column {column} nowhere holds {few(absent)} (features.phases)")
+    if problems:
+        raise StudyError(problems)
+    return cells
+
+
+def one_row_of_phases(
+    values: pd.DataFrame, cells: pd.DataFrame, phases: np.ndarray, settings: dict[str, Any], path: str | Path
+) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """Rows of a patient and phase as one row a patient: values and cells with columns `<phase>_<column>`, and remarks.
+
+    values, cells: by patient id, a row a phase; phases (rows,): whose. A phase that a patient lacks is missing, a
+    column without a number in a whole phase is left out. Several lesions of a phase are joined as a patient's are.
+    """
+    parts, texts = [], []
+    for phase in settings["phases"]:
+        rows = phases == str(phase)
+        own, text = values[rows].add_prefix(f"{phase}_"), cells[rows].add_prefix(f"{phase}_")
+        if own.index.duplicated().any():
+            within = settings | {"tumour_volume": tumour_volume_in(settings, str(phase), list(own))}
+            own = one_row_a_patient(own, within, path)
+        parts.append(own)
+        texts.append(text[~text.index.duplicated()])
+    wide = pd.concat(parts, axis=1).rename_axis(None)
+    read = pd.concat(texts, axis=1).reindex(wide.index)
+    empty = [name for name in wide if wide[name].isna().all()]
+    counts = ", ".join(f"{phase} {len(part)}" for phase, part in zip(settings["phases"], parts, strict=True))
+    said = [f"{len(values)} rows, one a phase, of {len(wide)} patients ({counts})"]
+    said += [f"{len(empty)} columns left out, empty in their phase: {few(empty)}"] if empty else []
+    names = sorted(set(wide) - set(empty))
+    return wide[names], read[names], said
+
+
+def said_of_phases(missing: pd.DataFrame, rows: set[tuple[str, str]]) -> list[str]:
+    """The reasons of missing cells `<phase>_<column>`, with the phase where a patient has no row of it."""
+    reasons = []
+    for patient, feature, reason in missing[["patient_id", "feature", "reason"]].itertuples(index=False):
+        phase = feature.split("_")[0]
+        reasons.append(reason if (patient, phase) in rows else f"no row of phase {phase}")
+    return reasons
+
+
+def long_to_wide(table: pd.DataFrame, ids: pd.Series, column: str, phases: list[str]) -> pd.DataFrame:
+    """A long table's cells with a row a patient, columns `<phase>_<column>`; a patient with a phase twice has two rows.
+
+    Rows of other phases are left out. The index is the patient.
+    """
+    cells = as_declared(table[column], phases)
+    again = table.groupby([ids, cells]).cumcount()
+    parts = []
+    for phase in phases:
+        rows = (cells == phase).fillna(False).to_numpy(bool)
+        parts.append(table[rows].set_axis([ids[rows], again[rows]], axis=0).add_prefix(f"{phase}_"))
+    return pd.concat(parts, axis=1).droplevel(1)
+
+
+def tumour_volume_in(settings: dict[str, Any], phase: str, names: list[str]) -> str | None:
+    """The column of the tumour's volume in one phase, by which its lesions are joined."""
+    declared = settings.get("tumour_volume")
+    if declared and f"{phase}_{declared}" in names:
+        return f"{phase}_{declared}"
+    return burden_column(names, "volume", None, [phase])
 
 
 def ids_of(column: pd.Series) -> pd.Series:
@@ -109,8 +207,10 @@ def told_apart(table: pd.DataFrame, ids: pd.Series) -> list[str]:
     return found
 
 
-def id_problems(table: pd.DataFrame, ids: pd.Series, settings: dict[str, Any], path: str | Path) -> list[str]:
-    """Ids that cannot be ids, and rows of one patient that nothing says how to join."""
+def id_problems(
+    table: pd.DataFrame, ids: pd.Series, settings: dict[str, Any], path: str | Path, phase: str | None = None
+) -> list[str]:
+    """Ids that cannot be ids, and rows of one patient (in a phase) that nothing says how to join."""
     unsafe = [name for name in ids if not PATIENT_ID.fullmatch(name)]
     problems = []
     if unsafe:
@@ -121,9 +221,12 @@ def id_problems(table: pd.DataFrame, ids: pd.Series, settings: dict[str, Any], p
         stand = "stands" if len(repeated) == 1 else "stand"
         apart = told_apart(table, ids)
         differ = f" (their rows differ in {few(apart)})" if apart else ""
+        remedy = "remove the rows too many, name the column of the phase (features.phase) if they are phases"
+        if phase is not None:
+            stand, remedy = f"with {settings['phase']} {phase} {stand}", "remove the rows too many"
         problems.append(
-            f"{path}: {who(repeated)} {stand} there twice{differ}; remove the rows too many, give each phase "
-            "columns of its own, or say with features.lesion_aggregate how several lesions become one row"
+            f"{path}: {who(repeated)} {stand} there twice{differ}; {remedy}, or say with features.lesion_aggregate how "
+            "several lesions become one row"
         )
     return problems
 
