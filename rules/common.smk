@@ -21,7 +21,7 @@ from recur.endpoints import has_competing
 from recur.failures import causes
 from recur.predictors import known_after
 from recur.tables import StudyError
-from recur.wording import WORDS
+from recur.wording import WORDS, analysis_words, endpoint_words, study_words
 
 STARTED = time.time()
 KNOWN_OPTIONS = {"study", "from"}
@@ -344,7 +344,8 @@ def diagnostic_units():
 
 
 def diagnostic_caption(figure):
-    text = DIAGNOSTIC_FIGURES[figure]["CAPTION"].format(endpoint=DIAGNOSTIC.get("reference", ""))
+    words = {"endpoint": DIAGNOSTIC.get("reference", "")}
+    text = DIAGNOSTIC_FIGURES[figure]["CAPTION"].format(**words)
     return " ".join([text, *only(STUDY["synthetic"], "Synthetic data.")])
 
 
@@ -381,9 +382,17 @@ def diagnostic_outputs():
     return [*diagnostic_tables(), *diagnostic_figure_files(), *page, *sums]
 
 
+def figure_words(analysis, figure):
+    """What a figure calls treatment and events: those of the analysis, or of the endpoint whose competing event it shows."""
+    own = analysis_words(STUDY, analysis)
+    if FIGURES[figure]["NEEDS"] != "competing":
+        return own
+    return own | endpoint_words(STUDY, competing_endpoint(analysis))
+
+
 def figure_caption(analysis, figure):
     chosen = STUDY["analyses"][analysis]
-    words = WORDS[OUTCOMES[analysis]]
+    words = WORDS[OUTCOMES[analysis]] | figure_words(analysis, figure)
     parts = [FIGURES[figure]["CAPTION"].format(endpoint=chosen["endpoint"], **words)]
     if FIGURES[figure]["NEEDS"] == "stability" and studies.is_perturbed(chosen):
         parts.append("The readings are perturbed images and masks: there is no second reader.")
@@ -461,16 +470,19 @@ def figure_arguments(analysis, figure):
         *("--title-note", analysis, "--outcome", OUTCOMES[analysis]),
         *("--endpoint", STUDY["analyses"][analysis]["endpoint"]),
         *("--primary-horizon", str(STUDY["horizons_months"][0])),
+        *("--words", json.dumps(figure_words(analysis, figure))),
         *only(STUDY["synthetic"], "--synthetic"),
     ]
 
 
 def diagnostic_figure_arguments(figure):
+    free = {name: endpoint_words(STUDY, name)["free"] for name in STUDY["endpoints"]}
     tables = [f"{name}={path}" for name, path in diagnostic_inputs(figure).items()]
     return [
         *("--figure", figure, "--input", *tables),
         *("--output-stem", f"{RESULTS}/figures/diagnostic/{figure}"),
         *("--endpoint", DIAGNOSTIC.get("reference", "none"), "--primary-horizon", "0"),
+        *("--words", json.dumps(study_words(STUDY) | {"free_of": free})),
         *only(STUDY["synthetic"], "--synthetic"),
     ]
 

@@ -74,10 +74,11 @@ rule manuscript_tables:
         "../envs/report.yaml"
     params:
         labels=labels,
+        words=json.dumps(study_words(STUDY)),
         synthetic="--synthetic" if STUDY["synthetic"] else "",
     shell:
-        "python {input.script} --results results/{wildcards.study} --labels {params.labels:q} {params.synthetic}"
-        " --output {output} > {log} 2>&1"
+        "python {input.script} --results results/{wildcards.study} --labels {params.labels:q} --words {params.words:q}"
+        " {params.synthetic} --output {output} > {log} 2>&1"
 
 
 rule calculator:

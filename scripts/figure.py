@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def draw(figure: str, paths: dict[str, str], context: dict[str, Any]):
     if missing := sorted(set(module.INPUTS) - set(paths)):
         raise StudyError(f"figure {figure} also needs --input {' '.join(f'{m}=...' for m in missing)}")
     style.apply()
-    context = context | {"words": WORDS[context["outcome"]]}
+    context = context | {"words": WORDS[context["outcome"]] | context["said"]}
     fig = module.draw({name: read(paths[name]) for name in module.INPUTS}, context)
     style.finish(fig, context)
     return fig, module.CAPTION.format(endpoint=context["endpoint"], **context["words"])
@@ -65,11 +66,13 @@ def write(arguments: list[str]) -> None:
     parser.add_argument("--synthetic", action="store_true", help="generated data: say so on the figure")
     parser.add_argument("--endpoint", required=True)
     parser.add_argument("--outcome", choices=list(WORDS), default="survival")
+    parser.add_argument("--words", type=json.loads, required=True, help="recur.wording.analysis_words, as JSON")
     parser.add_argument("--primary-horizon", type=float, required=True, help="months")
     args = parser.parse_args(arguments)
     context = {
         "endpoint": args.endpoint,
         "outcome": args.outcome,
+        "said": args.words,
         "primary_horizon": args.primary_horizon,
         "title_note": args.title_note,
         "synthetic": args.synthetic,

@@ -14,11 +14,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--labels", type=json.loads, required=True, help="analysis and endpoint, as JSON")
+    parser.add_argument("--words", type=json.loads, required=True, help="recur.wording.study_words, as JSON")
     parser.add_argument("--synthetic", action="store_true", help="generated data: say so under each table")
     parser.add_argument("--output", type=Path, required=True, help="folder")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
-    for table in manuscript_tables(args.results, args.labels["analysis"]):
+    for table in manuscript_tables(args.results, args.labels["analysis"], args.words):
         if args.synthetic:
             table = table._replace(notes=[SYNTHETIC, *table.notes])
         stem = args.output / table.name

@@ -20,7 +20,7 @@ from matplotlib.text import Text
 import figure as program
 from recur import style
 from recur.tables import write_table
-from recur.wording import WORDS
+from recur.wording import WORDS, analysis_words
 
 SCRIPTS = Path(program.__file__).parent
 FIGURES = sorted(p.stem for p in (SCRIPTS / "figures").glob("*.py"))
@@ -28,13 +28,20 @@ HOSTILE = "$x$<script>&amp;_\\frac{1}{2}\x07"
 COHORTS = ("train", "test", "external-B")
 MODELS = ("signature", "clinical_pre", "combined_pre", "clinical_post", "combined_post")
 HORIZONS = (24, 60)
+DEMO = {
+    "wording": {"treatment": "resection"},
+    "endpoints": {"TTR": {"kind": "time_to_recurrence"}},
+    "analyses": {"a": {"endpoint": "TTR"}},
+}
 CONTEXT = {
     "endpoint": "TTR",
     "outcome": "survival",
+    "said": analysis_words(DEMO, "a") | {"free_of": {"TTR": "Free of recurrence", "OS": "Overall survival"}},
     "primary_horizon": 24.0,
     "title_note": "recommended, TTR",
     "synthetic": True,
 }
+SAID = ["--primary-horizon", "24", "--words", json.dumps(CONTEXT["said"])]
 
 
 def features(count: int) -> list[str]:
@@ -504,7 +511,7 @@ def test_literals(name, paths):
             "readers", "masks", "groups", None,
         )  # fmt: skip
     for words in WORDS.values():
-        assert "{" not in found["CAPTION"].format(endpoint="TTR", **words)
+        assert "{" not in found["CAPTION"].format(endpoint="TTR", **CONTEXT["said"], **words)
 
 
 def draw_all(figures, folder):
@@ -522,7 +529,7 @@ def again(paths, tmp_path_factory):
     for name in FIGURES:
         inputs = [f"{key}={paths[path]}" for key, path in literals(name)["INPUTS"].items()]
         options = ["--figure", name, "--input", *inputs, "--output-stem", str(folder / name), "--endpoint", "TTR"]
-        figures.append([*options, "--title-note", CONTEXT["title_note"], "--synthetic", "--primary-horizon", "24"])
+        figures.append([*options, "--title-note", CONTEXT["title_note"], "--synthetic", *SAID])
     done = draw_all(figures, folder)
     assert done.returncode == 0, done.stderr
     return folder
@@ -656,7 +663,7 @@ def test_feature_labels(name, label):
 
 
 def test_unknown_figure_and_missing_table(tmp_path, capsys, monkeypatch):
-    options = ["--output-stem", str(tmp_path / "x"), "--endpoint", "TTR", "--primary-horizon", "24"]
+    options = ["--output-stem", str(tmp_path / "x"), "--endpoint", "TTR", *SAID]
     for figure in ("nothing", "km"):
         monkeypatch.setattr(sys, "argv", ["figure.py", "--figure", figure, *options])
         with pytest.raises(SystemExit):
@@ -668,7 +675,7 @@ def test_unknown_figure_and_missing_table(tmp_path, capsys, monkeypatch):
 def test_one_bad_table_does_not_stop_the_other_figures(paths, tmp_path):
     def figure(name, tables):
         options = ["--figure", name, "--input", *tables, "--output-stem", str(tmp_path / name)]
-        return [*options, "--endpoint", "TTR", "--primary-horizon", "24"]
+        return [*options, "--endpoint", "TTR", *SAID]
 
     good = [f"{key}={paths[path]}" for key, path in literals("flow")["INPUTS"].items()]
     done = draw_all([figure("km", ["km=nowhere.csv", "logrank=nowhere.csv"]), figure("flow", good)], tmp_path)

@@ -323,8 +323,9 @@ def named_in(path):
 def test_every_guard_has_its_place_and_its_tests_in_the_table_of_the_docs():
     lines = re.findall(r"^\| (\d+) \| (.*) \|$", (ROOT / "docs/guards.md").read_text(), re.M)
     table = {int(number): line.split(" | ") for number, line in lines}
-    expected = {number: [mode, title] for number, mode, title, _ in BLOCKED}
-    expected |= {number: [mode, title] for number, (mode, title, _) in CHECKS.items()}
+    words = {"event": "recurrence", "Postoperative": "Postoperative", "preoperative": "preoperative"}
+    expected = {number: [mode, title.format_map(words)] for number, mode, title, _ in BLOCKED}
+    expected |= {number: [mode, title.format_map(words)] for number, (mode, title, _) in CHECKS.items()}
     assert {number: cells[:2] for number, cells in table.items()} == expected and len(lines) == len(table)
     for number, (_, _, code, tests) in table.items():
         path, function = re.fullmatch(r"(\S+) `(\w+)`", code).groups()
@@ -464,7 +465,7 @@ class TestCalibration:
         once = self.text(too_high, at_both_horizons)
         assert "expected 0.24 (0.15 to 0.38) at 24 months, 0.40 (0.30 to 0.60) at 60 months." in once
         both = self.text(too_high, worse)
-        assert both.startswith("Clinical and signature, before the operation, Centre B, external: ") and "IPA" in both
+        assert both.startswith("Clinical and signature, before treatment, Centre B, external: ") and "IPA" in both
 
     def test_training_rows_that_were_fitted_are_not_judged(self):
         assert self.text(measured_as("ipa", "train-apparent", estimate=-1.0)) == ""
@@ -485,7 +486,7 @@ class TestCalibration:
                 part.loc[part["metric"] == "ipa", "estimate"] = -0.2
             facts["performance"] = pd.concat([table, *ours])
 
-        expected = "off: Clinical and signature, after the operation (Centre B, external); see performance.csv."
+        expected = "off: Clinical and signature, after treatment (Centre B, external); see performance.csv."
         assert self.text(more_models) == expected
 
     def test_it_is_not_applicable_where_nothing_could_be_judged(self):
@@ -528,7 +529,7 @@ class TestMissingData:
         train = pd.DataFrame({"cohort": "train", "afp": [1.0, None]})
         assert "disagree" not in self.text(train=train, coefficients=coefficients(2.0, 1.9, ratio))
         outside = self.text(train=train, coefficients=coefficients(4.0, 2.0, ratio))
-        model = "Clinical and signature, before the operation"
+        model = "Clinical and signature, before treatment"
         ours = f"{ratio.upper()} of AFP ({model}) 4.00 (2.67 to 6.00), on complete cases 2.00 (1.11 to 3.60)"
         assert f"Main estimates and those of complete cases disagree: {ours}." in outside
         assert "complete cases 1.60" in self.text(

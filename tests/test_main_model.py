@@ -8,8 +8,9 @@ import pytest
 
 from recur import calculator, manuscript, score_models, style
 from recur.study import ROOT
-from recur.wording import MODELS, main_model, main_models
+from recur.wording import main_model, main_models, model_title, study_words
 
+WORDS = study_words({"wording": {"treatment": "radiotherapy"}})
 FEATURES = ["signature", "clinical_pre", "combined_pre", "clinical_post", "combined_post", "size_only", "volume_only"]
 KINDS = {
     "with features": (FEATURES, "combined_pre", ["combined_pre", "combined_post"]),
@@ -45,8 +46,8 @@ def test_calculator_and_the_manuscripts_table_lead_with_the_main_model(kind):
     assert calculator.ordered({name: {} for name in names[::-1]})[0][0] == main
     terms = pd.DataFrame({"model": names, "stage": "multivariable", "term": "t", "label": "t", "p": 0.5, "n": 9})
     terms = terms.assign(events=5, hr=1.0, lower=0.5, upper=2.0)
-    heads = manuscript.cox(terms).heads
-    assert [head.split(":")[0] for head in heads[3::2]] == [MODELS[name] for name in both]
+    heads = manuscript.cox(terms, WORDS).heads
+    assert [head.split(":")[0] for head in heads[3::2]] == [model_title(name, WORDS) for name in both]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -57,9 +58,9 @@ def test_figures_show_the_main_model_whatever_the_order_of_rows(kind, name):
     table = pd.concat(parts).assign(cutpoint=lambda t: t["lp"], statistic=1.0, chosen=0, p_corrected=0.5)
     none = pd.DataFrame(columns=["model", "cohort", "quantity", "estimate", "value"])
     module = import_module(f"figures.{name}")
-    context = {"endpoint": "rfs", "words": {"c": "C"}, "primary_horizon": 24}
+    context = {"endpoint": "rfs", "words": WORDS | {"c": "C"}, "primary_horizon": 24}
     figure = module.draw({"scan": table, "risks": table, "transport": none}, context)
-    assert figure.get_label() == style.model_label(main)
+    assert figure.get_label() == style.model_label(main, context)
 
 
 def test_no_program_chooses_a_main_model_by_itself():

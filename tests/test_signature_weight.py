@@ -20,7 +20,7 @@ from recur.model_card import model_blocks
 from recur.models import apply_model, bounded_fit, coefficient_table, fit_model, fit_models
 from recur.scorer import check_pair, declared_inputs
 from recur.signature import signature_scores
-from recur.wording import NO_SIGNATURE
+from recur.wording import NO_SIGNATURE, study_words
 
 STAGES = {
     "none": {},
@@ -154,7 +154,7 @@ def test_card_calculator_and_guard_say_that_there_is_no_signature(browser, tmp_p
     train, chosen = cohort(1, "survival"), staged("survival", "none")
     model = fit_model(train, ["b1", "b3"], reversed_score(train), chosen, 1)
     model |= {"analysis": "recommended", "endpoint": "TTR", "inputs": declared_inputs(model, chosen)}
-    said = [content for kind, content in model_blocks({}, "combined_pre", model) if kind == "p"]
+    said = [content for kind, content in model_blocks(study_words({}), "combined_pre", model) if kind == "p"]
     assert NO_SIGNATURE["bounded"] in said
     tables = pd.DataFrame(columns=["analysis", "model", "cohort", "metric", "n", "events"])
     (tmp_path / "c.html").write_text(page({"recommended": {"combined_pre": model}}, frozen.study(), tables))

@@ -13,6 +13,7 @@ from recur.group_tests import weighted_hazard_ratio
 from recur.manuscript import cox as cox_of_manuscript
 from recur.models import coefficient_table, fit_models
 from recur.training import Training
+from recur.wording import study_words
 
 GRADE = {"column": "tgrade", "kind": "categorical", "levels": ["I", "II", "III"], "timing": "pre", "label": "Grade"}
 GRADE |= {"unit": "", "transform": "none"}
@@ -53,7 +54,7 @@ def test_odds_ratios_of_levels_are_glms():
 
 
 def test_the_table_of_the_manuscript_prints_the_joint_p_of_a_category_beside_each_level():
-    table = cox_of_manuscript(of_grade(binary=False))
+    table = cox_of_manuscript(of_grade(binary=False), study_words({}))
     assert [row[2] for row in table.rows] == ["<0.001 (joint <0.001)"] * 2
     assert any(note.startswith("Joint: all levels of a category") for note in table.notes)
 

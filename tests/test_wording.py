@@ -9,7 +9,9 @@ from recur.manuscript import cox
 from recur.report import with_holders
 from recur.study import ROOT
 from recur.style import p_text as p_in_figures
-from recur.wording import about, is_of_ji, p_said, p_text
+from recur.wording import about, is_of_ji, p_said, p_text, study_words
+
+WORDS = study_words({})
 
 
 @pytest.mark.parametrize(
@@ -75,9 +77,9 @@ def test_a_footnote_on_the_signature_stands_only_where_there_is_one():
     row = {"model": "clinical_pre", "stage": "multivariable", "term": "age", "label": "Age", "hr": 1.1, "lower": 1.0,
            "upper": 1.2, "p": 0.04, "n": 90, "events": 40}  # fmt: skip
     clinical = pd.DataFrame([row])
-    assert "signature" not in " ".join(cox(clinical).notes).lower()
+    assert "signature" not in " ".join(cox(clinical, WORDS).notes).lower()
     with_one = pd.DataFrame([row, row | {"term": "signature", "label": "Signature"}])
-    assert "The signature was built on these patients" in " ".join(cox(with_one).notes)
+    assert "The signature was built on these patients" in " ".join(cox(with_one, WORDS).notes)
 
 
 def test_a_limitation_names_its_analyses_unless_it_holds_for_all():

@@ -20,6 +20,7 @@ from small import ROOT, run_snakemake, small_project
 from recur import checklists, report
 from recur.manuscript import as_html, manuscript_tables
 from recur.pages import blocks_page
+from recur.wording import study_words
 
 
 @pytest.fixture(scope="module")
@@ -289,7 +290,7 @@ def test_hostile_text_of_tables_and_study_file_becomes_no_markup_on_any_page(stu
     pages = {
         "report": report.report(folder, captions),
         "checklists": blocks_page(checklists.page(lists, resolved), evil),
-        "manuscript": "".join(map(as_html, manuscript_tables(folder, "recommended"))),
+        "manuscript": "".join(map(as_html, manuscript_tables(folder, "recommended", study_words({})))),
     }
     for name, page in pages.items():
         assert "<script>document" not in page and "<img src=x" not in page, name

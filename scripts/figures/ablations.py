@@ -21,7 +21,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     table = table[table["estimate"].notna() & (table["cohort"] != "train-apparent")]
     if table.empty:
         return style.message("no ablation could be estimated")
-    looks = style.series(style.models_of(table))
+    looks = style.series(style.models_of(table), context)
     rows = []
     for cohort in style.cohorts_of(table):
         rows.append({"label": style.cohort_label(cohort)})
@@ -31,7 +31,11 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
                 name = "all features" if row.ablation == "all" else str(row.ablation).replace("_", " ")
                 estimate = {"estimate": row.estimate, "lower": row.lower, "upper": row.upper}
                 rows.append(
-                    {"label": f"{style.model_label(model)}: {name}", **estimate, "color": looks[model]["color"]}
+                    {
+                        "label": f"{style.model_label(model, context)}: {name}",
+                        **estimate,
+                        "color": looks[model]["color"],
+                    }
                     | {"marker": style.marker(model), "filled": row.ablation == "all"}
                     | {"texts": (style.interval(*estimate.values()),)}
                 )

@@ -25,7 +25,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     if not models:
         return style.message("no AUC over time could be estimated")
     main = main_model(models)
-    looks = style.series(models)
+    looks = style.series(models, context)
     cohorts = style.cohorts_of(table)
     fig, places = style.grid(cohorts, [None], 50, 10)
     bottom = min(0.4, table["estimate"].min() - 0.02)
@@ -44,7 +44,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         ax.set(ylim=(bottom, 1.0), xticks=style.month_ticks(last))
         ax.set_xlim(0, last)
         ax.set_title(style.evaluated_label(cohort))
-        ax.set_xlabel("Months since treatment")
+        ax.set_xlabel(context["words"]["since"])
         style.left_only(ax, "AUC(t)")
     style.legend(fig, looks)
     return fig

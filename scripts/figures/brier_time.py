@@ -26,7 +26,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     if not models:
         return style.message("no Brier score could be estimated")
     main = main_model(models)
-    looks = style.series(models)
+    looks = style.series(models, context)
     fig, places = style.grid(style.cohorts_of(brier), [None], 55, 12)
     top = max(brier["estimate"].max(), nothing["estimate"].max()) * 1.1
     ticks = style.month_ticks(brier["time_months"].max())
@@ -41,7 +41,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
             ax.plot(curve["time_months"], curve["estimate"], zorder=3 if model == main else 2, **look)
         curve = nothing[nothing["cohort"] == cohort].drop_duplicates("time_months").sort_values("time_months")
         ax.plot(curve["time_months"], curve["estimate"], color=style.BLACK, linewidth=0.9)
-        ax.set(xlim=(0, ticks[-1] * 1.02), ylim=(0, top), xticks=ticks, xlabel="Months since treatment")
+        ax.set(xlim=(0, ticks[-1] * 1.02), ylim=(0, top), xticks=ticks, xlabel=context["words"]["since"])
         ax.set_title(style.evaluated_label(cohort))
         style.left_only(ax, "Brier score")
     style.legend(fig, looks | {"": {"color": style.BLACK, "linewidth": 0.9, "label": "Without a model"}})

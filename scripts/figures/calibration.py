@@ -40,8 +40,8 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     if NESTED in cohorts:
         cohorts = [cohort for cohort in cohorts if cohort not in APPARENT]
     fig, places = style.grid(cohorts, horizons, 58)
-    fig.set_label(style.model_label(model))
-    event = style.endpoint_event(context["endpoint"])
+    fig.set_label(style.model_label(model, context))
+    event = context["words"]["event"]
     for (cohort, horizon), ax in places.items():
         here = style.at(table, cohort, horizon)
         curve = here[here["kind"] == "curve"].sort_values("predicted")

@@ -43,7 +43,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         rows.append({"label": style.cohort_label("train" if cohort.startswith("train") else cohort)})
         for row in both.sort_values(["estimate", "model"], ascending=[False, True]).itertuples():
             ours = row.model in set(own["model"])
-            label = style.model_label(row.model) if ours else notes["label"].get(row.model, row.model)
+            label = style.model_label(row.model, context) if ours else notes["label"].get(row.model, row.model)
             if ours and cohort.startswith("train"):
                 label = f"{label}, {style.cohort_label(cohort).removeprefix('Training, ')}"
             if not ours and notes["provenance"].get(row.model) == "memory":

@@ -31,7 +31,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         return style.message("no cut leaves 10 events in each group: no cut-point")
     table = table[table["model"] == model].sort_values("cutpoint", kind="stable")
     fig = style.new_figure(style.ONE_COLUMN, 62)
-    fig.set_label(style.model_label(model))
+    fig.set_label(style.model_label(model, context))
     ax = fig.subplots()
     ax.step(table["cutpoint"], table["statistic"], where="mid", color=style.BLUE)
     ax.axhline(SINGLE, color=style.GREY, linewidth=0.7, linestyle=(0, (1, 1.5)))

@@ -26,7 +26,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     models = [m for m in style.models_of(table) if m not in ALL_OR_NONE]
     if not models:
         return style.message("no net benefit could be estimated")
-    looks = style.series(models) | {m: look for m, look in ALL_OR_NONE.items() if m in set(table["model"])}
+    looks = style.series(models, context) | {m: look for m, look in ALL_OR_NONE.items() if m in set(table["model"])}
     cohorts, horizons = style.cohorts_of(table), style.horizons_of(table)
     fig, places = style.grid(cohorts, horizons, 50, 10)
     for (cohort, horizon), ax in places.items():

@@ -26,7 +26,9 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     for model in style.models_of(table):
         terms = table[table["model"] == model]
         size = terms.iloc[0]
-        rows.append({"label": f"{style.model_label(model)} (n = {size['n']:.0f}, {size['events']:.0f} events)"})
+        rows.append(
+            {"label": f"{style.model_label(model, context)} (n = {size['n']:.0f}, {size['events']:.0f} events)"}
+        )
         for term in terms.rename(columns={ratio: "estimate"}).itertuples():
             rows.append(
                 {

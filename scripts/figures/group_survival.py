@@ -43,6 +43,6 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
             ax.set_xlim(0, max(curves["time"].max(), ticks[-1]) * 1.02)
             style.percent(ax.yaxis)
             ax.legend(loc="lower left", frameon=False, handlelength=1.6)
-            ax.set_xlabel("Months since treatment")
-            style.left_only(ax, f"{style.endpoint_free(endpoint)} (%)")
+            ax.set_xlabel(context["words"]["since"])
+            style.left_only(ax, f"{context['words']['free_of'][endpoint]} (%)")
     return fig

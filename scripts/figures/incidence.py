@@ -1,4 +1,4 @@
-"""Cumulative incidence of recurrence and of death without it."""
+"""Cumulative incidence of the event and of what competes with it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from recur.wording import main_model
 
 INPUTS = {"incidence": "survival/{analysis}/incidence.csv"}
 CAPTION = (
-    "Cumulative incidence (Aalen-Johansen) of recurrence and, as its competing event, of death without recurrence, "
+    "Cumulative incidence (Aalen-Johansen) of {the_event} and, as its competing event, of {other}, "
     "with 95 % confidence bands, by risk group of the main model and cohort. One minus Kaplan-Meier, which treats "
-    "those who died as if they could still recur, would lie above the curves of recurrence."
+    "{treated_as}, would lie above the curves of {the_event}."
 )
 CATEGORY = "Survival"
 NEEDS = "competing"
 OUTCOME = "survival"
 
-CAUSES = {"event": ("Recurrence", "-"), "competing": ("Death without recurrence", (0, (2, 1.2)))}
+CAUSES = {"event": ("event", "-"), "competing": ("other", (0, (2, 1.2)))}  # cause -> key of its words, line
 
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
@@ -30,13 +30,15 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     table = table[table["model"] == model].sort_values("time", kind="stable")
     cohorts, groups = style.cohorts_of(table), style.ordered(table["group"], list(style.GROUPS))
     fig, places = style.grid(cohorts, [None], 62, 8)
-    fig.set_label(style.model_label(model) if model != "all" else "")
+    fig.set_label(style.model_label(model, context) if model != "all" else "")
     ticks, looks = style.month_ticks(table["time"].max()), {}
     for (cohort, _), ax in places.items():
         here = table[table["cohort"] == cohort]
         for group in groups:
             colour = style.group_style(group)[0]
-            for cause, (name, line) in CAUSES.items():
+            for cause, (key, line) in CAUSES.items():
+                name = context["words"][key].removeprefix("the ")
+                name = name[:1].upper() + name[1:]
                 curve = here[(here["group"] == group) & (here["cause"] == cause)]
                 if curve.empty:
                     continue
@@ -48,7 +50,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
                 )
                 label = name if group not in style.GROUPS else f"{style.group_label(group)}: {name.lower()}"
                 looks[group, cause] = {"color": colour, "linestyle": line, "label": label}
-        ax.set(ylim=(0, 1), xticks=ticks, xlabel="Months since treatment")
+        ax.set(ylim=(0, 1), xticks=ticks, xlabel=context["words"]["since"])
         ax.set_xlim(0, max(table["time"].max(), ticks[-1]) * 1.02)
         ax.set_title(style.cohort_label(cohort))
         style.percent(ax.yaxis)

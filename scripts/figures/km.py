@@ -12,8 +12,9 @@ from recur.wording import main_model
 INPUTS = {"km": "survival/{analysis}/km.csv", "logrank": "survival/{analysis}/logrank.csv"}
 CAPTION = (
     "Kaplan-Meier curves ({endpoint}) of the risk groups of the main model with 95 % confidence bands, log-rank "
-    "tests and numbers at risk. Ticks are censored patients; pale where fewer than 10 are at risk. With death as a "
-    "competing event: cumulative incidence (Aalen-Johansen) and the log-rank test of the cause-specific hazard."
+    "tests and numbers at risk. Ticks are censored patients; pale where fewer than 10 are at risk. With "
+    "{competitor} as a competing event: cumulative incidence (Aalen-Johansen) and the log-rank test of the "
+    "cause-specific hazard."
 )
 CATEGORY = "Survival"
 NEEDS = None
@@ -72,7 +73,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     width, rows, columns = style.panels(len(cohorts))
     table_mm = 5.0 + 3.2 * len(groups)
     fig = style.new_figure(width, rows * (58 + table_mm))
-    fig.set_label(style.model_label(model))
+    fig.set_label(style.model_label(model, context))
     cells = fig.add_gridspec(2 * rows, columns, height_ratios=[52, table_mm] * rows)
     ticks = style.month_ticks(km["time"].max())
     for i, cohort in enumerate(cohorts):
@@ -98,7 +99,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         ax.set(ylim=(0, 1.02), xticks=ticks)
         ax.set_xlim(0, max(km["time"].max(), ticks[-1]) * 1.02)
         style.percent(ax.yaxis)
-        ax.set_xlabel("Months since treatment")
+        ax.set_xlabel(context["words"]["since"])
         below.set(ylim=(len(groups) - 0.4, -0.6), yticks=range(len(groups)))
         below.set_title("Number at risk", fontsize=style.FONT, loc="left", pad=2)
         below.tick_params(length=0, labelbottom=False, pad=9)
@@ -106,7 +107,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         below.set_yticklabels([style.shorten(g, 10).capitalize() if column == 0 else "" for g in groups])
         for label, group in zip(below.get_yticklabels(), groups, strict=True):
             label.set(color=style.group_style(group)[0], va="center")
-        free = style.endpoint_free(context["endpoint"])
+        free = context["words"]["free"]
         style.left_only(ax, "Cumulative incidence (%)" if is_incidence(km) else f"{free} (%)")
     looks = {
         g: {"color": style.group_style(g)[0], "linestyle": style.group_style(g)[1], "label": style.group_label(g)}

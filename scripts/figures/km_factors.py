@@ -58,8 +58,8 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         ax.set_xlim(0, max(km["time"].max(), ticks[-1]) * 1.02)
         style.percent(ax.yaxis)
         ax.legend(loc="lower left", frameon=False, handlelength=1.6)
-        ax.set_xlabel("Months since treatment" if i + columns >= len(factors) else "")  # the lowest of each column
-        style.left_only(ax, f"{style.endpoint_free(context['endpoint'])} (%)")
+        ax.set_xlabel(context["words"]["since"] if i + columns >= len(factors) else "")  # the lowest of each column
+        style.left_only(ax, f"{context['words']['free']} (%)")
     for ax in axes[len(factors) :]:
         ax.set_visible(False)
     return fig

@@ -25,7 +25,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     fig = style.new_figure(style.MIDDLE, 75)
     ax = fig.add_subplot()
     main = main_model(models)
-    looks = style.series(models)
+    looks = style.series(models, context)
     for model, look in looks.items():
         curve = table[table["model"] == model].sort_values("n")
         ax.plot(curve["n"], curve["estimate"], marker=style.marker(model), **look)

@@ -30,7 +30,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     found = tables["transport"][tables["transport"]["model"] == model]
     cohorts = style.cohorts_of(risks)
     fig, places = style.grid(cohorts, [None], 46, 4)
-    fig.set_label(style.model_label(model))
+    fig.set_label(style.model_label(model, context))
     edges = np.linspace(risks["lp"].min(), risks["lp"].max(), BINS + 1)
     shares = [np.histogram(part["lp"], edges)[0].max() * 100 / len(part) for _, part in risks.groupby("cohort")]
     for (cohort, _), ax in places.items():

@@ -113,7 +113,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     equations = tables["equations"][tables["equations"]["model"] == model]
     entered = equations[equations["part"] == "term"].drop_duplicates("name").set_index("name")
     levels = equations[equations["part"] == "level"].set_index(["name", "value"])["label"].to_dict()
-    event = style.endpoint_event(context["endpoint"])
+    event = context["words"]["event"]
     lines = [line for text in equation(equations, event) for line in style.wrap(text, style.TWO_COLUMNS - 6)]
     axes = list(dict.fromkeys(table["axis"]))
     risks = sorted((a for a in axes if a.startswith("risk_")), key=lambda a: float(a.removeprefix("risk_")))
@@ -123,7 +123,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     reach = max([*total, *table.loc[table["axis"].isin(risks), "points"], 1e-9])
     room = 3.3 * len(lines) + 5
     fig, ax = style.page(style.TWO_COLUMNS, STEP * (len(terms) + len(risks) + 2) + 4 + room)
-    fig.set_label(style.model_label(model))
+    fig.set_label(style.model_label(model, context))
     y = 6.0
     points = np.arange(0, 101, 10)
     scale(ax, y, "Points", SCALE * points / 100, [f"{p}" for p in points], strong=True)

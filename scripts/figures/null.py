@@ -48,6 +48,6 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
                 ax.text(high, i - 0.3, f"mean {mean:.2f}", ha="right", va="bottom", fontsize=style.SMALL)
         ax.set(xlim=(low, high), ylim=(len(models) - 0.4, -0.6), xlabel="Harrell's C")
         ax.set_title(f"{SIGNALS[signal]} ({runs})")
-        ax.set_yticks(range(len(models)), [style.model_label(name) for name in models])
+        ax.set_yticks(range(len(models)), [style.model_label(name, context) for name in models])
         ax.tick_params(axis="y", length=0)
     return fig

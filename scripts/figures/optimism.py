@@ -33,7 +33,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     rows = []
     for model in style.models_of(table):
         here = table[table["model"] == model].drop_duplicates("cohort").set_index("cohort")
-        rows.append({"label": style.model_label(model)})
+        rows.append({"label": style.model_label(model, context)})
         for cohort in style.cohorts_of(here.reset_index()):
             if cohort == "train" and "train-apparent" in here.index:
                 continue

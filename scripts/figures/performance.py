@@ -26,7 +26,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     with_value = set(table.loc[table["estimate"].notna(), "cohort"])
     internal = next((c for c in INTERNAL if c in with_value), None)
     cohorts = [c for c in style.cohorts_of(table) if c == internal or not str(c).startswith("train")]
-    looks = style.series(style.models_of(table))
+    looks = style.series(style.models_of(table), context)
     rows = []
     for cohort in cohorts:
         here = table[table["cohort"] == cohort].drop_duplicates("model").set_index("model")
@@ -38,6 +38,11 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
             estimate = {k: row[k] for k in ("estimate", "lower", "upper")}
             look = {"color": looks[model]["color"], "marker": style.marker(model)}
             rows.append(
-                {"label": style.model_label(model), "texts": (style.interval(*estimate.values()),), **estimate, **look}
+                {
+                    "label": style.model_label(model, context),
+                    "texts": (style.interval(*estimate.values()),),
+                    **estimate,
+                    **look,
+                }
             )
     return style.forest_of_c(rows, context)

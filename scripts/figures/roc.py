@@ -20,7 +20,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     models = style.models_of(table)
     if not models:
         return style.message("no ROC curve could be estimated")
-    looks = style.series(models)
+    looks = style.series(models, context)
     cohorts, horizons = style.cohorts_of(table), style.horizons_of(table)
     fig, places = style.grid(cohorts, horizons, 60, 6)
     ticks = np.arange(0, 1.1, 0.2)

@@ -34,7 +34,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     scores = tables["scores"].set_index(["model", "cohort", "metric"])["estimate"]
     rows = []
     for (cohort, model), part in table.groupby(["cohort", "model_a"], sort=False):
-        rows.append({"label": f"{style.model_label(model)}, {style.evaluated_label(cohort)}"})
+        rows.append({"label": f"{style.model_label(model, context)}, {style.evaluated_label(cohort)}"})
         for row in part.sort_values("difference", ascending=False).itertuples():
             note = row.note if isinstance(row.note, str) else ""
             marks = ("*" if "postoperative" in note else "") + ("+" if "memory" in note else "")

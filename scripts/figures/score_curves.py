@@ -39,7 +39,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     labels = tables["notes"].set_index("id")["label"]
     looks = {}
     for name, (colour, line, _) in zip(names, style.SERIES, strict=False):
-        label = style.model_label(main) if name == main else labels.get(name, name)
+        label = style.model_label(main, context) if name == main else labels.get(name, name)
         looks[name] = {"color": colour, "linestyle": line, "label": label}
     fig, places = style.grid(["auc", "net_benefit"], [None], 55, 24)
     here = cohort.removesuffix("-apparent")
@@ -58,7 +58,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     left.axhline(0.5, color=style.GREY, linewidth=0.6, linestyle=(0, (2, 2)), zorder=0)
     if len(auc):
         left.set(xticks=style.month_ticks(auc["time_months"].max()))
-    left.set(xlabel="Months since treatment", ylabel="AUC(t)", title=style.evaluated_label(cohort))
+    left.set(xlabel=context["words"]["since"], ylabel="AUC(t)", title=style.evaluated_label(cohort))
     own = benefit[benefit["model"].isin(names)]["net_benefit"].dropna()
     top = max(own.max(), 0.02) if len(own) else 0.1
     right.set_ylim(-0.18 * top, 1.08 * top)

@@ -25,7 +25,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     table = table.assign(shown=fold.fillna(table["score"]), fold=fold.notna()).dropna(subset=["shown"])
     if table.empty or (tables["scores"]["score"].fillna(0) == 0).all():
         return style.message("empty signature: no feature kept")
-    event = style.endpoint_event(context["endpoint"])
+    event = context["words"]["event"]
     kinds = {
         1.0: (style.VERMILLION, event.capitalize()),
         0.0: (style.SKY, f"No {event} seen"),

@@ -54,5 +54,5 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
             )
     fig = style.forest(rows, words["c"], 0.5, (f"{words['c_short']} (95 % CI)", "n", "events"), right_mm=(26, 9, 11))
     more = f" · {MOST} of {len(factors) - 1} variables" if len(factors) > MOST + 1 else ""
-    fig.set_label(f"{style.model_label(model)} · {style.evaluated_label(cohorts[0])}{more}")
+    fig.set_label(f"{style.model_label(model, context)} · {style.evaluated_label(cohorts[0])}{more}")
     return fig

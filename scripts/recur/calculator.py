@@ -16,7 +16,21 @@ from recur.scorer import input_fields, input_label
 from recur.strata import strata_of
 from recur.study import split_of, timed_endpoint
 from recur.support import last_month, why_no_risk
-from recur.wording import MODELS, VALIDATION, WORDS, cohort_title, interval, main_model, no_signature
+from recur.wording import (
+    MODELS,
+    VALIDATION,
+    WORDS,
+    analysis_words,
+    censors_death,
+    cohort_title,
+    first_upper,
+    interval,
+    main_model,
+    model_title,
+    no_signature,
+    start_of,
+    study_words,
+)
 
 HERE = Path(__file__).parent
 NOT_FOR = (
@@ -84,7 +98,7 @@ def calculator_entry(
     entry |= {
         "analysis": analysis,
         "model": name,
-        "name": MODELS[name],
+        "name": model_title(name, study_words(study)),
         "endpoint": endpoint_label(study, analysis),
         "fields": shown_fields(model),
         "terms": [
@@ -188,12 +202,11 @@ def about(
     study: dict[str, Any], analysis: str, name: str, model: dict[str, Any], performance: pd.DataFrame
 ) -> list[str]:
     """Plain sentences: whose risk of what, how the model was validated, and where it ends."""
-    start = study["clinical"].get("dates", {}).get("t0_kind", "the index treatment")
-    timed, counted = timed_endpoint(study, analysis), ""
+    start, timed, counted = start_of(study), timed_endpoint(study, analysis), ""
     if timed:
-        by = f"by {timed['horizon_months']:g} months" if "intercept" in model else "counted"
-        counted = f", {by} from {start}"
-    words = WORDS["binary" if "intercept" in model else "survival"]
+        by = f", by {timed['horizon_months']:g} months" if "intercept" in model else ""
+        counted = f"{by or ', counted'} from {start}" if start else by
+    measure = WORDS["binary" if "intercept" in model else "survival"]
     texts = [
         f"Risk of: {endpoint_label(study, analysis)}{counted}. Developed on {model['n']} patients with "
         f"{model['events']} events.",
@@ -203,22 +216,26 @@ def about(
         texts.insert(0, f"NEGATIVE CONTROL ({study['analyses'][analysis]['control']}): fitted on destroyed images.")
     mine = performance[(performance["analysis"] == analysis) & (performance["model"] == name)]
     for cohort, part in mine.groupby("cohort", sort=False):
-        value = part[part["metric"] == words["metric"]]
+        value = part[part["metric"] == measure["metric"]]
         if cohort not in ("train-apparent", "train-oob") and len(value):
             place = cohort_title(cohort)
             row = value.iloc[0]
             texts.append(
-                f"{place}: {row['n']:.0f} patients, {row['events']:.0f} events, {words['c']} {interval(row)} "
+                f"{place}: {row['n']:.0f} patients, {row['events']:.0f} events, {measure['c']} {interval(row)} "
                 "(0.5 is chance, 1 perfect)."
             )
     if split_of(study, analysis)["kind"] != "centre":
         texts.append("Not validated at any other centre.")
-    if timed and timed["kind"] == "time_to_recurrence":
-        texts.append("Death without recurrence was censored: the risks are too high where death comes first.")
+    words, endpoint = analysis_words(study, analysis), study["analyses"][analysis]["endpoint"]
+    if timed and censors_death(study, study["endpoints"][endpoint].get("of", endpoint)):
+        texts.append(
+            f"Death without {words['the_event']} was censored: the risks are too high where death comes first."
+        )
     if no_signature(model):
         texts.append(no_signature(model))
     if "competing" in model:
-        texts.append("Death without recurrence is a competing event: the risks are cumulative incidences.")
+        first = f"{first_upper(words['other'])} is a" if words["competitor"] == "death" else "There is a"
+        texts.append(f"{first} competing event: the risks are cumulative incidences.")
         if model["competing"]["reason"]:
             texts.append(f"The competing event has {model['competing']['reason']}.")
     if "intercept" not in model:

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from recur.encoding import clinical_terms, parameters
-from recur.endpoints import has_competing, is_weighted
+from recur.endpoints import is_weighted
 from recur.features.doubts import in_words
 from recur.judgement import SAYS, departures, judged_cohorts
 from recur.linkage import copies
@@ -28,7 +28,18 @@ from recur.study import (
     uses_features,
 )
 from recur.survival import censoring_weights
-from recur.wording import cohort_title, interval, main_model, model_title, p_said
+from recur.wording import (
+    analysis_words,
+    censors_death,
+    cohort_title,
+    endpoint_words,
+    first_upper,
+    interval,
+    main_model,
+    model_title,
+    p_said,
+    study_words,
+)
 
 COLUMNS = ["guard", "mode", "status", "title", "text"]
 FEW_AT_RISK = 10
@@ -59,12 +70,12 @@ BLOCKED = [
     (16, "B", "C-indices compared as independent or one-sided",
      "comparisons are paired and two-sided; the published convention stands under its own name"),
     (24, "E", "Rim in air",
-     "the rim is clipped to the liver, and a median below the declared HU floor excludes the case"),
+     "the rim is clipped to the {organ}, and a median below the declared HU floor excludes the case"),
     (27, "E", "Units mixed up", "plausible ranges and medians are checked per column; nothing is converted silently"),
     (28, "E", "Comparator mis-coded", "every score in scores/ reproduces its test patients before the run starts"),
     (29, "B", "Comparator not recalibrated",
      "calibration and net benefit of a score use a baseline and slope recalibrated on training patients"),
-    (30, "B", "Postoperative variable in a preoperative model",
+    (30, "B", "{Postoperative} variable in a {preoperative} model",
      "every variable declares its timing; a study file that mixes them is refused"),
     (32, "B", "Tuning on the test set", "no rule whose fit or choice is kept can read held-out files"),
     (35, "E", "Events after the cut-off, future dates",
@@ -105,19 +116,20 @@ def evaluate(facts: dict[str, Any]) -> pd.DataFrame:
     net_benefit, coefficients, diagnostics, univariable, frequencies, weights, acquisition, splits (empty if there is
     none).
     """
-    rows = [
-        (number, mode, "blocked", title, held_by)
-        if number not in NEEDS or NEEDS[number](facts)
-        else (number, mode, "not applicable", title, "")
-        for number, mode, title, held_by in BLOCKED
-    ]
+    words = analysis_words(facts["study"], facts["analysis"])
+    words["Postoperative"] = first_upper(words["postoperative"])
+    rows = []
+    for number, mode, title, held_by in BLOCKED:
+        possible = number not in NEEDS or NEEDS[number](facts)
+        text = held_by.format_map(words) if possible else ""
+        rows.append((number, mode, "blocked" if possible else "not applicable", title.format_map(words), text))
     for number, (mode, title, check) in CHECKS.items():
         text = None if number in OF_SURVIVAL and is_binary(facts) else check(facts)
         if isinstance(text, tuple):
             status, text = text
         else:
             status = "not applicable" if text is None else "fired" if text else "clear"
-        rows.append((number, mode, status, title, text or ""))
+        rows.append((number, mode, status, title.format_map(words), text or ""))
     return pd.DataFrame(sorted(rows), columns=COLUMNS)
 
 
@@ -280,11 +292,11 @@ def events_per_term(facts):
     if is_binary(facts):
         known = model["n"] - model.get("weighting", {}).get("censored", 0)
         events = min(events, known - events)
-    counted = candidate_terms(settings, has_signature(facts))
+    counted, words = candidate_terms(settings, has_signature(facts)), study_words(study)
     if not any(terms for _, terms in counted):
         return None
     texts = [
-        f"{timing}operative model: {events} events for {terms} candidate columns ({events / terms:.1f} each)"
+        f"{words[timing]} model: {events} events for {terms} candidate columns ({events / terms:.1f} each)"
         for timing, terms in counted
         if terms and events / terms < FEW_EVENTS
     ]
@@ -292,12 +304,12 @@ def events_per_term(facts):
 
 
 def candidate_terms(settings: dict[str, Any], with_signature: bool) -> list[tuple[str, int]]:
-    """(pre or post, candidate columns): each level of a category but the first, each part of a spline and each
-    product counts one, a signature one."""
+    """(preoperative or postoperative, candidate columns): each level of a category but the first, each part of a spline
+    and each product counts one, a signature one."""
     candidates, variables = settings["candidates"], settings["variables"]
-    models = [("pre", candidates["pre"])]
+    models = [("preoperative", candidates["pre"])]
     if candidates["post"]:
-        models.append(("post", candidates["pre"] + candidates["post"]))
+        models.append(("postoperative", candidates["pre"] + candidates["post"]))
     return [
         (timing, parameters(terms, variables, candidates.get("interactions")) + with_signature)
         for timing, terms in models
@@ -396,14 +408,14 @@ def crude_rates(facts):
     return "; ".join(texts) + "." if texts else ""
 
 
-@guard(18, "F", "Death censored in time to recurrence")
+@guard(18, "F", "Death censored in time to {event}")
 def censored_death(facts):
-    endpoint = timed_endpoint(facts["study"], facts["analysis"])
-    if endpoint is None:
+    study, name = facts["study"], chosen(facts)["endpoint"]
+    if timed_endpoint(study, facts["analysis"]) is None:
         return None
-    recorded = endpoint["kind"] == "recorded" and not endpoint["counts_death"] and not has_competing(endpoint)
-    if endpoint["kind"] == "time_to_recurrence" or recorded:
-        return "Death without recurrence is censored: absolute risks of recurrence are overestimated."
+    event = endpoint_words(study, name)["the_event"]
+    if censors_death(study, study["endpoints"][name].get("of", name)):
+        return f"Death without {event} is censored: absolute risks of {event} are overestimated."
     return ""
 
 
@@ -552,7 +564,9 @@ def missing_data(facts):
         f"Missing cells were imputed by a model learnt on training predictors ({'; '.join(texts)}); complete cases "
         f"stand beside it in coefficients.csv and performance.csv.{' ' * bool(unseen)}{unseen}"
     )
-    differing = [*coefficients_that_disagree(facts["coefficients"]), *c_that_disagrees(facts["performance"])]
+    words = study_words(facts["study"])
+    differing = coefficients_that_disagree(facts["coefficients"], words)
+    differing += c_that_disagrees(facts["performance"], words)
     if differing:
         said += f" Main estimates and those of complete cases disagree: {listed(differing)}."
     return said
@@ -593,7 +607,7 @@ def disagree(main: Any, other: Any, no_effect: float) -> bool:
     return outside or excludes[0] != excludes[1]
 
 
-def coefficients_that_disagree(table: pd.DataFrame) -> list[str]:
+def coefficients_that_disagree(table: pd.DataFrame, words: dict[str, str]) -> list[str]:
     """Hazard or odds ratios whose complete-case estimate and main one `disagree`."""
     if table.empty:
         return []
@@ -605,7 +619,7 @@ def coefficients_that_disagree(table: pd.DataFrame) -> list[str]:
         own = main[row.model, row.term]
         if pd.isna(own.lower):
             continue
-        where = f"{ratio.upper()} of {row.label} ({model_title(row.model)}) {interval(own, 2)}"
+        where = f"{ratio.upper()} of {row.label} ({model_title(row.model, words)}) {interval(own, 2)}"
         if pd.isna(row.lower):
             texts.append(f"{where}, on complete cases not estimable")
         elif disagree(own, row, 1.0):
@@ -613,7 +627,7 @@ def coefficients_that_disagree(table: pd.DataFrame) -> list[str]:
     return texts
 
 
-def c_that_disagrees(performance: pd.DataFrame) -> list[str]:
+def c_that_disagrees(performance: pd.DataFrame, words: dict[str, str]) -> list[str]:
     """C (AUC) whose estimate of complete cases and main one `disagree`."""
     texts = []
     for metric in ("c_harrell", "auc"):
@@ -622,7 +636,7 @@ def c_that_disagrees(performance: pd.DataFrame) -> list[str]:
         for row in complete[complete["lower"].notna()].itertuples():
             own = main[row.model, row.cohort]
             if pd.notna(own.lower) and disagree(own, row, 0.5):
-                where = f"C (AUC) of {model_title(row.model)} in {cohort_title(row.cohort)} {interval(own, 2)}"
+                where = f"C (AUC) of {model_title(row.model, words)} in {cohort_title(row.cohort)} {interval(own, 2)}"
                 texts.append(f"{where}, on complete cases {interval(row, 2)}")
     return texts
 
@@ -771,13 +785,13 @@ def miscalibration(facts):
     if not set(judged) & set(zip(known["model"], known["cohort"], strict=True)):
         return None
     found = {(model, cohort): departures(performance, model, cohort) for model, cohort in judged}
-    main = main_model(performance["model"])
+    main, words = main_model(performance["model"]), study_words(facts["study"])
     texts = [
-        f"{model_title(model)}, {cohort_title(cohort)}: {'; '.join(texts)}"
+        f"{model_title(model, words)}, {cohort_title(cohort)}: {'; '.join(texts)}"
         for (model, cohort), texts in found.items()
         if texts and model == main
     ]
-    others = [f"{model_title(m)} ({cohort_title(c)})" for (m, c), texts in found.items() if texts and m != main]
+    others = [f"{model_title(m, words)} ({cohort_title(c)})" for (m, c), texts in found.items() if texts and m != main]
     if others:
         texts.append(f"{'also off' if texts else 'off'}: {listed(others)}; see performance.csv")
     return f"{'. '.join(texts)}." if texts else ""
@@ -785,16 +799,16 @@ def miscalibration(facts):
 
 @guard(44, "F", "Too good to be true")
 def too_good(facts):
-    """Not of methods.md: no study of recurrence discriminates so well; an outcome among the predictors does."""
+    """Not of methods.md: no study of prognosis discriminates so well; an outcome among the predictors does."""
     table = facts["performance"]
     judged = table[table["metric"].isin(["c_harrell", "c_uno", "auc"]) & table["estimate"].notna()]
     judged = judged[(judged["cohort"] == "train-nested_cv") | ~judged["cohort"].astype(str).str.startswith("train")]
     if judged.empty:
         return None
     judged = judged[judged["estimate"] > TOO_GOOD]
-    measures = judged["metric"].map({"auc": "AUC"}).fillna("C")
+    measures, words = judged["metric"].map({"auc": "AUC"}).fillna("C"), study_words(facts["study"])
     texts = [
-        f"{model_title(row.model)}, {cohort_title(row.cohort)}: {measure} {row.estimate:.3f}"
+        f"{model_title(row.model, words)}, {cohort_title(row.cohort)}: {measure} {row.estimate:.3f}"
         for row, measure in zip(judged.itertuples(), measures, strict=True)
     ]
     if not texts:
@@ -830,7 +844,7 @@ def too_few_events(settings: dict[str, Any], analysis: str, events: int, with_si
     if events < FEWEST_EVENTS:
         return [f"analysis {analysis}: {events} training events; no model is fitted on fewer than {FEWEST_EVENTS}"]
     return [
-        f"analysis {analysis}: {events} training events for {terms} candidate columns of the {timing}operative model, "
+        f"analysis {analysis}: {events} training events for {terms} candidate columns of the {timing} model, "
         f"fewer than {TOO_FEW_EVENTS} each; name fewer candidates"
         for timing, terms in candidate_terms(settings, with_signature)
         if terms and events / terms < TOO_FEW_EVENTS

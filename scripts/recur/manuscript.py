@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,16 @@ import pandas as pd
 
 from recur.pages import blocks_page
 from recur.tables import plain_cell, read_made
-from recur.wording import METRICS, cohort_title, interval, main_models, model_title, p_text, ratio_text
+from recur.wording import (
+    METRICS,
+    cohort_title,
+    interval,
+    lower_first,
+    main_models,
+    model_title,
+    p_text,
+    ratio_text,
+)
 
 SYNTHETIC = "SYNTHETIC DATA: generated patients; no figure here is about anyone."
 IBSI_NAMES = Path(__file__).parent / "features" / "ibsi_names.csv"  # pyradiomics' name -> tag of the IBSI manual
@@ -82,14 +92,14 @@ def cell(value: Any) -> str:
     return "" if pd.isna(value) else re.sub(r",(?=\S)", ", ", str(value))
 
 
-def cox(coefficients: pd.DataFrame) -> Table:
+def cox(coefficients: pd.DataFrame, words: Mapping[str, str]) -> Table:
     """Univariable and multivariable Cox (of a binary outcome logistic) models side by side: one row a term."""
     name, ratio = ("logistic", "OR") if "or" in coefficients else ("Cox", "HR")
     models = list(dict.fromkeys(coefficients["model"].dropna()))
     shown = main_models(models) or models
     parts = {"Univariable": coefficients[coefficients["stage"] == "univariable"]}
     for model in shown:
-        parts[model_title(model)] = coefficients[
+        parts[model_title(model, words)] = coefficients[
             (coefficients["model"] == model) & (coefficients["stage"] == "multivariable")
         ]
     heads = ["Term", *(text for title in parts for text in (f"{title}: {ratio} (95 % CI)", "P"))]
@@ -139,7 +149,7 @@ def interval_of(method: pd.Series) -> str:
     return ", weighted, without an interval" if method.str.contains("weighted").any() else " with profile intervals"
 
 
-def performance(table: pd.DataFrame) -> Table:
+def performance(table: pd.DataFrame, words: Mapping[str, str]) -> Table:
     """Discrimination, calibration and accuracy: a block a cohort, a row a metric, a column a model."""
     table = table[table["metric"].isin(METRICS)]
     models = list(dict.fromkeys(table["model"]))
@@ -160,11 +170,11 @@ def performance(table: pd.DataFrame) -> Table:
         "Estimate (95 % CI). Apparent figures are of the rows that the model was fitted on and are too good; "
         "cross-validated and out-of-bag figures repeat the whole fit.",
     ]
-    heads = ["", *(model_title(model) for model in models)]
+    heads = ["", *(model_title(model, words) for model in models)]
     return Table("performance", "Performance of the models", heads, rows, abbreviated(notes, "CI", "AUC", "IPA", "ICI"))
 
 
-def comparisons(table: pd.DataFrame) -> Table:
+def comparisons(table: pd.DataFrame, words: Mapping[str, str]) -> Table:
     """Differences between models on the same patients."""
     rows = []
     for cohort, part in table[table["metric"].isin(METRICS)].groupby("cohort", sort=False):
@@ -172,9 +182,9 @@ def comparisons(table: pd.DataFrame) -> Table:
         for row in part.to_dict("records"):
             months = row["horizon_months"]
             metric = METRICS[row["metric"]][0] + ("" if pd.isna(months) else f", {months:g} months")
-            pair = f"   {model_title(row['model_a'])} less {model_title(row['model_b']).lower()}"
+            pair = " less ".join([model_title(row["model_a"], words), lower_first(model_title(row["model_b"], words))])
             difference = interval(pd.Series(row | {"estimate": row["difference"]}), 3)
-            rows.append([pair, metric, difference, p_text(row["p"])])
+            rows.append([f"   {pair}", metric, difference, p_text(row["p"])])
     notes = [
         "Paired, on the same patients, two-sided. No P for apparent figures: they do not test anything.",
     ]
@@ -182,7 +192,7 @@ def comparisons(table: pd.DataFrame) -> Table:
     return Table("comparisons", "Models compared", heads, rows, abbreviated(notes, "CI"))
 
 
-def published_scores(table: pd.DataFrame, notes_of: pd.DataFrame) -> Table:
+def published_scores(table: pd.DataFrame, notes_of: pd.DataFrame, words: Mapping[str, str]) -> Table:
     """The study's model against published scores, Holm-corrected."""
     held = table[table["metric"].isin(("c_harrell", "c_competing", "auc"))]
     labels = dict(zip(notes_of["id"], notes_of["label"], strict=True)) if len(notes_of) else {}
@@ -191,7 +201,7 @@ def published_scores(table: pd.DataFrame, notes_of: pd.DataFrame) -> Table:
         rows.append([cohort_title(cohort)])
         for row in part.to_dict("records"):
             difference = interval(pd.Series(row | {"estimate": row["difference"]}), 3)
-            pair = f"   {model_title(row['model_a'])} less {labels.get(row['model_b'], row['model_b'])}"
+            pair = f"   {model_title(row['model_a'], words)} less {labels.get(row['model_b'], row['model_b'])}"
             count = "" if pd.isna(row["n"]) else f"{row['n']:.0f}"
             rows.append([pair, count, difference, p_text(row["p"]), p_text(row["p_holm"]), cell(row["note"])])
     measure = "AUC" if held["metric"].eq("auc").any() else "Harrell's C (half credit for ties)"
@@ -248,8 +258,8 @@ def features(weights: pd.DataFrame, icc: pd.DataFrame, frequency: pd.DataFrame) 
     return Table("features", "Features of the signature", heads, rows, abbreviated(notes, "SD", "ICC", "CI", "IBSI"))
 
 
-def manuscript_tables(results: Path, analysis: str) -> list[Table]:
-    """The tables that an analysis has something for, in the order of a manuscript."""
+def manuscript_tables(results: Path, analysis: str, words: Mapping[str, str]) -> list[Table]:
+    """The tables that an analysis has something for, in the order of a manuscript; words: recur.wording.study_words."""
 
     def read(name: str) -> pd.DataFrame:
         path = results / name.format(analysis)
@@ -265,7 +275,8 @@ def manuscript_tables(results: Path, analysis: str) -> list[Table]:
                     ]),
     ]  # fmt: skip
     found = [(make, [read(name) for name in names]) for make, names in sources]
-    return [make(*tables) for make, tables in found if len(tables[0])]
+    named = (cox, performance, comparisons, published_scores)  # those that name models
+    return [make(*tables, *([words] if make in named else [])) for make, tables in found if len(tables[0])]
 
 
 # ---------------------------------------------------------------- writing

@@ -22,7 +22,6 @@ from recur.scorer import input_fields, input_label, value_text
 from recur.study import outcome_kind, split_of, uses_features
 from recur.support import last_month, why_no_risk
 from recur.wording import (
-    MODELS,
     VALIDATION,
     about,
     cohort_title,
@@ -30,6 +29,7 @@ from recur.wording import (
     main_model,
     model_title,
     no_signature,
+    study_words,
 )
 
 DISCRIMINATION = {"c_harrell": "Harrell's C", "c_competing": "Wolbers' C"}
@@ -95,6 +95,7 @@ def data_table(facts: dict[str, Any]) -> Block:
 
 def analysis_blocks(facts: dict[str, Any], analysis: str) -> list[Block]:
     study, models = facts["study"], facts["models"][analysis]
+    words = study_words(study)
     binary = outcome_kind(study, analysis) == "binary"
     blocks: list[Block] = [
         ("h2", f"Analysis {analysis}: {endpoint_label(study, analysis)}"),
@@ -103,19 +104,21 @@ def analysis_blocks(facts: dict[str, Any], analysis: str) -> list[Block]:
         ("h3", "Performance and calibration"),
         ("p", f"Validation: {VALIDATION[split_of(study, analysis)['kind']]}. The nested cross-validation repeats the "
          "whole fit and is the figure of the training patients; apparent figures are left out. 95 % intervals."),
-        performance_block(facts["performance"], analysis, OF_BINARY if binary else DISCRIMINATION),
-        performance_block(facts["performance"], analysis, CALIBRATION),
+        performance_block(facts["performance"], analysis, OF_BINARY if binary else DISCRIMINATION, words),
+        performance_block(facts["performance"], analysis, CALIBRATION, words),
         *calibration_sentence(facts["performance"], analysis),
         ("h3", "Guards that fired"),
         ("ul", fired(facts["guards"], analysis) or ["None."]),
     ]  # fmt: skip
     for name, model in ordered(models):
-        blocks += model_blocks(facts, name, model)
+        blocks += model_blocks(words, name, model)
     signature = facts["signatures"].get(analysis)
     return blocks + (signature_blocks(signature) if signature else [])
 
 
-def performance_block(performance: pd.DataFrame, analysis: str, metrics: dict[str, str]) -> Block:
+def performance_block(
+    performance: pd.DataFrame, analysis: str, metrics: dict[str, str], words: dict[str, str]
+) -> Block:
     """One row a model and cohort, one column a metric and horizon; the main model and nested rows first."""
     mine = performance[(performance["analysis"] == analysis) & performance["metric"].isin(metrics)]
     mine = mine[mine["cohort"] != "train-apparent"]
@@ -138,7 +141,7 @@ def performance_block(performance: pd.DataFrame, analysis: str, metrics: dict[st
                                                       else own["horizon_months"] == months)]  # fmt: skip
                 cells.append(interval(at.iloc[0]) if len(at) else "")
             counts = [f"{own[count].iloc[0]:.0f}" for count in ("n", "events")]
-            rows.append([model_title(model), cohort_title(cohort), *counts, *cells])
+            rows.append([model_title(model, words), cohort_title(cohort), *counts, *cells])
     return "table", (["Model", "Cohort", "n", "Events", *heads], rows)
 
 
@@ -155,12 +158,12 @@ def fired(guards: pd.DataFrame, analysis: str) -> list[str]:
     return [f"Guard {row.guard}, {row.title}: {row.text}" for row in mine.itertuples()]
 
 
-def model_blocks(facts: dict[str, Any], name: str, model: dict[str, Any]) -> list[Block]:
+def model_blocks(words: dict[str, str], name: str, model: dict[str, Any]) -> list[Block]:
     """Inputs, equation, baseline and cut-point of one model."""
     size = f"{model['n']} patients, {model['events']} events"
     if "weighting" in model:
         size += f", {model['weighting']['censored']} censored before the horizon and weighted for"
-    blocks: list[Block] = [("h3", f"{name}: {MODELS[name]} ({size})")]
+    blocks: list[Block] = [("h3", f"{name}: {model_title(name, words)} ({size})")]
     if not model["terms"]:
         blocks.append(("p", "No term was left: everyone has the same risk."))
     else:

@@ -117,9 +117,7 @@ def write_crate(record: dict[str, Any], title: str, results: Path) -> None:
     """
     crate = ROCrate(gen_preview=False)
     crate.name = title
-    crate.description = (
-        "Synthetic data. " if record["synthetic"] else ""
-    ) + "Results of a radiomics study of recurrence"
+    crate.description = ("Synthetic data. " if record["synthetic"] else "") + "Results of a radiomics study"
     crate.datePublished = commit_date()
     software = crate.add_jsonld(
         {

@@ -36,13 +36,18 @@ from recur.wording import (
     METRICS,
     VALIDATION,
     WORDS,
+    analysis_words,
+    censors_death,
     cohort_title,
     interval,
     is_of_ji,
+    lower_first,
     main_model,
     model_title,
     p_said,
     p_text,
+    start_of,
+    study_words,
 )
 
 # Sections of an analysis in the order of a paper: category of figures -> heading. An unknown category comes last.
@@ -166,9 +171,10 @@ def summary(results: Path, study: Mapping[str, Any], analysis: str) -> str:
         model = main_model(performance["model"])
         months = study["horizons_months"][0]
         kind = VALIDATION[split_of(study, analysis)["kind"]]
+        title = lower_first(model_title(model, study_words(study)))
         text.append(
             f"<p>Outcome: <b>{escape(study['endpoints'][endpoint].get('label') or endpoint)}</b>. "
-            f"Model: <b>{escape(model_title(model).lower())}</b>. Validation: <b>{escape(kind)}</b>.</p>"
+            f"Model: <b>{escape(title)}</b>. Validation: <b>{escape(kind)}</b>.</p>"
         )
         binary = outcome_kind(study, analysis) == "binary"
         concordance = "auc" if binary else "c_harrell"
@@ -191,7 +197,12 @@ def summary(results: Path, study: Mapping[str, Any], analysis: str) -> str:
     items = "".join(
         f"<li><b>{row.guard} {escape(row.title)}.</b> {escape(row.text)}</li>" for row in fired.itertuples()
     )
-    count = f"{len(fired)} of {len(guards)} guards raised a flag" if len(fired) else "No guard raised a flag"
+    judged_guards = guards[guards["status"] != "not applicable"] if len(guards) else guards
+    count = f"None of {len(judged_guards)} guards that apply raised a flag"
+    if len(fired):
+        count = f"{len(fired)} of {len(guards)} guards raised a flag"
+    if guards.empty:
+        count = "The guards were not evaluated"
     return "".join(text) + f'<div class="flags"><p><b>{count}.</b></p><ul>{items}</ul></div></section>'
 
 
@@ -220,8 +231,9 @@ def side_by_side(results: Path, study: Mapping[str, Any]) -> str:
     both = read(results, "validation/contrast.csv")
     if both.empty:
         return ""
+    words = study_words(study)
     rows = [
-        [f"{row.analysis_a}, {row.analysis_b}", model_title(row.model), f"{row.n:.0f} ({row.events:.0f})",
+        [f"{row.analysis_a}, {row.analysis_b}", model_title(row.model, words), f"{row.n:.0f} ({row.events:.0f})",
          limits_of(row.estimate_a, row.lower_a, row.upper_a), limits_of(row.estimate_b, row.lower_b, row.upper_b),
          limits_of(row.difference, row.lower, row.upper), p_text(row.p)]
         for row in both[both["metric"].isin(["c_harrell", "c_competing", "auc"])].itertuples()
@@ -257,7 +269,8 @@ def analysis_part(results: Path, study: Mapping[str, Any], analysis: str, captio
     mark = rank_of(study, analysis)
     text = [f'<h2 id="analysis-{escape(quote(analysis))}">{mark.capitalize()}: {escape(analysis)}</h2><h3>Methods</h3>']
     text += [f"<p><b>{escape(title)}.</b> {escape(words)}</p>" for title, words in methods(results, study, analysis)]
-    tables = manuscript_tables(results, analysis)
+    words = study_words(study)
+    tables = manuscript_tables(results, analysis, words)
     figures = {key.split("/")[1]: of for key, of in captions.items() if key.split("/")[0] == analysis}
     order = list(SECTIONS) + sorted({category for category, _ in figures.values()} - set(SECTIONS))
     extra = {"Cohort": follow_up, "Models": sample_size, "Validation": sensitivity}
@@ -268,7 +281,7 @@ def analysis_part(results: Path, study: Mapping[str, Any], analysis: str, captio
             for name, (own, caption) in figures.items()
             if own == category
         ]
-        inner += [extra[category](results, analysis)] if category in extra else []
+        inner += [extra[category](results, analysis, words)] if category in extra else []
         if any(inner):
             text.append(f"<h3>{escape(SECTIONS.get(category, category))}</h3>" + "".join(inner))
     guards = of_analysis(results, "validation/{}/guards.csv", analysis)
@@ -293,7 +306,7 @@ def categories(results: Path, study: Mapping[str, Any], analysis: str) -> str:
     ):
         found = of_analysis(results, path, analysis)
         found = found[found["kind"] == "clinical"] if "kind" in found else found
-        text.append(f'<h3>{title}</h3><div class="wide">{table(found)}</div>')
+        text.append(f'<h3>{title}</h3><div class="wide">{table(found, study_words(study))}</div>')
     return "".join(text)
 
 
@@ -312,7 +325,7 @@ def picture(path: Path, caption: str, mark: str = "") -> str:
     return f"<figure{place}>{pages.picture(path, caption)}</figure>"
 
 
-def follow_up(results: Path, analysis: str) -> str:
+def follow_up(results: Path, analysis: str, _: Mapping[str, str]) -> str:
     table = of_analysis(results, "cohort/{}/follow_up.csv", analysis)
     if table.empty:
         return ""
@@ -336,7 +349,7 @@ def limit(value: float) -> str:
     return "not reached" if pd.isna(value) else f"{value:.1f}"
 
 
-def sample_size(results: Path, analysis: str) -> str:
+def sample_size(results: Path, analysis: str, _: Mapping[str, str]) -> str:
     """Riley's criteria for the development."""
     sizes = of_analysis(results, "models/{}/sample_size.csv", analysis)
     if sizes.empty:
@@ -351,7 +364,7 @@ def sample_size(results: Path, analysis: str) -> str:
     return f"<h4>Sample size of the development</h4>{html_table(heads, rows)}<p class=note>{escape(source)}</p>"
 
 
-def sensitivity(results: Path, analysis: str) -> str:
+def sensitivity(results: Path, analysis: str, words: Mapping[str, str]) -> str:
     """How the main model travels, and what rests on missing cells, one phase or region, or the sample's size."""
     performance = of_analysis(results, "validation/{}/performance.csv", analysis)
     text = [transport_section(results, analysis, performance) if len(performance) else ""]
@@ -362,13 +375,13 @@ def sensitivity(results: Path, analysis: str) -> str:
     ):
         found = of_analysis(results, f"validation/{{}}/{name}.csv", analysis)
         if len(found):
-            text.append(f'<h4>{title}</h4><div class="wide">{table(found)}</div>')
+            text.append(f'<h4>{title}</h4><div class="wide">{table(found, words)}</div>')
     return "".join(text)
 
 
-def table(frame: pd.DataFrame) -> str:
-    """Any table as HTML: cohorts and models by title, estimates joined with their limits, p-values as printed, empty
-    columns left out."""
+def table(frame: pd.DataFrame, words: Mapping[str, str] | None = None) -> str:
+    """Any table as HTML: cohorts and models by title (words: recur.wording.study_words), estimates joined with their
+    limits, p-values as printed, empty columns left out."""
     shown = frame.dropna(axis=1, how="all").copy()
     for value, low, high in (("estimate", "lower", "upper"), ("difference", "difference_lower", "difference_upper"),
                              ("difference", "lower", "upper")):  # fmt: skip
@@ -378,9 +391,10 @@ def table(frame: pd.DataFrame) -> str:
             shown = shown.drop(columns=[low, high])
     for name in [name for name in shown if name == "p" or str(name).startswith("p_")]:
         shown[name] = shown[name].map(p_text)
-    for name, title in (("cohort", cohort_title), ("model", model_title)):
-        if name in shown:
-            shown[name] = shown[name].map(title, na_action="ignore")
+    if "cohort" in shown:
+        shown["cohort"] = shown["cohort"].map(cohort_title, na_action="ignore")
+    if "model" in shown:
+        shown["model"] = shown["model"].map(lambda name: model_title(name, words or {}), na_action="ignore")
     heads = [str(name).replace("_", " ") for name in shown]
     return html_table(heads, [[plain(cell) for cell in row] for row in shown.itertuples(index=False)])
 
@@ -515,9 +529,7 @@ def facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, A
     candidates, timed = candidates_of(study, analysis), outcome == "survival"
     competing = has_competing(endpoint)
     rests_on, weighted = timed_endpoint(study, analysis) or {"kind": ""}, is_weighted(endpoint)
-    censored = rests_on["kind"] == "time_to_recurrence" or (
-        rests_on["kind"] == "recorded" and not rests_on.get("counts_death") and not has_competing(rests_on)
-    )
+    words = analysis_words(study, analysis)
     followed = read(results, f"cohort/{analysis}/follow_up.csv")
     short = (
         sizes[sizes["scope"].ne("clinical terms and every feature") & (sizes["met"].astype(str) == "False")]
@@ -526,7 +538,7 @@ def facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, A
     )
     fired = set(guards.loc[guards["status"] == "fired", "guard"].astype(int)) if len(guards) else set()
     memory = notes[notes["provenance"] == "memory"] if len(notes) else notes
-    known: dict[str, Any] = {
+    known: dict[str, Any] = words | {
         "flow": len(flow),
         "split_centre": split["kind"] == "centre",
         "split_random": split["kind"] == "random",
@@ -549,11 +561,13 @@ def facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, A
         "left_out": "of" in endpoint and not weighted,
         "weighted": weighted,
         "binary_unweighted": outcome == "binary" and not weighted,
+        "other_by_then": "Death without the event" if words["competitor"] == "death" else "The competing event",
         "months": f"{rests_on['horizon_months']:g}" if weighted else "",
         "weighted_competing": weighted and has_competing(rests_on),
         "weights": weights_text(followed) if weighted and len(followed) else "",
-        "t0": timed and clinical.get("dates", {}).get("t0_kind"),
-        "death_censored": censored,
+        # of an endpoint with a column of its own only that column knows
+        "t0": timed and endpoint["kind"] != "recorded" and (start_of(study) or "the index treatment"),
+        "death_censored": bool(rests_on["kind"]) and censors_death(study, endpoint.get("of", chosen["endpoint"])),
         "competing": competing,
         "horizons": timed and " and ".join(f"{h:g}" for h in study["horizons_months"]),
         "features": features,
@@ -620,7 +634,7 @@ def facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, A
         unit = " HU" if made["modality"] == "CT" and made["normalise"] == "none" else ""
         width = extraction["bin_width"]
         known |= {
-            "regions": regions_text(made, chosen.get("regions", ["tumour", "rim"])),
+            "regions": regions_text(made, chosen.get("regions", ["tumour", "rim"]), words["organ"]),
             "mode": "IBSI" if extraction["mode"] == "ibsi" else "its own",
             "feature_set": extraction["feature_set"],
             "spacing": " x ".join(f"{v:g}" for v in extraction["spacing_mm"]),
@@ -639,10 +653,6 @@ def listed(names: Any) -> str:
     """a, b and c."""
     names = [str(name) for name in names]
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
-
-
-def lower_first(text: str) -> str:
-    return text[:1].lower() + text[1:]
 
 
 def missing_cells(guards: pd.DataFrame) -> str:
@@ -682,7 +692,7 @@ CONTROLS = {
 }
 
 
-def regions_text(images: dict[str, Any], regions: list[str]) -> str:
+def regions_text(images: dict[str, Any], regions: list[str], organ: str) -> str:
     """How scans and masks became regions, for the regions of one analysis."""
     made = images["regions"]
     widths = {"rim": [0, made["rim_mm"]]} | made["more_rims"]
@@ -695,9 +705,9 @@ def regions_text(images: dict[str, Any], regions: list[str]) -> str:
     text += f". Regions: {', '.join(name for name in regions if name not in widths) or 'no tumour'}"
     if shells:
         clip = (
-            "the liver mask"
+            f"the {organ} mask"
             if made["hu_window"] is None or images["modality"] != "CT"
-            else (f"the liver mask, or without one to {made['hu_window'][0]:g} to {made['hu_window'][1]:g} HU")
+            else (f"the {organ} mask, or without one to {made['hu_window'][0]:g} to {made['hu_window'][1]:g} HU")
         )
         text += (
             f"; {', '.join(shells)} from the tumour (Euclidean distance), clipped to {clip}, "

@@ -48,10 +48,10 @@ SERIES = [  # colour, line style, marker
 
 # in the order of legends, which gives every model its look
 MODELS = {
-    "combined_pre": "Combined, pre-op",
-    "combined_post": "Combined, post-op",
-    "clinical_pre": "Clinical, pre-op",
-    "clinical_post": "Clinical, post-op",
+    "combined_pre": "Combined, {pre}",
+    "combined_post": "Combined, {post}",
+    "clinical_pre": "Clinical, {pre}",
+    "clinical_post": "Clinical, {post}",
     "signature": "Radiomics signature",
     "volume_only": "Tumour volume alone",
     "size_only": "Tumour size alone",
@@ -65,15 +65,6 @@ COHORTS = {
     "test": "Held-out test",
 }
 GROUPS = {"low": (BLUE, "-"), "intermediate": (ORANGE, (0, (1, 1))), "high": (VERMILLION, (0, (5, 1.5)))}
-ENDPOINTS = {  # what the survival curve shows, what the event is
-    "TTR": ("Free of recurrence", "recurrence"),
-    "TTR_cr": ("Free of recurrence", "recurrence"),
-    "RFS": ("Recurrence-free survival", "recurrence or death"),
-    "DFS": ("Disease-free survival", "recurrence or death"),
-    "TTP": ("Free of progression", "progression"),
-    "PFS": ("Progression-free survival", "progression or death"),
-    "OS": ("Overall survival", "death"),
-}
 RC = {
     "font.family": "DejaVu Sans",  # shipped with matplotlib: the same on every machine
     "font.size": FONT,
@@ -233,8 +224,11 @@ def feature_label(feature: Any, characters: int = 48) -> str:
     return shorten(where + text, characters)
 
 
-def model_label(model: Any) -> str:
-    return MODELS.get(model) or shorten(str(model).replace("_", " "), 28)
+def model_label(model: Any, context: dict[str, Any]) -> str:
+    """The label of a model; context: what draw is given, whose `words` name the treatment."""
+    if model in MODELS:
+        return MODELS[model].format_map(context["words"])
+    return shorten(str(model).replace("_", " "), 28)
 
 
 def cohort_label(cohort: Any) -> str:
@@ -255,14 +249,6 @@ def group_label(group: Any) -> str:
 
 def group_style(group: Any) -> tuple[str, Any]:
     return GROUPS.get(group, (GREY, (0, (5, 1, 1, 1))))
-
-
-def endpoint_free(endpoint: str) -> str:
-    return ENDPOINTS.get(endpoint, (f"Free of event ({plain(endpoint)})", ""))[0]
-
-
-def endpoint_event(endpoint: str) -> str:
-    return ENDPOINTS.get(endpoint, ("", "event"))[1]
 
 
 def ordered(values: Iterable[Any], first: Sequence[str]) -> list[Any]:
@@ -294,7 +280,7 @@ def panel_title(cohort: str, horizon: float | None) -> str:
     return evaluated_label(cohort) + ("" if horizon is None else f", {horizon:g} months")
 
 
-def series(models: Sequence[str]) -> dict[str, dict[str, Any]]:
+def series(models: Sequence[str], context: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Line keywords per model: a known model looks the same in every figure."""
     free = len(MODELS)
     looks = {}
@@ -304,7 +290,7 @@ def series(models: Sequence[str]) -> dict[str, dict[str, Any]]:
         else:
             place, free = len(MODELS) + (free - len(MODELS)) % (len(SERIES) - len(MODELS)), free + 1
         colour, line, _ = SERIES[place]
-        looks[model] = {"color": colour, "linestyle": line, "label": model_label(model)}
+        looks[model] = {"color": colour, "linestyle": line, "label": model_label(model, context)}
     return looks
 
 

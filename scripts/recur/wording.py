@@ -13,12 +13,12 @@ VALIDATION = {
     "centre": "external centre",
     "column": "held-out set as declared",
 }
-MODELS = {
+MODELS = {  # filled in by model_title
     "signature": "Radiomics signature alone",
-    "clinical_pre": "Clinical, before the operation",
-    "combined_pre": "Clinical and signature, before the operation",
-    "clinical_post": "Clinical, after the operation",
-    "combined_post": "Clinical and signature, after the operation",
+    "clinical_pre": "Clinical, before {treatment}",
+    "combined_pre": "Clinical and signature, before {treatment}",
+    "clinical_post": "Clinical, after {treatment}",
+    "combined_post": "Clinical and signature, after {treatment}",
     "size_only": "Tumour size alone",
     "volume_only": "Tumour volume alone",
 }
@@ -62,6 +62,25 @@ WORDS = {  # what captions and axes call the same thing of different outcomes
         "few": "10 patients with or without it",
     },
 }
+OPERATIONS = ("resection", "surgery", "operation")  # treatments that the reports call the operation
+OF_RECURRENCE = {  # kind of endpoint -> its event, what competes with it
+    "time_to_recurrence": ("recurrence", "death without recurrence"),
+    "recurrence_competing": ("recurrence", "death without recurrence"),
+    "early_recurrence": ("recurrence", "death without recurrence"),
+    "late_recurrence": ("recurrence", "death without recurrence"),
+    "aggressive_recurrence": ("recurrence beyond Milan", "recurrence within Milan or death without recurrence"),
+}
+CURVES = {  # kind of an endpoint, or usual name of a recorded one -> what its survival curve shows, its event
+    "overall_survival": ("Overall survival", "death"),
+    "recurrence_free_survival": ("Recurrence-free survival", "recurrence or death"),
+    "OS": ("Overall survival", "death"),
+    "RFS": ("Recurrence-free survival", "recurrence or death"),
+    "DFS": ("Disease-free survival", "recurrence or death"),
+    "PFS": ("Progression-free survival", "progression or death"),
+    "TTR": ("Free of recurrence", "recurrence"),
+    "TTP": ("Free of progression", "progression"),
+}
+ONE_EVENT = ("TTR", "TTP")  # names that a declared event overrules
 METRICS = {  # metric -> name, decimals
     "c_harrell": ("Harrell's C", 3),
     "c_competing": ("Wolbers' C", 3),
@@ -98,8 +117,91 @@ def about(study: Mapping[str, Any]) -> str:
     return (words.get("disease") or "patients like those below") + after
 
 
-def model_title(name: str) -> str:
-    return MODELS.get(name, name)
+def model_title(name: str, words: Mapping[str, Any]) -> str:
+    """The title of a model; words: of the study (study_words)."""
+    return MODELS.get(name, name).format_map(words)
+
+
+def study_words(study: Mapping[str, Any]) -> dict[str, str]:
+    """What every text of a study calls its treatment: `treatment`, `preoperative`, `postoperative`, `pre` and `post`
+    (of figures), `since` (the axis of time), `organ`. What is not declared is not said: `before treatment`, `Months`.
+    """
+    declared = study.get("wording") or {}
+    start = start_of(study)
+    treatment = declared.get("treatment") or start
+    operated = treatment in OPERATIONS
+    timing = ("preoperative", "postoperative", "pre-op", "post-op")
+    if not operated:
+        timing = ("pre-treatment", "post-treatment", "pre-treatment", "post-treatment")
+    from_start = "treatment" if start in OPERATIONS else start
+    of_liver = any(part in str(declared.get("disease")).lower() for part in ("hepat", "liver"))
+    return {
+        "treatment": ("the operation" if operated else treatment) or "treatment",
+        **dict(zip(("preoperative", "postoperative", "pre", "post"), timing, strict=True)),
+        "since": f"Months since {from_start}" if from_start else "Months",
+        "organ": "liver" if of_liver else "organ",
+    }
+
+
+def start_of(study: Mapping[str, Any]) -> str | None:
+    """What time counts from, as declared: the index treatment of the dates, else the treatment; None of neither."""
+    dates = (study.get("clinical") or {}).get("dates") or {}
+    return dates.get("t0_kind") or (study.get("wording") or {}).get("treatment")
+
+
+def endpoint_words(study: Mapping[str, Any], name: str) -> dict[str, str]:
+    """What the texts call the event of an endpoint: `event` (recurrence), `the_event` (the same in a sentence), `free`
+    (what its survival curve shows), `other` (what competes with it), `competitor`, `treated_as` (how one minus
+    Kaplan-Meier treats what competes) and `competes` (the sentence that something does).
+
+    The kind of the endpoint says it; of recorded ones the study's `wording.event` or a usual name (OS, PFS).
+    """
+    endpoint = study["endpoints"].get(name, {"kind": "recorded"})
+    if "of" in endpoint:
+        return endpoint_words(study, endpoint["of"])
+    kind, declared = endpoint["kind"], (study.get("wording") or {}).get("event")
+    if kind in OF_RECURRENCE:
+        event, other = OF_RECURRENCE[kind]
+        still = "those who died as if they could still recur"
+        return spoken(event, event, f"Free of {event}", (other, "death", still, f"{first_upper(other)} competes"))
+    still = "those who had the other event as if the first could still come"
+    competing = "the competing event", "another event", still, "Another event competes"
+    if kind in CURVES or (kind == "recorded" and name in CURVES and not (declared and name in ONE_EVENT)):
+        free, event = CURVES[kind if kind in CURVES else name]
+        return spoken(event, event, free, competing)
+    if kind != "recorded" or not declared:
+        return spoken("event", "the event", f"Free of event ({' '.join(name.split())})", competing)
+    if declared == "death":
+        return spoken(declared, declared, "Survival", competing)
+    event = f"{declared} or death" if endpoint.get("counts_death") else declared
+    return spoken(event, event, f"Free of {event}", competing)
+
+
+def spoken(event: str, the_event: str, free: str, competing: tuple[str, ...]) -> dict[str, str]:
+    names = ("event", "the_event", "free", "other", "competitor", "treated_as", "competes")
+    return dict(zip(names, (event, the_event, free, *competing), strict=True))
+
+
+def analysis_words(study: Mapping[str, Any], analysis: str) -> dict[str, str]:
+    """study_words and the endpoint_words of an analysis."""
+    return study_words(study) | endpoint_words(study, study["analyses"][analysis]["endpoint"])
+
+
+def censors_death(study: Mapping[str, Any], name: str) -> bool:
+    """Whether an endpoint in time censors patients at their death."""
+    endpoint, event = study["endpoints"][name], endpoint_words(study, name)["event"]
+    if endpoint["kind"] == "recorded":
+        dies = endpoint.get("counts_death") or event == "death" or event.endswith(" or death")
+        return not dies and "competing_value" not in endpoint
+    return endpoint["kind"] == "time_to_recurrence"
+
+
+def lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def first_upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def cohort_title(cohort: str) -> str:
