@@ -4,12 +4,14 @@ import re
 
 import pandas as pd
 import pytest
+import yaml
 
 from recur.manuscript import cox
-from recur.report import with_holders
-from recur.study import ROOT
+from recur.report import facts, methods, sentences, texts, with_holders
+from recur.study import ROOT, resolve
+from recur.style import number
 from recur.style import p_text as p_in_figures
-from recur.wording import about, is_of_ji, p_said, p_text, study_words
+from recur.wording import about, interval, is_of_ji, p_said, p_text, study_words
 
 WORDS = study_words({})
 
@@ -30,6 +32,45 @@ WORDS = study_words({})
 def test_a_p_value_has_the_same_digits_in_a_cell_a_sentence_and_a_figure(p, cell, said):
     assert p_text(p) == cell and p_said(p) == said
     assert p_in_figures(p, "log-rank ") == (f"log-rank {said}" if said else "")
+
+
+def test_no_number_is_minus_nothing():
+    row = pd.Series({"estimate": -3e-12, "lower": -0.0004, "upper": 0.3})
+    assert interval(row) == "0.000 (0.000 to 0.300)"
+    assert number(-0.001) == "0.00" and number(-0.01) == "−0.01"
+
+
+@pytest.mark.parametrize(
+    ("change", "said", "unsaid"),
+    [
+        ({}, "Patients were split at random, 67 %", "all centres|image|features|scanners"),
+        (
+            {"clinical": {"centre": "site"}},
+            "Patients of all centres were split at random, 67 %",
+            "image|without features",
+        ),
+        ({"candidates": {"pre": []}}, "before any model was fitted", "Missing clinical cells"),
+    ],
+)
+def test_a_study_of_a_clinical_table_says_nothing_of_centres_images_and_features_it_has_not(
+    tmp_path, change, said, unsaid
+):
+    """whas500: one table of one cohort."""
+    age = {"column": "age", "kind": "numeric", "timing": "pre"}
+    raw = {
+        "study": "small",
+        "clinical": {"table": "t.csv", "id": "id", "variables": {"age": age}} | change.get("clinical", {}),
+        "endpoints": {"E": {"kind": "recorded", "time": "time", "event": "event", "counts_death": True}},
+        "split": {"kind": "random"},
+        "candidates": change.get("candidates", {"pre": ["age"]}),
+        "analyses": {"main": {"preset": "recommended", "endpoint": "E"}},
+    }
+    (tmp_path / "t.csv").touch()
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(raw))
+    study = resolve(tmp_path / "study.yaml")
+    limits = sentences(texts()["limitations"], facts(tmp_path, study, "main"))
+    everything = " ".join([*(text for _, text in methods(tmp_path, study, "main")), *limits])
+    assert said in everything and not re.search(unsaid, everything)
 
 
 def test_no_program_formats_p_values_by_itself():

@@ -475,7 +475,8 @@ def methods(results: Path, study: Mapping[str, Any], analysis: str) -> list[tupl
     """(heading, paragraph) of the methods, with the parameters of this run."""
     known = facts(results, study, analysis)
     parts = [part for part in texts()["methods"] if known.get(part.get("if"), "if" not in part)]
-    return [(part["heading"], " ".join(sentences(part["text"], known))) for part in parts]
+    said = [(part["heading"], " ".join(sentences(part["text"], known))) for part in parts]
+    return [(heading, text) for heading, text in said if text]
 
 
 def sentences(items: list[dict[str, str]], known: Mapping[str, Any]) -> list[str]:
@@ -541,7 +542,9 @@ def facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, A
     known: dict[str, Any] = words | {
         "flow": len(flow),
         "split_centre": split["kind"] == "centre",
-        "split_random": split["kind"] == "random",
+        "split_pooled": split["kind"] == "random" and clinical["centre"],
+        "split_one": split["kind"] == "random" and not clinical["centre"],
+        "first_step": "any image was read" if "images" in study else "any model was fitted",
         "split_column": split.get("column", "") if split["kind"] == "column" else "",
         "split_none": split["kind"] == "none",
         "held_out": split["kind"] != "none",
@@ -591,6 +594,7 @@ def facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, A
         "cut_sd": chosen["signature"]["winsorise_sd"],
         "signature_size": len(weights),
         "candidates": int(icc["stable"].astype(bool).sum()) if len(icc) else "all",
+        "clinical_terms": candidates["pre"] or candidates["post"],
         "pre": listed([labels[name] for name in candidates["pre"]]) or "none",
         "post": listed([labels[name] for name in candidates["post"]]) or "none",
         "out_of_fold": features and stage["scores"] == "out_of_fold",

@@ -309,7 +309,7 @@ def minus(text: str) -> str:
 
 def number(value: Any, digits: int = 2) -> str:
     """Fixed digits; blank when there is no number."""
-    return "" if value is None or not math.isfinite(value) else minus(f"{value:.{digits}f}")
+    return "" if value is None or not math.isfinite(value) else minus(f"{value:z.{digits}f}")
 
 
 def interval(estimate: Any, lower: Any, upper: Any, digits: int = 2) -> str:

@@ -237,8 +237,8 @@ def interval(row: Any, digits: int = 3) -> str:
     """estimate (lower to upper)."""
     if pd.isna(row.estimate):
         return "not estimated"
-    limits = "" if pd.isna(row.lower) else f" ({row.lower:.{digits}f} to {row.upper:.{digits}f})"
-    return f"{row.estimate:.{digits}f}{limits}"
+    limits = "" if pd.isna(row.lower) else f" ({row.lower:z.{digits}f} to {row.upper:z.{digits}f})"
+    return f"{row.estimate:z.{digits}f}{limits}"
 
 
 def p_text(value: Any) -> str:
