@@ -71,6 +71,7 @@ if IMAGES:
             regions=expand("results/{{study}}/images/regions/batch-{batch}.csv", batch=BATCHES),
             pictures=expand("results/{{study}}/images/qc/batch-{batch}", batch=BATCHES),
             assigned="results/{study}/cohort/assigned.csv",
+            review=only(IMAGES["review"], IMAGES["review"]),
             page=["scripts/recur/images/qc.html", "scripts/recur/images/qc.js"],
             script="scripts/qc_page.py",
             package=imports("scripts/qc_page.py"),
@@ -82,9 +83,10 @@ if IMAGES:
             "../envs/imaging.yaml"
         params:
             synthetic="--synthetic" if STUDY["synthetic"] else "",
+            review=lambda wildcards, input: ["--review", *input.review] if input.review else [],
         shell:
             "python {input.script} --study {wildcards.study} --cases {input.cases} --regions {input.regions}"
-            " --assigned {input.assigned} {params.synthetic} --output {output} > {log} 2>&1"
+            " --assigned {input.assigned} {params.synthetic} {params.review:q} --output {output} > {log} 2>&1"
 
     rule acquisition:
         """Of the DICOM headers only what is listed in scripts/recur/images/acquisition.py."""

@@ -17,8 +17,9 @@ from recur.images.align import shifts_under_one_mask
 from recur.images.case import Case, cached_cases, make_case
 from recur.images.flags import added, flag
 from recur.images.montage import Reading, draw_montage, draw_thumbnail, overlap, save_picture
+from recur.images.slices import slices_script
 from recur.isolated import Crashed, isolated
-from recur.tables import StudyError, read_table, write_table
+from recur.tables import StudyError, read_table, write_table, write_text
 
 IDENTITY = ["patient_id", "phase", "reader", "case", "status", "reason", "flags", "flag_kinds"]
 REGIONS = ["tumour_voxels", "tumour_ml", "rim_voxels", "rim_ml", "shell_fraction", "diameter_mm"]
@@ -156,12 +157,13 @@ def reading(row: dict[str, Any], record: dict[str, Any], case: Case | None, regi
 
 
 def draw(patient_id: str, phases: dict[str, list[Reading]], folder: Path, synthetic: bool) -> None:
-    """The montage of a patient and, for the QC page, a thumbnail per phase."""
+    """The montage of a patient and, for the QC page, a thumbnail and the slices of each phase."""
     save_picture(draw_montage(patient_id, phases, synthetic), folder / f"{patient_id}.png")
     for phase, readings in phases.items():
         small = draw_thumbnail(readings)
         if small:
             save_picture(small, folder / "thumbnails" / f"{patient_id}_{phase}.jpg")
+            write_text(slices_script(readings), folder / "slices" / f"{patient_id}_{phase}.js")
 
 
 def caption(record: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from recur.cli import reported
 from recur.images.qc import concerns, page
+from recur.images.review import COLUMNS, read_review, reviewed, strangers
 from recur.tables import read_made, write_text
 
 
@@ -19,6 +20,7 @@ def main() -> None:
     parser.add_argument("--cases", type=Path, nargs="+", required=True, help="tables of the cases, one a batch")
     parser.add_argument("--regions", type=Path, nargs="+", required=True, help="tables of the regions, one a batch")
     parser.add_argument("--assigned", type=Path, required=True, help="cohort/assigned.csv: the centres")
+    parser.add_argument("--review", type=Path, help="notes on the masks (images.review)")
     parser.add_argument("--synthetic", action="store_true")
     parser.add_argument("--output", type=Path, required=True, help="in the folder that has the batches' pictures")
     args = parser.parse_args()
@@ -29,8 +31,9 @@ def main() -> None:
         if "centre" in assigned and assigned["centre"].notna().any():
             cases["centre"] = cases["patient_id"].map(assigned.set_index("patient_id")["centre"])
         regions = pd.concat([read_made(path) for path in args.regions], ignore_index=True)
-        table, common = concerns(cases, regions)
-        write_text(page(table, common, args.study, args.synthetic), args.output)
+        review = read_review(args.review) if args.review else pd.DataFrame(columns=COLUMNS)
+        cases, lost = reviewed(cases, review), strangers(review, cases)
+        write_text(page(*concerns(cases, regions), args.study, args.synthetic, lost), args.output)
 
 
 def with_pictures(cases: pd.DataFrame, folder: Path) -> pd.DataFrame:
@@ -41,8 +44,11 @@ def with_pictures(cases: pd.DataFrame, folder: Path) -> pd.DataFrame:
 
     pictures = [relative(folder / f"{p}.png") for p in cases["patient_id"]]
     pairs = zip(cases["patient_id"], cases["phase"], strict=True)
-    small = [relative(folder / "thumbnails" / f"{patient}_{phase}.jpg") for patient, phase in pairs]
-    return cases.assign(picture=pd.Series(pictures, dtype=object), thumbnail=pd.Series(small, dtype=object))
+    names = [f"{patient}_{phase}" for patient, phase in pairs]
+    small = [relative(folder / "thumbnails" / f"{name}.jpg") for name in names]
+    slices = [relative(folder / "slices" / f"{name}.js") for name in names]
+    paths = {"picture": pictures, "thumbnail": small, "slices": slices}
+    return cases.assign(**{column: pd.Series(found, dtype=object) for column, found in paths.items()})
 
 
 if __name__ == "__main__":

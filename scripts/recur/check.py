@@ -18,6 +18,7 @@ from recur.features.imported import read_features
 from recur.followup import horizon_warnings
 from recur.guards import smaller_class, too_few_events
 from recur.images.inventory import FILES, inventory, read_rows
+from recur.images.review import KEY, review_notes
 from recur.linkage import copies, copies_line, link
 from recur.predictors import candidate_problems, comparator_lines, feature_lines, feature_problems
 from recur.scores import vector_problems
@@ -62,6 +63,7 @@ def check_tables(study: dict[str, Any]) -> None:
             problems.append(f"{path}: no such file (features.{key}){hint}")
         elif path:
             problems += feature_problems(study, key, cohort)
+    problems += review_problems(study)
     problems += other_problems(study, cohort) if cohort is not None else []
     if problems:
         raise StudyError(list(dict.fromkeys(problems)))
@@ -185,6 +187,7 @@ def training_warnings(study: dict[str, Any], cohort: Cohort) -> list[str]:
         own = f"cohort_{name}"
         warnings += candidate_findings(study, cohort, assigned[own if own in assigned else "cohort"], name)[1]
     warnings += horizon_warnings(study["horizons_months"], cohort.endpoints.filter(regex="_time$"))
+    warnings += said_of_masks(study)
     return list(dict.fromkeys(warnings))
 
 
@@ -220,6 +223,31 @@ def candidate_findings(
 
 def image_check(study: dict[str, Any]) -> list[tuple[Any, str]]:
     return [(read_manifest, study["images"]["manifest"])] if "images" in study else []
+
+
+def review_problems(study: dict[str, Any]) -> list[str]:
+    """What is wrong with the notes on the masks."""
+    try:
+        said_of_masks(study)
+        return []
+    except StudyError as error:
+        return error.problems
+
+
+def said_of_masks(study: dict[str, Any]) -> list[str]:
+    """Lines on the notes that images.review holds (recur.images.review); StudyError where they cannot be read."""
+    images = study.get("images", {})
+    if not images.get("review"):
+        return []
+    if not Path(images["review"]).exists():
+        raise StudyError(
+            f"{images['review']}: no such file (images.review); save it from the page of the images, or drop the key"
+        )
+    manifest = None
+    if Path(images["manifest"]).exists():
+        manifest = read_rows(images["manifest"], images.get("sheet"))
+    whole = manifest is not None and set(KEY) <= set(manifest)  # what it lacks is said elsewhere
+    return review_notes(images["review"], manifest if whole else None)
 
 
 def image_root(images: dict[str, Any]) -> Path:

@@ -604,6 +604,7 @@ def locate(study: dict[str, Any], folder: Path, missing: list[str]) -> None:
 PATHS = [
     ("images", "manifest"),
     ("images", "root"),
+    ("images", "review"),
     ("features", "table"),
     ("features", "repeat"),
     ("null_study", "truth"),

@@ -317,7 +317,7 @@ def _on_lattice(other: Case, case: Case) -> np.ndarray | None:
 
 def _grey_scale(case: Case) -> tuple[float, float]:
     """The HU window for CT; percentiles of the regions where there are no HU, or not those of a tumour."""
-    if _has_hu(case) and HU_WINDOW[0] <= np.median(case.image[(case.labels & TUMOUR) > 0]) <= HU_WINDOW[1]:
+    if has_hu(case) and HU_WINDOW[0] <= np.median(case.image[(case.labels & TUMOUR) > 0]) <= HU_WINDOW[1]:
         return HU_WINDOW
     regions = np.uint8(sum(_bits(case).values()))
     low, high = np.percentile(case.image[(case.labels & regions) > 0], (1, 99)).tolist()
@@ -325,7 +325,7 @@ def _grey_scale(case: Case) -> tuple[float, float]:
     return low - reach, high + reach
 
 
-def _has_hu(case: Case) -> bool:
+def has_hu(case: Case) -> bool:
     return case.facts.get("modality", "CT") == "CT" and case.facts.get("normalise", "none") == "none"
 
 

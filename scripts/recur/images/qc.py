@@ -6,6 +6,7 @@ One HTML file beside the pictures' folders; it works from the folder, without a 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from html import escape
@@ -18,6 +19,7 @@ import pandas as pd
 
 from recur.images.flags import OTHER
 from recur.images.manifest import PHASES
+from recur.images.review import COLUMNS, REDRAW, SEEN, strangers_line
 from recur.pages import filled
 from recur.tables import first_of
 
@@ -34,6 +36,7 @@ BLOOD_HU = 80.0  # of unenhanced blood at most; the aorta of any phase with cont
 NEARLY_ALL, LEAST_ROWS = 0.9, 5  # a remark on so many of the cases is one on the study
 CONCERNS = {  # key -> (name in the filter, points or 0 where they are measured, what the points are for); worst first
     "excluded": ("excluded", 0, "100 points: excluded"),
+    "redraw": ("to redraw", 50, "noted redraw (images.review), and the mask has not changed since"),
     "inverted": ("inverted mask", 30, "the mask looks inverted"),
     "not_hu": ("no HU", 30, "grey values are hardly HU"),
     "size": ("odd size", 30, "voxels or tumour of a size that is hardly possible"),
@@ -57,13 +60,15 @@ CONCERNS = {  # key -> (name in the filter, points or 0 where they are measured,
     "left_out": ("rim left out", 2, "a further rim or a lesion was left out"),
     "thick": ("thick slices", 0, f"1 point: a voxel is over {THICK:g} times as long as wide; 2 over {VERY_THICK:g}"),
     "lossy": ("lossy", 1, "lossy compressed"),
+    "review": ("note out of date", 1, "mask or image have changed since the note"),
     "copied": ("copies", 1, "slices that were there twice were left out"),
     "adapted": ("geometry adapted", 1, "the image or the mask was brought to another geometry"),
     "rim": ("rim not in liver", 1, "no liver mask to cut the rim with"),
     OTHER: ("other flags", 1, "each other flag"),
 }
 MEASURED_HERE = ("thick", "odd")  # flags that are judged by the columns
-OF_THE_PATIENT = ("excluded", "volumes", "overlap", "phases", "exam")  # compared within a patient: never common
+# of a row or a patient, never of the study
+NOT_COMMON = ("excluded", "redraw", "review", "volumes", "overlap", "phases", "exam")
 
 
 class Remark(NamedTuple):
@@ -108,8 +113,9 @@ def concerns(cases: pd.DataFrame, regions: pd.DataFrame) -> tuple[pd.DataFrame, 
     table["why"] = ["; ".join(_worst_first(found)) for found in kept]
     moved = [[remark for remark in found if _alike(remark) in shared] for found in judged]
     table["more"] = ["; ".join(_worst_first(found)) for found in moved]
-    order = ["score", "patient_id", "phase", "reader"]
-    table = table.sort_values(order, ascending=[False, True, True, True], kind="stable").reset_index(drop=True)
+    table["seen"] = [_is_seen(row) for row in rows]
+    order = ["seen", "score", "patient_id", "phase", "reader"]
+    table = table.sort_values(order, ascending=[True, False, True, True, True], kind="stable").reset_index(drop=True)
     return table, list(shared.values())
 
 
@@ -119,10 +125,11 @@ def _worst_first(found: Sequence[Remark]) -> list[str]:
 
 def _judge(row: dict, times: float) -> list[Remark]:
     """Everything that is worth a look in one row."""
+    found = _noted(row)
     if row["status"] != "ok":
         reason = str(row["reason"]).removeprefix(f"{row['phase']} {row['reader']}: ")
-        return [Remark("excluded", 100, f"excluded: {reason}")]
-    found = _judge_regions(row)
+        return [Remark("excluded", 100, f"excluded: {reason}"), *found]
+    found += _judge_regions(row)
     if row["spacing ratio"] > THICK:
         points = 1 if row["spacing ratio"] <= VERY_THICK else 2
         found.append(Remark("thick", points, f"spacing ratio {row['spacing ratio']:.1f}"))
@@ -131,6 +138,20 @@ def _judge(row: dict, times: float) -> list[Remark]:
     if row.get("dice", 1.0) < LEAST_DICE:
         found.append(_remark("overlap", f"Dice {row['dice']:.2f} with the first reader"))
     return found + _contrast(row) + _flagged(row)
+
+
+def _is_seen(row: dict) -> bool:
+    """Whether somebody looked at this very mask and image and found them good."""
+    return row.get("verdict") == SEEN and not row["outdated"]
+
+
+def _noted(row: dict) -> list[Remark]:
+    """What a note on the mask (images.review) still asks for."""
+    if not row.get("verdict") and not row.get("note"):
+        return []
+    if row["outdated"]:
+        return [_remark("review", f"noted {row['verdict'] or 'something'} on other voxels than now: look again")]
+    return [_remark("redraw", "noted redraw, and the mask is unchanged")] if row["verdict"] == REDRAW else []
 
 
 def _contrast(row: dict) -> list[Remark]:
@@ -220,7 +241,7 @@ def _common(rows: list[dict], judged: list[list[Remark]]) -> dict[tuple[str, str
     holders: dict[tuple[str, str], dict[int, str]] = {}
     for i in analysed:
         for remark in judged[i]:
-            if remark.kind not in OF_THE_PATIENT:
+            if remark.kind not in NOT_COMMON:
                 holders.setdefault(_alike(remark), {})[i] = remark.text
     lines = {}
     for key, held in holders.items():
@@ -234,17 +255,24 @@ def _common(rows: list[dict], judged: list[list[Remark]]) -> dict[tuple[str, str
     return lines
 
 
-def page(table: pd.DataFrame, common: Sequence[str], study: str, synthetic: bool = False) -> str:
+def page(
+    table: pd.DataFrame, common: Sequence[str], study: str, synthetic: bool = False, lost: pd.DataFrame | None = None
+) -> str:
     """The HTML page of a table and the common remarks of `concerns`.
 
-    Also read of the table: picture, thumbnail (relative paths or ""), centre.
+    Also read of the table: picture, thumbnail, slices (relative paths or ""), centre. lost: notes (recur.images.review)
+    that are on no case.
     """
+    lost = pd.DataFrame(columns=COLUMNS) if lost is None else lost
     columns = _columns(table)
     parts = {
         "study": escape(study),
         "synthetic": '<span class="synthetic">SYNTHETIC DATA</span>' if synthetic else "",
         "counts": "".join(f"<li><b>{n}</b> {escape(what)}</li>" for what, n in _counts(table)),
+        "seen": str(int(table["seen"].sum())),
         "common": _everywhere(common),
+        "lost": f"<p>{escape(f'images.review: {strangers_line(lost)}')}</p>" if len(lost) else "",
+        "notes": escape(json.dumps(lost.to_dict("records"))),
         "points": "".join(f"<li>{escape(_points(*line))}</li>" for line in CONCERNS.values()),
         "selects": _selects(table),
         "head": "".join(_head(title, column, digits) for title, column, digits in columns),
@@ -272,11 +300,13 @@ def _columns(table: pd.DataFrame) -> list[tuple[str, str, int | None]]:
     columns: list[tuple[str, str, int | None]] = [
         ("Axial, coronal", "picture", None), ("Patient", "patient_id", None), ("Centre", "centre", None),
         ("Phase", "phase", None), ("Reader", "reader", None), ("Lesion", "lesion", 0), ("Score", "score", 1),
-        ("Why", "why", None), ("Volume, ml", "tumour_ml", 1), ("Diameter, mm", "diameter_mm", 0),
-        ("Pieces", "pieces", 0), ("Edge voxels", "edge_voxels", 0),
+        ("Why", "why", None), ("Note", "note", None), ("Volume, ml", "tumour_ml", 1),
+        ("Diameter, mm", "diameter_mm", 0), ("Pieces", "pieces", 0), ("Edge voxels", "edge_voxels", 0),
     ]  # fmt: skip
     if "lesion" in table and table["lesion"].fillna(1).astype(float).max() <= 1:
         columns.remove(("Lesion", "lesion", 0))
+    if table["reader"].nunique() == 1:
+        columns.remove(("Reader", "reader", None))
     columns += [(f"{name.capitalize()} {level}", f"{name} median", 0) for name in names]
     columns += [(f"Liver {level}", "liver_median", 0), (f"Aorta {level}", "aorta_median", 0)]
     columns += [("Seconds since first phase", "phase_time_s", 0)]
@@ -308,6 +338,7 @@ def _selects(table: pd.DataFrame) -> str:
         values = sorted(table[column].dropna().astype(str).unique()) if column in table else []
         if len(values) > 1:
             choices[column] = (column.capitalize(), [(_token(value), value) for value in values])
+    choices["noted"] = ("Noted", [("open", "not seen yet"), (SEEN, SEEN), (REDRAW, REDRAW)])
     return "\n".join(
         f'<label>{title} <select id="{name}"><option value="">all</option>'
         + "".join(f'<option value="{escape(value)}">{escape(text)}</option>' for value, text in options)
@@ -336,8 +367,9 @@ def _row(row: dict, columns: Sequence[tuple[str, str, int | None]]) -> str:
             sides = [row[f"spacing_{axis}"] for axis in "xyz"]
             cells.append(f"<td class=n>{'' if np.isnan(sides).any() else ' x '.join(f'{s:.3g}' for s in sides)}</td>")
         elif digits is None:
-            kind = " class=why" if column == "why" else ""
-            cells.append(f"<td{kind}>{escape(str(row[column])) if not _missing(row[column]) else ''}</td>")
+            kind = f" class={column}" if column in ("why", "note") else ""
+            text = _note(row) if column == "note" else row[column]
+            cells.append(f"<td{kind}>{escape(str(text)) if not _missing(text) else ''}</td>")
         else:
             cells.append(f"<td class=n>{_number(row[column], digits)}</td>")
     data = {
@@ -345,10 +377,17 @@ def _row(row: dict, columns: Sequence[tuple[str, str, int | None]]) -> str:
         for name in ("phase", "reader", "centre")
         if name in row
     }
-    data["more"] = row.get("more", "")
+    for name in ("more", "slices", "noted_mask", "noted_image", *COLUMNS):
+        data[name] = "" if _missing(row.get(name)) else str(row[name])
+    data["outdated"] = "yes" if row.get("outdated") else ""
     marks = "".join(f' data-{name}="{escape(value)}"' for name, value in data.items())
-    kind = ' class="excluded"' if row["status"] != "ok" else ""
-    return f'<tr{kind} data-kinds="{escape(row["kinds"])}"{marks}>{"".join(cells)}</tr>'
+    kinds = {"excluded": row["status"] != "ok", "seen": row["seen"]}
+    kind = " ".join(name for name, is_so in kinds.items() if is_so)
+    return f'<tr class="{kind}" data-kinds="{escape(row["kinds"])}"{marks}>{"".join(cells)}</tr>'
+
+
+def _note(row: dict) -> str:
+    return ": ".join(filter(None, [row["verdict"], row["note"]]))
 
 
 def _link(row: dict) -> str:
