@@ -574,6 +574,13 @@ def change_candidate_flag(folder):
     change_study(folder, {"clinical.variables.disguised": variable, "candidates": {"pre": ["disguised"]}})
 
 
+def change_review(folder, *lines):
+    """Notes on the masks, as the page of the images saves them."""
+    head = "patient_id,phase,reader,verdict,note,mask_hash,image_hash"
+    change_file(folder, "review.csv", "\n".join([*([] if lines[0].startswith("patient") else [head]), *lines]) + "\n")
+    change_study(folder, {"images.review": "review.csv"})
+
+
 def change_study_cell(folder, keys, *cell):
     change_cell(folder, *cell)
     change_study(folder, keys)

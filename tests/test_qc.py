@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 import runpy
 import sys
+import zlib
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +21,12 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from cases import draw
+from recur.images.case import Case
+from recur.images.montage import Reading
 from recur.images.qc import concerns, page
+from recur.images.review import read_review
+from recur.images.slices import slices_script
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "qc_page.py"
 GOOD = {
@@ -104,7 +113,7 @@ def test_a_study_without_any_readable_case_has_a_page():
 
 def test_no_text_of_a_table_becomes_markup():
     html = page(*concerns(*tables(*STUDY)), "study {{rows}} <b>")
-    assert EVIL not in html and html.count("&lt;script&gt;") == 2 and "study {{rows}} &lt;b&gt;" in html
+    assert EVIL not in html and html.count("&lt;script&gt;") == 3 and "study {{rows}} &lt;b&gt;" in html
     assert html.count("<script") == 1 and not re.search(r"https?://", html)
 
 
@@ -316,7 +325,7 @@ def test_a_click_shows_the_large_picture_and_keys_lead_through_the_patients(open
     keys.send_keys(Keys.ARROW_RIGHT).perform()
     assert dialog.find_element(By.ID, "name").text == "A4"
     assert picture.get_attribute("src").endswith("/qc/batch-1/A4.png")
-    assert dialog.find_element(By.ID, "about").text == "tumour of 90 voxels"
+    assert dialog.find_element(By.ID, "about").text == "AP reader1; tumour of 90 voxels"
     assert dialog.find_element(By.ID, "full").get_attribute("href") == picture.get_attribute("src")
     keys.send_keys(Keys.ARROW_LEFT).perform()
     assert dialog.find_element(By.ID, "name").text == "A3"
@@ -371,3 +380,187 @@ def test_without_javascript_it_is_a_plain_table_with_links(browser, folder, tmp_
     assert column(browser, "Patient")[:2] == ["A3", "A4"] and len(column(browser, "Patient")) == 11
     assert not browser.find_element(By.TAG_NAME, "form").is_displayed()
     assert browser.find_element(By.CSS_SELECTOR, "td a").get_attribute("href").endswith("/qc/batch-0/A3.png")
+
+
+# slices and notes
+
+MASKS = {"P1": "a" * 64, "P2": "b" * 64, "P3": "c" * 64}
+
+
+def ramp_case():
+    """A tumour of 6 x 8 x 10 voxels in an image whose value tells where one is: HU = 100 z + 10 y + x - 1000."""
+    z, y, x = np.indices((20, 30, 40))
+    labels = np.zeros(z.shape, np.uint8)
+    labels[7:13, 11:19, 15:25] = 1
+    image = (100 * z + 10 * y + x - 1000).astype(np.float32)
+    facts = {"modality": "CT", "normalise": "none", "regions": {"tumour": 1}}
+    spacing = np.array([1.0, 1.0, 2.0])
+    return Case(image, labels, spacing, np.zeros(3), np.eye(3).ravel(), np.array([40, 30, 20]), np.zeros(3, int),
+                np.zeros(3), facts)  # fmt: skip
+
+
+def review_folder(folder, review=None, masks=MASKS):
+    """A qc folder of three cases with slices, as cases.py and qc_page.py leave it."""
+    hashes = {patient: {"mask_hash": mask, "image_hash": "e" * 64} for patient, mask in masks.items()}
+    cases, regions = tables(*[(patient, "AP", own) for patient, own in hashes.items()])
+    for patient in masks:
+        draw(patient, {"AP": [Reading("reader1", ramp_case(), "a ramp")]}, folder / "qc" / "batch-0", False)
+    paths = {"cases": folder / "batch-0.csv", "regions": folder / "regions.csv", "assigned": folder / "assigned.csv"}
+    cases.to_csv(paths["cases"], index=False)
+    regions.to_csv(paths["regions"], index=False)
+    cases[["patient_id"]].to_csv(paths["assigned"], index=False)
+    arguments = ["--study", "demo", *[part for name, path in paths.items() for part in (f"--{name}", path)]]
+    arguments += ["--output", folder / "qc" / "index.html", *(["--review", review] if review else [])]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["qc_page.py", *map(str, arguments)])
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+    return folder / "qc" / "index.html"
+
+
+def write_review(path, *rows):
+    lines = ["patient_id,phase,reader,verdict,note,mask_hash,image_hash", *rows]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def slices_page(tmp_path_factory):
+    return review_folder(tmp_path_factory.mktemp("slices"))
+
+
+def opened_slices(browser, page_path, patient="P1"):
+    open_page(browser, page_path)
+    browser.execute_script("localStorage.clear()")
+    open_page(browser, page_path)
+    browser.find_element(By.XPATH, f"//td[.='{patient}']/..//a").click()
+    WebDriverWait(browser, 10).until(lambda b: "slice" in b.find_element(By.ID, "where").text)
+
+
+def set_number(browser, name, value):
+    field = browser.find_element(By.ID, name)
+    browser.execute_script(
+        "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'))", field, value
+    )
+
+
+GREY = """
+const pen = document.querySelector("canvas").getContext("2d");
+return [...pen.getImageData(arguments[0], arguments[1], 1, 1).data];
+"""
+
+
+def test_slices_scroll_and_keep_the_values_of_the_image(browser, slices_page):
+    opened_slices(browser, slices_page)
+    where = browser.find_element(By.ID, "where")
+    assert where.text == "axial slice 8 of 20"  # the first of the tumour's equal slices
+    keys = ActionChains(browser)
+    keys.send_keys(Keys.ARROW_UP, Keys.ARROW_UP).perform()
+    assert where.text == "axial slice 10 of 20"
+    canvas = browser.find_element(By.TAG_NAME, "canvas")
+    ActionChains(browser).move_to_element_with_offset(canvas, 5, 5).perform()
+    # 40 x 30 voxels of 1 mm fill the width: just beyond the middle lie x = 20, y = 15 of slice 9 (counted from 0)
+    assert browser.find_element(By.ID, "value").text == f"{100 * 9 + 10 * 15 + 20 - 1000} HU"
+    assert console(browser) == []
+    set_number(browser, "middle", 70)
+    set_number(browser, "wide", 1)
+    browser.find_element(By.ID, "outline").click()
+    side = browser.execute_script("return document.querySelector('canvas').width")
+    voxel, top = side / 40, (side - side / 40 * 30) / 2
+    at = {x: browser.execute_script(GREY, int((x + 0.5) * voxel), int(top + 15.5 * voxel)) for x in (18, 22)}
+    assert at[18][:3] == [0, 0, 0] and at[22][:3] == [255, 255, 255]  # 68 HU below, 72 above a window around 70
+    Select(browser.find_element(By.ID, "plane")).select_by_visible_text("coronal")
+    assert where.text.startswith("coronal 12 of")
+    assert [u for u in requested(browser) if not u.startswith(("file://", "blob:"))] == []
+
+
+def test_the_outline_runs_along_the_edges_of_the_masks_voxels(browser, slices_page):
+    opened_slices(browser, slices_page)
+    side = browser.execute_script("return document.querySelector('canvas').width")
+    voxel, top = side / 40, (side - side / 40 * 30) / 2
+    left = browser.execute_script(GREY, int(15 * voxel), int(top + 15.5 * voxel))
+    inside = browser.execute_script(GREY, int(17.5 * voxel), int(top + 15.5 * voxel))
+    assert left[0] > left[2] + 60  # orange, between voxel 14 and 15
+    assert abs(inside[0] - inside[2]) < 3
+    ActionChains(browser).send_keys("o").perform()
+    left = browser.execute_script(GREY, int(15 * voxel), int(top + 15.5 * voxel))
+    assert abs(left[0] - left[2]) < 3
+
+
+def test_notes_by_key_are_saved_read_and_put_in_place_by_the_next_run(browser, tmp_path):
+    opened_slices(browser, review_folder(tmp_path))
+    browser.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
+    keys = ActionChains(browser)
+    keys.send_keys("s", Keys.ARROW_RIGHT, "r").perform()
+    assert browser.find_element(By.ID, "name").text == "P2" and browser.find_element(By.ID, "verdict").text == "redraw"
+    browser.find_element(By.ID, "note").send_keys('=HYPERLINK("x"), rim s')
+    assert browser.find_element(By.ID, "verdict").text == "redraw"  # an s in a note is a letter
+    ActionChains(browser).send_keys(Keys.ESCAPE).perform()
+    assert browser.find_element(By.ID, "unsaved").text == "2 unsaved notes"
+    assert browser.find_element(By.ID, "count-seen").text == "1"
+    browser.refresh()
+    assert browser.find_element(By.ID, "unsaved").text == "2 unsaved notes"  # kept in the browser
+    browser.find_element(By.ID, "save").click()
+    saved = tmp_path / "review.csv"
+    WebDriverWait(browser, 10).until(lambda _: saved.exists())
+    lines = saved.read_text().splitlines()
+    assert lines[1] == f"P1,AP,reader1,seen,,{'a' * 64},{'e' * 64}"
+    assert lines[2].startswith("""P2,AP,reader1,redraw,"'=HYPERLINK(""x""), rim s",bbbb""")
+    assert read_review(saved)["note"].tolist() == ["", '=HYPERLINK("x"), rim s']
+
+    open_page(browser, review_folder(tmp_path, saved))
+    assert column(browser, "Patient") == ["P2", "P3", "P1"]  # to redraw, nothing noted, seen
+    assert column(browser, "Why") == ["noted redraw, and the mask is unchanged", "", ""]
+    assert column(browser, "Note") == ['redraw: =HYPERLINK("x"), rim s', "", "seen"]
+    assert browser.find_element(By.ID, "unsaved").text == ""
+    Select(browser.find_element(By.ID, "noted")).select_by_visible_text("not seen yet")
+    assert column(browser, "Patient") == ["P2", "P3"]
+
+    open_page(browser, review_folder(tmp_path, saved, MASKS | {"P1": "d" * 64, "P2": "d" * 64}))
+    assert dict(zip(column(browser, "Patient"), column(browser, "Why"), strict=True)) == {
+        "P1": "noted seen on other voxels than now: look again",
+        "P2": "noted redraw on other voxels than now: look again",
+        "P3": "",
+    }
+    assert browser.find_element(By.ID, "count-seen").text == "0"
+    assert console(browser) == []
+
+
+def test_notes_on_former_masks_that_were_never_saved_are_not_taken_for_the_new_ones(browser, tmp_path):
+    page_path = review_folder(tmp_path)
+    opened_slices(browser, page_path)
+    ActionChains(browser).send_keys("s").perform()
+    open_page(browser, review_folder(tmp_path, masks=MASKS | {"P1": "d" * 64}))
+    assert column(browser, "Note") == ["", "", ""]
+    assert browser.find_element(By.ID, "unsaved").text == "1 on masks that have changed since left out"
+
+
+def test_notes_on_masks_of_another_study_are_told_in_a_line_and_kept(tmp_path):
+    rows = (f"{patient},AP,reader1,seen,,," for patient in ("X1", "X2", "X3", "X4"))
+    html = review_folder(tmp_path, write_review(tmp_path / "other.csv", *rows)).read_text()
+    line = "4 notes are on no mask of this study (X1 AP reader1, X2 AP reader1, X3 AP reader1, ...)"
+    assert html.count(line) == 1
+    kept = json.loads(unescape(re.search('data-notes="(.*?)"', html)[1]))
+    assert [note["patient_id"] for note in kept] == ["X1", "X2", "X3", "X4"]
+
+
+def test_the_same_run_gives_the_same_bytes(tmp_path):
+    first, second = (review_folder(tmp_path / name) for name in "ab")
+    made = [{p.relative_to(page.parent): p.read_bytes() for p in page.parent.rglob("*.*")} for page in (first, second)]
+    assert made[0] == made[1] and len(made[0]) == 10  # page; picture, thumbnail and slices of three
+
+
+@pytest.mark.parametrize(
+    ("spread", "normalise", "worst"), [(3000.0, "none", 0.5), (8.0, "zscore", 8 / 4095), (40_000.0, "none", 0.5)]
+)
+def test_slices_hold_what_was_measured(spread, normalise, worst):
+    """Unpacked as the page does it: each value within half a step, each voxel of the mask."""
+    case = ramp_case()
+    noise = np.random.default_rng(1).uniform(-spread / 2, spread / 2, case.image.shape)
+    case = case._replace(image=noise.astype(np.float32), facts=case.facts | {"normalise": normalise})
+    given = json.loads(slices_script([Reading("reader1", case, "")]).removeprefix("slices(").removesuffix(");\n"))
+    raw = np.frombuffer(zlib.decompress(base64.b64decode(given["image"])), np.uint8).reshape(2, *given["size"])
+    folded = raw[0].astype(np.int64) + 256 * raw[1].astype(np.int64)
+    numbers = np.cumsum((folded >> 1) ^ -(folded & 1), axis=2).astype(np.int16)
+    assert np.abs(given["offset"] + given["step"] * numbers - case.image).max() <= worst
+    labels = np.frombuffer(zlib.decompress(base64.b64decode(given["labels"][0])), np.uint8).reshape(given["size"])
+    assert np.array_equal(labels, case.labels)

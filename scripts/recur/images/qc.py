@@ -104,7 +104,7 @@ def concerns(cases: pd.DataFrame, regions: pd.DataFrame) -> tuple[pd.DataFrame, 
         times = times.where(table["lesions"].fillna(1).astype(float) == 1)
     rows = table.to_dict("records")
     judged = [_judge(row, ratio) for row, ratio in zip(rows, times, strict=True)]
-    swapped = _phases_contradicted(table)
+    swapped = _phases_contradicted(rows)
     judged = [[*swapped.get(i, []), *found] for i, found in enumerate(judged)]
     shared = _common(rows, judged)
     kept = [[remark for remark in found if _alike(remark) not in shared] for found in judged]
@@ -204,30 +204,36 @@ def _has_hu(row: dict) -> bool:
     return row.get("modality", "CT") == "CT" and row.get("normalise", "none") == "none"
 
 
-def _phases_contradicted(table: pd.DataFrame) -> dict[int, list[Remark]]:
+def _phases_contradicted(rows: list[dict]) -> dict[int, list[Remark]]:
     """Row -> what in its patient's times or organs contradicts the names NC, AP, PVP and DP.
 
     They follow each other in this order; the aorta is brighter in the arterial than in the portal venous phase, the
     liver the other way round (by DARKER; only where organs are masked and grey values are HU).
     """
+    first: dict[str, dict[str, int]] = {}  # of each phase of a patient, that of the first reader
+    for i, row in enumerate(rows):
+        first.setdefault(row["patient_id"], {}).setdefault(row["phase"], i)
     found: dict[int, list[Remark]] = {}
-    known = table[table["phase"].isin(PHASES)].assign(place=table["phase"].map({p: i for i, p in enumerate(PHASES)}))
-    known = known.sort_values("place", kind="stable").reset_index(names="row")
-    for _, own in known.drop_duplicates(["patient_id", "phase"]).groupby("patient_id"):
-        for early, late in combinations(own.to_dict("records"), 2):
-            texts = []
-            if early.get("phase_time_s", np.nan) > late.get("phase_time_s", np.nan):
-                texts.append(f"{late['phase']} was scanned before {early['phase']}")
-            if (early["phase"], late["phase"]) == ("AP", "PVP") and _has_hu(early) and _has_hu(late):
-                texts += [
-                    f"{organ} of {dark['phase']} ({dark[column]:.0f} HU) is brighter than of {bright['phase']} "
-                    f"({bright[column]:.0f} HU)"
-                    for organ, bright, dark in (("aorta", early, late), ("liver", late, early))
-                    if (column := f"{organ}_median") in own and bright[column] < dark[column] - DARKER[organ]
-                ]
-            for row in (early["row"], late["row"]):
-                found.setdefault(row, []).extend(_remark("phases", text) for text in texts)
+    for own in first.values():
+        for early, late in combinations([own[phase] for phase in PHASES if phase in own], 2):
+            remarks = [_remark("phases", text) for text in _contradictions(rows[early], rows[late])]
+            for i in (early, late):
+                found.setdefault(i, []).extend(remarks)
     return found
+
+
+def _contradictions(early: dict, late: dict) -> list[str]:
+    texts = []
+    if early.get("phase_time_s", np.nan) > late.get("phase_time_s", np.nan):
+        texts.append(f"{late['phase']} was scanned before {early['phase']}")
+    if (early["phase"], late["phase"]) != ("AP", "PVP") or not (_has_hu(early) and _has_hu(late)):
+        return texts
+    for organ, bright, dark in (("aorta", early, late), ("liver", late, early)):
+        less, more = (row.get(f"{organ}_median", np.nan) for row in (bright, dark))
+        if less < more - DARKER[organ]:
+            whose = f"{organ} of {dark['phase']} ({more:.0f} HU) is brighter than of {bright['phase']} ({less:.0f} HU)"
+            texts.append(whose)
+    return texts
 
 
 def _alike(remark: Remark) -> tuple[str, str]:

@@ -61,7 +61,7 @@ def _row_problems(row: pd.Series, line: int) -> list[Problem]:
     return found + [
         Problem(
             None,
-            f"column {name}: {{}} is no hash as the page writes it; copy it, or leave it blank",
+            f"column {name}: {{}} is no hash as the page writes it, nor blank",
             (row[name],),
             line,
         )
