@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from recur.tables import first_of
+from recur.tables import StudyError, first_of
 
 DECIMAL = re.compile(r"(?P<sign>-?)(?P<whole>[0-9]*)\.(?P<fraction>[0-9]*)")
 FREQUENT, FEWEST = 0.05, 3  # share and number of patients from which on an undeclared level is a coding, not an error
@@ -48,6 +48,44 @@ def one_spelling(cell: str) -> str:
         return cell
     fraction = match["fraction"].rstrip("0")
     return match["sign"] + (match["whole"] or "0") + (f".{fraction}" if fraction else "")
+
+
+def by_labels(
+    table: pd.DataFrame, labels: dict[str, dict[str, str]], declared: dict[str, list[Any] | None]
+) -> tuple[pd.DataFrame, list[str]]:
+    """The table with labels of SPSS or Stata in place of codes where the study names the labels, and a line a column.
+
+    labels: by column code -> label; declared: by column the cells that the study names, codes or labels, None where
+    the codes are numbers. Where the study names neither, labels are read if every cell has one.
+    Raises StudyError for a name that is a code and the label of another.
+    """
+    table, notes, problems = table.copy(), [], []
+    for column, texts in labels.items():
+        cells = table[column] if column in table else pd.Series(dtype="string")
+        coded = cells[cells.isin(list(texts))]
+        if coded.empty:
+            continue
+        known, named = set(cells.dropna()), {str(value) for value in declared.get(column) or []}
+        shown = first_of([f"{code} = {texts[code]}" for code in sorted(set(coded))], SHOWN)
+        if declared.get(column, []) is None:
+            if len(coded) < cells.notna().sum():
+                notes.append(f"column {column}: {len(coded)} cells have a label ({shown}) and are read as numbers; "
+                             "declare missing_values for those that mean unknown")  # fmt: skip
+            continue
+        codes, words = len(named & (set(texts) | known)), len(named & set(texts.values()))
+        if codes == words and any(texts.get(name, name) != name for name in named & set(texts.values())):
+            problems.append(
+                f"column {column}: {first_of(sorted(named))} may be codes or labels ({shown}); change the labels, or "
+                "give a CSV"
+            )
+            continue
+        as_words = words > codes or (not named and known <= set(texts))
+        if as_words:
+            table[column] = cells.replace(texts)
+        notes.append(f"column {column} has labels and is read by its {'labels' if as_words else 'codes'}: {shown}")
+    if problems:
+        raise StudyError(problems)
+    return table, notes
 
 
 def values_of(cells: pd.Series) -> str:

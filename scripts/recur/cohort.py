@@ -35,7 +35,19 @@ from recur.followup import impossible_times, later_deaths, time_warnings
 from recur.images.inventory import FILES, read_rows
 from recur.linkage import copies, copies_line
 from recur.study import schema, schema_problems, splits_of, used_variables
-from recur.tables import PATIENT_ID, Problem, StudyError, grouped, id_columns, plain_cell, read_table, told, with_id
+from recur.tables import (
+    LABELS,
+    PATIENT_ID,
+    REMARKS,
+    Problem,
+    StudyError,
+    grouped,
+    id_columns,
+    plain_cell,
+    read_table,
+    told,
+    with_id,
+)
 from recur.training import TRAIN
 
 DECIMAL_COMMA = re.compile(r"[<>]?\s*-?\d+,\d+")
@@ -147,14 +159,15 @@ def clinical_cells(study: dict[str, Any]) -> tuple[pd.DataFrame, list[str]]:
     clinical = study["clinical"]
     wanted = {column for _, column in wanted_columns(study)}
     looked_at = wanted | set(id_columns(clinical["id"]))
-    table = with_id(read_table(clinical["table"], clinical.get("sheet"), looked_at.__contains__), clinical["id"])
-    check_columns(table, study, Path(clinical["table"]))
-    table = without_codes(stripped(table), clinical["missing_values"], clinical["variables"])
+    read = with_id(read_table(clinical["table"], clinical.get("sheet"), looked_at.__contains__), clinical["id"])
+    check_columns(read, study, Path(clinical["table"]))
+    path, variables = clinical["table"], clinical["variables"]
+    table, notes = cells_of(read, path, clinical["missing_values"], variables, wanted, named_cells(study))
     dates = [column for key, column in clinical.get("dates", {}).items() if key in DATES]
     written = clinical.get("date_format", ISO)
     table = table.assign(**{column: as_iso(table[column], written) for column in dates})
     stray = table[list(wanted)].isna().all(axis=1)  # a remark below the table, a sum beside it
-    notes = [f"{stray.sum()} rows without an id and without a used cell left out"] if stray.any() else []
+    notes += [f"{stray.sum()} rows without an id and without a used cell left out"] if stray.any() else []
     table, alike = one_of_phases(table[~stray], study, wanted)
     try:
         table, joined = one_row_a_patient(table, clinical["id"], wanted, clinical.get("eligibility", []))
@@ -171,6 +184,67 @@ def one_of_phases(table: pd.DataFrame, study: dict[str, Any], wanted: set[str]) 
         return table, []
     kept = table[table[clinical["id"]].isna() | ~table.duplicated(sorted(wanted))]
     return kept, [f"{len(table)} rows, one a phase, are {len(kept)} patients"]
+
+
+def cells_of(
+    read: pd.DataFrame,
+    path: str | Path,
+    missing: list[Any],
+    variables: dict[str, Any],
+    used: set[str],
+    named: dict[str, list[Any] | None] | None = None,
+) -> tuple[pd.DataFrame, list[str]]:
+    """The cells of a table that was read, as a study means them: without blanks around them and cells that mean
+    missing, with labels of SPSS and Stata where the study names labels (coding.by_labels); and a line on each of `used`
+    whose labels or declared missing values the file holds.
+
+    named: by column the cells that the study names besides those of the variables, None for a column of numbers. Raises
+    StudyError for a name that may be a code or a label.
+    """
+    table = without_codes(stripped(read), missing, variables)
+    notes = [
+        f"column {column}: {text}" for column, text in read.attrs.get(REMARKS, {}).items() if text and column in used
+    ]
+    labels = {column: texts for column, texts in read.attrs.get(LABELS, {}).items() if column in used}
+    if not labels:
+        return table, notes
+    cells = {variable["column"]: levels_named(variable) for variable in variables.values()} | (named or {})
+    try:
+        table, said = coding.by_labels(table, labels, cells)
+    except StudyError as error:
+        raise StudyError(f"{path}: {problem}" for problem in error.problems) from None
+    return without_codes(table, missing, variables), notes + said
+
+
+def levels_named(variable: dict[str, Any]) -> list[Any] | None:
+    """The cells that a variable declares; None of a number."""
+    if variable["kind"] in ("numeric", "list"):
+        return None
+    return [variable["negative"], variable["positive"]] if variable["kind"] == "binary" else variable["levels"]
+
+
+def named_cells(study: dict[str, Any]) -> dict[str, list[Any] | None]:
+    """By column of the clinical table, besides those of variables, the cells that the study names; None of numbers."""
+    clinical, splits = study["clinical"], splits_of(study).values()
+    found: dict[str, list[Any] | None] = {clinical["id"]: None}
+    for key, column in clinical.get("recurrence", {}).items():
+        found[column] = ["0", "1"] if key in ("vascular", "extrahepatic") else None
+    for endpoint in study["endpoints"].values():
+        found |= {endpoint[key]: None for key in ("time", "competing_time") if key in endpoint}
+        if "event" in endpoint:
+            values = [endpoint[key] for key in ("event_value", "censored_value", "competing_value") if key in endpoint]
+            found[endpoint["event"]] = values
+        if "competing" in endpoint:
+            found[endpoint["competing"]] = [endpoint["competing_value"]]
+        if "column" in endpoint:
+            found[endpoint["column"]] = levels_named(endpoint)
+    named = [(rule["column"], rule["keep"]) for rule in clinical.get("eligibility", [])]
+    named += [(split["column"], [*split["train"], *split["test"]]) for split in splits if "column" in split]
+    if clinical["centre"]:
+        named.append((clinical["centre"], [name for split in splits for name in centres_named(split)]))
+    for column, cells in named:
+        found.setdefault(column, cells)
+    return found
 
 
 def without_codes(table: pd.DataFrame, missing: list[Any], variables: dict[str, Any]) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from recur import roc
 from recur.accuracy import accuracy, clustered_accuracy, compare_tests, two_by_two
 from recur.agreement import categories, cross_table, icc
 from recur.coding import variable_problems
-from recur.cohort import by_id, read_variables, stripped, without_codes
+from recur.cohort import by_id, cells_of, read_variables
 from recur.discrimination import bootstrap_interval
 from recur.predictor import linear_sum
 from recur.tables import Problem, StudyError, grouped, read_table
@@ -50,7 +50,8 @@ def read_lesions(settings: dict[str, Any], patients: pd.Series) -> pd.DataFrame:
     table = read_table(path, lesions.get("sheet"), set(wanted).__contains__)
     if missing := [name for name in wanted if name not in table]:
         raise StudyError([f"{path}: no column {name!r} (diagnostic.lesions)" for name in missing])
-    table = without_codes(stripped(table), settings["clinical"]["missing_values"], lesions["variables"])
+    missing = settings["clinical"]["missing_values"]
+    table, _ = cells_of(table, path, missing, lesions["variables"], set(wanted), {lesions["id"]: None})
     ids = table[lesions["id"]]
     values, problems = read_variables(table, lesions["variables"], ids)
     known, lines = set(patients), [f"{path}: {text}" for text in variable_problems(table, lesions["variables"])]

@@ -16,7 +16,7 @@ import pandas as pd
 
 from recur import coding
 from recur.analysis_set import tumour_burden
-from recur.cohort import by_id, id_problems, read_variables, stripped, unit_problems, without_codes
+from recur.cohort import by_id, cells_of, id_problems, read_variables, unit_problems
 from recur.cox import NotEstimable
 from recur.features.imported import MEASURES, ids_of, long_to_wide, numbers_of
 from recur.harmonisation import MIN_UNSEEN, apply_combat
@@ -162,8 +162,9 @@ def read_new_patients(
     needed = {term for model in models.values() for term in used_terms(model)}
     columns = {*id_columns(inputs["id"]), inputs["centre"], *(v["column"] for v in variables.values())}
     read = read_table(path, sheet, lambda name: name in columns or HEADING.match(name))
-    table, problems = without_units(stripped(read), variables)
-    table = with_id(without_codes(table, inputs["missing_values"], variables), inputs["id"])
+    table, problems = without_units(read, variables)
+    table, _ = cells_of(table, path, inputs["missing_values"], variables, columns)
+    table = with_id(table, inputs["id"])
     missing = [inputs["id"]] if inputs["id"] not in table else []
     known = {term: v for term, v in variables.items() if v["column"] in table}
     lacking = {term: v for term, v in variables.items() if term in needed - set(known) and not v.get("measure")}

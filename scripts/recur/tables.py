@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 SIGNIFICANT_DIGITS = 10
@@ -22,6 +23,11 @@ MISSING = ["", "NA", "NaN", "nan"]  # cells of any table
 MIDNIGHT = re.compile(r"^(\d{4}-\d{2}-\d{2})[ T]00:00:00(?:\.0+)?$")  # a date that a program gave a time of day
 TITLED = 2  # columns from which on a first line of one cell is a title, not a header
 LARGEST_WHOLE = 1e15  # of a whole number that a float holds exactly and prints without an exponent
+LABELS, REMARKS = "labels", "remarks"  # attributes of a table that was read from a statistics program (recur.statfiles)
+STATISTICS = (".sav", ".zsav", ".por", ".dta", ".xpt", ".sas7bdat", ".rds", ".rdata", ".rda")
+FORMATS = (
+    ".csv, .tsv, .xlsx, .parquet, a file of SPSS (.sav, .por), Stata (.dta), SAS (.xpt, .sas7bdat) or R (.rds, .RData)"
+)
 NAMED = 3  # patients that a line names of those who have the same problem
 
 
@@ -100,13 +106,14 @@ def first_of(names: list[Any], most: int = NAMED) -> str:
 def read_table(
     path: str | Path, sheet: str | None = None, used: Callable[[str], Any] = lambda column: True
 ) -> pd.DataFrame:
-    """Read CSV, TSV, XLSX or Parquet (by suffix, `.gz` allowed) with every cell as text, empty cells as NaN.
+    """Read CSV, TSV, XLSX, Parquet or a file of SPSS, Stata, SAS or R (by suffix; `.gz` of text allowed) with every
+    cell as text, empty cells as NaN.
 
     Text keeps ids such as `007` and lets checks quote the cell as the user typed it; row i of the frame is line i + 2
-    of the file. Rows without any cell are left out. Of Parquet, columns of fractions keep their type; other columns
-    are the text that a CSV of the same table has. sheet: of an XLSX file (see `recur.spreadsheets`); used: whether a
-    column is looked at; what is hidden, merged or not computed in others does not matter. Raises StudyError when the
-    file cannot be read.
+    of the file. Rows without any cell are left out. Of typed formats, columns of fractions keep their type; other
+    columns are the text that a CSV of the same table has. sheet: of an XLSX file (see `recur.spreadsheets`), or a data
+    frame of an R file; used: whether a column is looked at; what is hidden, merged or not computed in others does not
+    matter. Raises StudyError when the file cannot be read.
     """
     path = Path(path)
     suffixes = [s.lower() for s in path.suffixes if s.lower() != ".gz"]
@@ -115,6 +122,10 @@ def read_table(
     try:
         if kind == ".parquet":
             return parquet_text(pd.read_parquet(path), path)
+        if kind in STATISTICS:
+            from recur.statfiles import read_cells
+
+            return read_cells(path, kind, sheet)
         if kind == ".xlsx":
             from recur.spreadsheets import read_sheet, stop_at_doubts  # they raise this module's errors
 
@@ -137,7 +148,7 @@ def read_table(
     except Exception as error:
         cause = " ".join(str(error).split())
         raise StudyError(f"{path}: cannot be read as a table ({type(error).__name__}: {cause})") from error
-    raise StudyError(f"{path}: unknown table format {kind!r}; use .csv, .tsv, .xlsx or .parquet")
+    raise StudyError(f"{path}: unknown table format {kind!r}; use {FORMATS}")
 
 
 def with_header(table: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -158,11 +169,16 @@ def with_header(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     if len(names) > TITLED and named in ([], [table.iat[0, 0]]):
         title = f"only {named[0]!r}" if named else "nothing"
         raise StudyError(f"{path}: line 1 holds {title}; a title above the header? delete the lines above the header")
+    check_names(names, path)
+    table = table[1:].set_axis(names, axis=1)
+    return table.dropna(how="all").reset_index(drop=True).replace(MIDNIGHT, r"\1", regex=True)
+
+
+def check_names(names: list[str], path: Path) -> None:
+    """Raise StudyError for names of columns that stand there twice."""
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise StudyError(f"{path}: column {name!r} stands there twice; rename or remove one" for name in twice)
-    table = table[1:].set_axis(names, axis=1)
-    return table.dropna(how="all").reset_index(drop=True).replace(MIDNIGHT, r"\1", regex=True)
 
 
 def id_columns(name: str) -> list[str]:
@@ -189,17 +205,28 @@ def parquet_text(table: pd.DataFrame, path: Path) -> pd.DataFrame:
 
     Raises StudyError for a column of bytes that are no text.
     """
-    cells = {name: _column_text(column, path) for name, column in table.items()}
+    cells = {name: cell_texts(column, path) for name, column in table.items()}
     read = pd.DataFrame(cells, index=table.index).reset_index(drop=True)
     read.attrs = table.attrs
     return read
 
 
-def _column_text(column: pd.Series, path: Path) -> pd.Series:
+def shortest(number: float) -> float:
+    """A number that was kept in 32 bits as it was written."""
+    return float(str(np.float32(number)))
+
+
+def cell_texts(column: pd.Series, path: Path) -> pd.Series:
+    """A typed column with the cells that a CSV of it has; fractions stay numbers, which is the same.
+
+    Raises StudyError for bytes that are no text.
+    """
     known = column.dropna()
     if pd.api.types.is_float_dtype(column.dtype):
         # a column of whole numbers is float where a cell is missing
         whole = len(known) and (known.abs() < LARGEST_WHOLE).all() and (known == known.round()).all()
+        if not whole and str(column.dtype).lower() == "float32":  # 4.1, not the 4.099999904 that is nearest to it
+            return column.astype(float).map(shortest)
         if not whole:
             return column.astype(float)
         known = known.astype("int64")

@@ -12,7 +12,7 @@ import pandas as pd
 
 from recur.coding import as_declared
 from recur.features.lesions import aggregated
-from recur.tables import NAMED, PATIENT_ID, StudyError, first_of, id_columns, read_table, with_id
+from recur.tables import NAMED, PATIENT_ID, REMARKS, StudyError, first_of, id_columns, read_table, with_id
 
 # names as pyradiomics writes them, behind any prefix
 FEATURE = re.compile(r"(?:^|_)(?:shape(?:2D)?|firstorder|glcm|gldm|glrlm|glszm|ngtdm)_[A-Za-z0-9]+$")
@@ -61,6 +61,8 @@ def read_features(settings: dict[str, Any], path: str | Path, reserved: dict[str
         table, ids = table[~blank], ids[~blank]
     rest = table.drop(columns=[name for name in own if name in table])
     names, numbers, said = feature_columns(rest, settings, path, reserved or {})
+    declared = table.attrs.get(REMARKS, {})
+    said += [f"column {name}: {declared[name]}" for name in names if declared.get(name)]
     phases = phase_of_rows(table, ids, settings, path)
     problems = size_problems(numbers, ids, path)
     for phase in [None] if phases is None else settings["phases"]:
