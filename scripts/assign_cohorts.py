@@ -21,7 +21,7 @@ def main() -> None:
     cohort = read_cohort(args.study)
     for text in cohort.warnings:
         print(f"WARNING: {text}", file=sys.stderr)
-    assigned = assign_all(args.study, cohort.clinical, cohort.excluded)
+    assigned = assign_all(args.study, cohort.clinical, cohort.cells, cohort.excluded)
     for name in assigned.columns[2:]:
         outside = int((assigned[name] == "").sum())
         if outside:
@@ -31,7 +31,7 @@ def main() -> None:
     write_table(cohort.endpoints, args.endpoints)
     write_table(cohort.exclusions, args.exclusions)
     write_table(cohort.missing_endpoints, args.missing_endpoints)
-    write_table(visit_intervals(args.study, cohort.clinical["patient_id"]), args.surveillance)
+    write_table(visit_intervals(args.study, cohort.cells, cohort.clinical["patient_id"]), args.surveillance)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,7 @@ def main() -> None:
     parser.add_argument("--study", required=True, help="study file")
     args = parser.parse_args()
     study = resolve(args.study)
-    check_tables(study)
-    print("\n".join(plan(study)))
+    print("\n".join(plan(study, check_tables(study))))
 
 
 if __name__ == "__main__":

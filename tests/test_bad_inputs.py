@@ -622,7 +622,7 @@ def outcome(folder: Path) -> tuple[list[str], dict[str, str], Cohort | None]:
         study = resolve(folder / "study.yaml")
         check_tables(study)
         cohort = read_cohort(study)
-        assigned = assign_all(study, cohort.clinical)
+        assigned = assign_all(study, cohort.clinical, cohort.cells)
         excluded = [cohort.exclusions, cohort.missing_endpoints]
         if "images" in study:
             manifest = read_manifest(study)

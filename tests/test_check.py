@@ -75,8 +75,7 @@ def test_studies_of_published_tables_can_be_run(name, expected):
     if not Path(os.environ.get("REFERENCE_DATA", ""), "crlm_resection").is_dir():
         pytest.skip("REFERENCE_DATA is not set: no published tables")
     study = resolve(ROOT / "studies" / f"{name}.yaml")
-    check_tables(study)
-    assert expected in plan(study)
+    assert expected in plan(study, check_tables(study))
 
 
 def cohort_of(**columns):
@@ -188,19 +187,21 @@ def test_ids_that_do_not_match_stop_with_the_likely_cause(tmp_path, features, sa
 def test_ids_of_a_few_strangers_are_a_note_and_each_cohort_is_counted(tmp_path):
     study = tables_study(tmp_path, IDS, [*IDS[:55], "Q1"])
     check_tables(study)
-    lines = [line.strip() for line in plan(study) if "features.csv: " in line]
+    lines = [line.strip() for line in plan(study, check_tables(study)) if "features.csv: " in line]
     assert lines[0] == f"ids of {study['features']['table']}: has 55 of 60 of train"
     assert "1 of its 56 ids (Q1) are not in the clinical table" in lines[1]
 
 
-def test_feature_rows_that_are_equal_under_two_ids_are_noted(tmp_path):
+def test_feature_rows_that_are_equal_under_two_ids_are_noted(tmp_path, monkeypatch):
     study = tables_study(tmp_path, IDS, IDS)
     table = pd.read_csv(tmp_path / "features.csv", dtype={"patient_id": str})
     for name in "cde":
         table[f"original_{name}"] = np.random.default_rng(ord(name)).normal(5, 1, 60)
     table.iloc[7, 1:] = table.iloc[2, 1:]
     table.to_csv(tmp_path / "features.csv", index=False)
-    assert [line for line in plan(study) if "all cells are equal of 003 and 008 (1 in all)" in line]
+    assert [
+        line for line in plan(study, check_tables(study)) if "all cells are equal of 003 and 008 (1 in all)" in line
+    ]
 
 
 def test_all_tables_are_checked_in_one_go(tmp_path):
@@ -255,7 +256,11 @@ def test_an_endpoint_that_nobody_has_says_why(tmp_path):
     )
     table.loc[:8, "time"] += ",5"
     table.to_csv(tmp_path / "clinical.csv", index=False)
-    assert [line for line in plan(study) if "will be left out of endpoint OS: lines 2, 3, 4, ...: 9 patients" in line]
+    assert [
+        line
+        for line in plan(study, check_tables(study))
+        if "will be left out of endpoint OS: lines 2, 3, 4, ...: 9 patients" in line
+    ]
 
 
 def test_a_patient_copied_under_a_second_id_is_found(tmp_path):

@@ -243,7 +243,7 @@ def test_a_centre_that_no_patient_has_is_an_error(tmp_path):
     chosen = study(tmp_path, rows) | {"split": {"kind": "centre", "train": ["A"], "external": ["Z"]}, "splits": {}}
     clinical = pd.DataFrame({"patient_id": ["p0", "p1"], "centre": ["A", "B"]})
     with pytest.raises(StudyError, match="names 'Z', which no patient has"):
-        assign_all(chosen | {"seed": 1}, clinical)
+        assign_all(chosen | {"seed": 1}, clinical, clinical)
 
 
 def test_treatment_after_the_cutoff_is_a_problem(tmp_path):

@@ -182,7 +182,7 @@ def run(folder: Path) -> dict[str, Any]:
     study = resolve(folder / "study.yaml")
     check_tables(study)
     cohort = read_cohort(study)
-    assigned = assign_all(study, cohort.clinical).set_index("patient_id")["cohort"]
+    assigned = assign_all(study, cohort.clinical, cohort.cells).set_index("patient_id")["cohort"]
     found: dict[str, Any] = {"assigned": assigned}
     features = None
     if "features" in study:

@@ -8,6 +8,7 @@ import yaml
 from test_metamorphic import clinical_study, features_study
 
 from recur.check import check_tables, plan
+from recur.cohort import read_cohort
 from recur.study import resolve
 from recur.tables import StudyError
 
@@ -29,7 +30,8 @@ def project(tmp_path):
 
 
 def test_comparators_are_listed_with_the_columns_they_use(project):
-    lines = plan(project(clinical_study, clinical={"tumour_size": "size"}))
+    study = project(clinical_study, clinical={"tumour_size": "size"})
+    lines = plan(study, read_cohort(study))
     said = [line.removeprefix("  comparator ") for line in lines if line.startswith("  comparator ")]
     assert "size_only: column size" in said
     assert "volume_only: none, no column is the tumour's volume" in said
@@ -37,7 +39,8 @@ def test_comparators_are_listed_with_the_columns_they_use(project):
 
 
 def test_size_and_volume_of_a_feature_table_are_listed_too(project):
-    lines = plan(project(features_study))
+    study = project(features_study)
+    lines = plan(study, read_cohort(study))
     assert "  comparator volume_only: feature AP_tumour_original_shape_MeshVolume" in lines
 
 
@@ -47,7 +50,7 @@ def test_what_a_pattern_takes_is_listed(project, tmp_path):
     table["afp_ng_ml"] = table.index + 5.0
     table.to_csv(tmp_path / "features.csv", index=False)
     check_tables(study)
-    lines = plan(study)
+    lines = plan(study, read_cohort(study))
     [taken] = [line for line in lines if "features.pattern '" in line]
     assert "18 columns named as pyradiomics does (AP_rim_original_glcm_F0, " in taken
     assert taken.endswith("2 columns of other names (afp_ng_ml, weight)")

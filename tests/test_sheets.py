@@ -1,6 +1,9 @@
 """Tables as people keep them: sheets, dates in their country's way, missing codes of a column, what a formula holds."""
 
+import json
+import runpy
 import zipfile
+from pathlib import Path
 
 import openpyxl
 import pandas as pd
@@ -10,6 +13,8 @@ from recur.cohort import clinical_cells, read_cohort, visit_intervals
 from recur.dates import as_iso
 from recur.images.inventory import read_rows
 from recur.tables import StudyError, read_table
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize(
@@ -104,8 +109,31 @@ def test_visits_are_joined_to_ids_and_dates_as_the_cohort_has_them(tmp_path):
     visits = {"table": str(tmp_path / "v.csv"), "id": "who", "date": "day", "date_format": "mm/dd/yyyy"}
     read = study(tmp_path, ROWS, date_format="dd.mm.yyyy", visits=visits)
     cohort = read_cohort(read)
-    found = visit_intervals(read, cohort.clinical["patient_id"]).set_index("patient_id")
+    found = visit_intervals(read, cohort.cells, cohort.clinical["patient_id"]).set_index("patient_id")
     assert found["visits"].to_dict() == {"p1": 2, "p3": 1}
+
+
+def test_the_clinical_table_is_read_once_and_handed_on(tmp_path, monkeypatch):
+    """By the job of floor 1, with visits and a split by a column of the table; also where an id has a blank."""
+    pd.DataFrame({"who": [" p1"], "day": ["2015-03-20"]}).to_csv(tmp_path / "v.csv", index=False)
+    visits = {"table": str(tmp_path / "v.csv"), "id": "who", "date": "day"}
+    split = {"kind": "column", "column": "grade", "train": ["-9"], "test": ["3"]}
+    read = study(tmp_path, ROWS, date_format="dd.mm.yyyy", visits=visits) | {"split": split, "seed": 1, "splits": {}}
+    readings = []
+
+    def counted(path, *arguments):
+        readings.append(Path(path).name)
+        return read_table(path, *arguments)
+
+    monkeypatch.setattr("recur.cohort.read_table", counted)
+    (tmp_path / "study.json").write_text(json.dumps(read))
+    names = ("assigned", "clinical", "endpoints", "exclusions", "missing-endpoints", "surveillance")
+    given = [word for name in names for word in (f"--{name}", str(tmp_path / f"{name}.csv"))]
+    monkeypatch.setattr("sys.argv", ["assign_cohorts.py", "--study", str(tmp_path / "study.json"), *given])
+    runpy.run_path(str(ROOT / "scripts/assign_cohorts.py"), run_name="__main__")
+    assert sorted(readings) == ["c.csv", "v.csv"]
+    assert pd.read_csv(tmp_path / "surveillance.csv")["patient_id"].tolist() == ["p1"]
+    assert pd.read_csv(tmp_path / "assigned.csv")["cohort"].tolist() == ["train", "test"]
 
 
 def test_a_manifest_is_read_without_blanks_and_with_slashes(tmp_path):

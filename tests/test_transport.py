@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import norm
 
 from recur import transport
-from recur.cohort import visit_intervals
+from recur.cohort import clinical_cells, visit_intervals
 from recur.discrimination import harrell_c
 from recur.report import transport_table as report_table
 from recur.tables import StudyError
@@ -228,7 +228,8 @@ class TestVisits:
         days = pd.date_range("2015-01-01", periods=9, freq="91D")[1:]  # a visit every 91 days for two years
         dates = [("p1", f"{day:%Y-%m-%d}") for day in days]
         dates += [("p2", "2015-07-01"), ("p2", "2016-07-01"), ("p2", "2017-07-01"), ("p9", "2015-02-01")]
-        found = visit_intervals(self.study(tmp_path, dates), pd.Series(["p1", "p2"])).set_index("patient_id")
+        study = self.study(tmp_path, dates)
+        found = visit_intervals(study, clinical_cells(study)[0], pd.Series(["p1", "p2"])).set_index("patient_id")
         assert found.loc["p1", "interval_first_2_years"] == pytest.approx(91 / 30.4375)
         assert np.isnan(found.loc["p1", "interval_later"]) and found.loc["p1", "visits"] == 8
         assert found.loc["p2", "longest_gap"] == pytest.approx(366 / 30.4375)
@@ -239,5 +240,6 @@ class TestVisits:
         assert rows.loc[("external-B", "share_with_long_gap"), "estimate"] == 1
 
     def test_a_date_that_is_none_is_named(self, tmp_path):
+        study = self.study(tmp_path, [("p1", "1.2.2015")])
         with pytest.raises(StudyError, match="line 2: patient 'p1': '1.2.2015'"):
-            visit_intervals(self.study(tmp_path, [("p1", "1.2.2015")]), pd.Series(["p1"]))
+            visit_intervals(study, clinical_cells(study)[0], pd.Series(["p1"]))

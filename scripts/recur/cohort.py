@@ -68,6 +68,7 @@ class Cohort(NamedTuple):
     warnings: list[str]
     excluded: list[Problem]  # the reasons of `exclusions`, to be told
     left_out: dict[str, list[Problem]]  # by endpoint those of `missing_endpoints`, to be told
+    cells: pd.DataFrame  # the table as text (clinical_cells), for what else is read from it: it is read once
 
 
 def read_cohort(study: dict[str, Any]) -> Cohort:
@@ -147,6 +148,7 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
             end: by_id([problem for name, problem in missing if name == end and keep[problem.who]], ids)
             for end in study["endpoints"]
         },
+        table,
     )
 
 
@@ -569,24 +571,26 @@ def assign_cohorts(
     return column.map(names).fillna("")
 
 
-def assign_all(study: dict[str, Any], clinical: pd.DataFrame, excluded: list[Problem] | None = None) -> pd.DataFrame:
+def assign_all(
+    study: dict[str, Any], clinical: pd.DataFrame, cells: pd.DataFrame, excluded: list[Problem] | None = None
+) -> pd.DataFrame:
     """patient_id, centre, cohort, and cohort_<analysis> for every analysis with a split of its own.
 
-    Raises StudyError for a part of a split that is empty, with the commonest reasons of `excluded`.
+    clinical, cells, excluded: of the Cohort. Raises StudyError for a part of a split that is empty, with the commonest
+    reasons of `excluded`.
     """
     try:
-        return _assigned(study, clinical)
+        return _assigned(study, clinical, cells)
     except StudyError as error:
         raise StudyError([*error.problems, *why_gone(excluded or [])]) from None
 
 
-def _assigned(study: dict[str, Any], clinical: pd.DataFrame) -> pd.DataFrame:
+def _assigned(study: dict[str, Any], clinical: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     assigned = clinical[["patient_id", "centre"]].copy()
     for name, split in splits_of(study).items():
         column = None
         if split["kind"] == "column":
-            table, _ = clinical_cells(study)
-            table = table.drop_duplicates(study["clinical"]["id"]).set_index(study["clinical"]["id"])
+            table = cells.drop_duplicates(study["clinical"]["id"]).set_index(study["clinical"]["id"])
             named = [*split["train"], *split["test"]]
             column = assigned["patient_id"].map(coding.as_declared(table[split["column"]], named))
         check_names(name, split, column if column is not None else assigned["centre"])
@@ -658,8 +662,10 @@ def doubtful(table: pd.DataFrame, rules: dict[str, Any]) -> pd.DataFrame:
     return table[bad]
 
 
-def visit_intervals(study: dict[str, Any], ids: pd.Series) -> pd.DataFrame:
+def visit_intervals(study: dict[str, Any], cells: pd.DataFrame, ids: pd.Series) -> pd.DataFrame:
     """Months between surveillance visits by patient (VISIT_COLUMNS), empty where the study declares none.
+
+    cells: the clinical table as text (Cohort.cells); ids: the patients wanted.
 
     Medians of the gaps that end within 24 months of the index treatment and later, and the longest; the first gap
     starts at the treatment. Raises StudyError for a date that cannot be read.
@@ -674,14 +680,13 @@ def visit_intervals(study: dict[str, Any], ids: pd.Series) -> pd.DataFrame:
         if visits[name] not in table.columns:
             raise StudyError(f"{path}: no column {visits[name]!r} (clinical.visits.{name})")
     table = without_codes(table, clinical.get("missing_values", []), {})
-    treated, _ = clinical_cells(study)
     day = iso_days(as_iso(table[visits["date"]], visits.get("date_format", ISO)))
     bad = table.index[day.isna() & table[visits["date"]].notna()]
     if len(bad):
         cells = table[visits["date"]]
         text, who = f"{{}} is not a date written {visits.get('date_format', ISO)}", table[visits["id"]]
         raise StudyError(grouped((Problem(who[line], text, (cells[line],), line + 2) for line in bad), path))
-    treated = treated.drop_duplicates(clinical["id"]).set_index(clinical["id"])[clinical["dates"]["t0"]]
+    treated = cells.drop_duplicates(clinical["id"]).set_index(clinical["id"])[clinical["dates"]["t0"]]
     start = iso_days(treated)
     days = pd.DataFrame({"id": table[visits["id"]], "day": day}).dropna()
     days["month"] = (days["day"] - days["id"].map(start)).dt.days / DAYS_PER_MONTH

@@ -39,7 +39,7 @@ def redrawn_performance(
         path = Path(folder, "clinical.csv")
         write_table(redraw(truth, clinical, seed, signal), path)
         cohort = read_cohort(study | {"clinical": study["clinical"] | {"table": str(path)}, "on_error": "exclude"})
-    assigned = assign_all(study, cohort.clinical).set_index("patient_id")["cohort"]
+    assigned = assign_all(study, cohort.clinical, cohort.cells).set_index("patient_id")["cohort"]
     first, *others = features
     names = [name for name in first.columns if name not in ("patient_id", "reader")]
     frame, values = make_analysis_set(
