@@ -29,10 +29,10 @@ NUMBERS = {
 }  # fmt: skip
 
 
-def read(path: str) -> pd.DataFrame:
-    """A table of floors 1 to 7 with its number columns as floats; all else stays text."""
+def read(path: str, words: tuple[str, ...] = ()) -> pd.DataFrame:
+    """A table of floors 1 to 7 with its number columns as floats; all else stays text, and so do columns in `words`."""
     table = read_table(path)
-    for column in table.columns:
+    for column in table.columns.drop(list(words)):
         if column in NUMBERS or column.startswith("risk_"):
             try:
                 table[column] = pd.to_numeric(table[column]).astype(float)
@@ -51,7 +51,8 @@ def draw(figure: str, paths: dict[str, str], context: dict[str, Any]):
         raise StudyError(f"figure {figure} also needs --input {' '.join(f'{m}=...' for m in missing)}")
     style.apply()
     context = context | {"words": WORDS[context["outcome"]] | context["said"]}
-    fig = module.draw({name: read(paths[name]) for name in module.INPUTS}, context)
+    text = getattr(module, "TEXT", {})
+    fig = module.draw({name: read(paths[name], text.get(name, ())) for name in module.INPUTS}, context)
     style.finish(fig, context)
     return fig, module.CAPTION.format(endpoint=context["endpoint"], **context["words"])
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import figure
 from recur.cox import NotEstimable, wald_test
 from recur.encoding import design, learn_columns, parameters, spline_knots
 from recur.equation import equation_table
@@ -18,6 +19,7 @@ from recur.scorer import declared_inputs, input_fields, score_patients
 from recur.strata import offsets, strata_of
 from recur.training import Training
 from recur.validation import apply_models
+from recur.wording import analysis_words
 
 DATA = Path(__file__).parent / "data"
 R = json.loads((DATA / "terms_values.json").read_text())
@@ -286,6 +288,19 @@ def test_points_of_splines_interactions_and_strata_add_up_to_the_linear_predicto
         sum(points), abs=2
     )
     assert [group["columns"] for group in equation["groups"]] == [[0, 1, 2, 3, 6, 7, 8], [4], [5], []]
+
+
+def test_the_nomogram_of_strata_is_drawn_from_its_stored_tables(tmp_path):
+    frozen = {"clinical_pre": full_model()}
+    paths = {"nomogram": tmp_path / "nomogram.csv", "equations": tmp_path / "equations.csv"}
+    nomogram_tables(frozen).to_csv(paths["nomogram"], index=False)
+    equation_table(frozen).to_csv(paths["equations"], index=False)
+    study = {"endpoints": {"E": {"kind": "overall_survival"}}, "analyses": {"main": {"endpoint": "E"}}}
+    words = analysis_words(study, "main")
+    context = {"endpoint": "E", "outcome": "survival", "said": words, "primary_horizon": 6.0, "title_note": ""}
+    fig, _ = figure.draw("nomogram", {name: str(path) for name, path in paths.items()}, context | {"synthetic": False})
+    said = {text.get_text() for ax in fig.axes for text in ax.texts}
+    assert {"Stratum", "grade = G1", "grade = G3"} <= said
 
 
 def test_two_numbers_whose_effects_depend_on_each_other_have_an_axis_for_values_of_the_other():

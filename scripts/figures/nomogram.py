@@ -18,11 +18,20 @@ CAPTION = (
     "risk below the total. The equation below it gives the same risk without reading off an axis."
 )
 CATEGORY = "Models"
+TEXT = {"nomogram": ("value",)}  # columns that hold words beside numbers: names of strata
 NEEDS = None
 
 LABEL = 52  # mm, names at the left
 SCALE = 116  # mm, length of the axes
 STEP = 9.5  # mm between the axes
+
+
+def number_or_name(cell: str) -> float | str:
+    """A value of an axis: a number, or the name of a stratum."""
+    try:
+        return float(cell)
+    except ValueError:
+        return cell
 
 
 def as_text(value: object) -> str:
@@ -134,7 +143,8 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         name = f"{label} ({unit})" if isinstance(unit, str) and unit else label or term
         own = rows["label"].iloc[0] if "label" in rows else None
         name = own if isinstance(own, str) and own else name
-        texts = [style.shorten(levels.get((term, v), as_text(v)), 16) for v in rows["value"]]
+        values = [number_or_name(cell) for cell in rows["value"]]
+        texts = [style.shorten(levels.get((term, v), as_text(v)), 16) for v in values]
         scale(ax, y, style.shorten(name, (LABEL - 5) / style.CHARACTER), SCALE * rows["points"].to_numpy() / 100, texts)
     y += STEP
     scale(ax, y, "Total points", SCALE * total.to_numpy() / reach, [as_text(round(p, 1)) for p in total], strong=True)
