@@ -468,6 +468,9 @@ def test_slices_scroll_and_keep_the_values_of_the_image(browser, slices_page):
     voxel, top = side / 40, (side - side / 40 * 30) / 2
     at = {x: browser.execute_script(GREY, int((x + 0.5) * voxel), int(top + 15.5 * voxel)) for x in (18, 22)}
     assert at[18][:3] == [0, 0, 0] and at[22][:3] == [255, 255, 255]  # 68 HU below, 72 above a window around 70
+    canvas.send_keys(Keys.ARROW_RIGHT)
+    WebDriverWait(browser, 10).until(lambda b: "slice 8 of" in b.find_element(By.ID, "where").text)
+    assert browser.find_element(By.ID, "wide").get_attribute("value") == "1"  # the window stays for the next case
     Select(browser.find_element(By.ID, "plane")).select_by_visible_text("coronal")
     assert where.text.startswith("coronal 12 of")
     assert [u for u in requested(browser) if not u.startswith(("file://", "blob:"))] == []

@@ -152,7 +152,7 @@ document.addEventListener("DOMContentLoaded", function () {
   const canvas = document.querySelector("canvas"), pen = canvas.getContext("2d");
   const COLOURS = {tumour: "#e66e00", rim: "#56b4e9", liver: "#f0e442"};
   const MORE = ["#00b282", "#e08dbb", "#ffffff", "#9999ff"];
-  let volume = null, at = 0, wanted = null;
+  let volume = null, at = 0, wanted = null, chosen = false; // whether somebody set the window: then it stays, in HU
   const picture = document.createElement("canvas");
 
   async function bytes(text) {
@@ -183,9 +183,11 @@ document.addEventListener("DOMContentLoaded", function () {
       find("where").value = `the slices cannot be shown (${error.name})`;
       return;
     }
-    setWindow((volume.low + volume.high) / 2, volume.high - volume.low);
+    if (!chosen || volume.unit !== "HU") ownWindow();
     setPlane();
   };
+
+  const ownWindow = () => setWindow((volume.low + volume.high) / 2, volume.high - volume.low);
 
   function load(row) {
     volume = null;
@@ -396,10 +398,12 @@ document.addEventListener("DOMContentLoaded", function () {
   find("preset").addEventListener("change", function () {
     if (!volume) return;
     const [middle, wide] = find("preset").value.split(" ").map(Number);
-    if (wide) setWindow(middle, wide);
-    else setWindow((volume.low + volume.high) / 2, volume.high - volume.low);
+    chosen = Boolean(wide);
+    if (chosen) setWindow(middle, wide);
+    else ownWindow();
   });
-  for (const id of ["middle", "wide", "outline"]) find(id).addEventListener("input", paint);
+  for (const id of ["middle", "wide"]) find(id).addEventListener("input", () => { chosen = true; paint(); });
+  find("outline").addEventListener("input", paint);
   find("slice").addEventListener("input", () => scroll(Number(find("slice").value) - at));
   canvas.addEventListener("wheel", function (event) {
     event.preventDefault();
@@ -409,6 +413,7 @@ document.addEventListener("DOMContentLoaded", function () {
     probe(event);
     if (!volume || event.buttons !== 1) return;
     const step = Math.max(Number(find("wide").value), 1e-3) / 250;
+    chosen = true;
     setWindow(Number(find("middle").value) - event.movementY * step, Number(find("wide").value) + event.movementX * step);
   });
   dialog.addEventListener("keydown", function (event) {
