@@ -99,7 +99,7 @@ def test_no_answer_is_said():
         c.calibration_curve(time, event, risk, 50)
     with pytest.raises(ValueError, match="outside"):
         c.calibration_curve(time, event, 2 * risk, 1)
-    assert c.calibration_slope(time, event, 0 * lp)["reason"] == "covariate 0 is constant"
+    assert c.calibration_slope(time, event, 0 * lp)["reason"] == "a covariate is constant"
     assert "fewer than 10" in c.observed_expected(time, event, risk, 50)["reason"]
     assert c.calibration_groups(time, event, np.full(400, 0.4), 1)["n"].to_list() == [400]
     assert np.isfinite(c.calibration_curve(time, event, np.where(lp > 1, 1.0, risk), 1)["ici"])

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 from binary_study import QUICK, write_study
+from eliminate import eliminate_logistic
 from rscript import needs_r
 from scipy.special import expit
 from sksurv.metrics import brier_score, cumulative_dynamic_auc
@@ -23,7 +24,7 @@ from recur.discrimination import auc_at, auc_difference, c_difference_of, c_of
 from recur.endpoints import state_as_binary
 from recur.fit import fit, predict
 from recur.guards import weak_weights
-from recur.logistic import FIRTH, RIDGE, backward_elimination, best_intercept, fit_logistic, fit_or_penalised
+from recur.logistic import FIRTH, RIDGE, best_intercept, fit_logistic, fit_or_penalised
 from recur.logistic_lasso import cross_validate, lambda_grid, logistic_path
 from recur.models import apply_model, coefficient_table
 from recur.prediction_error import brier_at, null_risk
@@ -284,7 +285,7 @@ class TestLogistic:
 
     def test_backward_selection_drops_what_says_nothing(self, rows):
         x, event, weight = rows
-        kept, _ = backward_elimination(x, ["signal", "noise"], event, weight=weight)
+        kept, _ = eliminate_logistic(x, ["signal", "noise"], event, weight=weight)
         assert kept == ["signal"]
 
     @needs_r("glmnet")

@@ -1,6 +1,7 @@
 import numpy as np
 import oracle
 import pytest
+from eliminate import eliminate_cox
 
 from recur import cox
 from recur.survival import survival_band
@@ -92,13 +93,13 @@ def test_backward_selection_equals_step():
         if "step_aic_backward" in name:
             ties = name.split("/")[-1]
             names = oracle.items("rotterdam_gbsg", "selection")[name]["input"]["x"]
-            kept, trace = cox.backward_elimination(x, names, time, event, ties=ties)
+            kept, trace = eliminate_cox(x, names, time, event, ties=ties)
             assert kept == r["retained"]
             assert ["- " + d if d else "" for d in trace["dropped"]] == r["path"]["step"]
             exact(trace["aic"], r["path"]["aic"])
         if name.endswith("backward_p0.05_refit/wald"):
             names = oracle.items("rotterdam_gbsg", "selection")[name]["input"]["x"]
-            kept, trace = cox.backward_elimination(x, names, time, event, p_remove=0.05)
+            kept, trace = eliminate_cox(x, names, time, event, p_remove=0.05)
             assert kept == r["retained"]
             assert list(trace["dropped"])[1:] == r["removed"]
             exact(trace["p"][1:], r["p_at_removal"], 1e-8)
@@ -144,10 +145,10 @@ def test_terms_of_several_columns_leave_together():
     rng = np.random.default_rng(3)
     x = rng.normal(size=(200, 4))
     time = rng.exponential(size=200) * np.exp(-1.2 * x[:, 3])
-    kept, trace = cox.backward_elimination(x, ["a", "b", "c"], time, np.ones(200), terms=[[0, 1], [2], [3]])
+    kept, trace = eliminate_cox(x, ["a", "b", "c"], time, np.ones(200), terms=[[0, 1], [2], [3]])
     assert kept == ["c"]
     assert sorted(trace["dropped"]) == ["", "a", "b"]
-    assert cox.backward_elimination(x[:, :0], [], time, np.ones(200))[0] == []
+    assert eliminate_cox(x[:, :0], [], time, np.ones(200))[0] == []
 
 
 def test_no_covariates_is_a_legal_model():

@@ -6,6 +6,7 @@ import numpy as np
 import oracle
 import pandas as pd
 import pytest
+from eliminate import eliminate_logistic
 from rscript import needs_r
 from scipy.special import expit
 
@@ -16,7 +17,6 @@ from recur.logistic import (
     ML,
     RIDGE,
     RIDGE_VARIANCE,
-    backward_elimination,
     best_intercept,
     fit_logistic,
     fit_or_penalised,
@@ -60,7 +60,7 @@ class TestAgainstGlm:
 
     def test_backward_selection_keeps_what_step_keeps(self, asah):
         expected = oracle.items("asah", "logistic")["glm/step_aic_backward"]["values"]
-        kept, trace = backward_elimination(asah[ALL5], ALL5, asah["poor"])
+        kept, trace = eliminate_logistic(asah[ALL5], ALL5, asah["poor"])
         assert kept == expected["retained"]
         assert trace["aic"].iloc[-1] == pytest.approx(expected["aic"] - 2, rel=1e-9)  # R counts the intercept
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from eliminate import eliminate_cox, eliminate_logistic
 from lifelines.datasets import load_lung
 from sksurv.datasets import load_cgvhd
 
-from recur import calibration, competing, cox, logistic, logistic_lasso, survival
+from recur import calibration, competing, cox, logistic_lasso, survival
 from recur import discrimination as d
 from recur.cutpoint import best_cutpoint
 from recur.icc import icc_2_1
@@ -66,7 +67,7 @@ def test_cox():
     exact([wald, fitted["score_chi2"], fitted["loglik_null"], fitted["loglik"]], [r["wald"], r["score"], *r["loglik"]])
     for transform, chi2 in R["zph"].items():
         exact(cox.schoenfeld_test(X, TIME, EVENT, transform, TERMS)["chi2"], chi2)
-    kept, _ = cox.backward_elimination(X, ["age", "sex", "karno", "cbind(e1, e2)"], TIME, EVENT, TERMS)
+    kept, _ = eliminate_cox(X, ["age", "sex", "karno", "cbind(e1, e2)"], TIME, EVENT, TERMS)
     assert kept == R["kept"]
 
 
@@ -80,16 +81,16 @@ def test_backward_elimination_by_p():
         "logistic": (["wt.loss", "meal.cal", "age", "ph.karno"], [0.928055698, 0.604114475, 0.337652187, 0.208361603]),
     }
     for model, (kept, trace) in {
-        "cox": cox.backward_elimination(x, names, time, event, p_remove=0.05),
-        "logistic": logistic.backward_elimination(x, names, event, p_remove=0.05),
+        "cox": eliminate_cox(x, names, time, event, p_remove=0.05),
+        "logistic": eliminate_logistic(x, names, event, p_remove=0.05),
     }.items():
         assert kept == ["sex", "pat.karno"] and trace["dropped"].tolist()[1:] == r[model][0]
         exact(trace["p"][1:], r[model][1])
     # imputations stacked below each other weigh as one
     rule = {"ties": "breslow", "p_remove": 0.05}
     thrice = np.vstack([x] * 3), names, np.tile(time, 3), np.tile(event, 3)
-    once = cox.backward_elimination(x, names, time, event, **rule)
-    stacked = cox.backward_elimination(*thrice, copies=3, **rule)
+    once = eliminate_cox(x, names, time, event, **rule)
+    stacked = eliminate_cox(*thrice, copies=3, **rule)
     assert stacked[0] == once[0]
     exact(stacked[1]["p"][1:], once[1]["p"][1:])
 

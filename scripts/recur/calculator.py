@@ -238,6 +238,8 @@ def about(
         texts.append(f"{first} competing event: the risks are cumulative incidences.")
         if model["competing"]["reason"]:
             texts.append(f"The competing event has {model['competing']['reason']}.")
+    if model.get("likelihood", ML) != ML:
+        texts.append(f"Groups were separated in training: the coefficients are penalised ({model['likelihood']}).")
     if "intercept" not in model:
         texts.append(
             f"Training follow-up ends at {model['follow_up_months']:.1f} months: no risk is given beyond "
@@ -246,6 +248,4 @@ def about(
         return texts
     share = model["weighting"]["share"] if "weighting" in model else model["events"] / model["n"]
     texts.append(f"{100 * share:.0f} % of the training patients had it: where it is rarer or commoner, risks are off.")
-    if model["likelihood"] != ML:
-        texts.append(f"Groups were separated in training: the coefficients are penalised ({model['likelihood']}).")
     return texts

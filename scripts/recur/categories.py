@@ -24,7 +24,7 @@ from statsmodels.stats.proportion import proportion_confint
 from recur.cox import NotEstimable
 from recur.discrimination import harrell_c
 from recur.lasso import grouped_folds
-from recur.models import applied_design, designs_of, imputed_terms
+from recur.models import applied_design, combinations, designs_of, imputed_terms, remedy
 from recur.predictor import linear_sum
 from recur.roc import auc
 from recur.training import TRAIN, Training
@@ -59,13 +59,33 @@ def category_models(train: Training, settings: dict[str, Any], seed: int) -> dic
             try:
                 fitted = fit_multinomial(x, train.event) if kind == "multinomial" else fit_ordinal(x, train.event)
             except NotEstimable as error:
-                fitted = {"failed": str(error)}
+                fitted = {"failed": f"{error}{blame_levels(x, columns, train.event, settings['levels'])}"}
             counts = np.bincount(train.event, minlength=len(settings["levels"]))
             found[f"{kind}_{timing}"] = fitted | {
                 "kind": kind, "timing": timing, "levels": [str(level) for level in settings["levels"]],
                 "terms": columns, "imputer": imputer, "n": len(train.event), "counts": counts.tolist(),
             }  # fmt: skip
     return found
+
+
+def blame_levels(x: np.ndarray, columns: list[dict[str, Any]], level: np.ndarray, names: list[Any]) -> str:
+    """Which columns (n, p) separate the outcome's levels (n,), and what to do, to follow the reason of a failed fit.
+
+    A value of a binary column that a level has none of, numbers of a level beyond those of all others, and columns that
+    are a sum of others.
+    """
+    found = []
+    for j, column in enumerate(columns):
+        values = np.unique(x[:, j])
+        for place in np.unique(level):
+            own, others = x[level == place, j], x[level != place, j]
+            if len(values) == 2 and np.ptp(own) == 0:
+                which = "without it" if own[0] == values[0] else "with it"
+                found.append(f"{column['label']}: all {len(own)} training patients of level {names[place]} are {which}")
+            elif len(values) > 2 and (own.min() >= others.max() or own.max() <= others.min()):
+                side = "above" if own.min() >= others.max() else "below"
+                found.append(f"{column['label']}: level {names[place]} lies {side} all others")
+    return remedy(found + combinations(x, columns))
 
 
 def standard(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.stats import norm
 
-from recur.cox import LONG_STEPS, MAX_ITERATIONS, NotEstimable, solve_information
+from recur.cox import LONG_STEPS, MAX_ITERATIONS, NotEstimable, Separated, solve_information
 from recur.discrimination import MIN_AT_RISK, blank
 from recur.survival import Z95, before, censoring_survival, outcome
 
@@ -158,7 +158,7 @@ def fit_fine_gray(x: ArrayLike, time: ArrayLike, event: ArrayLike, competing: Ar
     centre, scale = x.mean(axis=0), x.std(axis=0)
     constant = np.flatnonzero(scale <= 1e-12 * np.maximum(1.0, np.abs(centre)))
     if constant.size:
-        raise NotEstimable(f"covariate {constant[0]} is constant")
+        raise NotEstimable("a covariate is constant")
     z, n, p = (x - centre) / scale, len(time), x.shape[1]
     grid, index = np.unique(time, return_inverse=True)
     censored = ~(event | competing)
@@ -199,16 +199,16 @@ def fit_fine_gray(x: ArrayLike, time: ArrayLike, event: ArrayLike, competing: Ar
                 break
             size /= 2
             if size < 1e-6:
-                raise NotEstimable("the partial likelihood cannot be increased: coefficients are infinite")
+                raise Separated("the partial likelihood cannot be increased: coefficients are infinite")
         beta = beta + size * step
         decrement = float(gradient @ step)
         loglik, gradient, information, share, mean = new
         if decrement < 1e-14:
             break
     else:
-        raise NotEstimable(f"no convergence in {MAX_ITERATIONS} iterations: a coefficient is probably infinite")
+        raise Separated(f"no convergence in {MAX_ITERATIONS} iterations: a coefficient is probably infinite")
     if np.abs(step).max() > 1e-3:
-        raise NotEstimable(f"coefficient {int(np.abs(step).argmax())} is infinite (separation)")
+        raise Separated("a coefficient is infinite (separation)")
     inverse = np.linalg.inv(information)
     own = np.zeros((n, len(times)))
     own[np.flatnonzero(event), np.searchsorted(times, time[event])] = 1.0

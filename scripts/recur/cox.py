@@ -29,6 +29,10 @@ class NotEstimable(ValueError):
     """The data do not determine the estimate; the message says why."""
 
 
+class Separated(NotEstimable):
+    """A coefficient is infinite: a penalised likelihood has an estimate."""
+
+
 class _RiskSets(NamedTuple):
     order: np.ndarray  # rows by stratum and ascending time
     times: np.ndarray  # (J,) distinct event times
@@ -149,20 +153,20 @@ def fit_cox(
     `offset` (n,) is a linear predictor with coefficient fixed at 1; loglik_null is at coef 0 with the offset,
     score_chi2 the score test of all coefficients there; iterations. With `strata` (n,) each has a baseline of its own.
     p = 0 is legal. Raises NotEstimable without events, with a constant or collinear covariate, or with an
-    infinite coefficient (separation), which R reports only as a warning.
+    infinite coefficient (Separated), which R reports only as a warning.
     """
     x, time, event = _arrays(x, time, event)
     sets = _risk_sets(time, event, ties, strata)
     centre, scale = x.mean(axis=0), x.std(axis=0)
     constant = np.flatnonzero(scale <= 1e-12 * np.maximum(1.0, np.abs(centre)))
     if constant.size:
-        raise NotEstimable(f"covariate {constant[0]} is constant")
+        raise NotEstimable("a covariate is constant")
     z = ((x - centre) / scale)[sets.order]
     if strata is not None:
         parts = [np.ptp(z[a:b], axis=0) for a, b in zip(sets.rows[:-1], sets.rows[1:], strict=True)]
         constant = np.flatnonzero(np.max(parts, axis=0) <= 1e-12)
         if constant.size:
-            raise NotEstimable(f"covariate {constant[0]} is constant within every stratum")
+            raise NotEstimable("a covariate is constant within every stratum")
     fixed = np.zeros(len(time)) if offset is None else np.asarray(offset, float)[sets.order]
     p = z.shape[1]
     if p == 0:
@@ -180,7 +184,7 @@ def fit_cox(
             if iteration == 1:
                 raise
             # columns that were not collinear at the start have become so on the way to infinity
-            raise NotEstimable("a coefficient is infinite (separation)") from None
+            raise Separated("a coefficient is infinite (separation)") from None
         decrement = float(gradient @ step)
         score = decrement if score is None else score
         size = 1.0
@@ -191,15 +195,15 @@ def fit_cox(
                 break
             size /= 2
             if size < 1e-6:
-                raise NotEstimable("the partial likelihood cannot be increased: coefficients are infinite")
+                raise Separated("the partial likelihood cannot be increased: coefficients are infinite")
         coef, loglik, gradient, information = candidate, new, new_gradient, new_information
         if decrement < CONVERGED:
             if np.abs(step).max() > MONOTONE_STEP:
-                raise NotEstimable(f"coefficient {int(np.abs(step).argmax())} is infinite (separation)")
+                raise Separated("a coefficient is infinite (separation)")
             covariance = solve_information(information, np.eye(p)) / (scale * scale[:, None])
             se = np.sqrt(np.diag(covariance))
             return _result(coef / scale, se, covariance, loglik, loglik_null, score, iteration)
-    raise NotEstimable(f"no convergence in {MAX_ITERATIONS} iterations: a coefficient is probably infinite")
+    raise Separated(f"no convergence in {MAX_ITERATIONS} iterations: a coefficient is probably infinite")
 
 
 def _result(coef, se, covariance, loglik, loglik_null, score, iterations) -> dict:
@@ -234,6 +238,15 @@ def wald_test(coef: ArrayLike, covariance: ArrayLike, columns: Sequence[int] | N
     part = np.asarray(coef, float)[columns]
     statistic = float(part @ np.linalg.solve(np.asarray(covariance, float)[np.ix_(columns, columns)], part))
     return {"chi2": statistic, "df": len(columns), "p": float(chi2.sf(statistic, len(columns)))}
+
+
+def term_test(fitted: dict, columns: Sequence[int], copies: int = 1) -> dict:
+    """Joint test that the coefficients of `columns` are 0 -> dict(chi2, df, p): Wald's, and of a penalised fit the
+    penalised likelihood ratio, since Wald's statistic falls to 0 as groups separate. copies: as backward_elimination.
+    """
+    if "ratio_test" in fitted:
+        return fitted["ratio_test"](columns)
+    return wald_test(fitted["coef"], fitted["covariance"] * copies, columns)
 
 
 def likelihood_ratio_test(loglik: float, loglik_smaller: float, df: int) -> dict:
@@ -355,36 +368,6 @@ def _univariable(x: np.ndarray, sets: _RiskSets) -> pd.DataFrame:
     return pd.DataFrame(columns | {"lr_chi2": lr, "lr_p": chi2.sf(lr, 1), "reason": reason})
 
 
-def backward_elimination(
-    x: ArrayLike,
-    names: Sequence[str],
-    time: ArrayLike,
-    event: ArrayLike,
-    terms: Sequence[Sequence[int]] | None = None,
-    ties: str = "efron",
-    copies: int = 1,
-    p_remove: float | None = None,
-    parents: Sequence[Sequence[int]] | None = None,
-    strata: np.ndarray | None = None,
-) -> tuple[list[str], pd.DataFrame]:
-    """Backward elimination, one term at a time, refitting: on AIC (R step, direction backward), or with `p_remove` of
-    the term with the largest joint Wald p while that is above it.
-
-    `names` one per term; `terms` the columns of each term (default: one column each). Returns the kept names in
-    their order and a trace: step, dropped (blank for none), aic, p. Raises NotEstimable when the full model
-    cannot be fitted. `copies` m of the rows stacked (imputations) weigh 1/m each: log-likelihood and information of m
-    stacked copies are m times the weighted ones. `parents`: per term the places of the terms that it is a product of;
-    they stay as long as it does (as R's step has it).
-    """
-    x, time, event = _arrays(x, time, event)
-    terms = [[i] for i in range(x.shape[1])] if terms is None else [list(term) for term in terms]
-
-    def fit_columns(columns: list[int]) -> dict:
-        return fit_cox(x[:, columns], time, event, ties, strata=strata)
-
-    return backward(fit_columns, names, terms, copies, p_remove, parents)
-
-
 def backward(
     fit_columns: Callable[[list[int]], dict],
     names: Sequence[str],
@@ -393,7 +376,17 @@ def backward(
     p_remove: float | None = None,
     parents: Sequence[Sequence[int]] | None = None,
 ) -> tuple[list[str], pd.DataFrame]:
-    """backward_elimination of any model: fit_columns(columns) gives coef, covariance, loglik."""
+    """Backward elimination of any model, a term at a time: on AIC (R step, direction backward), or with `p_remove` of
+    the term with the largest joint p (term_test) while that is above it.
+
+    fit_columns(columns) gives coef, covariance, loglik. `names` one per term; `terms` the columns of each term. Returns
+    the kept names in their order and a trace: step, dropped (blank for none), aic, p. Raises NotEstimable when the full
+    model cannot be fitted. Penalised likelihoods of two models are not compared (their determinants differ): as long as
+    the fit is penalised, AIC counts the penalised likelihood ratio of each term within it. `copies` m of the stacked
+    rows (imputations) weigh 1/m each: log-likelihood and information of m stacked copies are m times the weighted ones.
+    `parents`: per term the places of the terms that it is a product of; they stay as long as it does (as R's step has
+    it). Under weights the AIC is that of R's AIC.svyglm.
+    """
     if len(terms) != len(names):
         raise ValueError(f"{len(names)} names for {len(terms)} terms")
 
@@ -410,7 +403,16 @@ def backward(
         p = np.nan
         held = {place for i in kept for place in (parents[i] if parents else ())}
         free = [i for i in kept if i not in held]
-        if p_remove is None:
+        ends = np.cumsum([len(terms[i]) for i in kept])
+        places = {i: range(end - len(terms[i]), end) for i, end in zip(kept, ends, strict=True)}
+        if p_remove is None and "ratio_test" in current:
+            tests = [term_test(current, places[i]) for i in free]
+            losses = [test["chi2"] - 2 * test["df"] for test in tests]
+            worst = int(np.argmin(losses))
+            if losses[worst] >= 0:
+                break
+            current = fit([j for j in kept if j != free[worst]])
+        elif p_remove is None:
             smaller = [fit([j for j in kept if j != i]) for i in free]
             values = [aic(fitted) for fitted in smaller]
             worst = int(np.argmin(values))
@@ -418,12 +420,7 @@ def backward(
                 break
             current = smaller[worst]
         else:
-            ends = np.cumsum([len(terms[i]) for i in kept])
-            tests = [
-                wald_test(current["coef"], current["covariance"] * copies, range(end - len(terms[i]), end))["p"]
-                for i, end in zip(kept, ends, strict=True)
-                if i in free
-            ]
+            tests = [term_test(current, places[i], copies)["p"] for i in free]
             worst = int(np.argmax(tests))
             p = tests[worst]
             if p <= p_remove:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from recur.calibration import restricted_cubic_spline
 from recur.cli import progress
-from recur.cox import NotEstimable, likelihood_ratio_test, schoenfeld_test, univariable_cox, wald_test
+from recur.cox import NotEstimable, likelihood_ratio_test, schoenfeld_test, term_test, univariable_cox, wald_test
 from recur.cutpoint import best_cutpoint
 from recur.logistic import ML, fit_or_penalised
 from recur.models import applied_design, fit_columns, linear_predictor, risk_group, term_groups, with_strata
@@ -116,20 +117,20 @@ def nonlinearity(name: str, model: dict[str, Any], train: Training, score: np.nd
         if column["kind"] not in ("numeric", "signature") or "knots" in column or len(np.unique(knots)) < len(knots):
             continue
         try:
-            straight = fit_columns(x, train)
             curve = restricted_cubic_spline(x[:, j], knots)[:, 1:]
+            straight = fit_columns(x, train)
             bent = fit_columns(np.column_stack([x, curve]), train)
         except NotEstimable:
             continue
-        if straight.get("method") != bent.get("method"):  # likelihoods of two kinds
+        own = range(x.shape[1], x.shape[1] + curve.shape[1])
+        if train.weight is not None and bent["method"] != ML:
             continue
-        if train.weight is None:
-            kind, test = "lr", likelihood_ratio_test(bent["loglik"], straight["loglik"], curve.shape[1])
-        elif bent["method"] == ML:
-            own = range(x.shape[1], x.shape[1] + curve.shape[1])
+        if train.weight is not None:
             kind, test = "wald", wald_test(bent["coef"], bent["covariance"], own)
+        elif bent["method"] != ML:  # penalised likelihoods of two models are not compared
+            kind, test = "lr", bent["ratio_test"](own)
         else:
-            continue
+            kind, test = "lr", likelihood_ratio_test(bent["loglik"], straight["loglik"], curve.shape[1])
         rows.append((13, name, column["name"], f"spline_{kind}_chi2", test["chi2"], test["df"], test["p"]))
     return rows
 
@@ -196,7 +197,9 @@ def added_value(models: dict[str, dict[str, Any]]) -> list[tuple]:
             rows.append((31, f"combined_{timing}", "signature", "added_lr_chi2", 0.0, 0, 1.0))
             continue
         if small.get("likelihood", ML) != ML or large.get("likelihood", ML) != ML:
-            continue  # penalised likelihoods of two models are not compared
+            # penalised likelihoods of two models are not compared
+            rows.append((31, f"combined_{timing}", "signature", "added_lr_chi2", np.nan, df, np.nan))
+            continue
         if names[0] <= names[1] and df > 0:
             if "weighting" in large:
                 own = [j for j, column in enumerate(large["terms"]) if column["name"] not in names[0]]
@@ -259,10 +262,7 @@ def univariable_features(train: Training) -> pd.DataFrame:
     sd = train.features.std(axis=0)
     varies = np.flatnonzero(sd > 0)
     x = train.features[:, varies] / sd[varies]
-    if train.binary:
-        table = univariable_logistic(x, train.event, train.weight)
-    else:
-        table = univariable_cox(x, train.time, train.event)
+    table = univariable_logistic(x, train.event, train.weight) if train.binary else univariable_survival(x, train)
     half = norm.ppf(0.975) * table["se"]
     p = table["p"].to_numpy()
     known = np.isfinite(p)
@@ -280,8 +280,22 @@ def univariable_features(train: Training) -> pd.DataFrame:
     ).sort_values(["p", "feature"], ignore_index=True)
 
 
+def univariable_survival(x: np.ndarray, train: Training) -> pd.DataFrame:
+    """coef, se and p of a Cox model of every column of x (n, p) alone; Firth's, and its likelihood ratio, where the
+    coefficient is infinite.
+    """
+    table = univariable_cox(x, train.time, train.event)[["coef", "se", "p"]]
+    for j in table.index[table["coef"].isna()]:
+        with suppress(NotEstimable):
+            fitted = fit_columns(x[:, [j]], train)
+            table.loc[j] = fitted["coef"][0], fitted["se"][0], term_test(fitted, [0])["p"]
+    return table
+
+
 def univariable_logistic(x: np.ndarray, event: np.ndarray, weight: np.ndarray | None = None) -> pd.DataFrame:
-    """coef, se and Wald p of a logistic model of every column of x (n, p) alone, Firth's where it separates."""
+    """coef, se and p of a logistic model of every column of x (n, p) alone; Firth's, and its likelihood ratio, where it
+    separates.
+    """
     fits = [fit_or_penalised(x[:, j], event, weight=weight) for j in range(x.shape[1])]
     table = pd.DataFrame({key: [float(fitted[key][0]) for fitted in fits] for key in ("coef", "se")})
-    return table.assign(p=2 * norm.sf(np.abs(table["coef"] / table["se"])))
+    return table.assign(p=[term_test(fitted, [0])["p"] for fitted in fits])

@@ -17,6 +17,7 @@ import yaml
 from recur.calculator import NOT_FOR, WITHOUT, endpoint_label, ordered
 from recur.cox import survival_at
 from recur.judgement import calibration_reading
+from recur.logistic import ML
 from recur.pages import Block
 from recur.scorer import input_fields, input_label, value_text
 from recur.study import outcome_kind, split_of, uses_features
@@ -176,6 +177,8 @@ def model_blocks(words: dict[str, str], name: str, model: dict[str, Any]) -> lis
     if "intercept" in model:
         text += f"Risk: 1 / (1 + exp(-({model['intercept']:.6g} + linear predictor))); {model['likelihood']}."
         return [*blocks, ("p", f"{text} Groups: {group}.")]
+    if model.get("likelihood", ML) != ML:
+        text += f"Coefficients by penalised likelihood ({model['likelihood']}): groups were separated in training. "
     if "competing" in model:
         text += "Risk by t: cumulative incidence from this hazard and that of the competing event, "
         text += f"{model['competing']['reason'] or 'on the same terms'} (model JSON). "

@@ -10,9 +10,9 @@ import pandas as pd
 from scipy.special import expit
 from scipy.stats import norm
 
-from recur import logistic
+from recur import logistic, penalised
 from recur.competing import cause_specific_incidence
-from recur.cox import NotEstimable, backward_elimination, fit_cox, survival_at, wald_test
+from recur.cox import NotEstimable, backward, survival_at, term_test, wald_test
 from recur.cutpoint import best_cutpoint
 from recur.encoding import clinical_terms, design, learn_columns, names_in, terms_in
 from recur.imputation import complete, imputations, pool
@@ -43,8 +43,8 @@ SIGNATURE_COLUMN = {
 PENALTIES = {"firth": logistic.FIRTH, "ridge": logistic.RIDGE}  # of second_stage.separated
 MIN_COMPETING_EVENTS = 5  # a column, for the competing event to have covariates
 COEFFICIENT_COLUMNS = ["model", "stage", "term", "label", "coef", "se", "hr", "lower", "upper", "p", "p_term"]
-COEFFICIENT_COLUMNS += ["n", "events"]
-ODDS_COLUMNS = [*COEFFICIENT_COLUMNS[:6], "or", *COEFFICIENT_COLUMNS[7:], "method"]  # of logistic models
+COEFFICIENT_COLUMNS += ["n", "events", "method"]
+ODDS_COLUMNS = [*COEFFICIENT_COLUMNS[:6], "or", *COEFFICIENT_COLUMNS[7:]]  # of logistic models
 
 
 # Models of the tumour's size or volume alone stand beside the others wherever it is known (methods.md 8, guard 21).
@@ -130,13 +130,13 @@ def designs_of(
 
 
 def fit_columns(x: np.ndarray, train: Training, separated: str = logistic.FIRTH, copies: int = 1) -> dict[str, Any]:
-    """The regression of the outcome on columns of the training rows: Cox, or of a binary outcome logistic (penalised if
-    separated). x (n, p), or `copies` of the rows stacked.
+    """The regression of the outcome on columns of the training rows: Cox, or of a binary outcome logistic; by the
+    method `separated` where a coefficient would be infinite. x (n, p), or `copies` of the rows stacked.
     """
     time, event, weight = stacked(train, copies)
     if train.binary:
-        return logistic.fit_or_penalised(x, event, separated, weight)
-    return fit_cox(x, time, event, strata=stacked_strata(train, copies))
+        return logistic.fit_or_penalised(x, event, separated, weight, copies)
+    return penalised.fit_or_penalised(x, time, event, separated, stacked_strata(train, copies), copies)
 
 
 def stacked_strata(train: Training, copies: int) -> np.ndarray | None:
@@ -154,13 +154,17 @@ def stacked(train: Training, copies: int) -> tuple[np.ndarray, np.ndarray, np.nd
 
 
 def pooled_fit(designs: list[np.ndarray], train: Training, separated: str = logistic.FIRTH) -> dict[str, Any]:
-    """The model of every imputation pooled by Rubin's rules: coef, se, covariance, loglik (mean), method of the fit."""
+    """The model of every imputation pooled by Rubin's rules: coef, se, covariance, loglik (mean), method of the fit,
+    and of a single penalised fit its ratio_test.
+    """
     fits = [fit_columns(x, train, separated) for x in designs]
     coef, covariance = pool(*(np.array([fitted[key] for fitted in fits]) for key in ("coef", "covariance")))
     loglik = float(np.mean([fitted["loglik"] for fitted in fits]))
-    methods = [fitted.get("method", "") for fitted in fits]
+    methods = [fitted["method"] for fitted in fits]
     method = max(methods, key=lambda name: name == separated)
     result = {"coef": coef, "se": np.sqrt(np.diag(covariance)), "covariance": covariance, "loglik": loglik}
+    if len(fits) == 1 and "ratio_test" in fits[0]:
+        result["ratio_test"] = fits[0]["ratio_test"]
     return result | {"method": method}
 
 
@@ -223,18 +227,14 @@ def eliminated(
         return keep
     copies, x = len(designs), np.vstack(designs)
     groups = {term: at for term, at in term_groups(columns).items() if at[0] in keep}
-    names, time, event, weight = list(groups), *stacked(train, copies)
-    rule = {
-        "terms": list(groups.values()),
-        "copies": copies,
-        "parents": parent_places(names, [columns[at[0]] for at in groups.values()]),
-        "p_remove": stage["p_remove"] if stage["selection"] == "backward_p" else None,
-    }
-    if train.binary:
-        penalty = PENALTIES[stage["separated"]]
-        kept, _ = logistic.backward_elimination(x, names, event, separated=penalty, weight=weight, **rule)
-    else:
-        kept, _ = backward_elimination(x, names, time, event, strata=stacked_strata(train, copies), **rule)
+    names, penalty = list(groups), PENALTIES[stage["separated"]]
+    parents = parent_places(names, [columns[at[0]] for at in groups.values()])
+    p_remove = stage["p_remove"] if stage["selection"] == "backward_p" else None
+
+    def fit(own: list[int]) -> dict[str, Any]:
+        return fit_columns(x[:, own], train, penalty, copies)
+
+    kept, _ = backward(fit, names, list(groups.values()), copies, p_remove, parents)
     return sorted(j for term in kept for j in groups[term])
 
 
@@ -245,12 +245,14 @@ def parent_places(names: list[str], columns: list[dict[str, Any]]) -> list[list[
 
 
 def joint_p(x: np.ndarray, train: Training, copies: int, separated: str) -> float:
-    """Wald p-value of all columns of one term together; 1 where it cannot be estimated."""
+    """p-value of all columns of one term together (cox.term_test: penalised likelihood ratio where it separates); 1
+    where it cannot be estimated.
+    """
     try:
         fitted = fit_columns(x, train, separated, copies)
     except NotEstimable:
         return 1.0
-    return wald_test(fitted["coef"], fitted["covariance"] * copies)["p"]
+    return term_test(fitted, range(x.shape[1]), copies)["p"]
 
 
 def fit_model(
@@ -293,7 +295,7 @@ def fit_model(
         lp = lp + offsets(own, train.clinical)
         own["cutpoint"] = freeze_cutpoint(lp, train.time, train.event)
     if train.competing is not None:
-        own |= competing_parts(designs, described, own, train)
+        own |= competing_parts(designs, described, own, train, PENALTIES[settings["second_stage"]["separated"]])
     return own | {
         "terms": described,
         "covariance": np.asarray(result["covariance"]).tolist(),
@@ -320,15 +322,23 @@ def blame(design: np.ndarray, columns: list[dict[str, Any]], event: np.ndarray) 
             if events == 0 or events == n:
                 which = "with it" if value == values[-1] else "without it"
                 found.append(f"{column['label']}: {events} events among the {n} training patients {which}")
-    centred = design - design.mean(axis=0)
+    return remedy(found + combinations(design, columns))
+
+
+def combinations(design: np.ndarray, columns: list[dict[str, Any]]) -> list[str]:
+    """A line for each column of the design (n, p) that is a sum of the others."""
+    centred, found = design - design.mean(axis=0), []
     for j, column in enumerate(columns):
         others = np.delete(centred, j, axis=1)
         left = centred[:, j] - others @ np.linalg.lstsq(others, centred[:, j], rcond=None)[0]
         if np.abs(left).max() <= 1e-9 * np.abs(centred[:, j]).max():
             found.append(f"{column['label']}: a combination of the other terms")
-    if not found:
-        return ""
-    return f" ({'; '.join(found)}): leave it out of the candidates, or join its levels"
+    return found
+
+
+def remedy(found: list[str]) -> str:
+    """The columns that are to blame and what to do about them; "" where none is known."""
+    return f" ({'; '.join(found)}): leave it out of the candidates, or join its levels" if found else ""
 
 
 def signature_use(
@@ -357,6 +367,7 @@ def survival_parts(
     """
     horizons = settings["horizons_months"]
     parts = {"baseline": None, "follow_up_months": float(train.time.max()), "horizons_months": horizons}
+    parts |= likelihood_of(result["method"])
     if train.strata is None:
         times, survival = mean_baseline(designs, train.time, train.event, result["coef"])
         return parts | {"baseline": {"time": times.tolist(), "survival": survival.tolist()}}
@@ -364,6 +375,12 @@ def survival_parts(
     baselines = stratum_baselines(designs, train.time, train.event, result["coef"], train.strata)
     variables = declared_strata(settings["candidates"]["strata"], settings["variables"])
     return parts | {"strata": {"variables": variables} | learn_strata(baselines, *own, horizons[0])}
+
+
+def likelihood_of(method: str) -> dict[str, Any]:
+    """What a frozen model says of its likelihood, maximum or penalised."""
+    variance = logistic.RIDGE_VARIANCE if method == logistic.RIDGE else None
+    return {"likelihood": method, "prior_variance_per_sd": variance}
 
 
 def logistic_parts(result: dict[str, Any], lp: np.ndarray, train: Training, settings: dict[str, Any]) -> dict[str, Any]:
@@ -380,8 +397,7 @@ def logistic_parts(result: dict[str, Any], lp: np.ndarray, train: Training, sett
         weighting = {"weighting": weight_summary(weight) | {"share": share}}
     return weighting | {
         "intercept": logistic.best_intercept(lp, train.event, weight),
-        "likelihood": result["method"],
-        "prior_variance_per_sd": logistic.RIDGE_VARIANCE if result["method"] == logistic.RIDGE else None,
+        **likelihood_of(result["method"]),
         "horizons_months": [],
         "cutpoint": binary_cutpoint(lp, train.event, settings.get("cutpoint_sensitivity"), weight),
     }
@@ -409,10 +425,10 @@ def binary_cutpoint(
 
 
 def competing_parts(
-    designs: list[np.ndarray], columns: list[dict[str, Any]], main: dict[str, Any], train: Training
+    designs: list[np.ndarray], columns: list[dict[str, Any]], main: dict[str, Any], train: Training, separated: str
 ) -> dict[str, Any]:
     """The parts of a model that its competing event adds or changes; the baseline stands with the stratum, if any."""
-    model, baselines = competing_model(designs, columns, train)
+    model, baselines = competing_model(designs, columns, train, separated)
     if "strata" not in main:
         return {"competing": model | {"baseline": baselines[""]}}
     levels = [level | {"competing": baselines[level["stratum"]]} for level in main["strata"]["levels"]]
@@ -420,26 +436,26 @@ def competing_parts(
 
 
 def competing_model(
-    designs: list[np.ndarray], columns: list[dict[str, Any]], train: Training
+    designs: list[np.ndarray], columns: list[dict[str, Any]], train: Training, separated: str
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Cause-specific Cox model of the competing event on the columns of the main one: terms, events, reason; and its
-    baseline by stratum (without strata that of "").
+    """Cause-specific Cox model of the competing event on the columns of the main one: terms, events, reason,
+    likelihood; and its baseline by stratum (without strata that of "").
 
     The signature's weight in it is free: it was built for the other event, and may well be protective of this one.
     Absolute risks need it (methods.md 0.2, item 4). Without covariates, with the reason, where fewer than
-    MIN_COMPETING_EVENTS events a column or infinite coefficients forbid them.
+    MIN_COMPETING_EVENTS events a column or columns without an estimate forbid them.
     """
     deaths = train._replace(event=np.asarray(train.competing))
     mean, events, reason = np.array([column["mean"] for column in columns]), int(train.competing.sum()), ""
     if events < MIN_COMPETING_EVENTS * len(columns):
         reason = f"no covariates: {events} competing events for {len(columns)} columns"
     try:
-        result = pooled_fit([x - mean for x in designs], deaths) if not reason else {}
+        result = pooled_fit([x - mean for x in designs], deaths, separated) if not reason else {}
     except NotEstimable as error:
-        result, reason = {}, f"no covariates: {error}"
+        result, reason = {}, f"no covariates: {error}{blame(designs[-1], columns, deaths.event)}"
     if not result:
         columns, mean, designs = [], mean[:0], [x[:, :0] for x in designs]
-        result = {"coef": np.zeros(0), "se": np.zeros(0)}
+        result = {"coef": np.zeros(0), "se": np.zeros(0), "method": logistic.ML}
     strata = np.full(len(train.time), "") if train.strata is None else train.strata
     steps = stratum_baselines([x - mean for x in designs], train.time, deaths.event, result["coef"], strata)
     baselines = {
@@ -449,7 +465,7 @@ def competing_model(
         column | {"coef": float(coef), "se": float(se)}
         for column, coef, se in zip(columns, result["coef"], result["se"], strict=True)
     ]
-    return {"terms": terms, "events": events, "reason": reason}, baselines
+    return {"terms": terms, "events": events, "reason": reason} | likelihood_of(result["method"]), baselines
 
 
 def freeze_cutpoint(lp: np.ndarray, time: np.ndarray, event: np.ndarray) -> dict[str, Any] | None:
@@ -570,8 +586,8 @@ def coefficient_table(
     binary outcome ODDS_COLUMNS); where cells are missing, also the same multivariable models over outcome-informed
     imputations and on complete cases. Penalised estimates have limits and p by their profile.
 
-    All columns of a term are fitted together, so that each level stands against the reference; p_term is the Wald test
-    of all of them. An interaction has no model of its own without its terms, and no univariable row.
+    All columns of a term are fitted together, so that each level stands against the reference; p_term tests all of them
+    (cox.term_test). An interaction has no model of its own without its terms, and no univariable row.
     """
     rows: list[tuple] = []
     size = len(train.time), int(train.event.sum())
@@ -588,7 +604,7 @@ def coefficient_table(
     for name, model in models.items():
         for column in model["terms"]:
             values = column["coef"], column["se"]
-            rows.append((name, "multivariable", column, *values, *size, model.get("likelihood", "")))
+            rows.append((name, "multivariable", column, *values, *size, model["likelihood"]))
         fitted = {"coef": np.array([column["coef"] for column in model["terms"]]), "covariance": model["covariance"]}
         for at in term_groups(model["terms"]).values():
             for j in at:
@@ -602,35 +618,51 @@ def coefficient_table(
     table["upper"], table["p"] = np.exp(table["coef"] + half), 2 * norm.sf(np.abs(table["coef"] / table["se"]))
     keys = zip(table["model"], table["stage"], table["term"], strict=True)
     table["p_term"] = [joint.get(key, np.nan) for key in keys]
-    if not train.binary:
-        return table[COEFFICIENT_COLUMNS]
     if train.weight is not None:
         table["method"] = table["method"].replace(logistic.ML, f"{logistic.ML}, weighted; sandwich errors")
-    place = {column["name"]: j for j, column in enumerate(columns)}
-    for i, row in enumerate(table.itertuples()):
-        if (
-            row.method not in PENALTIES.values()
-            or row.stage not in ("univariable", "multivariable")
-            or len(designs) > 1
-        ):
-            continue
-        if train.weight is not None:
-            # neither a sandwich nor a profile is known to hold for a penalised, weighted likelihood
-            table.loc[i, ["se", "lower", "upper", "p", "p_term"]] = np.nan
-            table.loc[i, "method"] = f"{row.method}, weighted: no valid limits known"
-            continue
-        if row.stage == "univariable":
-            at = together[columns[place[row.term]]["term"]]
-            x, j = designs[0][:, at], at.index(place[row.term])
-        else:
-            x = applied_design(models[row.model], train.clinical, score)
-            j = [column["name"] for column in models[row.model]["terms"]].index(row.term)
-        low, high, p = logistic.profile_interval(x, train.event, j, row.method)
-        table.loc[i, ["lower", "upper", "p"]] = np.exp(low), np.exp(high), p
-        if x.shape[1] == 1:
-            table.loc[i, "p_term"] = p  # one column: the same question
-        table.loc[i, "method"] = f"{row.method}; profile penalised likelihood"
-    return table[ODDS_COLUMNS]
+    fitted_on = {
+        ("", columns[j]["name"]): ([columns[k] for k in at], designs[0][:, at], train)
+        for at in together.values()
+        for j in at
+    }
+    for name, model in models.items():
+        rows_of = with_strata(train, settings) if "strata" in model else train
+        x = applied_design(model, train.clinical, score)
+        fitted_on |= {(name, column["name"]): (model["terms"], x, rows_of) for column in model["terms"]}
+    for i in table.index[table["method"].isin(PENALTIES.values())]:
+        own = fitted_on[table.loc[i, "model"], table.loc[i, "term"]]
+        profiled = table.loc[i, "stage"] in ("univariable", "multivariable") and len(designs) == 1
+        table.loc[i] = penalised_row(table.loc[i].copy(), *own, profiled)
+    return table[ODDS_COLUMNS if train.binary else COEFFICIENT_COLUMNS]
+
+
+def penalised_row(
+    row: pd.Series, columns: list[dict[str, Any]], x: np.ndarray, train: Training, profiled: bool
+) -> pd.Series:
+    """A row of coefficient_table with the limits and p-values of a penalised estimate: by the profile of the model on
+    the columns x (n, p), or Wald's of one that is pooled or fitted on other rows.
+    """
+    method = row["method"]
+    if train.weight is not None:
+        # neither a sandwich nor a profile is known to hold for a penalised, weighted likelihood
+        row[["se", "lower", "upper", "p", "p_term"]] = np.nan
+        row["method"] = f"{method}, weighted: no valid limits known"
+        return row
+    if not profiled:
+        row["method"] = f"{method}; Wald limits"
+        return row
+    j = [column["name"] for column in columns].index(row["term"])
+    at = [k for k, column in enumerate(columns) if column["term"] == columns[j]["term"]]
+    if train.binary:
+        low, high, p = logistic.profile_interval(x, train.event, j, method)
+    else:
+        low, high, p = penalised.profile_interval(
+            penalised.problem_of(x, train.time, train.event, method, train.strata), j
+        )
+    row[["lower", "upper", "p"]] = np.exp(low), np.exp(high), p
+    row["p_term"] = p if len(at) == 1 else term_test(fit_columns(x, train, method), at)["p"]
+    row["method"] = f"{method}; profile penalised likelihood"
+    return row
 
 
 def term_p(fitted: dict[str, Any], at: Iterable[int]) -> float:
@@ -649,9 +681,9 @@ def pooled_or_blank(designs: list[np.ndarray], train: Training, settings: dict[s
     """pooled_fit, or NaN coefficients where the model cannot be estimated."""
     try:
         return pooled_fit(designs, train, PENALTIES[settings["second_stage"]["separated"]])
-    except NotEstimable:
+    except NotEstimable as error:
         nothing = np.full(designs[0].shape[1], np.nan)
-        return {"coef": nothing, "se": nothing, "method": "not estimated"}
+        return {"coef": nothing, "se": nothing, "method": f"not estimated: {error}"}
 
 
 def complete_cases(model: dict[str, Any], clinical: pd.DataFrame) -> np.ndarray:

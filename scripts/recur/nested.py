@@ -11,7 +11,7 @@ from recur.risk_draws import Drawn, censoring_curve, drawn_outcomes
 from recur.survival import censoring_weights
 
 INTERVAL_DRAWS = 2000
-NESTED_COLUMNS = ["repeat", "fold", "model", "patient_id", "lp", "time", "event", "failed"]
+NESTED_COLUMNS = ["repeat", "fold", "model", "patient_id", "lp", "time", "event", "likelihood", "failed"]
 
 
 def bootstrap_concordance(

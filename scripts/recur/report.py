@@ -556,7 +556,7 @@ def facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, A
         "binary": outcome == "binary",
         "survival": timed,
         "model": WORDS[outcome]["model"],
-        "likelihood": "Efron ties"
+        "likelihood": f"Efron ties; {SEPARATED[stage['separated']]} where a coefficient would be infinite"
         if timed
         else f"{'weighted ' if weighted else ''}maximum likelihood; {SEPARATED[stage['separated']]} where groups are "
         "separated",

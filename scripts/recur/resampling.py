@@ -12,6 +12,7 @@ from recur.cox import NotEstimable
 from recur.fit import Frozen, apply, fit
 from recur.internal_calibration import measure_column, place_measures
 from recur.lasso import grouped_folds
+from recur.logistic import ML
 from recur.nested import NESTED_COLUMNS, nested_concordance
 from recur.ranking import concordance
 from recur.signature import decided, stability
@@ -75,7 +76,13 @@ def bootstrap_fit(train: Training, settings: dict[str, Any], seed: int, number: 
             measured[name] |= {f"{metric}_{place}": value for metric, value in values.items()}
     kept = ";".join(f["name"] for f in frozen.signature["features"]) if frozen.signature else ""
     return [
-        {"resample": number, "model": name} | found | {"features": kept if name == "signature" else "", "failed": ""}
+        {"resample": number, "model": name}
+        | found
+        | {
+            "features": kept if name == "signature" else "",
+            "likelihood": frozen.models[name]["likelihood"],
+            "failed": "",
+        }
         for name, found in measured.items()
     ]
 
@@ -116,12 +123,14 @@ def nested_predictions(train: Training, settings: dict[str, Any], seed: int, rep
         held = train.rows(np.flatnonzero(fold == number))
         base = {"repeat": repeat, "fold": number}
         try:
-            predicted = apply(fit(train.rows(np.flatnonzero(fold != number)), settings, seed), held)
+            frozen = fit(train.rows(np.flatnonzero(fold != number)), settings, seed)
+            predicted = apply(frozen, held)
         except NotEstimable as error:
             parts.append(pd.DataFrame([base | {"model": "", "failed": str(error)}], columns=columns))
             continue
         for model, frame in predicted.items():
-            part = frame.assign(**base, model=model, patient_id=held.patient_id, failed="")
+            likelihood = frozen.models[model]["likelihood"]
+            part = frame.assign(**base, model=model, patient_id=held.patient_id, likelihood=likelihood, failed="")
             if held.follow_up is not None:
                 part["follow_up"], part["event"] = held.follow_up, np.where(held.known, held.event, np.nan)
             parts.append(part[columns])
@@ -151,10 +160,19 @@ def nested_performance(nested: pd.DataFrame, seed: int) -> pd.DataFrame:
                 "n": len(first),
                 "events": int(first["event"].sum()),
                 "method": f"repeated nested cross-validation ({part['repeat'].nunique()} x {part['fold'].nunique()}), "
-                f"whole fit in each fold; bootstrap over patients{anew}{left_out}",
+                f"whole fit in each fold; bootstrap over patients{anew}{left_out}"
+                f"{penalised_said(part.drop_duplicates(['repeat', 'fold']), 'folds')}",
             }
         )
     return pd.DataFrame(rows)
+
+
+def penalised_said(fits: pd.DataFrame, what: str) -> str:
+    """In how many of the fits (a row each, column likelihood) a coefficient would have been infinite; "" if in none."""
+    if "likelihood" not in fits:
+        return ""
+    names = fits.loc[~fits["likelihood"].isin([ML, ""]), "likelihood"].dropna()
+    return f"; {len(names)} of {len(fits)} {what} by penalised likelihood ({names.iloc[0]})" if len(names) else ""
 
 
 def centiles(values: pd.Series) -> tuple[float, float]:
@@ -180,7 +198,8 @@ def resample_performance(resamples: pd.DataFrame, apparent: pd.DataFrame, metric
             name = "c" if own["metric"] == metric else measure_column(own["metric"], own.get("horizon_months"))
             if f"{name}_resample" in part:
                 values = pd.DataFrame({place: part[f"{name}_{place}"].astype(float) for place in PLACES})
-                rows += corrected_rows(own, values, f"{len(part)} resamples of the whole fit{lost}")
+                said = f"{len(part)} resamples of the whole fit{lost}{penalised_said(part, 'resamples')}"
+                rows += corrected_rows(own, values, said)
     return pd.DataFrame(rows)
 
 

@@ -12,6 +12,7 @@ from statsmodels.stats.multitest import multipletests
 from recur import validation_binary
 from recur.cox import NotEstimable, baseline_survival, likelihood_ratio_test, wald_test
 from recur.discrimination import blocks, c_difference, legacy_c_difference, times_of
+from recur.logistic import ML
 from recur.models import competing_predictor, fit_columns, fit_model, linear_predictor, without_selection
 from recur.nested import nested_difference
 from recur.ranking import comparable_pairs
@@ -118,6 +119,8 @@ def fit_rows(note: Any, part: Training, values: np.ndarray, groups: pd.Series | 
             continue
         test = likelihood_ratio_test(fitted["loglik"], fitted["loglik_null"], x.shape[1])
         aic = 2 * fitted.get("parameters", x.shape[1]) - 2 * fitted["loglik"]
+        if fitted["method"] != ML:  # a penalised likelihood has no AIC that another model's could be held against
+            aic = np.nan
         r2 = 1 - np.exp(-test["chi2"] / len(x))
         if part.weight is not None:
             test = wald_test(fitted["coef"], fitted["covariance"])

@@ -1,0 +1,16 @@
+"""Backward elimination of the models that the workflow fits, for comparison with R's step."""
+
+import numpy as np
+
+from recur.cox import backward, fit_cox
+from recur.logistic import fit_or_penalised
+
+
+def eliminate_cox(x, names, time, event, terms=None, ties="efron", **rule):
+    x, terms = np.asarray(x, float), terms or [[j] for j in range(np.shape(x)[1])]
+    return backward(lambda columns: fit_cox(x[:, columns], time, event, ties), names, terms, **rule)
+
+
+def eliminate_logistic(x, names, event, weight=None, **rule):
+    x, terms = np.asarray(x, float), [[j] for j in range(np.shape(x)[1])]
+    return backward(lambda columns: fit_or_penalised(x[:, columns], event, weight=weight), names, terms, **rule)
