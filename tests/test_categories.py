@@ -141,6 +141,14 @@ def test_separated_levels_are_refused_with_their_reason():
         fit_ordinal(level[:, None].astype(float), level)
 
 
+def test_a_model_that_levels_separate_names_the_variable_and_the_level():
+    train = training()
+    train = train._replace(clinical=train.clinical.assign(margin=(train.event == 2).astype(float)))
+    failed = category_models(train, chosen(), 1)["multinomial_pre"]["failed"]
+    assert "Margin: all" in failed and "training patients of level III are with it" in failed
+    assert "leave it out of the candidates, or join its levels" in failed
+
+
 def test_every_variable_is_tested_over_the_levels_and_features_in_training_only():
     train = training()
     frame = train.clinical.assign(level=train.event, cohort=np.where(np.arange(N) < 80, "train", "test"))
