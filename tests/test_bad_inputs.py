@@ -485,6 +485,9 @@ def change_stored(folder, patient, kind, how):
         data = data.replace(b"encoding:", b"sizes: 32 28 12\nencoding:").replace(
             b"DimSize", b"DimSize = 32 28 12\nDimSize"
         )
+    elif how == "half a number":
+        data = re.sub(rb"ElementSpacing = \S+", b"ElementSpacing = 1.0.5", data)
+        data = data.replace(b"space origin: (", b"space origin: (1e999,")
     elif how == "half compressed":
         data = data.replace(b"CompressedData = True", b"CompressedData = 1e30")
     path.write_bytes(data)

@@ -19,6 +19,7 @@ from recur.images.flags import flag
 from recur.tables import StudyError
 
 NIFTI_BITS = {2: 8, 4: 16, 8: 32, 16: 32, 32: 64, 64: 64, 128: 24, 256: 8, 512: 16, 768: 32, 1024: 64, 1280: 64}
+NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,2})?"
 NIFTI_UNITS = {1: "metres", 3: "micrometres"}  # 0 is not stated, 2 millimetres
 SIZE_TOLERANCE = 1e-3  # relative: two statements of one voxel size
 AXES_TOLERANCE = 0.01  # of direction cosines
@@ -32,6 +33,7 @@ NRRD_BYTES = {
     **{"float": 4, "double": 8},
 }
 META_BYTES = {"CHAR": 1, "UCHAR": 1, "SHORT": 2, "USHORT": 2, "INT": 4, "UINT": 4, "FLOAT": 4, "DOUBLE": 8}
+PLACES, TURNS = ("offset", "position", "origin"), ("transformmatrix", "rotation", "orientation")  # MetaImage's keys
 META_BYTES |= {"LONG": 4, "ULONG": 4, "LONG_LONG": 8, "ULONG_LONG": 8}
 
 
@@ -62,7 +64,14 @@ def check_nifti(data: bytes, name: str) -> list[str]:
     plane = int(np.prod(sizes[:2])) * bits // 8
     if len(data) - needed >= max(plane, 1):
         raise _contradiction(name, f"{len(data)} bytes where its dimensions need {needed}")
-    return _nifti_geometry(data, order, name)
+    return [*_more_bytes(len(data) - needed), *_nifti_geometry(data, order, name)]
+
+
+def _more_bytes(count: int) -> list[str]:
+    """A remark on bytes behind the voxels: fill, or the voxels do not begin where the header says."""
+    return (
+        [flag("apart", f"{count} bytes more than the header needs: are the voxels in their places?")] if count else []
+    )
 
 
 def _contradiction(name: str, what: str) -> StudyError:
@@ -104,7 +113,7 @@ def _nifti_geometry(data: bytes, order: str, name: str) -> list[str]:
                 )
             apart = float(np.linalg.norm(origin - rows[:, 3]))
             if apart > ORIGIN_TOLERANCE_MM:
-                flags.append(flag("apart", f"qform and sform of the header lie {apart:.1f} mm apart"))
+                flags.append(flag("apart", f"qform and sform of the header lie {apart:.4g} mm apart"))
     return flags
 
 
@@ -157,10 +166,14 @@ def check_nrrd(path: Path) -> list[str]:
     each = NRRD_BYTES.get(fields.get("type", "").lower())
     needed = each and each * int(np.prod([int(n) for n in sizes], dtype=np.int64))
     own = end.end() if end else len(start)
+    vectors = [v for v in re.findall(r"\([^)]*\)", fields.get("space directions", ""))]
+    for what, values in (("space directions", vectors), ("space origin", [fields.get("space origin", "(0,0,0)")])):
+        if not all(_numbers(value.strip("()"), ",", 3) for value in values):
+            raise _contradiction(path.name, f"{what} {fields[what]}"[:80])
     whole = needed is not None and not fields.keys() & {"byte skip", "byteskip", "line skip", "lineskip"}
     plane = needed // int(sizes[-1]) if whole else None
-    _check_nrrd_voxels(path, fields.get("encoding", "raw").lower(), own, (needed, plane))
-    return _no_place(fields.keys() >= {"space", "space directions"}, "space origin" in fields, "NRRD")
+    flags = _check_nrrd_voxels(path, fields.get("encoding", "raw").lower(), own, (needed, plane))
+    return flags + _no_place(fields.keys() >= {"space", "space directions"}, "space origin" in fields, "NRRD")
 
 
 def _fields(lines: list[str], mark: str, name: str) -> dict[str, str]:
@@ -179,11 +192,17 @@ def _no_place(turned: bool, placed: bool, kind: str) -> list[str]:
     return [flag("axes", f"no {' and no '.join(missing)} in the {kind} header")] if missing else []
 
 
+def _numbers(text: str, between: str | None, count: int) -> bool:
+    """Whether a text is so many finite numbers; readers make something of half a number, or of too few."""
+    parts = [part.strip() for part in text.split(between)]
+    return len(parts) == count and all(re.fullmatch(NUMBER, part) for part in parts)
+
+
 def _whole(text: str) -> bool:
     return re.fullmatch(r"\d{1,9}", text) is not None and int(text) > 0
 
 
-def _check_nrrd_voxels(path: Path, encoding: str, header: int, bytes_of: tuple[int | None, int | None]) -> None:
+def _check_nrrd_voxels(path: Path, encoding: str, header: int, bytes_of: tuple[int | None, int | None]) -> list[str]:
     """Whether an NRRD's voxels (behind `header` bytes, or in a file of their own) are whole and undamaged.
 
     bytes_of: all voxels, and a slice; None where the header does not tell.
@@ -192,7 +211,7 @@ def _check_nrrd_voxels(path: Path, encoding: str, header: int, bytes_of: tuple[i
     if encoding in ("bz2", "bzip2"):
         raise StudyError(f"{path.name}: compressed by bzip2; save it with gzip")
     if len(detached) > 1:
-        return  # a file a slice; ITK refuses what is short
+        return []  # a file a slice; ITK refuses what is short
     source, skip = (detached[0], 0) if detached else (path, header)
     with source.open("rb") as stream:
         stream.seek(skip)
@@ -202,17 +221,21 @@ def _check_nrrd_voxels(path: Path, encoding: str, header: int, bytes_of: tuple[i
     elif encoding in ("text", "txt", "ascii", "hex"):
         if re.search(rb"[^\s\w.+-]", payload[:HEADER_BYTES]):
             raise _contradiction(path.name, f"encoding {encoding}, but its voxels are not text")
-        return
-    _check_length(len(payload), bytes_of, path.name)
+        return []
+    return _check_length(len(payload), bytes_of, path.name)
 
 
-def _check_length(length: int, bytes_of: tuple[int | None, int | None], name: str) -> None:
-    """StudyError where there are fewer bytes than all voxels need, or a slice more: another voxel type or size."""
+def _check_length(length: int, bytes_of: tuple[int | None, int | None], name: str) -> list[str]:
+    """StudyError where there are fewer bytes than all voxels need, or a slice more: another voxel type or size.
+
+    A remark on a few bytes more, of which a line end is none.
+    """
     needed, plane = bytes_of
     if needed is not None and length < needed:
         raise StudyError(f"{name}: truncated, {length} of {needed} bytes of voxels; copy it again")
     if plane is not None and length - needed >= plane:
         raise _contradiction(name, f"{length} bytes of voxels where it needs {needed}")
+    return _more_bytes(length - needed) if plane is not None and length - needed > len("\r\n") else []
 
 
 def _unzipped(payload: bytes, name: str) -> bytes:
@@ -240,14 +263,17 @@ def check_metaimage(path: Path) -> list[str]:
         raise _contradiction(path.name, f"NDims {count or 'absent'}, DimSize {' '.join(sizes) or 'absent'}"[:80])
     if "elementspacing" not in fields:
         raise StudyError(f"{path.name}: states no voxel size (ElementSpacing); export the image again")
+    for key in (*PLACES, *TURNS, "elementspacing"):
+        if key in fields and not _numbers(fields[key], None, int(count) ** (2 if key in TURNS else 1)):
+            raise _contradiction(path.name, f"{key} {fields[key]}"[:80])
     channels = fields.get("elementnumberofchannels", "1")
     each = META_BYTES.get(fields.get("elementtype", "").upper().removeprefix("MET_"))
     if each is None or not _whole(channels):
         raise _contradiction(path.name, "an unknown ElementType or number of channels")
     needed = each * int(channels) * int(np.prod([int(n) for n in sizes], dtype=np.int64))
     flags = _no_place(
-        any(key in fields for key in ("transformmatrix", "rotation", "orientation")),
-        any(key in fields for key in ("offset", "position", "origin")),
+        any(key in fields for key in TURNS),
+        any(key in fields for key in PLACES),
         "MetaImage",
     )
     detached = data_files(path)
@@ -267,5 +293,4 @@ def check_metaimage(path: Path) -> list[str]:
             raise _contradiction(path.name, f"{len(payload)} compressed bytes where it says {said}")
         payload = _unzipped(payload, path.name)
     plane = None if "headersize" in fields else needed // int(sizes[-1])
-    _check_length(len(payload), (needed, plane), path.name)
-    return flags
+    return flags + _check_length(len(payload), (needed, plane), path.name)

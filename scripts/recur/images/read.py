@@ -137,6 +137,8 @@ def read_mask(path: str | Path, label: str | None, image: Volume, mask_grid: str
         mask = _read_dicom_mask(path, path.name, label, image, mask_grid)
     if not mask.voxels.any():
         raise StudyError(f"{path.name}: the mask is empty" + (f" (label {label})" if label else ""))
+    if mask.voxels.all():
+        raise StudyError(f"{path.name}: the mask is the whole image; check the label and the file's scaling")
     return mask
 
 
@@ -167,7 +169,7 @@ def _read_file(
     except (EOFError, isal_zlib.error, igzip.BadGzipFile):
         raise StudyError(f"{path.name}: truncated or damaged gzip file; copy it again") from None
     except RuntimeError as error:
-        raise StudyError(f"{path.name}: cannot be read ({_itk_cause(error, path)})") from None
+        raise StudyError(f"{path.name}: cannot be read ({_itk_cause(error, path)}); export it again") from None
     segments = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys() if key.startswith("Segment")}
     return sitk.GetArrayFromImage(image), rounded(grid_of(image)), segments, flags
 
@@ -295,6 +297,8 @@ def _labelled(voxels: np.ndarray, segments: list[tuple[str, int, int]], label: s
             "labels are needed; if these are probabilities, threshold them first"
         )
     chosen = choose(label, {int(v): "" for v in values}, path.name, "label")
+    if min(chosen) < 0:
+        raise StudyError(f"{path.name}: label {min(chosen)} is below 0: no label, or the file's scaling is wrong")
     return labelled if len(set(chosen)) == len(values) else np.isin(voxels, chosen)
 
 
