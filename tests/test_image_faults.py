@@ -175,10 +175,12 @@ def test_slices_from_elsewhere_are_said(tmp_path):
         if k == 5:
             data.SeriesDescription, data.FrameOfReferenceUID = "other", "1.2.3"
         data.RescaleIntercept = -1000 if k in (7, 8) else -1024
+        data.InstanceNumber = {3: 15, 14: 4}.get(k, k + 1)
 
     flags = read_image(save(ct_slices(phantom(SHAPE), 1, "abdomen", change=stray), tmp_path / "ct")).flags
     assert "1 of 20 slices state another frame of reference than the rest" in flags
     assert "1 of 20 slices state another series description than the rest" in flags
+    assert any("slices are numbered against their positions" in flag for flag in flags)
     assert "2 of 20 slices are rescaled otherwise than the rest: are they of this scan?" in flags
 
 

@@ -124,6 +124,7 @@ PHASE_WORDS = (  # a word of one line finds a series whose description has any w
 MARKS = {"temporal": 0, "acquisition": 1, "echo": 2, "b": 3, "type": 4, "stack": 5}  # chooser: its place in SPLIT_BY
 CHOOSERS = ("uid", "description", "number", "phase", "time", "part", *MARKS)
 BETWEEN_TERMS = re.compile(rf";|,(?=\s*(?:{'|'.join(CHOOSERS)})\s*:)")
+SWAPPED = 0.3  # share of the steps between slices
 LISTED = 12  # series named in one message
 
 
@@ -144,6 +145,7 @@ class Slice(NamedTuple):
     rescaled: bool  # whether the header states an intercept
     ct: bool
     owner: tuple[str, ...] = ()  # in the order of OWNER
+    instance: float | None = None  # number of the file, None of a frame
 
 
 class Volumes(NamedTuple):
@@ -294,7 +296,9 @@ def _series(uid: str, items: list[tuple[str, Dataset, Path]], other_kinds: int) 
 def _slices(header: Dataset, path: Path, where: str) -> list[Slice]:
     """The planes of a file; raises one of DICOM_ERRORS if an element that is needed is not there."""
     owner = tuple(" ".join(_texts(header.get(keyword))) for keyword in OWNER)
-    return [one._replace(owner=owner) for one in _planes(header, path, where)]
+    instance = number(header.get("InstanceNumber"))
+    made = _planes(header, path, where)
+    return [one._replace(owner=owner, instance=instance if one.frame is None else None) for one in made]
 
 
 def _planes(header: Dataset, path: Path, where: str) -> list[Slice]:
@@ -765,6 +769,7 @@ def _build(
 ) -> Volume:
     flags = [*flags, *_check_scaling(slices, name), *_check_owner(slices, name)]
     slices, grid, shear, even, notes = _stack(slices, name, nonuniform)
+    notes += _out_of_turn(slices)
     voxels = np.empty(grid.size[::-1], dtype=np.float32)
     order = sorted(range(len(slices)), key=lambda k: (str(slices[k].path), slices[k].frame or 0))  # file by file
     for k, plane in zip(order, pixels((slices[k] for k in order), name), strict=True):
@@ -808,6 +813,21 @@ def _check_owner(slices: list[Slice], name: str) -> list[str]:
             raise StudyError(f"{name}: {others} of {len(slices)} slices are of another patient; copy the series again")
         flags.append(flag("apart", f"{others} of {len(slices)} slices state another {what} than the rest"))
     return flags
+
+
+def _out_of_turn(slices: list[Slice]) -> list[str]:
+    """A remark on slices (in order along the stack) of which a few have numbers against the order: positions swapped.
+
+    Numbers that follow no order (of several volumes, or given by an archive) say nothing.
+    """
+    numbers = [one.instance for one in slices]
+    if None in numbers or len(set(numbers)) < len(numbers):
+        return []
+    steps = np.sign(np.diff(numbers))
+    against = int(min((steps > 0).sum(), (steps < 0).sum()))
+    if not 0 < against <= SWAPPED * len(steps):
+        return []
+    return [flag("apart", f"{against} slices are numbered against their positions: are two of them swapped?")]
 
 
 def _check_scaling(slices: list[Slice], name: str) -> list[str]:
