@@ -269,7 +269,7 @@ def case_settings():
 def feature_settings():
     """What feature tables are made with, as JSON: extraction, phases, regions, and how images became cases."""
     keys = ("modality", "normalise", "n4", "nonuniform", "mask_grid", "lesions")
-    keys += ("lesion_aggregate", "regions", "orientation")  # not_hu leaves cases out and changes no feature
+    keys += ("lesion_aggregate", "regions", "orientation")  # not_hu changes no feature
     settings = {
         "extraction": IMAGES["extraction"],
         "images": {key: IMAGES[key] for key in keys},

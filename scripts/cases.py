@@ -35,6 +35,7 @@ SERIES = [
     "mask_offset_mm",
     "phase_shift_mm",
     "image_hash",
+    "tumour_hash",
     "mask_hash",
     "dice",
 ]

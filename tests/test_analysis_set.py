@@ -284,3 +284,7 @@ def test_two_phases_with_one_image_and_two_readers_with_one_mask_stop_the_run():
         "the copy out of the image manifest",
     ]
     assert shared_images(cases.assign(mask_hash=list("pqrs"), image_hash=["x", "z", "y", "y"])) == []
+    cropped = cases.assign(patient_id=list("abcd"), image_hash=list("xyzw"), tumour_hash=["t", "t", "u", "v"])
+    assert shared_images(cropped) == [
+        "patients a and b have the same tumour, voxel by voxel: are they one patient? Keep one of them"
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 from scanner import SPACING, ct_slices, phantom, positions, save
@@ -193,6 +194,50 @@ def test_values_below_air_are_odd_and_padding_is_not():
     assert hu_remark(hu) is None and hu_problem(hu) is None
     swapped = hu.astype("<i2").view(">i2")
     assert "byte order" in hu_problem(swapped) and "unsigned" in hu_problem(hu.astype("<i2").view("<u2"))
+
+
+def test_grey_values_that_are_hardly_those_of_a_ct():
+    scores = np.random.default_rng(1).normal(0, 2, SHAPE).astype(np.float32)
+    scores[0, 0, 0] = -1000  # the fill around them
+    assert "beside a fill of -1000" in hu_problem(scores)
+    hu = np.random.default_rng(1).normal(40, 60, SHAPE)
+    assert "cut off" in hu_remark(np.clip(hu, -50, 240)) and hu_remark(hu) is None
+
+
+def test_a_cropped_copy_has_the_same_tumour(tmp_path):
+    hu, mask = phantom(SHAPE), ball()
+    cut = np.s_[1:-1, 2:-2, 3:-1]
+    rows = []
+    for name, where in (("whole", np.s_[:]), ("cut", cut)):
+        paths = {"image": hu[where], "mask": mask[where]}
+        rows.append({what: str(as_file(array, tmp_path / f"{name}{what}.nii.gz")) for what, array in paths.items()})
+    whole, copy = (make_case(row, {}).facts for row in rows)
+    assert whole["image_hash"] != copy["image_hash"] and whole["tumour_hash"] == copy["tumour_hash"]
+
+
+def test_masks_that_contradict_themselves(tmp_path):
+    hd = pytest.importorskip("highdicom")
+    slices, mask = ct_slices(phantom(SHAPE), 1), ball()
+    image = read_image(save(slices, tmp_path / "ct"))
+    data = pydicom.dcmread(write_seg(hd, slices, {"T": mask}, tmp_path / "seg.dcm"))
+    data.SegmentationType = "LABELMAP"
+    data.save_as(tmp_path / "map.dcm")
+    assert "a label map of 1 bit" in refused(read_mask, tmp_path / "map.dcm", None, image)
+    two = np.zeros_like(mask)
+    two[[8, 10]] = mask[[8, 10]]
+    data = pydicom.dcmread(write_seg(hd, slices, {"T": two}, tmp_path / "two.dcm"))
+    del data.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices
+    data.save_as(tmp_path / "two.dcm")
+    assert "SEG of two frames 5 mm apart" in read_mask(tmp_path / "two.dcm", None, image).flags[0]
+    square = [image.grid.to_points([[x, y, 5]])[0] for x, y in ((4.3, 4.3), (9.3, 4.3), (9.3, 9.3), (4.3, 9.3))]
+    data = pydicom.dcmread(write_rtstruct({"T": [square], "O": [square]}, tmp_path / "rt.dcm"))
+    data.ROIContourSequence[1].ReferencedROINumber = 1
+    data.save_as(tmp_path / "rt.dcm")
+    assert "stand there twice" in refused(read_mask, tmp_path / "rt.dcm", "T", image)
+    flat = np.zeros_like(mask)
+    flat[10], flat[11, 20, 20] = mask[10], True
+    row = {"image": as_file(phantom(SHAPE), tmp_path / "i.nii.gz"), "mask": as_file(flat, tmp_path / "flat.nii.gz")}
+    assert "of the tumour lies in one slice" in make_case({k: str(v) for k, v in row.items()}, {}).facts["flags"]
 
 
 def test_a_header_without_a_place_is_said(tmp_path):

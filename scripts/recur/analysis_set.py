@@ -250,13 +250,20 @@ def shared_images(cases: pd.DataFrame) -> list[str]:
     """
     if "image_hash" not in cases:
         return []
-    problems = []
-    for _, same in cases.dropna(subset=["image_hash"]).groupby("image_hash", sort=True):
+    problems, known = [], set()
+    groups = [("image", same) for _, same in cases.dropna(subset=["image_hash"]).groupby("image_hash", sort=True)]
+    if "tumour_hash" in cases:  # a copy whose border was cut off
+        alike = cases.dropna(subset=["tumour_hash"]).groupby("tumour_hash", sort=True)
+        groups += [("tumour, voxel by voxel", same) for _, same in alike]
+    for what, same in groups:
         patients = sorted(same["patient_id"].astype(str).unique())
         phases = sorted(same["phase"].astype(str).unique())
+        if (*patients, *phases) in known:
+            continue
+        known.add((*patients, *phases))
         if len(patients) > 1:
             problems.append(
-                f"patients {' and '.join(patients)} have the same image: are they one patient? Keep one of them"
+                f"patients {' and '.join(patients)} have the same {what}: are they one patient? Keep one of them"
             )
         elif len(phases) > 1:
             problems.append(f"patient {patients[0]}: {' and '.join(phases)} are one image; correct the image manifest")

@@ -87,6 +87,7 @@ def make_cases(row: Mapping[str, str | None], regions: Mapping[str, Any]) -> lis
     image = image._replace(grid=rounded(image.grid))
     check_extent(masks["mask"], "tumour")
     read = image.facts | {"mask_offset_mm": mask_offset, "image_hash": image_hash(image.voxels)}
+    read["tumour_hash"] = tumour_hash(image.voxels, masks["mask"])
     read["mask_hash"] = hashlib.sha256(np.packbits(masks["mask"]).tobytes()).hexdigest()
     spacing = image.grid.spacing
     if max(spacing) > THICK_SLICE_RATIO * min(spacing):
@@ -147,6 +148,14 @@ def image_hash(voxels: np.ndarray) -> str:
     return hashlib.sha256(repr(voxels.shape).encode() + sample.tobytes()).hexdigest()
 
 
+def tumour_hash(voxels: np.ndarray, mask: np.ndarray) -> str:
+    """SHA-256 over the grey values in the mask (z, y, x): a copy of the image that was cropped has it, too."""
+    box = bounding_box(mask)
+    values = np.rint(voxels[box][mask[box]]).astype(np.int32)
+    shape = repr(mask[box].shape).encode() + np.packbits(mask[box]).tobytes()
+    return hashlib.sha256(shape + values.tobytes()).hexdigest()
+
+
 def _masks(
     row: Mapping[str, str | None], image: Volume, mask_grid: str
 ) -> tuple[dict[str, np.ndarray], list[str], float]:
@@ -165,7 +174,8 @@ def _masks(
         masks[column] = mask.voxels
         offset = mask.offset_mm if column == "mask" else offset
         organ = what.removesuffix("mask")
-        flags += mask.flags if column == "mask" else [flag(kind_of(text), f"{organ}{text}") for text in mask.flags]
+        own = [text for text in mask.flags if text not in flags]  # one header's fault is often the other's
+        flags += own if column == "mask" else [flag(kind_of(text), f"{organ}{text}") for text in mask.flags]
     return masks, flags, offset
 
 

@@ -32,6 +32,7 @@ NRRD_BYTES = {
     **dict.fromkeys(("longlong", "long long", "int64", "int64_t", "ulonglong", "uint64", "uint64_t"), 8),
     **{"float": 4, "double": 8},
 }
+NRRD_SPACES = {"left-posterior-superior", "lps", "right-anterior-superior", "ras", "left-anterior-superior", "las"}
 META_BYTES = {"CHAR": 1, "UCHAR": 1, "SHORT": 2, "USHORT": 2, "INT": 4, "UINT": 4, "FLOAT": 4, "DOUBLE": 8}
 PLACES, TURNS = ("offset", "position", "origin"), ("transformmatrix", "rotation", "orientation")  # MetaImage's keys
 META_BYTES |= {"LONG": 4, "ULONG": 4, "LONG_LONG": 8, "ULONG_LONG": 8}
@@ -173,7 +174,8 @@ def check_nrrd(path: Path) -> list[str]:
     whole = needed is not None and not fields.keys() & {"byte skip", "byteskip", "line skip", "lineskip"}
     plane = needed // int(sizes[-1]) if whole else None
     flags = _check_nrrd_voxels(path, fields.get("encoding", "raw").lower(), own, (needed, plane))
-    return flags + _no_place(fields.keys() >= {"space", "space directions"}, "space origin" in fields, "NRRD")
+    turned = "space directions" in fields and fields.get("space", "").lower() in NRRD_SPACES
+    return flags + _no_place(turned, "space origin" in fields, "NRRD")
 
 
 def _fields(lines: list[str], mark: str, name: str) -> dict[str, str]:

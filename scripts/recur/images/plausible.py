@@ -14,11 +14,13 @@ from recur.tables import StudyError
 LEAST_HU_RANGE = 30.0  # of a whole CT, in HU: z-scores, 0 to 1 and HU / 1000 stay below
 BYTE, BRIGHT = (0, 255), 200  # a windowed picture reaches both ends
 LEAST_HU, METAL_HU = -5000.0, 10000.0  # nothing but padding and a few voxels of metal lies beyond
+NO_AIR = -200.0  # the least value of a window on soft tissue, or of a crop without air
 BELOW_AIR = -1250.0  # air is -1000, with noise and the overshoot of sharp kernels
 SHARE_BEYOND = 0.01  # of the voxels
 LARGEST_MM = 400.0  # across a tumour; a liver is about 250 mm wide
 LARGEST_VOXEL_MM = 20.0
 TINY_ML = 0.05
+ONE_SLICE = 0.9  # share of the tumour
 OUTSIDE_ORGAN = 0.1  # share of the tumour beyond its organ's mask
 MANY_PIECES = 5
 INVERTED = 0.5  # share of the image's border that the mask covers
@@ -29,6 +31,8 @@ def hu_problem(voxels: np.ndarray) -> str | None:
     low, high = float(voxels.min()), float(voxels.max())
     if 0 < high - low < LEAST_HU_RANGE:
         return f"values from {low:g} to {high:g} are no HU (z-scores, 0 to 1, or HU / 1000?)"
+    if low < high < LEAST_HU_RANGE and high - float(np.min(voxels, where=voxels > low, initial=high)) < LEAST_HU_RANGE:
+        return f"values up to {high:g} beside a fill of {low:g} are no HU (z-scores, 0 to 1, or HU / 1000?)"
     if low == BYTE[0] and BRIGHT < high <= BYTE[1] and (voxels == np.floor(voxels)).all():
         return f"whole values from {low:g} to {high:g} are no HU (a picture of 8 bits, windowed?)"
     if low < LEAST_HU or high > METAL_HU:
@@ -46,6 +50,11 @@ def hu_remark(voxels: np.ndarray) -> str | None:
     low = float(voxels.min())
     if low >= 0:
         return f"no value below 0 HU (lowest {low:g}): is the rescale intercept applied?"
+    if low > NO_AIR:
+        share = float((voxels == low).mean())
+        return (
+            f"{100 * share:.0f} % of its values are {low:g} HU, the least: cut off?" if share > SHARE_BEYOND else None
+        )
     if low < BELOW_AIR:
         # one value of many voxels, below all others, is what scanners and converters fill with (-2000, -3024)
         share = float(((voxels < BELOW_AIR) & (voxels > low)).mean())
@@ -86,6 +95,10 @@ def mask_flags(
     if diameter_mm > LARGEST_MM:
         text = f"tumour of {diameter_mm:.0f} mm: is the voxel size right, and the mask the tumour's?"
         flags.append(flag("size", text))
+    counts = [tumour.sum(axis=tuple({0, 1, 2} - {axis})) for axis in range(3)]
+    share = max(float(count.max()) for count in counts) / float(tumour.sum())
+    if share > ONE_SLICE:
+        flags.append(flag("size", f"{100 * share:.0f} % of the tumour lies in one slice"))
     faces = [tumour[0], tumour[-1], tumour[:, 0], tumour[:, -1], tumour[:, :, 0], tumour[:, :, -1]]
     covered, border = sum(int(face.sum()) for face in faces), sum(face.size for face in faces)
     if covered > INVERTED * border:

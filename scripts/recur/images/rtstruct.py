@@ -93,6 +93,8 @@ def _filled(found: Contours, grid: Grid) -> tuple[np.ndarray, list[str]]:
 
 def _contours(data: Dataset, number: int, roi: str, lattice: Grid | Stack, grid: Grid, name: str) -> Contours:
     """The contours of an ROI on the image's lattice; StudyError where one does not lie on it, or contradicts itself."""
+    if sum(int(r.ReferencedROINumber) == number for r in data.ROIContourSequence) > 1:
+        raise StudyError(f"{name}: the contours of ROI {roi!r} stand there twice; export the contours again")
     items = [
         c for r in data.ROIContourSequence if int(r.ReferencedROINumber) == number for c in r.get("ContourSequence", [])
     ]

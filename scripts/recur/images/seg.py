@@ -96,6 +96,11 @@ def _other_distance(frames: list[Frame], image: Volume, name: str) -> tuple[str 
         apart = f"{declared:.4g}"
     elif declared is None and len(gaps) >= 2 and nearest > 1.5:
         apart = f"{nearest * step:.4g} or more"
+    elif declared is None and nearest is not None and nearest > 1.5:
+        text = (
+            f"SEG of two frames {nearest * step:.4g} mm apart, beside slices of {step:.4g} mm: drawn on another series?"
+        )
+        return None, [flag("apart", text)]
     else:
         return None, []
     problem = (
@@ -112,6 +117,8 @@ def _frames(data: Dataset, segments: list[int], declared: set[int], name: str) -
     shared = data.SharedFunctionalGroupsSequence[0] if data.get("SharedFunctionalGroupsSequence") else Dataset()
     groups = data.PerFrameFunctionalGroupsSequence
     label_map = data.SegmentationType == "LABELMAP"
+    if label_map and int(data.BitsAllocated) == 1:
+        raise StudyError(f"{name}: its header contradicts itself (a label map of 1 bit); export the segmentation again")
 
     def group(frame: Dataset, keyword: str) -> Dataset:
         return (frame if keyword in frame else shared)[keyword][0]
