@@ -21,7 +21,7 @@ from recur.endpoints import has_competing
 from recur.failures import causes
 from recur.predictors import known_after
 from recur.tables import StudyError
-from recur.wording import WORDS, analysis_words, endpoint_words, study_words
+from recur.wording import WORDS, analysis_words, endpoint_words, main_model, study_words
 
 STARTED = time.time()
 KNOWN_OPTIONS = {"study", "from"}
@@ -109,12 +109,14 @@ SECTIONS = {
         "analyses",
         "candidates",
         "clinical",
+        "comparators",
         "endpoints",
         "features",
         "images",
         "primary",
         "split",
         "thresholds",
+        "wording",
     ),
     "comparators": ("clinical", "comparators", "images"),
     "diagnostic": ("clinical", "diagnostic", "seed", "split"),
@@ -471,6 +473,7 @@ def figure_arguments(analysis, figure):
         *("--endpoint", STUDY["analyses"][analysis]["endpoint"]),
         *("--primary-horizon", str(STUDY["horizons_months"][0])),
         *("--words", json.dumps(figure_words(analysis, figure))),
+        *("--main-model", main_model(studies.model_names(STUDY, analysis))),
         *only(STUDY["synthetic"], "--synthetic"),
     ]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from recur.ablation import ALL, COLUMNS, COMPARED, ablation_rows, nested_rows
+from recur.ablation import ALL, COLUMNS, ablation_rows, nested_rows
 from recur.analysis_set import read_rows
 from recur.cli import reported
 from recur.resampling import nested_performance
@@ -52,7 +52,6 @@ def main() -> None:
                 name: {
                     model: part.set_index("patient_id")["lp"]
                     for model, part in table[table["cohort"] == label].groupby("model", sort=False)
-                    if model in COMPARED
                 }
                 for name, table in applied.items()
             }

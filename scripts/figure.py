@@ -67,6 +67,7 @@ def write(arguments: list[str]) -> None:
     parser.add_argument("--synthetic", action="store_true", help="generated data: say so on the figure")
     parser.add_argument("--endpoint", required=True)
     parser.add_argument("--outcome", choices=list(WORDS), default="survival")
+    parser.add_argument("--main-model", help="of the analysis (recur.wording.main_model)")
     parser.add_argument("--words", type=json.loads, required=True, help="recur.wording.analysis_words, as JSON")
     parser.add_argument("--primary-horizon", type=float, required=True, help="months")
     args = parser.parse_args(arguments)
@@ -74,6 +75,7 @@ def write(arguments: list[str]) -> None:
         "endpoint": args.endpoint,
         "outcome": args.outcome,
         "said": args.words,
+        "main": args.main_model,
         "primary_horizon": args.primary_horizon,
         "title_note": args.title_note,
         "synthetic": args.synthetic,

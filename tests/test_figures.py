@@ -38,10 +38,11 @@ CONTEXT = {
     "outcome": "survival",
     "said": analysis_words(DEMO, "a") | {"free_of": {"TTR": "Free of recurrence", "OS": "Overall survival"}},
     "primary_horizon": 24.0,
+    "main": "combined_pre",
     "title_note": "recommended, TTR",
     "synthetic": True,
 }
-SAID = ["--primary-horizon", "24", "--words", json.dumps(CONTEXT["said"])]
+SAID = ["--primary-horizon", "24", "--words", json.dumps(CONTEXT["said"]), "--main-model", "combined_pre"]
 
 
 def features(count: int) -> list[str]:

@@ -639,6 +639,7 @@ def no_rows(facts):
     facts["evaluations"] = []
 
 
+COUNTS = {5, 8, 11, 26, 33, 41}  # judge counts of rows, terms and runs, which are there
 MEASURED = [6, 7, 12, 13, 14, 15, 17, 20, 21, 22, 31, 34, 38, 40, 43, 44]  # guards that judge numbers of tables
 
 
@@ -650,6 +651,71 @@ def test_a_guard_whose_numbers_are_missing_is_never_clear(absent):
     absent(facts)
     status = evaluate(facts).set_index("guard")["status"]
     assert status[MEASURED][status[MEASURED] == "clear"].index.tolist() == []
+
+
+def no_models(facts):
+    """The facts of a run that froze nothing and held out nobody."""
+    no_rows(facts)
+    facts["models"], facts["signature"] = {}, None
+
+
+def clinical_only(facts):
+    """The facts of a study of a clinical table without any candidate, before its tables are there."""
+    no_models(facts)
+    facts["study"]["analyses"]["a"]["use_features"] = False
+    facts["study"]["candidates"] = {"pre": [], "post": []}
+    del facts["study"]["images"]
+
+
+def timeless(facts):
+    no_models(facts)
+    facts["study"]["endpoints"]["E"] = {"kind": "binary", "column": "x"}
+    facts["study"]["clinical"]["variables"]["afp"]["column"] = "afp"
+
+
+# guards of settings alone: no table, model or patient is needed to judge them
+OF_SETTINGS = {9, 18, 19, 25, 39}
+ABSENT = [nothing, no_rows, no_models, clinical_only, timeless]
+
+
+@cache
+def statuses_without(absent):
+    facts = sound()
+    facts["models"] = {"combined_pre": MODEL | {"cutpoint": {"lp": 0.5, "p_corrected": None}}}
+    absent(facts)
+    return evaluate(facts).set_index("guard")["status"]
+
+
+@pytest.mark.parametrize("absent", ABSENT)
+@pytest.mark.parametrize("number", sorted(set(CHECKS) - OF_SETTINGS))
+def test_a_guard_that_had_nothing_to_judge_is_never_clear(number, absent):
+    if absent in (nothing, no_rows) and number in COUNTS:
+        return
+    assert statuses_without(absent)[number] != "clear"
+
+
+def test_errors_that_need_dates_scores_or_ranges_are_blocked_only_where_there_are_any():
+    assert (statuses()[[27, 28, 29, 35]] == "not applicable").all()
+    facts = sound()
+    facts["study"]["comparators"] = {}
+    facts["study"]["clinical"]["dates"] = {"t0": "t"}
+    facts["study"]["clinical"]["variables"]["afp"]["range"] = [0, 1]
+    assert (evaluate(facts).set_index("guard")["status"][[27, 28, 29, 35]] == "blocked").all()
+
+
+@pytest.mark.parametrize(
+    "known, status",
+    [({}, "clear"), ({"slice_thickness_mm": np.nan}, "not applicable"), ({"kernel": None}, "not applicable")],
+)
+def test_acquisition_of_which_a_part_is_unknown_is_not_clear(known, status):
+    table = sound()["acquisition"].assign(**known)
+    row = evaluate(sound() | {"acquisition": table}).set_index("guard").loc[23]
+    assert row["status"] == status and ("not known: " in row["text"]) == (status != "clear")
+
+
+def test_centres_that_the_features_were_not_tried_on_are_not_clear():
+    found = DIAGNOSTICS[DIAGNOSTICS["guard"] != 22]
+    assert statuses(diagnostics=found)[22] == "not applicable" and statuses()[22] == "clear"
 
 
 def test_a_part_of_the_correlations_is_judged_and_counted():

@@ -5,6 +5,7 @@ from importlib import import_module
 
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 from recur import calculator, manuscript, score_models, style
 from recur.study import ROOT
@@ -58,9 +59,28 @@ def test_figures_show_the_main_model_whatever_the_order_of_rows(kind, name):
     table = pd.concat(parts).assign(cutpoint=lambda t: t["lp"], statistic=1.0, chosen=0, p_corrected=0.5)
     none = pd.DataFrame(columns=["model", "cohort", "quantity", "estimate", "value"])
     module = import_module(f"figures.{name}")
-    context = {"endpoint": "rfs", "words": WORDS | {"c": "C"}, "primary_horizon": 24}
+    context = {"endpoint": "rfs", "words": WORDS | {"c": "C"}, "primary_horizon": 24, "main": main}
     figure = module.draw({"scan": table, "risks": table, "transport": none}, context)
     assert figure.get_label() == style.model_label(main, context)
+
+
+MAIN_ONLY = {  # figure of the main model -> the table that it draws
+    "calibration": "calibration", "cutpoint_scan": "scan", "km": "km", "lp_distribution": "risks",
+    "nomogram": "nomogram", "subgroups": "subgroups", "incidence": "incidence",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MAIN_ONLY)
+def test_a_figure_without_a_row_of_the_main_model_says_so_and_draws_no_other(name):
+    """Kaplan-Meier curves of clinical groups stood under the name of the main model, which had no cut-point."""
+    module = import_module(f"figures.{name}")
+    tables = {key: pd.DataFrame({"model": ["clinical_pre"] * 3, "cohort": "train"}) for key in module.INPUTS}
+    tables[MAIN_ONLY[name]] = tables[MAIN_ONLY[name]].assign(
+        statistic=1.0, points=1.0, lp=[0.0, 1.0, 2.0], estimate=0.5
+    )
+    context = {"endpoint": "rfs", "words": WORDS | {"c": "C"}, "primary_horizon": 24, "main": "combined_pre"}
+    shown = [text.get_text() for text in module.draw(tables, context).findobj(Text)]
+    assert any(text.startswith("Main model (Combined, pre-treatment): ") for text in shown)
 
 
 def test_no_program_chooses_a_main_model_by_itself():
@@ -69,5 +89,5 @@ def test_no_program_chooses_a_main_model_by_itself():
     files = [path for path in ROOT.glob("scripts/**/*.py") if path.name != "wording.py"]
     assert {path.name: own.findall(path.read_text()) for path in files if own.search(path.read_text())} == {}
     said = [path for path in FIGURES.glob("*.py") if "the main model" in path.read_text().split("def draw")[0]]
-    assert len(said) > 8 and [path.name for path in said if "main_model(" not in path.read_text()] == []
+    assert len(said) > 8 and [path.name for path in said if "main_of(" not in path.read_text()] == []
     assert score_models.main_models is main_models

@@ -138,6 +138,19 @@ def test_curve_tables_cover_every_model_and_cohort(risks):
     assert set(calibration.loc[calibration["model"] == "combined_pre", "kind"]) == {"curve", "group"}
 
 
+def test_the_table_of_net_benefit_keeps_a_horizon_without_support_and_says_why(risks):
+    """It was dropped without a word."""
+    table, models = risks
+    beyond = {name: model | {"supported_months": 30.0} for name, model in models.items()}
+    unknown = table.assign(risk_60=np.nan)
+    result = net_benefit_table(unknown, beyond, (0.1, 0.5))
+    late = result[result["horizon_months"] == 60]
+    assert set(late["model"]) >= set(models) and late["net_benefit"].isna().all()
+    assert late["reason"].str.contains("fewer than 10 training patients were followed so long").all()
+    early = result[result["horizon_months"] == 24]
+    assert (early["reason"].eq("") == early["net_benefit"].notna()).all()
+
+
 def test_survival_tables_have_groups_and_whole_cohorts(risks):
     table, _ = risks
     result = survival_tables(table, [24, 60])

@@ -7,10 +7,11 @@ import pytest
 import yaml
 
 from recur.manuscript import cox
-from recur.report import facts, methods, sentences, texts, with_holders
+from recur.report import facts, horizon_facts, methods, sentences, texts, what_it_holds, with_holders
 from recur.study import ROOT, resolve
 from recur.style import number
 from recur.style import p_text as p_in_figures
+from recur.tables import write_frozen
 from recur.wording import about, interval, is_of_ji, p_said, p_text, study_words
 
 WORDS = study_words({})
@@ -126,3 +127,22 @@ def test_a_footnote_on_the_signature_stands_only_where_there_is_one():
 def test_a_limitation_names_its_analyses_unless_it_holds_for_all():
     found = {"a": ["Death is censored.", "One centre."], "b": ["One centre."], "c": ["One centre.", "Few events."]}
     assert with_holders(found) == ["a: Death is censored.", "One centre.", "c: Few events."]
+
+
+def test_the_summary_says_what_the_model_holds_not_what_it_was_offered(tmp_path):
+    """`clinical and signature` stood where the signature's weight had been bounded to 0."""
+    place = tmp_path / "models/a/frozen/combined_pre.json"
+    write_frozen({"signature_use": {"status": "used"}}, place)
+    assert what_it_holds(tmp_path, "a", "combined_pre", WORDS) == "Clinical and signature, before treatment"
+    write_frozen({"signature_use": {"status": "bounded"}}, place)
+    said = what_it_holds(tmp_path, "a", "combined_pre", WORDS)
+    assert said.startswith("Clinical, before treatment. The signature's weight would have been negative")
+
+
+def test_risks_are_predicted_at_supported_horizons_only():
+    study = {"horizons_months": [24, 60]}
+    model = {"follow_up_months": 70.0, "supported_months": 30.0}
+    found = horizon_facts(model, study, True)
+    assert found["horizons"] == "24" and found["primary_risk"] and found["no_risk"].startswith("at 60 months (fewer")
+    assert not horizon_facts(model | {"supported_months": 12.0}, study, True)["primary_risk"]
+    assert horizon_facts(model | {"supported_months": 60.0}, study, True)["no_risk"] == ""

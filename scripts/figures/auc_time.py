@@ -6,7 +6,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from recur import style
-from recur.wording import main_model
 
 INPUTS = {"curves": "validation/{analysis}/time_curves.csv"}
 CAPTION = (
@@ -24,7 +23,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     models = style.models_of(table)
     if not models:
         return style.message("no AUC over time could be estimated")
-    main = main_model(models)
+    main = style.main_of(models, context)
     looks = style.series(models, context)
     cohorts = style.cohorts_of(table)
     fig, places = style.grid(cohorts, [None], 50, 10)

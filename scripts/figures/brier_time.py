@@ -6,7 +6,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from recur import style
-from recur.wording import main_model
 
 INPUTS = {"curves": "validation/{analysis}/time_curves.csv"}
 CAPTION = (
@@ -25,7 +24,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     models = style.models_of(brier)
     if not models:
         return style.message("no Brier score could be estimated")
-    main = main_model(models)
+    main = style.main_of(models, context)
     looks = style.series(models, context)
     fig, places = style.grid(style.cohorts_of(brier), [None], 55, 12)
     top = max(brier["estimate"].max(), nothing["estimate"].max()) * 1.1

@@ -7,7 +7,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from recur import style
-from recur.wording import main_model
 
 INPUTS = {
     "calibration": "validation/{analysis}/calibration.csv",
@@ -32,9 +31,9 @@ APPARENT = ("train", "train-apparent")  # on rows that were fitted calibration i
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     table, performance = tables["calibration"], tables["performance"]
-    model = main_model(table["model"])
+    model = style.main_of(table["model"], context)
     if model is None:
-        return style.message("no calibration could be estimated")
+        return style.no_main(context, "no calibration could be estimated")
     table = table[table["model"] == model]
     cohorts, horizons = style.cohorts_of(table), style.horizons_of(table)
     if NESTED in cohorts:

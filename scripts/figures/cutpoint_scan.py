@@ -7,7 +7,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from recur import style
-from recur.wording import main_model
 
 INPUTS = {"scan": "models/{analysis}/cutpoint_scan.csv"}
 CAPTION = (
@@ -26,9 +25,9 @@ SINGLE = 1.959963984540054  # two-sided 5 % of a standard normal statistic
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     table = tables["scan"].dropna(subset=["statistic"])
-    model = main_model(table["model"])
+    model = style.main_of(table["model"], context)
     if model is None:
-        return style.message("no cut leaves 10 events in each group: no cut-point")
+        return style.no_main(context, "no cut leaves 10 events in each group: no cut-point")
     table = table[table["model"] == model].sort_values("cutpoint", kind="stable")
     fig = style.new_figure(style.ONE_COLUMN, 62)
     fig.set_label(style.model_label(model, context))

@@ -7,7 +7,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from recur import style
-from recur.wording import main_model
 
 INPUTS = {"incidence": "survival/{analysis}/incidence.csv"}
 CAPTION = (
@@ -24,9 +23,9 @@ CAUSES = {"event": ("event", "-"), "competing": ("other", (0, (2, 1.2)))}  # cau
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     table = tables["incidence"]
-    model = main_model(table["model"]) or ("all" if len(table) else None)
+    model = style.main_of(table["model"], context) or ("all" if "all" in set(table["model"]) else None)
     if model is None:
-        return style.message("no cumulative incidence to draw")
+        return style.no_main(context, "no cumulative incidence to draw")
     table = table[table["model"] == model].sort_values("time", kind="stable")
     cohorts, groups = style.cohorts_of(table), style.ordered(table["group"], list(style.GROUPS))
     fig, places = style.grid(cohorts, [None], 62, 8)

@@ -7,7 +7,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from recur import style
-from recur.wording import main_model
 
 INPUTS = {"km": "survival/{analysis}/km.csv", "logrank": "survival/{analysis}/logrank.csv"}
 CAPTION = (
@@ -64,9 +63,9 @@ def draw_curve(ax, curve: pd.DataFrame, group: str) -> None:
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     km, logrank = tables["km"], tables["logrank"]
-    model = main_model(km["model"])
+    model = style.main_of(km["model"], context)
     if model is None:
-        return style.message("no risk groups: no survival curve to draw")
+        return style.no_main(context, "no risk groups: no survival curve to draw")
     km = km[km["model"] == model].sort_values("time", kind="stable")
     cohorts = style.cohorts_of(km)
     groups = style.ordered(km["group"], list(style.GROUPS))

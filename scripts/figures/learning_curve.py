@@ -6,7 +6,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from recur import style
-from recur.wording import main_model
 
 INPUTS = {"learning": "validation/{analysis}/learning_curve.csv"}
 CAPTION = (
@@ -24,7 +23,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         return style.message("no fit of the learning curve could be estimated")
     fig = style.new_figure(style.MIDDLE, 75)
     ax = fig.add_subplot()
-    main = main_model(models)
+    main = style.main_of(models, context)
     looks = style.series(models, context)
     for model, look in looks.items():
         curve = table[table["model"] == model].sort_values("n")

@@ -7,7 +7,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from recur import style
-from recur.wording import main_model
 
 INPUTS = {"risks": "validation/{analysis}/risks.csv", "transport": "validation/{analysis}/transport.csv"}
 CAPTION = (
@@ -23,10 +22,10 @@ BINS = 24
 
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
-    model = main_model(tables["risks"]["model"])
+    model = style.main_of(tables["risks"]["model"], context)
     risks = tables["risks"][tables["risks"]["model"] == model].dropna(subset=["lp"])
     if risks.empty or risks["lp"].min() == risks["lp"].max():
-        return style.message("no model whose linear predictor varies")
+        return style.no_main(context, "no linear predictor that varies")
     found = tables["transport"][tables["transport"]["model"] == model]
     cohorts = style.cohorts_of(risks)
     fig, places = style.grid(cohorts, [None], 46, 4)

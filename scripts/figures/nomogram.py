@@ -7,7 +7,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from recur import style
-from recur.wording import main_model
 
 INPUTS = {
     "nomogram": "models/{analysis}/nomogram.csv",
@@ -115,9 +114,9 @@ def scale(ax, y: float, name: str, at: np.ndarray, texts: list[str], strong: boo
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     table = tables["nomogram"].dropna(subset=["points"])
-    model = main_model(table["model"])
+    model = style.main_of(table["model"], context)
     if model is None:
-        return style.message("no model with terms: no nomogram")
+        return style.no_main(context, "no terms: no nomogram")
     table = table[table["model"] == model]
     equations = tables["equations"][tables["equations"]["model"] == model]
     entered = equations[equations["part"] == "term"].drop_duplicates("name").set_index("name")

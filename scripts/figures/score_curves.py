@@ -6,7 +6,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from recur import style
-from recur.wording import main_model
 
 INPUTS = {
     "curves": "validation/{analysis}/score_curves.csv",
@@ -34,8 +33,8 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         return style.message("no score could be judged")
     cohort = cohorts[0]
     best = c[c["cohort"] == cohort].sort_values(["estimate", "model"], ascending=[False, True])["model"].head(BEST)
-    main = main_model(tables["curves"]["model"])
-    names = [main, *best]
+    main = style.main_of(tables["curves"]["model"], context)
+    names = [*([main] if main else []), *best]
     labels = tables["notes"].set_index("id")["label"]
     looks = {}
     for name, (colour, line, _) in zip(names, style.SERIES, strict=False):

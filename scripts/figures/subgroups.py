@@ -6,7 +6,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from recur import style
-from recur.wording import main_model
 
 INPUTS = {"subgroups": "validation/{analysis}/subgroups.csv"}
 CAPTION = (
@@ -22,12 +21,12 @@ MOST = 14  # variables on one page
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     table, words = tables["subgroups"], context["words"]
-    model = main_model(table["model"])
+    model = style.main_of(table["model"], context)
     table = table[table["model"] == model]
     cohorts = [name for name in style.cohorts_of(table) if not name.startswith("train")] or style.cohorts_of(table)
     table = table[table["cohort"] == cohorts[0]] if cohorts else table
     if table["estimate"].isna().all():
-        return style.message("no subgroup has enough events")
+        return style.no_main(context, "no subgroup has enough events")
     rows = []
     factors = list(dict.fromkeys(table["factor"]))
     for factor in factors[: MOST + 1]:

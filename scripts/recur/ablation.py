@@ -9,8 +9,8 @@ import pandas as pd
 
 from recur.discrimination import c_difference_of, c_of, times_of
 from recur.training import Training
+from recur.wording import main_model
 
-COMPARED = ("signature", "combined_pre")
 ALL = "all"
 COLUMNS = [
     "ablation", "features", "selected", "model", "cohort", "metric", "estimate", "lower", "upper", "n", "events",
@@ -36,9 +36,14 @@ def restricted(train: Training, names: list[str]) -> Training:
     return train._replace(features=train.features[:, at], repeats=train.repeats[:, :, at], names=list(names))
 
 
+def compared_models(models: list[str]) -> list[str]:
+    """Of an analysis's models those that an ablation changes and compares: the signature and the main model."""
+    return [name for name in models if name in ("signature", main_model(models))]
+
+
 def compared(settings: dict[str, Any]) -> dict[str, Any]:
     """The settings with the models that an ablation changes and compares."""
-    return settings | {"models": [name for name in settings["models"] if name in COMPARED]}
+    return settings | {"models": compared_models(settings["models"])}
 
 
 def ablation_rows(
@@ -79,9 +84,7 @@ def ablation_rows(
 def nested_rows(nested: dict[str, pd.DataFrame], sizes: dict[str, tuple[int, int]], metric: str) -> pd.DataFrame:
     """Nested cross-validated C of every ablation (COLUMNS) from nested_performance tables."""
     parts = [
-        table[table["model"].isin(COMPARED)].assign(
-            ablation=name, features=sizes[name][0], selected=sizes[name][1], metric=metric
-        )
+        table.assign(ablation=name, features=sizes[name][0], selected=sizes[name][1], metric=metric)
         for name, table in nested.items()
         if len(table)
     ]

@@ -146,7 +146,15 @@ def has_images(facts: dict[str, Any]) -> bool:
 
 
 # what a run must have for an error to be possible in it: without it nothing was blocked either
-NEEDS: dict[int, Callable[[dict[str, Any]], bool]] = {2: has_signature, 3: has_signature, 24: has_images}
+NEEDS: dict[int, Callable[[dict[str, Any]], bool]] = {
+    2: has_signature,
+    3: has_signature,
+    24: has_images,
+    27: lambda facts: any({"range", "median"} & set(v) for v in facts["study"]["clinical"]["variables"].values()),
+    28: lambda facts: "comparators" in facts["study"],
+    29: lambda facts: "comparators" in facts["study"],
+    35: lambda facts: bool(facts["study"]["clinical"].get("dates")),
+}
 
 
 def nothing_known(table: pd.DataFrame, *columns: str) -> bool:
@@ -196,6 +204,8 @@ def random_split(facts):
     kind = split_of(facts["study"], facts["analysis"])["kind"]
     if kind == "none":
         return "No held-out patients: judge by nested cross-validation or out-of-bag rows only."
+    if facts["heldout"].empty:
+        return None
     return "The split is random: the test set is internal validation, not external." if kind == "random" else ""
 
 
@@ -206,17 +216,20 @@ def lucky_split(facts):
     splits = facts["splits"]
     if splits.empty:
         return "The split was fixed by the seed, but other splits were not tried: how lucky it is stays unknown."
-    texts = []
+    texts, judged = [], False
     for model, part in splits.groupby("model", sort=False):
         others = part.loc[~part["used"].astype(bool), "c_test"].dropna()
         own = part.loc[part["used"].astype(bool), "c_test"].dropna()
         if len(others) and len(own):
+            judged = True
             centile = 100 * float((others < own.iloc[0]).mean())
             if not 10 <= centile <= 90:
                 texts.append(
                     f"{model}: C {own.iloc[0]:.3f} at centile {centile:.0f} of {len(others)} other splits, "
                     f"median {others.median():.3f}"
                 )
+    if not judged:
+        return None
     return f"The split used is an unusual one. {'; '.join(texts)}." if texts else ""
 
 
@@ -275,9 +288,12 @@ def post_selection(facts):
 
 @guard(10, "B/F", "Optimism not corrected")
 def optimism(facts):
-    plan = chosen(facts)["internal_validation"]
+    plan, performance = chosen(facts)["internal_validation"], facts["performance"]
     if plan["nested_repeats"]:
-        return ""
+        nested = performance[performance["cohort"] == "train-nested_cv"]
+        if len(nested) and nothing_known(nested, "estimate"):
+            return "Nested cross-validation was asked for and gave no estimate: results on training rows are apparent."
+        return None if nothing_known(performance, "estimate") else ""
     if plan["resamples"]:
         return "No nested cross-validation: the bootstrap corrects too little when features outnumber patients."
     return "Optimism is not corrected: results on the training rows are apparent."
@@ -287,7 +303,9 @@ def optimism(facts):
 def events_per_term(facts):
     study = facts["study"]
     settings = {"candidates": candidates_of(study, facts["analysis"]), "variables": study["clinical"]["variables"]}
-    model = next(iter(facts["models"].values()))
+    model = next(iter(facts["models"].values()), None)
+    if model is None:
+        return None
     events = model["events"]
     if is_binary(facts):
         known = model["n"] - model.get("weighting", {}).get("censored", 0)
@@ -425,6 +443,8 @@ def future_conditioning(facts):
     endpoint = endpoint_of(facts["study"], facts["analysis"])
     if "of" in endpoint and not is_weighted(endpoint):
         return "Patients censored before the horizon were left out, as published: that conditions on the future."
+    if timed_endpoint(facts["study"], facts["analysis"]) is None and "of" not in endpoint:
+        return None
     if months:
         return (
             f"Patients without the event and followed for less than {months:g} months were left out, as published: "
@@ -436,8 +456,9 @@ def future_conditioning(facts):
 @guard(20, "F", "Decision curve on training data or over thresholds that were not stated")
 def decision_curve(facts):
     table = facts["net_benefit"]
-    if table.empty or ("net_benefit" in table and nothing_known(table, "net_benefit")):
+    if nothing_known(table, "net_benefit"):
         return None
+    table = table[table["net_benefit"].notna()]
     texts = []
     if not len(held_out(table)) and "train-nested_cv" not in set(table["cohort"]):
         texts.append("the decision curve rests on training rows only")
@@ -482,6 +503,8 @@ def centre_signal(facts):
                 "where risks are extrapolated"
             )
     texts += beyond_training(ranges)
+    if not texts and has_signature(facts) and nothing_known(found, "value"):
+        return "not applicable", "Whether the features tell the training centres apart was not judged."
     return "; ".join(texts) + "." if texts else ""
 
 
@@ -515,7 +538,7 @@ def acquisition(facts):
     if "images" not in facts["study"]:
         return None
     table = facts["acquisition"]
-    known = table.dropna(axis=1, how="all") if len(table) else table
+    known = table.dropna(axis=1, how="all") if len(table) else pd.DataFrame()
     if "slice_thickness_mm" not in known and "kernel" not in known:
         return (
             "Acquisition parameters are unknown: images without DICOM headers say nothing of slice thickness, kernel "
@@ -533,7 +556,24 @@ def acquisition(facts):
     ):
         if column in known and known[column].nunique() > 1:
             texts.append(f"{known[column].nunique()} {name}")
-    return f"Acquisition varies: {', '.join(texts)}; see images/acquisition.csv." if texts else ""
+    if texts:
+        return f"Acquisition varies: {', '.join(texts)}; see images/acquisition.csv."
+    unknown = unknown_acquisition(table, facts["study"]["images"].get("modality", "CT"))
+    return ("not applicable", f"Nothing varies in what is known; not known: {unknown}.") if unknown else ""
+
+
+def unknown_acquisition(table: pd.DataFrame, modality: str) -> str:
+    """What the headers do not tell: columns without a value, or of how many patients; an MR scan has no kernel."""
+    names = {"slice_thickness_mm": "slice thickness", "kernel": "kernel"}
+    if modality != "CT":
+        del names["kernel"]
+    texts = []
+    for column, name in names.items():
+        cells = table.reindex(columns=[column])[column]
+        lacking = table.loc[cells.isna(), "patient_id"].nunique()
+        if lacking:
+            texts.append(name if cells.isna().all() else f"{name} of {lacking} patients")
+    return listed(texts)
 
 
 @guard(25, "F", "Reader not blinded")
@@ -559,7 +599,8 @@ def missing_data(facts):
         texts += missing_cells(facts["heldout"], terms)
     unseen = without_stratum(facts["models"], facts["heldout"])
     if not texts:
-        return unseen
+        nobody = not terms or facts["train"].empty
+        return None if nobody and not unseen else unseen
     said = (
         f"Missing cells were imputed by a model learnt on training predictors ({'; '.join(texts)}); complete cases "
         f"stand beside it in coefficients.csv and performance.csv.{' ' * bool(unseen)}{unseen}"
@@ -748,7 +789,7 @@ def few_at_risk(facts):
 
 @guard(41, "F", "Second stage on in-sample signature scores")
 def in_sample_scores(facts):
-    if not has_signature(facts):
+    if not has_signature(facts) or not (facts["signature"] or {}).get("features"):
         return None
     if chosen(facts)["second_stage"]["scores"] != "in_sample":
         return ""
@@ -801,7 +842,7 @@ def miscalibration(facts):
 def too_good(facts):
     """Not of methods.md: no study of prognosis discriminates so well; an outcome among the predictors does."""
     table = facts["performance"]
-    judged = table[table["metric"].isin(["c_harrell", "c_uno", "auc"]) & table["estimate"].notna()]
+    judged = table[table["metric"].isin(["c_harrell", "c_uno", "c_competing", "auc"]) & table["estimate"].notna()]
     judged = judged[(judged["cohort"] == "train-nested_cv") | ~judged["cohort"].astype(str).str.startswith("train")]
     if judged.empty:
         return None
@@ -822,7 +863,7 @@ def too_good(facts):
 @guard(45, "F", "Doubtful values in a feature table")
 def doubtful_features(facts):
     """Not of methods.md: what recur.features.doubts finds in tables that others made."""
-    if "features" not in facts["study"] or not has_signature(facts):
+    if "features" not in facts["study"] or not has_signature(facts) or "problem" not in facts["doubts"]:
         return None
     lines = in_words(facts["doubts"]) if len(facts["doubts"]) else []
     return f"{'; '.join(lines)}; see features/doubts.csv." if lines else ""

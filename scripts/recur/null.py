@@ -17,6 +17,7 @@ from recur.ranking import concordance, doubled_ranks, somers_d
 from recur.signature import build_signature, signature_scores, usable_columns
 from recur.tables import write_table
 from recur.training import TRAIN, Training
+from recur.wording import WITHOUT_SIGNATURE, main_model
 
 LEAKY_FEATURES = 20
 
@@ -94,10 +95,12 @@ def summary(runs: pd.DataFrame) -> pd.DataFrame:
         ["count", "mean", "std", "min", "max"]
     )
     wide = runs.pivot_table(index=["signal", "cohort", "seed"], columns="model", values="c_harrell")
-    if {"combined_pre", "clinical_pre"} <= set(wide.columns):
-        gain = (wide["combined_pre"] - wide["clinical_pre"]).groupby(["signal", "cohort"])
+    main = main_model(wide.columns.drop("leaky", errors="ignore"))
+    clinical = WITHOUT_SIGNATURE.get(main)
+    if clinical in wide.columns and clinical != main:
+        gain = (wide[main] - wide[clinical]).groupby(["signal", "cohort"])
         gain = gain.agg(["count", "mean", "std", "min", "max"])
-        gain.index = pd.MultiIndex.from_tuples([(*key, "combined_pre - clinical_pre") for key in gain.index])
+        gain.index = pd.MultiIndex.from_tuples([(*key, f"{main} - {clinical}") for key in gain.index])
         table = pd.concat([table, gain])
     table.index.names = ["signal", "cohort", "model"]
     return table.reset_index()

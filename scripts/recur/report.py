@@ -31,10 +31,12 @@ from recur.study import (
     timed_endpoint,
     uses_features,
 )
-from recur.tables import read_json, read_made
+from recur.support import why_no_risk
+from recur.tables import read_frozen, read_json, read_made
 from recur.wording import (
     METRICS,
     VALIDATION,
+    WITHOUT_SIGNATURE,
     WORDS,
     analysis_words,
     censors_death,
@@ -44,6 +46,7 @@ from recur.wording import (
     lower_first,
     main_model,
     model_title,
+    no_signature,
     p_said,
     p_text,
     start_of,
@@ -171,7 +174,7 @@ def summary(results: Path, study: Mapping[str, Any], analysis: str) -> str:
         model = main_model(performance["model"])
         months = study["horizons_months"][0]
         kind = VALIDATION[split_of(study, analysis)["kind"]]
-        title = lower_first(model_title(model, study_words(study)))
+        title = lower_first(what_it_holds(results, analysis, model, study_words(study)))
         text.append(
             f"<p>Outcome: <b>{escape(study['endpoints'][endpoint].get('label') or endpoint)}</b>. "
             f"Model: <b>{escape(title)}</b>. Validation: <b>{escape(kind)}</b>.</p>"
@@ -204,6 +207,20 @@ def summary(results: Path, study: Mapping[str, Any], analysis: str) -> str:
     if guards.empty:
         count = "The guards were not evaluated"
     return "".join(text) + f'<div class="flags"><p><b>{count}.</b></p><ul>{items}</ul></div></section>'
+
+
+def frozen_model(results: Path, analysis: str, model: str | None) -> dict[str, Any]:
+    """A frozen model; empty where there is no such file."""
+    path = results / f"models/{analysis}/frozen/{model}.json"
+    return read_frozen(path) if path.exists() else {}
+
+
+def what_it_holds(results: Path, analysis: str, model: str, words: Mapping[str, str]) -> str:
+    """The title of a model by what it holds: one that was offered a signature and took none has clinical terms only."""
+    why = no_signature(frozen_model(results, analysis, model))
+    if not why:
+        return model_title(model, words)
+    return f"{model_title(WITHOUT_SIGNATURE[model], words)}. {why.removesuffix('.')}"
 
 
 def plain_reading(performance: pd.DataFrame, model: str, concordance: str) -> str:
@@ -572,7 +589,7 @@ def facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, A
         "t0": timed and endpoint["kind"] != "recorded" and (start_of(study) or "the index treatment"),
         "death_censored": bool(rests_on["kind"]) and censors_death(study, endpoint.get("of", chosen["endpoint"])),
         "competing": competing,
-        "horizons": timed and " and ".join(f"{h:g}" for h in study["horizons_months"]),
+        **horizon_facts(frozen_model(results, analysis, main_model(performance.get("model", []))), study, timed),
         "features": features,
         "images": features and "images" in study,
         "ready_table": features and "features" in study,
@@ -647,6 +664,17 @@ def facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, A
             "columns": read_json(results / "features" / f"{made['readers'][0]}.manifest.json")["columns"],
         }
     return known
+
+
+def horizon_facts(model: Mapping[str, Any], study: Mapping[str, Any], timed: bool) -> dict[str, Any]:
+    """The horizons with a risk of the main model, whether the primary one is among them, and why others have none."""
+    if not timed:
+        return {"horizons": "", "primary_risk": False, "no_risk": ""}
+    whys = {months: why_no_risk(model, months) if model else "" for months in study["horizons_months"]}
+    known = [f"{months:g}" for months, why in whys.items() if not why]
+    none = [f"at {months:g} months ({why})" for months, why in whys.items() if why]
+    first = not whys[study["horizons_months"][0]]
+    return {"horizons": " and ".join(known), "primary_risk": first, "no_risk": listed(none)}
 
 
 def named(names: list[str], word: str) -> str:

@@ -251,6 +251,17 @@ def group_style(group: Any) -> tuple[str, Any]:
     return GROUPS.get(group, (GREY, (0, (5, 1, 1, 1))))
 
 
+def main_of(models: Iterable[Any], context: dict[str, Any]) -> str | None:
+    """The main model of the analysis where a table has rows of it: another one never stands in for it."""
+    return context["main"] if context["main"] in set(models) else None
+
+
+def no_main(context: dict[str, Any], why: str) -> Figure:
+    """The figure of the main model where its table has no row of it."""
+    name = model_label(context["main"], context) if context["main"] else "no model"
+    return message(f"Main model ({name}): {why}", TWO_COLUMNS)
+
+
 def ordered(values: Iterable[Any], first: Sequence[str]) -> list[Any]:
     """The distinct values: known ones in the order of `first`, then the others by name."""
     values = [v for v in dict.fromkeys(values) if isinstance(v, str)]

@@ -18,7 +18,17 @@ from recur.calibration import (
 )
 from recur.competing import c_competing, c_competing_difference, cumulative_incidence, incidence_rates
 from recur.cox import NotEstimable
-from recur.discrimination import auc_at, auc_difference, c_difference, gamma_c, harrell_c, roc_at, royston_d, uno_c
+from recur.discrimination import (
+    auc_at,
+    auc_difference,
+    c_difference,
+    gamma_c,
+    harrell_c,
+    no_horizon,
+    roc_at,
+    royston_d,
+    uno_c,
+)
 from recur.models import apply_model, risk_at
 from recur.nested import nested_difference
 from recur.net_benefit import net_benefit
@@ -291,7 +301,7 @@ def net_benefit_table(
     risks: pd.DataFrame, models: dict[str, dict[str, Any]], limits: tuple[float, float]
 ) -> pd.DataFrame:
     """Net benefit from the lowest to the highest threshold at every horizon, with `treat_all` and `treat_none` per
-    cohort."""
+    cohort; `reason` says why a value is missing."""
     parts, seen = [], set()
     low, high = limits
     thresholds = np.linspace(low, high, round((high - low) / THRESHOLD_STEP) + 1)
@@ -299,7 +309,11 @@ def net_benefit_table(
         time, event, other = outcome_of(part)
         for months in models[name]["horizons_months"]:
             risk = part[f"risk_{months:g}"].to_numpy()
-            if np.isnan(risk).any():
+            columns = {"cohort": cohort, "horizon_months": months, "threshold": thresholds}
+            if unknown := int(np.isnan(risk).sum()):
+                why = beyond_follow_up(models[name], months).get("reason")
+                why = why or f"{unknown} of {len(risk)} patients have no predicted risk"
+                parts.append(pd.DataFrame({"model": name, **columns, "net_benefit": np.nan, "reason": why}))
                 continue
             table = net_benefit(time, event, risk, months, thresholds, other)
             curves = {name: table["net_benefit"]}
@@ -307,9 +321,12 @@ def net_benefit_table(
                 seen.add((cohort, months))
                 curves |= {"treat_all": table["treat_all"], "treat_none": 0.0 * table["treat_all"]}
             for model, values in curves.items():
-                columns = {"model": model, "cohort": cohort, "horizon_months": months, "threshold": thresholds}
-                parts.append(pd.DataFrame(columns | {"net_benefit": np.asarray(values)}))
-    columns = ["model", "cohort", "horizon_months", "threshold", "net_benefit"]
+                found = pd.Series(np.asarray(values, float))
+                # treat all and treat none lack only what the cohort lacks
+                why = table["reason"] if model == name else no_horizon(time, event, months)
+                own = {"net_benefit": found, "reason": pd.Series(why, found.index).where(found.isna(), "")}
+                parts.append(pd.DataFrame({"model": model, **columns, **own}))
+    columns = ["model", "cohort", "horizon_months", "threshold", "net_benefit", "reason"]
     return pd.concat([pd.DataFrame(columns=columns), *parts], ignore_index=True)
 
 

@@ -25,6 +25,8 @@ MODELS = {  # filled in by model_title
 MAIN_BEFORE = ("combined_pre", "clinical_pre", "signature")  # the first that a study has is its main model
 MAIN_AFTER = ("combined_post", "clinical_post")
 MAIN_ORDER = (*MAIN_BEFORE, *MAIN_AFTER, "volume_only", "size_only")
+# a model offered a signature -> the model of its other terms
+WITHOUT_SIGNATURE = {"combined_pre": "clinical_pre", "combined_post": "clinical_post", "signature": "signature"}
 NO_SIGNATURE = {  # status in a model's signature_use -> what to say of it
     "bounded": "The signature's weight would have been negative and is therefore 0: the model holds none.",
     "eliminated": "The signature was eliminated: the model holds none.",
