@@ -25,7 +25,7 @@ from cases import draw
 from recur.images.case import Case
 from recur.images.montage import Reading
 from recur.images.qc import concerns, page
-from recur.images.review import read_review
+from recur.images.review import COLUMNS, read_review, reviewed
 from recur.images.slices import slices_script
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "qc_page.py"
@@ -535,6 +535,33 @@ def test_notes_on_former_masks_that_were_never_saved_are_not_taken_for_the_new_o
     open_page(browser, review_folder(tmp_path, masks=MASKS | {"P1": "d" * 64}))
     assert column(browser, "Note") == ["", "", ""]
     assert browser.find_element(By.ID, "unsaved").text == "1 on masks that have changed since left out"
+
+
+def test_a_note_is_never_trusted_further_than_its_hashes_go():
+    """Excluded cases are not put away as seen; a redraw without a hash, or of another image, still asks for a mask."""
+    one, other, picture = "a" * 64, "d" * 64, "e" * 64
+    excluded = {"status": "excluded", "reason": "AP reader1: mask m.nii: no such file", "mask_hash": np.nan}
+    rows = [(patient, "AP", {"mask_hash": one, "image_hash": picture}) for patient in ("P1", "P2", "P3", "P4", "P5")]
+    cases, regions = tables(("P0", "AP", excluded | {"image_hash": np.nan}), *rows)
+    notes = {
+        "P0": ("seen", "", ""),
+        "P1": ("seen", one, picture),
+        "P2": ("seen", one, other),
+        "P3": ("seen", "", ""),
+        "P4": ("redraw", one, other),
+        "P5": ("redraw", "", ""),
+    }
+    lines = [(patient, "AP", "reader1", verdict, "", *hashes) for patient, (verdict, *hashes) in notes.items()]
+    table, _ = concerns(reviewed(cases, pd.DataFrame(lines, columns=COLUMNS)), regions)
+    again = "noted seen on other voxels than now: look again"
+    assert table[["patient_id", "why"]].to_numpy().tolist() == [
+        ["P0", "excluded: mask m.nii: no such file"],
+        ["P4", "noted redraw, and the mask is unchanged"],
+        ["P5", "noted redraw, of which voxels is not known"],
+        ["P2", again],
+        ["P3", again],
+        ["P1", ""],
+    ]
 
 
 def test_notes_on_masks_of_another_study_are_told_in_a_line_and_kept(tmp_path):

@@ -41,7 +41,7 @@ document.addEventListener("DOMContentLoaded", function () {
     const key = new Map(rows.map((row) => [row, row.cells[column].textContent.trim()]));
     const order = new Intl.Collator("en", {numeric: true});
     rows.sort(function (a, b) {
-      const x = key.get(a), y = key.get(b), last = isSeen(a) - isSeen(b);
+      const x = key.get(a), y = key.get(b), last = isDone(a) - isDone(b);
       if (last) return last; // what was seen stays at the end
       if (!x || !y) return !x - !y; // empty cells stay last
       return (numbers ? parseFloat(x) - parseFloat(y) : order.compare(x, y)) * (down ? -1 : 1);
@@ -56,6 +56,7 @@ document.addEventListener("DOMContentLoaded", function () {
   const strangers = JSON.parse(document.querySelector("form").dataset.notes || "[]");
   const keyOf = (row) => [row.dataset.patient_id, row.dataset.phase, row.dataset.reader].join(" ");
   const isSeen = (row) => row.dataset.verdict === "seen" && !row.dataset.outdated;
+  const isDone = (row) => isSeen(row) && !row.classList.contains("excluded"); // the reason may be another one now
   let unsaved = {}, kept = true;
 
   function remember() {
@@ -76,7 +77,7 @@ document.addEventListener("DOMContentLoaded", function () {
 
   function mark(row) {
     const {verdict, note, outdated} = row.dataset;
-    row.classList.toggle("seen", isSeen(row));
+    row.classList.toggle("seen", isDone(row));
     row.classList.toggle("redraw", verdict === "redraw");
     row.dataset.noted = isSeen(row) ? "seen" : verdict === "redraw" ? "redraw open" : "open";
     if (noted >= 0) row.cells[noted].textContent = [verdict, note].filter(Boolean).join(": ") + (outdated ? " (before the change)" : "");
@@ -117,7 +118,7 @@ document.addEventListener("DOMContentLoaded", function () {
     }
     remember();
     tell(former);
-    rows.sort((a, b) => isSeen(a) - isSeen(b)); // stable
+    rows.sort((a, b) => isDone(a) - isDone(b)); // stable
   }
 
   function cell(text) { // as every table of the workflow: no spreadsheet takes it for a formula

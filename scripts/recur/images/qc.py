@@ -114,7 +114,9 @@ def concerns(cases: pd.DataFrame, regions: pd.DataFrame) -> tuple[pd.DataFrame, 
     moved = [[remark for remark in found if _alike(remark) in shared] for found in judged]
     table["more"] = ["; ".join(_worst_first(found)) for found in moved]
     table["seen"] = [_is_seen(row) for row in rows]
-    order = ["seen", "score", "patient_id", "phase", "reader"]
+    # nothing tells whether a case is excluded for the reason that was seen: it stays on top
+    table["done"] = table["seen"] & (table["status"] == "ok")
+    order = ["done", "score", "patient_id", "phase", "reader"]
     table = table.sort_values(order, ascending=[True, False, True, True, True], kind="stable").reset_index(drop=True)
     return table, list(shared.values())
 
@@ -151,7 +153,10 @@ def _noted(row: dict) -> list[Remark]:
         return []
     if row["outdated"]:
         return [_remark("review", f"noted {row['verdict'] or 'something'} on other voxels than now: look again")]
-    return [_remark("redraw", "noted redraw, and the mask is unchanged")] if row["verdict"] == REDRAW else []
+    if row["verdict"] != REDRAW:
+        return []
+    known = "and the mask is unchanged" if row["noted_mask"] else "of which voxels is not known"
+    return [_remark("redraw", f"noted redraw, {known}")]
 
 
 def _contrast(row: dict) -> list[Remark]:
@@ -387,7 +392,7 @@ def _row(row: dict, columns: Sequence[tuple[str, str, int | None]]) -> str:
         data[name] = "" if _missing(row.get(name)) else str(row[name])
     data["outdated"] = "yes" if row.get("outdated") else ""
     marks = "".join(f' data-{name}="{escape(value)}"' for name, value in data.items())
-    kinds = {"excluded": row["status"] != "ok", "seen": row["seen"]}
+    kinds = {"excluded": row["status"] != "ok", "seen": row["done"]}
     kind = " ".join(name for name, is_so in kinds.items() if is_so)
     return f'<tr class="{kind}" data-kinds="{escape(row["kinds"])}"{marks}>{"".join(cells)}</tr>'
 

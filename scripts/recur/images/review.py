@@ -86,8 +86,10 @@ def reviewed(cases: pd.DataFrame, review: pd.DataFrame) -> pd.DataFrame:
     now = cases.reindex(columns=HASHES).astype(object).fillna("").reset_index(drop=True)
     written = (noted["verdict"] != "") | (noted["note"] != "")
     other_mask, other_image = (noted[name] != now[name] for name in HASHES)
-    # a mask that is still the old one has to be redrawn, whatever became of the image
-    table["outdated"] = written & (other_mask | (other_image & (noted["verdict"] != REDRAW)))
+    # a mask that is still the old one, or may be, has to be redrawn, whatever became of the image
+    redraw = noted["verdict"] == REDRAW
+    table["outdated"] = written & ~redraw & (other_mask | other_image)
+    table["outdated"] |= redraw & other_mask & (noted["mask_hash"] != "")
     return table
 
 
