@@ -103,7 +103,16 @@ def imports(*files):
 # Settings of single rules, from the study file, are small files among their inputs: an edit of the study file
 # re-runs the rules whose own settings changed, and no other. Main process only; unchanged files keep their time.
 SECTIONS = {
-    "cohort": ("clinical", "endpoints", "split", "splits", "seed", "on_error", "used"),
+    "cohort": (
+        "clinical",
+        "endpoints",
+        "split",
+        "splits",
+        "seed",
+        "on_error",
+        "used",
+        "row_a_phase",
+    ),
     "clinical": ("clinical",),
     "guards": (
         "analyses",

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from recur.analysis_set import complete_enough, complete_only, import_feature_table, tumour_burden
+from recur.cohort import read_cohort
 from recur.features.doubts import doubts, in_words
 from recur.features.imported import burden_column, read_features
 from recur.features.leaks import leak_problems, outcome_rows
 from recur.scorer import read_new_features
+from recur.study import resolve, write_settings
 from recur.tables import StudyError
 
 IDS = [f"p{i:03d}" for i in range(60)]
@@ -212,6 +217,29 @@ class TestLongTables:
         more = pd.DataFrame([("A", 1, "ART", 30.0, 0.5)], columns=list(long_table()))
         found = self.read(pd.concat([long_table(), more]), tmp_path, lesion_aggregate="volume_weighted_mean")
         assert found.features["ART_original_glcm_Idm"][0] == pytest.approx((10 * 0.1 + 30 * 0.5) / 40)
+
+    def test_the_same_table_is_the_clinical_table_from_the_settings_of_the_rule_too(self, tmp_path):
+        (tmp_path / "f.csv").write_text(long_table().assign(size=[1, 1, 2, 2, 3]).to_csv(index=False))
+        endpoint = {"kind": "binary", "column": "class", "positive": "B", "negative": "A"}
+        size = {"column": "size", "kind": "numeric", "timing": "pre"}
+        raw = {
+            "study": "long",
+            "clinical": {"table": "f.csv", "id": "class + number", "variables": {"size": size}},
+            "features": self.settings | {"table": "f.csv"},
+            "endpoints": {"E": endpoint},
+            "analyses": {"main": {"preset": "recommended", "endpoint": "E"}},
+        }
+        (tmp_path / "study.yaml").write_text(yaml.safe_dump(raw))
+        study = resolve(tmp_path / "study.yaml")
+        keys = ("clinical", "endpoints", "split", "splits", "seed", "on_error", "used", "row_a_phase")
+        write_settings(study, tmp_path / "settings", {"cohort": keys}, {})
+        for settings in (study, json.loads((tmp_path / "settings/cohort.json").read_text())):
+            cohort = read_cohort(settings)
+            assert cohort.clinical[["patient_id", "size"]].to_numpy().tolist() == [["A_1", 1], ["A_2", 3], ["B_1", 2]]
+            assert "5 rows, one a phase, are 3 patients" in cohort.warnings
+        (tmp_path / "f.csv").write_text(long_table().assign(size=[1, 9, 2, 2, 3]).to_csv(index=False))
+        with pytest.raises(StudyError, match="patient 'A_1'.*the same patient id on several rows"):
+            read_cohort(study)
 
     def test_the_scorer_reads_the_same_table(self, tmp_path):
         self.read(long_table(), tmp_path)

@@ -34,7 +34,7 @@ from recur.events import one_row_a_patient
 from recur.followup import impossible_times, later_deaths, time_warnings
 from recur.images.inventory import FILES, read_rows
 from recur.linkage import copies, copies_line
-from recur.study import schema, schema_problems, splits_of, used_variables
+from recur.study import is_row_a_phase, schema, schema_problems, splits_of, used_variables
 from recur.tables import (
     LABELS,
     PATIENT_ID,
@@ -181,10 +181,9 @@ def clinical_cells(study: dict[str, Any]) -> tuple[pd.DataFrame, list[str]]:
 def one_of_phases(table: pd.DataFrame, study: dict[str, Any], wanted: set[str]) -> tuple[pd.DataFrame, list[str]]:
     """Of a clinical table that is the feature table with a row a phase: one row of those that are alike in the columns
     that the study names, and a note. Rows of a patient that differ there stay, and are refused as any others."""
-    features, clinical = study.get("features", {}), study["clinical"]
-    if not features.get("phase") or Path(features["table"]) != Path(clinical["table"]):
+    if not is_row_a_phase(study):
         return table, []
-    kept = table[table[clinical["id"]].isna() | ~table.duplicated(sorted(wanted))]
+    kept = table[table[study["clinical"]["id"]].isna() | ~table.duplicated(sorted(wanted))]
     return kept, [f"{len(table)} rows, one a phase, are {len(kept)} patients"]
 
 

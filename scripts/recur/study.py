@@ -692,6 +692,13 @@ def own_variables(study: dict[str, Any], analysis: str) -> list[str]:
     return [name for name, variable in variables.items() if column is not None and variable["column"] == column]
 
 
+def is_row_a_phase(study: dict[str, Any]) -> bool:
+    """Whether the clinical table is the feature table, which has a row a patient and phase."""
+    features = study.get("features", {})
+    same = bool(features.get("phase")) and Path(features["table"]) == Path(study["clinical"]["table"])
+    return study.get("row_a_phase", same)  # the settings of single rules hold the answer, not the features
+
+
 def used_variables(study: dict[str, Any]) -> list[str]:
     """Clinical variables that a model, a score or a diagnostic comparison takes: a bad cell of one excludes a patient.
 
@@ -793,7 +800,8 @@ def write_settings(
     folder = Path(folder)
     study = study | {"splits": {name: a["split"] for name, a in study["analyses"].items() if "split" in a}}
     study["used"] = used_variables(study) if "clinical" in study else []
-    resolved = {key: value for key, value in study.items() if key not in ("splits", "used")}
+    study["row_a_phase"] = "clinical" in study and is_row_a_phase(study)
+    resolved = {key: value for key, value in study.items() if key not in ("splits", "used", "row_a_phase")}
     write_changed(folder.parent / "study.resolved.yaml", yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True))
     for name, keys in sections.items():
         write_changed(folder / f"{name}.json", as_json({key: study[key] for key in keys if key in study}))
