@@ -71,6 +71,13 @@ def test_cox():
     assert kept == R["kept"]
 
 
+def test_the_unpenalised_end_of_the_efron_path_is_coxph():
+    scale = X.std(axis=0)
+    lambdas = np.geomspace(0.1, 1e-10, 30)
+    path = cox_path((X - X.mean(axis=0)) / scale, TIME, EVENT, 0.5, lambdas, 1e-3, "efron")
+    exact(path[:, -1] / scale, R["cox"]["coef"], 1e-8)
+
+
 def test_backward_elimination_by_p():
     """R: coxph and glm refitted by hand without the term of the largest Wald p, while that is above 0.05."""
     names = ["age", "sex", "ph.karno", "wt.loss", "meal.cal", "pat.karno"]

@@ -151,3 +151,21 @@ def test_efron_equals_breslow_without_ties():
     np.testing.assert_allclose(*grids, rtol=1e-12)
     found = [lasso.cross_validate(x, time, event, 0.5, grids[0], fold, ties=ties)[0] for ties in ("breslow", "efron")]
     np.testing.assert_allclose(*found, atol=1e-6)
+
+
+def test_the_efron_path_satisfies_the_karush_kuhn_tucker_conditions():
+    """Slopes by central differences of the likelihood as defined, of tied times and more features than matter."""
+    x, time, event = tied(80)
+    x = np.column_stack([x, np.random.default_rng(5).normal(size=(80, 5))])
+    time = np.ceil(time * np.exp(-0.5 * x[:, 0]))
+    lambdas = lasso.lambda_grid(x, time, event, 0.5, 8, 0.05, lasso.EFRON)
+    path = lasso.cox_path(x, time, event, 0.5, lambdas, 1e-9, lasso.EFRON)
+    assert (path[:, -2] == 0).any() and (path[:, -2] != 0).any()
+    for penalty, beta in zip(lambdas, path.T, strict=True):
+        for j, step in enumerate(1e-4 * np.eye(8)):
+            slope = efron_by_hand(beta + step, x, time, event) - efron_by_hand(beta - step, x, time, event)
+            slope = slope / 2e-4 / len(time) - 0.5 * penalty * beta[j]
+            if beta[j] == 0:
+                assert abs(slope) <= 0.5 * penalty * (1 + 1e-6)
+            else:
+                assert slope == pytest.approx(0.5 * penalty * np.sign(beta[j]), abs=1e-8)
