@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from recur import lasso
+from recur import lasso, logistic_lasso
 from recur.scaling import KINDS, best_power, learn_scaling, scaling_of, yeo_johnson
 
 
@@ -100,6 +100,46 @@ def test_no_patient_decides_the_penalty(kind):
     assert np.ptp((whole - whole[0]) - (without - without[0])) < 0.1
     unlimited, _ = lasso.cross_validate(x, t, e, 0.5, lambdas, fold)
     assert np.ptp(unlimited) > 100 * np.ptp(whole) or np.ptp(unlimited) > 10
+
+
+def moves_of_the_penalty(family: str, seed: int, scaling: tuple[str, float | None]) -> list[tuple[int, float]]:
+    """How far the chosen penalty moves, in steps and in standard errors of the deviance that the move costs, when the
+    wildest patient goes 1000 times further out, and when this patient is left out.
+    """
+    rng, n = np.random.default_rng(seed), 100
+    t, e = rng.exponential(20, n), rng.random(n) < 0.8
+    f, wild = np.exp(rng.normal(0, 1, n)), rng.integers(n)
+    x = np.column_stack([f, rng.normal(size=(n, 3))])
+    x[wild, 0] = 1e6
+    t = t * np.exp(-x[:, 1])  # a feature that says something: of noise any patient moves the penalty
+    fold = lasso.grouped_folds(np.arange(n), e, 5, np.random.default_rng(1))
+    module, outcome = (lasso, [t, e]) if family == "cox" else (logistic_lasso, [(t < np.median(t)).astype(float)])
+
+    def learn(rows):
+        return learn_scaling(rows, *scaling)
+
+    lambdas = module.lambda_grid(learn(x).apply(x), *outcome, 0.5, 30, 0.1)
+
+    def validated(x, rows):
+        return module.cross_validate(x[rows], *(y[rows] for y in outcome), 0.5, lambdas, fold[rows], learn=learn)
+
+    further, everyone = x.copy(), np.arange(n)
+    further[wild, 0] = 1e9
+    deviance, error = validated(x, everyone)
+    best = lasso.choose_lambda(deviance, error, "min")
+    others = validated(further, everyone), validated(x, np.delete(everyone, wild))
+    places = [lasso.choose_lambda(*other, "min") for other in others]
+    return [(abs(place - best), float((deviance[place] - deviance[best]) / error[best])) for place in places]
+
+
+@pytest.mark.parametrize("family", ["cox", "logistic"])
+def test_one_patient_does_not_choose_the_penalty(family):
+    """Seeds as in test_a_patient_at_thousands_of_sd: a step, or on a flat curve a quarter of a standard error."""
+    for seed in range(10):
+        for steps, cost in moves_of_the_penalty(family, seed, ("signed_log", 3.0)):
+            assert steps <= 1 or cost < 0.25
+    raw = [moves_of_the_penalty(family, seed, ("none", None))[1] for seed in range(4)]
+    assert max(cost for _, cost in raw) > 1  # of features as they are this patient does
 
 
 # --- Efron's ties -------------------------------------------------------------------------------------------------
