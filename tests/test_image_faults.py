@@ -240,6 +240,32 @@ def test_masks_that_contradict_themselves(tmp_path):
     assert "of the tumour lies in one slice" in make_case({k: str(v) for k, v in row.items()}, {}).facts["flags"]
 
 
+def test_contours_drawn_twice_or_across_each_other(tmp_path):
+    """Twice the same contour is a hole by the even-odd rule: the slice vanished where it began at another point."""
+    image = read_image(save(ct_slices(phantom(SHAPE), 1), tmp_path / "ct"))
+    angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+
+    def ring(z, x=20.2):
+        index = np.column_stack([x + 8 * np.cos(angle), 19.3 + 8 * np.sin(angle), np.full(40, z)])
+        return image.grid.to_points(index)
+
+    def read(contours):
+        return read_mask(write_rtstruct({"T": contours}, tmp_path / "rt.dcm"), "T", image)
+
+    once = [ring(z) for z in range(6, 12)]
+    plain = read(once)
+    for again in (ring(8)[::-1], np.roll(ring(8), 5, axis=0)):
+        twice = read([*once, again])
+        assert np.array_equal(twice.voxels, plain.voxels) and "1 contours drawn twice" in twice.flags
+    assert "1 pairs of contours cross: what lies in both counts out" in read([*once, ring(8, 26.0)]).flags
+    assert not plain.flags
+    named = write_rtstruct({"Lesion": once}, tmp_path / "named.dcm")
+    data = pydicom.dcmread(named)
+    data.SpecificCharacterSet, data.StructureSetROISequence[0].ROIName = "ISO_IR 192", "La\u0308sion"
+    data.save_as(named)
+    assert np.array_equal(read_mask(named, "L\u00e4sion", image).voxels, plain.voxels)
+
+
 def test_a_header_without_a_place_is_said(tmp_path):
     for kind, fields in (("mha", (b"Offset", b"TransformMatrix")), ("nrrd", (b"space origin",))):
         path = as_file(phantom(SHAPE), tmp_path / f"image.{kind}")

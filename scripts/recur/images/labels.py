@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from unicodedata import normalize
 
 from recur.tables import StudyError
 
@@ -22,6 +23,8 @@ def choose(
     Several are joined by `;` (or numbers by `,`), or found by `pattern:` and a regular expression for the whole name.
     A name wins over a number. Raises StudyError, listing what is there.
     """
+    label = normalize("NFC", label)  # ä is one sign or two, by the program that wrote it
+    names = {number: normalize("NFC", name) for number, name in names.items()}
     listed = [f"{n} {name}".strip() for n, name in (shown or names).items()]
     more = f" and {len(listed) - LISTED} more" if len(listed) > LISTED else ""
     present = ", ".join(listed[:LISTED]) + more or "none"

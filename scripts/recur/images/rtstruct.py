@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from recur.images.labels import choose
 from recur.tables import StudyError
 
 FINER = 3  # pixels of the grid on which distances are measured, per pixel of the image
+CROSSING = 3  # voxels: contours that touch share some
 CENTRE_TOLERANCE = 0.01  # voxels
 GAP = 1.5  # contour planes farther apart than this many usual distances are two parts with nothing between
 
@@ -129,16 +131,41 @@ def _contours(data: Dataset, number: int, roi: str, lattice: Grid | Stack, grid:
         z = _plane_of(points, grid, roi, name)
         near = next((known for known in planes if abs(known - z) < 0.01), z)
         known = planes.setdefault(near, [])
-        if any(len(c) == len(points) and np.allclose(c, points[:, :2], atol=1e-4) for c in known):
+        if any(_same_points(c, points[:, :2]) for c in known):
             left_out["drawn twice"] += 1
         else:
             known.append(points[:, :2])
     if not planes:
         raise StudyError(f"{name}: ROI {roi!r} has no closed contour")
     flags = [flag("contours", f"{count} contours {what}") for what, count in left_out.items() if count]
+    crossing = _crossing(planes, grid.size[1::-1])
+    if crossing:
+        flags.append(flag("contours", f"{crossing} pairs of contours cross: what lies in both counts out"))
     if untyped:
         flags.append(flag("adapted", f"{untyped} contours without a type taken as closed"))
     return Contours(planes, flags, on_centres)
+
+
+def _same_points(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two contours (n, 2) have the same points, wherever they begin and whichever way round they go."""
+    if len(one) != len(other):
+        return False
+    if np.allclose(one, other, atol=1e-4):
+        return True
+    ordered = [np.unique(np.round(points, 3), axis=0) for points in (one, other)]
+    return ordered[0].shape == ordered[1].shape and np.allclose(*ordered, atol=2e-3)
+
+
+def _crossing(planes: dict[float, list[np.ndarray]], shape: tuple[int, int]) -> int:
+    """How many pairs of contours on one plane overlap without one lying in the other: what both hold counts out."""
+    count = 0
+    for contours in planes.values():
+        filled = [fill_even_odd([points], shape) for points in contours] if len(contours) > 1 else []
+        for one, other in combinations(filled, 2):
+            both = int((one & other).sum())
+            smaller = min(int(one.sum()), int(other.sum()))
+            count += CROSSING < both < smaller - CROSSING
+    return count
 
 
 def _plane_of(points: np.ndarray, grid: Grid, roi: str, name: str) -> float:
