@@ -276,7 +276,8 @@ def plan(study: dict[str, Any], cohort: Cohort | None) -> list[str]:
         return lines
     assigned = assign_all(study, cohort.clinical, cohort.cells, cohort.excluded)
     counts = assigned["cohort"].value_counts().sort_index()
-    lines.append(f"  patients: {len(cohort.clinical)} ({', '.join(f'{name} {n}' for name, n in counts.items())})")
+    sizes = ", ".join(f"{name or 'in no part'} {n}" for name, n in counts.items())
+    lines.append(f"  patients: {len(cohort.clinical)} ({sizes})")
     lines += [f"  will be excluded: {text}" for text in grouped(cohort.excluded)]
     for name, problems in cohort.left_out.items():
         lines += [f"  will be left out of endpoint {name}: {text}" for text in grouped(problems)]
