@@ -7,12 +7,22 @@ import pytest
 import yaml
 
 from recur.manuscript import cox
-from recur.report import facts, horizon_facts, methods, sentences, texts, what_it_holds, with_holders
+from recur.report import (
+    cells_imputed,
+    facts,
+    horizon_facts,
+    median_text,
+    methods,
+    sentences,
+    texts,
+    what_it_holds,
+    with_holders,
+)
 from recur.study import ROOT, resolve
 from recur.style import number
 from recur.style import p_text as p_in_figures
-from recur.tables import write_frozen
-from recur.wording import about, interval, is_of_ji, p_said, p_text, study_words
+from recur.tables import write_frozen, write_table
+from recur.wording import about, cohort_title, interval, is_of_ji, p_said, p_text, study_words
 
 WORDS = study_words({})
 
@@ -146,3 +156,22 @@ def test_risks_are_predicted_at_supported_horizons_only():
     assert found["horizons"] == "24" and found["primary_risk"] and found["no_risk"].startswith("at 60 months (fewer")
     assert not horizon_facts(model | {"supported_months": 12.0}, study, True)["primary_risk"]
     assert horizon_facts(model | {"supported_months": 60.0}, study, True)["no_risk"] == ""
+
+
+def test_patients_without_a_centre_are_a_group_of_the_follow_up():
+    """The report of a public cohort, in which one patient has no institution, ended in a traceback."""
+    assert cohort_title(float("nan")) == "not stated" and cohort_title("external-B") == "Centre B, external"
+
+
+def test_a_limitation_counts_missing_cells_from_the_patients_of_every_cohort(tmp_path):
+    """It was cut out of a guard's text, which named the training patients' only."""
+    write_frozen({"terms": [{"term": "wt", "name": "wt", "kind": "numeric"}]}, tmp_path / "models/a/frozen/m.json")
+    write_table(pd.DataFrame({"wt": [1.0, None]}), tmp_path / "cohort/a/train.csv")
+    write_table(pd.DataFrame({"cohort": "test", "wt": [None, None]}), tmp_path / "cohort/a/heldout.csv")
+    said = "Training, of 2 patients: wt 1; Held-out patients, of 2 patients: wt 2"
+    assert cells_imputed(tmp_path, "a") == said
+
+
+def test_a_lower_limit_of_the_median_is_never_not_reached():
+    row = pd.Series({"median_months": 5.7, "lower": float("nan"), "upper": float("nan")})
+    assert median_text(row) == "5.7 (not estimated to not reached)"

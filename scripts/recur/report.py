@@ -17,7 +17,9 @@ import pandas as pd
 import yaml
 
 from recur import pages
+from recur.encoding import clinical_terms
 from recur.endpoints import has_competing, is_weighted
+from recur.guards import missing_cells
 from recur.judgement import calibration_reading
 from recur.manuscript import manuscript_tables
 from recur.pages import html_table
@@ -348,7 +350,7 @@ def follow_up(results: Path, analysis: str, _: Mapping[str, str]) -> str:
         return ""
     rows = [
         [row.by, cohort_title(row.group), f"{row.n:.0f}", f"{row.events:.0f}",
-         "" if pd.isna(row.median_months) else f"{row.median_months:.1f} ({limit(row.lower)} to {limit(row.upper)})",
+         median_text(row),
          p_text(row.p_censoring)]
         for row in table.itertuples()
     ]  # fmt: skip
@@ -362,8 +364,13 @@ def follow_up(results: Path, analysis: str, _: Mapping[str, str]) -> str:
     return f"<h4>Follow-up</h4>{html_table(heads, rows)}<p class=note>{FOLLOW_UP}</p>"
 
 
-def limit(value: float) -> str:
-    return "not reached" if pd.isna(value) else f"{value:.1f}"
+def median_text(row: Any) -> str:
+    """A median with its limits: the upper one may lie beyond the follow-up, a lower one is known or not estimated."""
+    if pd.isna(row.median_months):
+        return ""
+    lower = "not estimated" if pd.isna(row.lower) else f"{row.lower:.1f}"
+    upper = "not reached" if pd.isna(row.upper) else f"{row.upper:.1f}"
+    return f"{row.median_months:.1f} ({lower} to {upper})"
 
 
 def sample_size(results: Path, analysis: str, _: Mapping[str, str]) -> str:
@@ -637,7 +644,7 @@ def facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, A
         "few_held_out_events": len(held) and held["events"].sum() < FEW_EVENTS,
         "sample_size": len(short),
         "blinding_unknown": 25 in fired,
-        "missing_cells": missing_cells(guards),
+        "missing_cells": cells_imputed(results, analysis),
         "assumed": assumed(chosen),
         "memory_scores": listed(memory["label"]) if len(memory) else "",
     }
@@ -687,11 +694,15 @@ def listed(names: Any) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
 
 
-def missing_cells(guards: pd.DataFrame) -> str:
-    """Which columns had missing cells, as guard 26 tells it."""
-    text = guards.loc[(guards["guard"] == 26) & (guards["status"] == "fired"), "text"] if len(guards) else []
-    found = re.search(r": ([^;]+)", text.iloc[0]) if len(text) else None
-    return found[1] if found else ""
+def cells_imputed(results: Path, analysis: str) -> str:
+    """How many cells of the models' terms were missing in each cohort, as guard 26 counts them."""
+    models = [read_frozen(path) for path in sorted((results / f"models/{analysis}/frozen").glob("*.json"))]
+    terms = {term for model in models for term in clinical_terms(model.get("terms", []))}
+    texts = []
+    for name, cohort in (("train", {"cohort": "train"}), ("heldout", {})):
+        frame = read(results, f"cohort/{analysis}/{name}.csv").assign(**cohort)
+        texts += missing_cells(frame, terms) if len(frame) else []
+    return "; ".join(texts)
 
 
 def assumed(chosen: Mapping[str, Any]) -> list[str]:

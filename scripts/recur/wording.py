@@ -206,7 +206,11 @@ def first_upper(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def cohort_title(cohort: str) -> str:
+def cohort_title(cohort: Any) -> str:
+    """The title of a cohort or centre; a patient without a centre stands in a group without a name."""
+    if pd.isna(cohort):
+        return "not stated"
+    cohort = str(cohort)
     if cohort.startswith("external-"):
         return f"Centre {cohort.removeprefix('external-')}, external"
     return COHORTS.get(cohort, "All" if cohort == "overall" else cohort)
