@@ -488,6 +488,8 @@ def change_stored(folder, patient, kind, how):
     elif how == "half a number":
         data = re.sub(rb"ElementSpacing = \S+", b"ElementSpacing = 1.0.5", data)
         data = data.replace(b"space origin: (", b"space origin: (1e999,")
+    elif how == "small letter":
+        data = data.replace(b"CompressedData = ", b"compressedData = ")
     elif how == "half compressed":
         data = data.replace(b"CompressedData = True", b"CompressedData = 1e30")
     path.write_bytes(data)

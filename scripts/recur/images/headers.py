@@ -34,6 +34,9 @@ NRRD_BYTES = {
 }
 NRRD_SPACES = {"left-posterior-superior", "lps", "right-anterior-superior", "ras", "left-anterior-superior", "las"}
 META_BYTES = {"CHAR": 1, "UCHAR": 1, "SHORT": 2, "USHORT": 2, "INT": 4, "UINT": 4, "FLOAT": 4, "DOUBLE": 8}
+META_KEYS = ("NDims", "DimSize", "ElementSpacing", "ElementType", "ElementNumberOfChannels", "CompressedData")
+META_KEYS += ("CompressedDataSize", "BinaryData", "BinaryDataByteOrderMSB", "ElementByteOrderMSB", "HeaderSize")
+META_KEYS += ("Offset", "Position", "Origin", "TransformMatrix", "Rotation", "Orientation")
 PLACES, TURNS = ("offset", "position", "origin"), ("transformmatrix", "rotation", "orientation")  # MetaImage's keys
 META_BYTES |= {"LONG": 4, "ULONG": 4, "LONG_LONG": 8, "ULONG_LONG": 8}
 
@@ -260,6 +263,9 @@ def check_metaimage(path: Path) -> list[str]:
     if found is None:
         raise StudyError(f"{path.name}: no MetaImage header (ElementDataFile is missing); export the image again")
     fields = _fields(start[: found.start()].decode("latin-1").splitlines(), "=", path.name)
+    odd = [key for key in META_KEYS if key.lower() in fields and not re.search(rf"(?m)^\s*{key}\s*=".encode(), start)]
+    if odd:  # ITK tells small letters from capitals and passes over what it does not know
+        raise _contradiction(path.name, f"{odd[0]} is written otherwise")
     count, sizes = fields.get("ndims", ""), fields.get("dimsize", "").split()
     if not re.fullmatch(r"[1-9]", count) or len(sizes) != int(count) or not all(map(_whole, sizes)):
         raise _contradiction(path.name, f"NDims {count or 'absent'}, DimSize {' '.join(sizes) or 'absent'}"[:80])
