@@ -85,7 +85,7 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
     if clinical["centre"]:
         named = [name for split in splits_of(study).values() for name in centres_named(split)]
         centre = coding.as_declared(table[clinical["centre"]], named).fillna("")
-    problems = id_problems(ids) + centre_problems(centre)
+    identity, problems = id_problems(ids) + centre_problems(centre), []
     named = used_variables(study)
     used = {name: variable for name, variable in clinical["variables"].items() if name in named}
     unused = {name: variable for name, variable in clinical["variables"].items() if name not in named}
@@ -104,7 +104,7 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
     warnings += id_warnings(ids) + split_warnings(table, centre, study)
     strangers = ineligible(table, clinical.get("eligibility", []))
     outside = {problem.who for problem in strangers}  # what stands in their other cells does not matter
-    problems = [problem for problem in problems if problem.who not in outside]
+    problems = identity + [problem for problem in problems if problem.who not in outside]
     missing = [(name, problem) for name, problem in missing if problem.who not in outside]
     own = ~table.index.isin(outside)
     whole = coding.rule_problems(table, clinical.get("eligibility", []))
