@@ -5,6 +5,7 @@ likelihood and information. Data of the breast example: R's package coxphf (data
 """
 
 import json
+from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,14 @@ from lifelines.datasets import load_lung
 from scipy.stats import rankdata
 from test_fit import cohort, settings
 
+from figures import forest
 from recur import logistic, penalised
 from recur.cox import NotEstimable, Separated, backward, fit_cox, term_test
 from recur.diagnostics import univariable_features
 from recur.models import apply_model, coefficient_table, fit_model, fit_models
 from recur.penalised import FIRTH, RIDGE, fit_or_penalised, fit_penalised, problem_of, profile_interval
 from recur.resampling import bootstrap_fit, nested_performance, nested_predictions, resample_performance
+from recur.table_consistency import coefficient_checks
 
 DATA = Path(__file__).parent / "data"
 R = json.loads((DATA / "firth_values.json").read_text())
@@ -177,6 +180,8 @@ class TestStudy:
             assert row["p"] < 1e-4 and row["p_term"] == row["p"] and row["upper"] < 1
         assert rows.loc["multivariable_complete_cases", "method"] == f"{name}; Wald limits"
         assert (table.loc[table["model"] == "clinical_pre", "method"] == logistic.ML).all()
+        for check in coefficient_checks(table):
+            assert np.all(check[2]), check[0]
 
     @pytest.mark.parametrize("stage", [{"screen_p": 0.05}, {"selection": "backward_aic"}, {"selection": "backward_p"}])
     def test_neither_screen_nor_elimination_loses_what_separates(self, train, chosen, stage):
@@ -210,6 +215,13 @@ class TestStudy:
         said = nested_performance(nested, 1).set_index("model")["method"]
         assert "2 of 2 folds by penalised likelihood" in said["clinical_post"]
         assert "penalised" not in said["clinical_pre"]
+
+
+def test_a_ratio_of_any_size_fits_into_the_forest_plot():
+    """Profile limits of a covariate that orders all events: numbers of hundreds of digits."""
+    term = namedtuple("Term", ["estimate", "lower", "upper"])
+    assert forest.interval_text(term(1e130, 1e13, np.inf)) == ">1000 (>1000 to >1000)"
+    assert forest.interval_text(term(0.5, 0.25, 0.75)) == "0.50 (0.25–0.75)"
 
 
 def test_a_feature_that_orders_the_events_has_an_estimate_among_the_others():

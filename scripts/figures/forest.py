@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.figure import Figure
 
 from recur import style
-from recur.wording import p_text
+from recur.wording import p_text, ratio_text
 
 INPUTS = {"coefficients": "models/{analysis}/coefficients.csv"}
 CAPTION = (
@@ -15,6 +17,14 @@ CAPTION = (
 )
 CATEGORY = "Models"
 NEEDS = None
+
+
+def interval_text(term: Any) -> str:
+    """The ratio with its interval; of separated groups, whose numbers may have hundreds of digits, `>1000`."""
+    values = {"hr": term.estimate, "lower": term.lower, "upper": term.upper}
+    if max(values.values()) >= 1000:
+        return ratio_text(values)
+    return style.interval(*values.values())
 
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
@@ -36,10 +46,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
                     "estimate": term.estimate,
                     "lower": term.lower,
                     "upper": term.upper,
-                    "texts": (
-                        style.interval(term.estimate, term.lower, term.upper),
-                        p_text(term.p),
-                    ),
+                    "texts": (interval_text(term), p_text(term.p)),
                 }
             )
     return style.forest(
