@@ -243,3 +243,13 @@ class TestVisits:
         study = self.study(tmp_path, [("p1", "1.2.2015")])
         with pytest.raises(StudyError, match="line 2: patient 'p1': '1.2.2015'"):
             visit_intervals(study, clinical_cells(study)[0], pd.Series(["p1"]))
+
+
+@pytest.mark.parametrize(
+    ("quantity", "estimate", "se", "pooled"),
+    [("c_harrell", 0.7, 0.1, True), ("c_harrell", 1.0, 0.0, False), ("c_harrell", 0.0, 0.1, False),
+     ("oe_ratio", 1.4, 0.2, True), ("oe_ratio", 0.0, np.inf, False), ("oe_ratio", 1.2, np.nan, False)],
+)  # fmt: skip
+def test_a_centre_of_a_handful_is_not_pooled_where_its_estimate_is_at_the_edge(quantity, estimate, se, pooled):
+    """Two patients of R's lung at institution 33: C = 1, whose logit is infinite."""
+    assert transport.can_be_pooled(quantity, {"estimate": estimate, "se": se}) is pooled

@@ -394,7 +394,7 @@ def between_centres(external: pd.DataFrame, model: dict[str, Any]) -> list[dict[
             at = months if quantity == "oe_ratio" else np.nan
             size = {"cohort": cohort, "n": len(part), "events": int(event.sum()), "horizon_months": at}
             rows.append(row("centres", quantity, shown, "this centre", **size))
-            if not value["reason"]:
+            if not value["reason"] and can_be_pooled(quantity, value):
                 found[quantity].append(value)
     for quantity, values in found.items():
         at = months if quantity == "oe_ratio" else np.nan
@@ -417,6 +417,12 @@ def between_centres(external: pd.DataFrame, model: dict[str, Any]) -> list[dict[
             text = method if suffix == "pooled" else f"{method}; interval for a new centre"
             rows.append(row("centres", f"{quantity}_{suffix}", value, text, horizon_months=at))
     return rows
+
+
+def can_be_pooled(quantity: str, value: dict[str, float]) -> bool:
+    """Whether an estimate has a finite place and error on its scale: a handful of patients can have a C of 0 or 1."""
+    inside = value["estimate"] < 1 if quantity == "c_harrell" else True
+    return bool(value["estimate"] > 0 and inside and np.isfinite(value["se"]) and value["se"] > 0)
 
 
 def _expit(x: float) -> float:
