@@ -177,7 +177,8 @@ def test_equal_problems_are_one_line_with_their_number_and_the_first_three_patie
     table, twelve = tmp_path / "clinical.csv", "lines 3, 4, 5, ...: 12 patients ('p0', 'p1', 'p2', ...)"
     assert error.value.problems == [
         f"{table}: {twelve}: column age, value '0 y', '1 y', '2 y', ...: not a number",
-        f"{table}: line 15: patient 'q': column mvi, value '?': not one of 0, 1",
+        f"{table}: line 15: patient 'q': column mvi, value '?': not one of 0, 1; leave the cell empty, or "
+        "declare it under missing_values",
         f"{table}: {twelve}: op: '05/06/2015' can be read day first or month first; write yyyy-mm-dd, or declare "
         "date_format",
     ]

@@ -5,11 +5,12 @@ import runpy
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
 
-from recur.cohort import clinical_cells, read_cohort, visit_intervals
+from recur.cohort import centre_warnings, clinical_cells, read_cohort, visit_intervals
 from recur.dates import as_iso
 from recur.images.inventory import read_rows
 from recur.tables import StudyError, read_table
@@ -111,6 +112,36 @@ def test_visits_are_joined_to_ids_and_dates_as_the_cohort_has_them(tmp_path):
     cohort = read_cohort(read)
     found = visit_intervals(read, cohort.cells, cohort.clinical["patient_id"]).set_index("patient_id")
     assert found["visits"].to_dict() == {"p1": 2, "p3": 1}
+
+
+def test_a_centre_in_another_unit_is_noted():
+    values = pd.DataFrame({"size": [*np.linspace(2, 6, 30), *np.linspace(20, 60, 10)], "afp": np.geomspace(1, 1e4, 40)})
+    centre = pd.Series(["A"] * 30 + ["B"] * 10)
+    variables = {name: {"kind": "numeric", "column": name} for name in values}
+    said = ["column size: the median is 4 in centre 'A' and 40 elsewhere: is it in another unit in one of them?"]
+    assert centre_warnings(centre, values, {"size": variables["size"]}) == said
+    assert centre_warnings(centre[:30], values[:30], variables) == []
+    overlap = values.assign(afp=np.tile(np.geomspace(1, 1e4, 10), 4))
+    assert centre_warnings(centre, overlap, {"afp": variables["afp"]}) == []
+
+
+def test_a_file_of_tabs_named_csv_is_told_so(tmp_path):
+    (tmp_path / "t.csv").write_text("id\tage\np1\t60\n")
+    with pytest.raises(StudyError, match=r"separated by '\\t'; save .csv with commas"):
+        read_table(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("cell", ["03.04.2015 00:00:00", "3.4.2015 0:00", "03.04.2015 00:00"])
+def test_a_midnight_behind_a_declared_date_goes(cell):
+    assert as_iso(pd.Series([cell]), "dd.mm.yyyy")[0] == "2015-04-03"
+
+
+def test_recorded_times_and_events_of_an_asian_keyboard(tmp_path):
+    rows = [{"id": f"p{i}", "months": "１２．５", "status": "１" if i else "０", "age": "60"} for i in range(4)]
+    chosen = study(tmp_path, rows, dates={})
+    end = {"kind": "recorded", "time": "months", "event": "status", "unit": "months", "event_value": "1"}
+    cohort = read_cohort(chosen | {"endpoints": {"R": end | {"censored_value": "0"}}})
+    assert cohort.endpoints["R_time"].tolist() == [12.5] * 4 and cohort.endpoints["R_event"].tolist() == [0, 1, 1, 1]
 
 
 def test_the_clinical_table_is_read_once_and_handed_on(tmp_path, monkeypatch):

@@ -29,6 +29,11 @@ PAIRS = [
 # of a flag beside a date, in small letters
 FLAG_NO = {word for word, _ in PAIRS} - {"1"} | {"0", "none"}
 FLAG_YES = {word for _, word in PAIRS} - {"2"}
+# cells that are written where nothing is known, in small letters
+MEANS_UNKNOWN = {
+    "n/a", "n.a.", "#n/a", "na", "nan", "null", "none", "no", "-", "--", "—", ".", "?", "/", "x", "unknown", "unk",
+    "missing", "nd", "n.d.", "not available", "not done", "k.a.", "keine",
+}  # fmt: skip
 LARGEST_CM = 30  # a larger median of recurrent tumours is in millimetres
 
 

@@ -41,6 +41,7 @@ from recur.tables import (
     REMARKS,
     Problem,
     StudyError,
+    first_of,
     grouped,
     id_columns,
     plain_cell,
@@ -51,10 +52,14 @@ from recur.tables import (
 from recur.training import TRAIN
 
 DECIMAL_COMMA = re.compile(r"[<>]?\s*-?\d+,\d+")
-SIGNS = str.maketrans("≤≥＜＞−－．０１２３４５６７８９", "<><>--.0123456789")  # of Word, Excel, Asian keyboards
+SIGNS = str.maketrans("≤≥＜＞−－．／０１２３４５６７８９", "<><>--./0123456789")  # of Word, Excel, Asian keyboards
+NO_WIDTH = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))  # copied from web pages and PDF
+ODD = "[\u200b\u200c\u200d\u2060\ufeff\u00ad\u2212\uff00-\uffef]"
+WIDE_NUMBER = r"[-−－＜＞<>≤≥]?[\d０-９.．/／−－-]+"
 TOTALS = re.compile(r"(?i)(grand )?totals?|sum|mean|average|median|count|n ?= ?\d+|summe|mittelwert")
 OUTCOME_COLUMNS = ("time", "event", "competing", "competing_time", "column")  # keys of an endpoint that name a column
 FIXED = ("t0_kind", "cutoff", "export")  # keys of the dates that name no column
+APART, FEWEST_OF_CENTRE = 8, 5  # factor between medians of centres, and patients of a centre who have one
 VISIT_COLUMNS = ["patient_id", "visits", "interval_first_2_years", "interval_later", "longest_gap"]
 
 
@@ -101,7 +106,7 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
     for name, endpoint in study["endpoints"].items():
         warnings += time_warnings(name, endpoint, table, centre) if endpoint["kind"] == "recorded" else []
     warnings += later_deaths(table, study, ids)
-    warnings += id_warnings(ids) + split_warnings(table, centre, study)
+    warnings += id_warnings(ids) + centre_warnings(centre, values, used) + split_warnings(table, centre, study)
     strangers = ineligible(table, clinical.get("eligibility", []))
     outside = {problem.who for problem in strangers}  # what stands in their other cells does not matter
     problems = identity + [problem for problem in problems if problem.who not in outside]
@@ -262,9 +267,20 @@ def without_codes(table: pd.DataFrame, missing: list[Any], variables: dict[str, 
 
 
 def stripped(table: pd.DataFrame) -> pd.DataFrame:
-    """All cells as text without blanks around them, no-break spaces among these; blank cells are missing."""
-    table = table.astype("string").apply(lambda cells: cells.str.strip())
+    """All cells as text without blanks around them, no-break spaces among these, and without signs of no width; numbers
+    and dates of an Asian keyboard as they are meant (１２．５); blank cells are missing.
+    """
+    table = table.astype("string").apply(_plain_text)
     return table.mask(table == "")
+
+
+def _plain_text(cells: pd.Series) -> pd.Series:
+    cells = cells.str.strip()
+    odd = cells.str.contains(ODD, na=False).astype(bool)
+    if not odd.any():
+        return cells
+    text = cells[odd].str.translate(NO_WIDTH).str.strip()
+    return cells.mask(odd, text.where(~text.str.fullmatch(WIDE_NUMBER), text.str.translate(SIGNS)))
 
 
 def named_columns(study: dict[str, Any]) -> list[str]:
@@ -377,10 +393,41 @@ def id_problems(ids: pd.Series) -> list[Problem]:
 
 
 def id_warnings(ids: pd.Series) -> list[str]:
-    """Ids that only capital letters tell apart: one patient twice?"""
-    known = ids.dropna().drop_duplicates()
-    alike = sorted(known[known.str.lower().duplicated(keep=False)])
-    return [f"ids that differ in capital letters only: {', '.join(alike)}; one patient twice?"] if alike else []
+    """Ids that only capital letters, or zeros before or behind a number, tell apart: one patient twice?"""
+    known, found = ids.dropna().drop_duplicates(), []
+    zeros = known.str.replace(r"^0+(?=\d)|\.0+$", "", regex=True)
+    for plain, differ in ((known.str.lower(), "capital letters"), (zeros, "zeros")):
+        alike = sorted(known[plain.duplicated(keep=False)])
+        if alike:
+            found.append(f"ids that differ in {differ} only: {first_of(alike, 10)}; one patient twice?")
+    return found
+
+
+def centre_warnings(centre: pd.Series, values: pd.DataFrame, variables: dict[str, Any]) -> list[str]:
+    """Centres that only capital letters tell apart, and variables whose values lie apart between centres by a factor
+    (APART) such as that of a unit: quartiles do not overlap.
+    """
+    names = pd.Series(sorted(set(centre) - {""}), dtype="string")
+    alike = names[names.str.lower().duplicated(keep=False)]
+    found = [f"centres that differ in capital letters only: {', '.join(alike)}; one centre?"] if len(alike) else []
+    for name, variable in variables.items():
+        if variable["kind"] != "numeric" or not len(names):
+            continue
+        for own in names:
+            here, elsewhere = (values.loc[rows, name].dropna() for rows in (centre == own, ~centre.isin([own, ""])))
+            if min(len(here), len(elsewhere)) < FEWEST_OF_CENTRE or min(here.median(), elsewhere.median()) <= 0:
+                continue
+            (low, _), (_, high) = sorted(
+                [(part.quantile(0.75), part.quantile(0.25)) for part in (here, elsewhere)], key=lambda q: q[0]
+            )
+            ratio = here.median() / elsewhere.median()
+            if low < high and max(ratio, 1 / ratio) >= APART:
+                found.append(
+                    f"column {variable['column']}: the median is {here.median():g} in centre {own!r} and "
+                    f"{elsewhere.median():g} elsewhere: is it in another unit in one of them?"
+                )
+                break
+    return found
 
 
 def centres_named(split: dict[str, Any]) -> list[str]:
@@ -438,8 +485,10 @@ def read_variables(
             values[name] = coding.as_declared(text, codes).map(codes).astype(float)
             expected = f"one of {', '.join(codes)}"
         for row in table.index[text.notna() & values[name].isna()]:
-            comma = "; write a decimal point" if DECIMAL_COMMA.fullmatch(text[row]) else ""
-            problems.append(Problem(row, f"{said}not {expected}{comma}", (text[row],)))
+            remedy = "; write a decimal point" if DECIMAL_COMMA.fullmatch(text[row]) else ""
+            if text[row].lower() in coding.MEANS_UNKNOWN:
+                remedy = "; leave the cell empty, or declare it under missing_values"
+            problems.append(Problem(row, f"{said}not {expected}{remedy}", (text[row],)))
         if "range" in variable:
             low, high = variable["range"]
             allowed = f"{low:g} to {high:g} {variable['unit']}".rstrip()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from recur.coding import is_flagged
+from recur.coding import MEANS_UNKNOWN, is_flagged
 from recur.tables import Problem
 
 # Names of the columns a study may declare under clinical.dates; `after` t0 but for scan and afp.
@@ -25,6 +25,7 @@ DATE_PARTS = {
     "dd": ("[0-9]{1,2}", "%d"),
 }
 FULL_WIDTH = str.maketrans("０１２３４５６７８９．－／", "0123456789.-/")
+AT_MIDNIGHT = r"[ T]00?:00(?::00(?:\.0+)?)?$"  # a time of day that a program gave a date
 LONGEST_YEARS = 50
 LONGEST = pd.Timedelta(days=LONGEST_YEARS * 365.25)  # nobody is followed for longer
 YEARS = (1900, 2100)  # others are typing errors or another calendar
@@ -80,7 +81,7 @@ def as_iso(cells: pd.Series, written: str) -> pd.Series:
         pattern, code = pattern.replace(name, form, 1), code.replace(name, directive, 1)
     if written.isalpha():  # nothing stands between: 1112015 could be two days
         pattern = pattern.replace("{1,2}", "{2}")
-    text = cells.astype("string").str.strip().str.translate(FULL_WIDTH)
+    text = cells.astype("string").str.strip().str.translate(FULL_WIDTH).str.replace(AT_MIDNIGHT, "", regex=True)
     days = pd.to_datetime(text.where(text.str.fullmatch(pattern)), format=code, errors="coerce")
     return days.dt.strftime("%Y-%m-%d").astype("string").fillna(cells)
 
@@ -101,7 +102,11 @@ def why_no_date(text: str) -> tuple[Any, ...]:
     year = re.fullmatch(r"(\d{4})-\d{2}-\d{2}", text)
     if year and not YEARS[0] <= int(year[1]) <= YEARS[1]:
         return f"{{}} is not in {YEARS[0]} to {YEARS[1]}; a typing error, or another calendar?", text
-    return "{} is not a date written yyyy-mm-dd", text
+    if text.lower() in MEANS_UNKNOWN:
+        return "{} is not a date written yyyy-mm-dd; leave the cell empty, or declare it under missing_values", text
+    if re.search(r"\d:\d", text):
+        return "{} is not a date written yyyy-mm-dd: it has a time of day; leave the time out", text
+    return f"{{}} is not a date written yyyy-mm-dd; {wanted}", text
 
 
 def contradictions(

@@ -20,7 +20,7 @@ SEAL = "sha256"  # of a frozen model
 PATIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 FORMULA = re.compile(r"[=@\t\r]|[+-](?![-+\d.,() eto%]*$)")
 MISSING = ["", "NA", "NaN", "nan"]  # cells of any table
-MIDNIGHT = re.compile(r"^(\d{4}-\d{2}-\d{2})[ T]00:00:00(?:\.0+)?$")  # a date that a program gave a time of day
+MIDNIGHT = re.compile(r"^(\d{4}-\d{2}-\d{2})[ T]00?:00(?::00(?:\.0+)?)?$")  # a date that a program gave a time of day
 TITLED = 2  # columns from which on a first line of one cell is a title, not a header
 LARGEST_WHOLE = 1e15  # of a whole number that a float holds exactly and prints without an exponent
 LABELS, REMARKS = "labels", "remarks"  # attributes of a table that was read from a statistics program (recur.statfiles)
@@ -145,9 +145,17 @@ def read_table(
         raise StudyError(f"{path}: not UTF-8 text; save it as CSV UTF-8, or give the .xlsx itself") from None
     except pd.errors.EmptyDataError:
         raise StudyError(f"{path}: empty, it has not even a header") from None
+    except pd.errors.ParserError as error:
+        cause = " ".join(str(error).split()).removeprefix("Error tokenizing data. C error: ")
+        raise StudyError(
+            f"{path}: cannot be read as a table ({cause}); delete lines above the header, and put cells that hold the "
+            "separator into quotes"
+        ) from None
     except Exception as error:
         cause = " ".join(str(error).split())
-        raise StudyError(f"{path}: cannot be read as a table ({type(error).__name__}: {cause})") from error
+        raise StudyError(
+            f"{path}: cannot be read as a table ({type(error).__name__}: {cause}); save it again in its own program"
+        ) from error
     raise StudyError(f"{path}: unknown table format {kind!r}; use {FORMATS}")
 
 
@@ -162,9 +170,9 @@ def with_header(table: pd.DataFrame, path: Path) -> pd.DataFrame:
         raise StudyError(f"{path}: empty, it has not even a header")
     cells = table.iloc[0].items()
     names = [" ".join(name.split()) if isinstance(name, str) else f"Unnamed: {place}" for place, name in cells]
-    if len(names) == 1 and re.search(r"[;\t,|]", names[0]):
-        mark = re.search(r"[;\t,|]", names[0])[0]
-        raise StudyError(f"{path}: its columns are separated by {mark!r}; save .csv with commas, .tsv with tabs")
+    mark = re.search(r"[;\t,|]", str(table.iat[0, 0]))
+    if len(names) == 1 and mark:
+        raise StudyError(f"{path}: its columns are separated by {mark[0]!r}; save .csv with commas, .tsv with tabs")
     named = [name for name in table.iloc[0] if isinstance(name, str)]
     if len(names) > TITLED and named in ([], [table.iat[0, 0]]):
         title = f"only {named[0]!r}" if named else "nothing"
