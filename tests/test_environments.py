@@ -18,6 +18,7 @@ CONDA = sorted(path.stem for path in ENVS.glob("*.yaml"))
 LOCK_NAME = {"matplotlib-base": "matplotlib", "python-isal": "isal"}
 POST_DEPLOY = {"imaging": {"radiomics"}, "download": {"idc_index_data"}}  # imported names that post-deploy.sh adds
 CONDA_ONLY = {"python", "pip", "c-compiler"}
+BROUGHT = {"ipykernel": "IPython"}  # what a package needs itself
 IMPORT_NAME = {
     "matplotlib-base": "matplotlib",
     "pillow": "PIL",
@@ -113,10 +114,13 @@ def test_every_environment_is_used_and_every_used_one_exists():
 @pytest.mark.parametrize(("rule", "environment", "script"), programs_of_rules())
 def test_program_imports_only_what_its_environment_has(rule, environment, script):
     available = {IMPORT_NAME.get(package, package) for package in conda_pins(environment)}
+    available |= {BROUGHT[package] for package in BROUGHT if package in conda_pins(environment)}
     available |= POST_DEPLOY.get(environment, set())
     files = [ROOT / script]
     if script == "scripts/figure.py":
         files += ROOT.glob("scripts/figures/*.py")
+    if script == "scripts/report.py":
+        files += ROOT.glob("notebooks/*.ipynb")
     missing = third_party(*files) - sys.stdlib_module_names - available
     assert not missing, f"rule {rule}: {script} imports {missing}, not in envs/{environment}.yaml"
 

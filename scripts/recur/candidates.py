@@ -13,14 +13,8 @@ import pandas as pd
 from recur.cox import NotEstimable
 from recur.encoding import spline_knots
 from recur.endpoints import EVENT
+from recur.strata import names_of_levels
 from recur.training import TRAIN
-
-
-def names_of_levels(variable: dict[str, Any]) -> list[str]:
-    """Names of the levels of a variable in the order of their codes; none of a number."""
-    if variable["kind"] == "binary":
-        return [str(variable["negative"]), str(variable["positive"])]
-    return [str(level) for level in variable.get("levels", [])]
 
 
 def term_problems(name: str, variable: dict[str, Any], values: pd.Series, analysis: str) -> list[str]:

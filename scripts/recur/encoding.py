@@ -104,11 +104,6 @@ def is_entered(column: dict[str, Any]) -> bool:
     return column["kind"] not in ("signature", "interaction") and not column.get("part")
 
 
-def clinical_terms(columns: list[dict[str, Any]]) -> list[str]:
-    """The clinical variables of the columns, in their order; those of an interaction are among them."""
-    return list(dict.fromkeys(c["term"] for c in columns if c["kind"] not in ("signature", "interaction")))
-
-
 def terms_in(column: dict[str, Any]) -> list[str]:
     """The term of a column, or of a product those that it multiplies."""
     return [part["term"] for part in column["parts"]] if "parts" in column else [column["term"]]

@@ -11,12 +11,13 @@ from typing import Any
 
 import pandas as pd
 
-from recur.encoding import clinical_terms, parameters
+from recur.encoding import parameters
 from recur.endpoints import is_weighted
 from recur.features.doubts import in_words
 from recur.judgement import SAYS, departures, judged_cohorts
 from recur.linkage import copies
 from recur.models import BURDEN
+from recur.predictor import clinical_terms
 from recur.strata import strata_of
 from recur.study import (
     candidates_of,
@@ -35,7 +36,9 @@ from recur.wording import (
     endpoint_words,
     first_upper,
     interval,
+    listed,
     main_model,
+    missing_cells,
     model_title,
     p_said,
     study_words,
@@ -169,12 +172,6 @@ def diagnostics(facts: dict[str, Any], number: int, *measures: str) -> pd.DataFr
 
 def held_out(table: pd.DataFrame) -> pd.DataFrame:
     return table[~table["cohort"].str.startswith("train")] if len(table) else table
-
-
-def listed(names: Any, most: int = 5) -> str:
-    """Names in a sentence; the rest as a count."""
-    names = [str(name) for name in dict.fromkeys(names)]
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 @guard(4, "E/F", "One patient in two sets")
@@ -626,17 +623,6 @@ def without_stratum(models: dict[str, dict[str, Any]], heldout: pd.DataFrame) ->
         for (cohort, name), count in unseen.groupby([unseen.index, unseen]).size().items()
     ]
     return f"Patients of strata that training did not have get no prediction: {listed(texts)}." if texts else ""
-
-
-def missing_cells(frame: pd.DataFrame, terms: set[str]) -> list[str]:
-    """`<cohort>: <term> <missing> of <patients>, ...` of the cohorts whose patients lack a term of a model."""
-    texts = []
-    for cohort, part in frame.groupby("cohort", sort=False):
-        missing = part.reindex(columns=sorted(terms)).isna().sum()
-        counts = [f"{name} {count}" for name, count in missing.items() if count]
-        if counts:
-            texts.append(f"{cohort_title(cohort)}, of {len(part)} patients: {listed(counts)}")
-    return texts
 
 
 def disagree(main: Any, other: Any, no_effect: float) -> bool:

@@ -14,9 +14,9 @@ from recur import logistic, penalised
 from recur.competing import cause_specific_incidence
 from recur.cox import NotEstimable, backward, survival_at, term_test, wald_test
 from recur.cutpoint import best_cutpoint
-from recur.encoding import clinical_terms, design, learn_columns, names_in, terms_in
+from recur.encoding import design, learn_columns, names_in, terms_in
 from recur.imputation import complete, imputations, pool
-from recur.predictor import linear_sum, tied
+from recur.predictor import clinical_terms, linear_sum, tied
 from recur.roc import roc_points, youden
 from recur.strata import (
     declared_strata,

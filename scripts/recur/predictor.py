@@ -6,10 +6,17 @@ cut-point found on one such sum then loses the patients that define it, and ties
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 ROUNDING = 1e-9  # of a log hazard or log odds: predictors as close as this differ by rounding alone
+
+
+def clinical_terms(columns: list[dict[str, Any]]) -> list[str]:
+    """The clinical variables of the columns, in their order; those of an interaction are among them."""
+    return list(dict.fromkeys(c["term"] for c in columns if c["kind"] not in ("signature", "interaction")))
 
 
 def linear_sum(x: np.ndarray, coef: ArrayLike, centre: ArrayLike | None = None) -> np.ndarray:

@@ -17,12 +17,11 @@ import pandas as pd
 import yaml
 
 from recur import pages
-from recur.encoding import clinical_terms
 from recur.endpoints import has_competing, is_weighted
-from recur.guards import missing_cells
 from recur.judgement import calibration_reading
 from recur.manuscript import manuscript_tables
 from recur.pages import html_table
+from recur.predictor import clinical_terms
 from recur.processing_sheet import processing_sheet
 from recur.study import (
     ROOT,
@@ -47,6 +46,7 @@ from recur.wording import (
     is_of_ji,
     lower_first,
     main_model,
+    missing_cells,
     model_title,
     no_signature,
     p_said,

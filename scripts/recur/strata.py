@@ -13,10 +13,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recur.candidates import names_of_levels
 from recur.cox import NotEstimable, baseline_survival, survival_at
 
 UNKNOWN = ""  # the stratum of a patient who has no value
+
+
+def names_of_levels(variable: dict[str, Any]) -> list[str]:
+    """Names of the levels of a variable in the order of their codes; none of a number."""
+    if variable["kind"] == "binary":
+        return [str(variable["negative"]), str(variable["positive"])]
+    return [str(level) for level in variable.get("levels", [])]
 
 
 def declared_strata(names: list[str], variables: dict[str, Any]) -> list[dict[str, Any]]:

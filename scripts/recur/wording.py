@@ -247,6 +247,23 @@ def interval(row: Any, digits: int = 3) -> str:
     return f"{row.estimate:z.{digits}f}{limits}"
 
 
+def listed(names: Any, most: int = 5) -> str:
+    """Names in a sentence; the rest as a count."""
+    names = [str(name) for name in dict.fromkeys(names)]
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def missing_cells(frame: pd.DataFrame, terms: set[str]) -> list[str]:
+    """`<cohort>: <term> <missing> of <patients>, ...` of the cohorts whose patients lack a term of a model."""
+    texts = []
+    for cohort, part in frame.groupby("cohort", sort=False):
+        missing = part.reindex(columns=sorted(terms)).isna().sum()
+        counts = [f"{name} {count}" for name, count in missing.items() if count]
+        if counts:
+            texts.append(f"{cohort_title(cohort)}, of {len(part)} patients: {listed(counts)}")
+    return texts
+
+
 def p_text(value: Any) -> str:
     """A p-value as journals print it: two decimals, three where two would blur 0.01 or 0.05, bounds at the ends."""
     if pd.isna(value) or value == "":
