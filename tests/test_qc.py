@@ -373,6 +373,16 @@ def test_ten_thousand_rows_stay_quick(browser, tmp_path):
     assert console(browser) == []
 
 
+def test_heads_of_columns_stay_in_sight_below_the_filters(opened):
+    opened.execute_script("document.body.style.paddingBottom = '3000px'; window.scrollTo(0, 900)")
+    bar, head = (opened.find_element("css selector", name) for name in ("form", "thead th:nth-child(2)"))
+    top = "return arguments[0].getBoundingClientRect()"
+    below = opened.execute_script(top, bar)["bottom"]
+    at = opened.execute_script(top, head)
+    opened.execute_script("document.body.style.paddingBottom = ''; window.scrollTo(0, 0)")
+    assert abs(at["bottom"] - at["height"] - below) < 2
+
+
 def test_without_javascript_it_is_a_plain_table_with_links(browser, folder, tmp_path):
     html = re.sub("<script>.*?</script>", "", (folder / "index.html").read_text(), flags=re.S)
     (folder / "plain.html").write_text(html)

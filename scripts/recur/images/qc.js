@@ -380,7 +380,10 @@ document.addEventListener("DOMContentLoaded", function () {
   });
   find("text").addEventListener("input", filter);
   selects.forEach((select) => select.addEventListener("change", filter));
-  document.querySelector("form").addEventListener("submit", (event) => event.preventDefault());
+  const bar = document.querySelector("form");
+  bar.addEventListener("submit", (event) => event.preventDefault());
+  // the heads of the columns stay below the bar, which is higher in a narrow window
+  new ResizeObserver(() => document.documentElement.style.setProperty("--bar", `${bar.offsetHeight}px`)).observe(bar);
   find("back").addEventListener("click", () => { first -= PAGE; draw(); });
   find("next").addEventListener("click", () => { first += PAGE; draw(); });
   find("save").addEventListener("click", save);
