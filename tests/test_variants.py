@@ -287,6 +287,7 @@ def test_shuffling_inside_loses_the_texture_signal_and_keeps_shape_and_histogram
     spacing, shape = (1.0, 1.0, 1.0), (50, 50, 50)
     tumour = sum((i - 25) ** 2 for i in np.indices(shape)) <= 64
     liver = np.ones(shape, np.uint8)
+    liver[0] = 0  # a mask of the whole image is refused
     levels = np.sort(np.random.default_rng(0).normal(100, 20, tumour.sum()))
     settings = REGIONS | {"rim_mm": 0}
     features = []
