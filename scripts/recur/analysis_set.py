@@ -22,6 +22,7 @@ CHECKED = {
     "analysis": "with all that the analysis needs",
 }
 MIN_EVENTS = 10  # in training
+REMEDY = "let more patients train (split; `split: none` for all of them), or study an outcome that more of them reach"
 # those that an endpoint has: time and event; event, with follow_up where the censored are weighted; or level
 OUTCOME = ("time", "follow_up", "event", "level")
 NOT_VARIABLES = ["patient_id", "centre", "cohort", *OUTCOME]
@@ -171,10 +172,12 @@ def split_sets(frame: pd.DataFrame, values: pd.DataFrame) -> dict[str, tuple[pd.
     own = frame["level" if "level" in frame else "event"][train].dropna().astype(int)
     counts = own.value_counts()
     if "time" in frame and own.sum() < MIN_EVENTS:
-        raise StudyError(f"only {own.sum()} events in training; a model needs at least {MIN_EVENTS}")
+        raise StudyError(f"only {own.sum()} events in training; a model needs at least {MIN_EVENTS}: {REMEDY}")
     if "time" not in frame and (len(counts) < 2 or counts.min() < MIN_EVENTS):
         found = ", ".join(f"{n} of level {level}" for level, n in counts.sort_index().items())
-        raise StudyError(f"training has {found}; a model needs at least {MIN_EVENTS} patients of each of two or more")
+        raise StudyError(
+            f"training has {found}; a model needs at least {MIN_EVENTS} patients of each of two or more: {REMEDY}"
+        )
     return {"train": (frame[train], values[train]), "heldout": (frame[~train], values[~train])}
 
 
