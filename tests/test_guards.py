@@ -478,6 +478,17 @@ class TestCalibration:
         off = measured_as("calibration_slope", "train-nested_cv", estimate=0.5, lower=0.3, upper=0.7)
         assert "Training, nested cross-validation: predictions are too extreme" in self.text(nested_only, off)
 
+    def test_nested_predictions_that_are_off_are_said_beside_a_sound_external_centre(self):
+        """A nested slope of 0.41 (0.05 to 0.89) stood beside "no departure was seen" in a small centre."""
+        table = sound()["performance"]
+        nested = table[table["cohort"] == "external-B"].assign(cohort="train-nested_cv")
+        off = nested.copy()
+        off.loc[off["metric"] == "calibration_slope", ["estimate", "lower", "upper"]] = 0.41, 0.05, 0.89
+        said = calibration_reading(pd.concat([table, off]), "combined_pre")
+        assert "Centre B, external: no departure was seen" in said
+        assert "nested cross-validation: predictions are too extreme: slope 0.41 (0.05 to 0.89)" in said
+        assert "nested" not in calibration_reading(pd.concat([table, nested]), "combined_pre")
+
     def test_other_models_are_named_and_the_size_of_the_tumour_alone_is_not(self):
         def more_models(facts):
             table = facts["performance"]

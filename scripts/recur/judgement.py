@@ -22,10 +22,10 @@ SAYS = {  # metric -> what an estimate below and above its ideal value says
 
 
 def judged_cohorts(performance: pd.DataFrame, model: str) -> list[str]:
-    """The cohorts that the model was not fitted on: held-out ones; where there are none, the best internal one."""
+    """The cohorts that the model was not fitted on: held-out ones, and the best internal one."""
     own = list(dict.fromkeys(performance.loc[performance["model"] == model, "cohort"]))
     held_out = [cohort for cohort in own if not cohort.startswith("train")]
-    return held_out or [cohort for cohort in INTERNAL if cohort in own][:1]
+    return held_out + [cohort for cohort in INTERNAL if cohort in own][:1]
 
 
 def calibration_rows(performance: pd.DataFrame, model: str, cohort: str) -> pd.DataFrame:
@@ -58,13 +58,18 @@ def departures(performance: pd.DataFrame, model: str, cohort: str) -> list[str]:
 
 
 def calibration_reading(performance: pd.DataFrame, model: str) -> str:
-    """A sentence for each cohort that judges the model: what departs, that nothing does, or that nothing is known."""
-    sentences = []
-    for cohort in judged_cohorts(performance, model):
+    """A sentence for each cohort that judges the model: what departs, that nothing does, or that nothing is known.
+
+    Beside held-out patients, training ones that were not fitted on are named only where something departs.
+    """
+    sentences, cohorts = [], judged_cohorts(performance, model)
+    for cohort in cohorts:
         rows = calibration_rows(performance, model, cohort)
         known, found = rows[rows["estimate"].notna()], departures(performance, model, cohort)
         if found:
             text = f"{'; '.join(found)}."
+        elif cohort in INTERNAL and len(cohorts) > 1:
+            continue
         elif known.empty:
             text = "it could not be estimated."
         else:
