@@ -555,6 +555,7 @@ def facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, A
     competing = has_competing(endpoint)
     rests_on, weighted = timed_endpoint(study, analysis) or {"kind": ""}, is_weighted(endpoint)
     words = analysis_words(study, analysis)
+    main = frozen_model(results, analysis, main_model(performance.get("model", [])))
     followed = read(results, f"cohort/{analysis}/follow_up.csv")
     short = (
         sizes[sizes["scope"].ne("clinical terms and every feature") & (sizes["met"].astype(str) == "False")]
@@ -596,7 +597,8 @@ def facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, A
         "t0": timed and endpoint["kind"] != "recorded" and (start_of(study) or "the index treatment"),
         "death_censored": bool(rests_on["kind"]) and censors_death(study, endpoint.get("of", chosen["endpoint"])),
         "competing": competing,
-        **horizon_facts(frozen_model(results, analysis, main_model(performance.get("model", []))), study, timed),
+        **horizon_facts(main, study, timed),
+        "bare_competitor": main.get("competing", {}).get("reason", ""),
         "features": features,
         "images": features and "images" in study,
         "ready_table": features and "features" in study,
