@@ -76,7 +76,7 @@ def select_features(names: list[str], phases: list[str] | None, regions: list[st
     kept = [n for n in names if phases is None or n.split("_")[0] in phases]
     kept = [n for n in kept if regions is None or n.split("_")[1] in regions]
     if names and not kept:
-        raise StudyError(f"no feature is of phases {phases} and regions {regions}")
+        raise StudyError(f"no feature is of phases {phases} and regions {regions}: correct them (analyses.*)")
     return kept
 
 

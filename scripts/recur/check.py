@@ -319,7 +319,8 @@ def plan(study: dict[str, Any], cohort: Cohort | None) -> list[str]:
     free = shutil.disk_usage(".").free
     lines.append(f"  disk: about {size / 1e9:.1f} GB needed, {free / 1e9:.0f} GB free")
     if size > free:
-        raise StudyError(f"disk: about {size / 1e9:.1f} GB needed, only {free / 1e9:.1f} GB free")
+        needed = f"disk: about {size / 1e9:.1f} GB needed, only {free / 1e9:.1f} GB free"
+        raise StudyError(f"{needed}; free some, or move the project to a larger disk")
     return lines
 
 

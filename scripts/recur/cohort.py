@@ -371,7 +371,7 @@ def check_columns(table: pd.DataFrame, study: dict[str, Any], path: Path) -> Non
     if missing:
         raise StudyError([*missing, f"{path}: its columns are {', '.join(map(str, table.columns))}"])
     if table.empty:
-        raise StudyError(f"{path}: no rows")
+        raise StudyError(f"{path}: no rows below the header; is it the right file and sheet?")
 
 
 def id_problems(ids: pd.Series) -> list[Problem]:
@@ -644,7 +644,7 @@ def _assigned(study: dict[str, Any], clinical: pd.DataFrame, cells: pd.DataFrame
         check_names(name, split, column if column is not None else assigned["centre"])
         assigned[name] = assign_cohorts(assigned["patient_id"], assigned["centre"], split, study["seed"], column)
         if not (assigned[name] == TRAIN).any():
-            raise StudyError(f"{name}: the split {split} leaves no training patient")
+            raise StudyError(f"{name}: the split {split} leaves no training patient; let some train (split)")
     return assigned
 
 

@@ -307,7 +307,7 @@ def with_burden(frame: pd.DataFrame, features: pd.DataFrame | None, models: dict
             if term not in found:
                 raise StudyError(
                     f"{name}: no column {term!r} ({variable['unit']}) in the clinical table, and no feature "
-                    f"original_shape_{variable['measure']} of the tumour"
+                    f"original_shape_{variable['measure']} of the tumour; give one of them"
                 )
             frame = frame.merge(found[["patient_id", term]], on="patient_id", how="left")
             frame[term] = frame[term].map(as_stored)

@@ -340,7 +340,8 @@ def one_row_a_patient(values: pd.DataFrame, settings: dict[str, Any], path: str 
         volume = part[column].fillna(0.0) if column else pd.Series(1.0, index=part.index)
         order = np.argsort(-volume.to_numpy(), kind="stable")
         if how == "volume_weighted_mean" and not volume.gt(0).any():
-            raise StudyError(f"{path}: patient {patient}: no lesion has a volume ({column}); features.lesion_aggregate")
+            remedy = f"give them (column {column}), or another features.lesion_aggregate"
+            raise StudyError(f"{path}: patient {patient}: no lesion has a volume; {remedy}")
         lesions = part.iloc[order].to_dict("records")
         rows[patient] = aggregated(lesions, list(volume.to_numpy()[order]), how)
     return pd.DataFrame.from_dict(rows, orient="index", columns=values.columns)
@@ -377,7 +378,7 @@ def burden_column(names: list[str], target: str, declared: str | None, phases: I
     """
     if declared is not None:
         if declared not in names:
-            raise StudyError(f"features.tumour_{target}: {declared!r} is no feature column of the table")
+            raise StudyError(f"features.tumour_{target}: {declared!r} is no feature column of the table; name one")
         return declared
     found = [name for name in names if name.endswith(MEASURES[target])]
     words = {name: prefix_words(name.removesuffix(MEASURES[target])) for name in found}
