@@ -78,7 +78,21 @@ def test_the_tables_have_their_columns(study):
         "method",
     ]
     assert list(table(study, "validation/comparisons.csv").columns) == first + comparisons
-    coefficients = ["model", "stage", "term", "coef", "se", "hr", "lower", "upper", "p", "p_term", "n", "events"]
+    coefficients = [
+        "model",
+        "stage",
+        "term",
+        "coef",
+        "se",
+        "hr",
+        "lower",
+        "upper",
+        "p",
+        "p_term",
+        "n",
+        "events",
+        "method",
+    ]
     assert [c for c in table(study, "models/coefficients.csv").columns if c != "label"] == first + coefficients
 
 
