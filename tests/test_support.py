@@ -12,6 +12,7 @@ from recur.models import apply_model, fit_models
 from recur.nomogram import nomogram_tables
 from recur.scorer import declared_inputs, patient_warnings
 from recur.support import supported_until, why_no_risk, with_support
+from recur.wording import study_words
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def test_every_reader_of_the_model_says_the_same(model):
     equation = equation_table(models)
     assert equation.loc[equation["part"] == "survival", "name"].tolist() == ["24"]
     assert {axis for axis in nomogram_tables(models)["axis"] if axis.startswith("risk")} == {"risk_24"}
-    card = str(model_blocks({}, "clinical_pre", model))
+    card = str(model_blocks(study_words(frozen.study()), "clinical_pre", model))
     assert f"no risk at {few:g} months (fewer than 10 training patients" in card and "S0(24 months) = " in card
     performance = pd.DataFrame(columns=["analysis", "model", "cohort", "metric", "n", "events"])
     entry = calculator_entry(frozen.study(), "stepwise", "clinical_pre", model, performance)

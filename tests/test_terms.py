@@ -307,6 +307,7 @@ def test_the_nomogram_of_strata_is_drawn_from_its_stored_tables(tmp_path):
     study = {"endpoints": {"E": {"kind": "overall_survival"}}, "analyses": {"main": {"endpoint": "E"}}}
     words = analysis_words(study, "main")
     context = {"endpoint": "E", "outcome": "survival", "said": words, "primary_horizon": 6.0, "title_note": ""}
+    context["main"] = "clinical_pre"
     fig, _ = figure.draw("nomogram", {name: str(path) for name, path in paths.items()}, context | {"synthetic": False})
     said = {text.get_text() for ax in fig.axes for text in ax.texts}
     assert {"Stratum", "grade = G1", "grade = G3"} <= said
