@@ -120,6 +120,7 @@ def test_no_byte_depends_on_held_out_rows():
     )
 
 
+@pytest.mark.slow
 def test_cross_validation_is_more_modest_than_the_fitted_rows_and_null_is_one_half(models):
     train = training()
     own = risk_rows("ordinal_pre", models["ordinal_pre"], train.clinical, train.event, train.patient_id)

@@ -338,6 +338,7 @@ def test_the_spreadsheet_of_the_chemoembolised_is_read_as_published(tmp_path):
     assert set(cohort.clinical["scan_to_treatment"]) == {30}, "days"
 
 
+@pytest.mark.slow
 def test_a_public_cohort_from_the_store_to_its_features(server, tmp_path):
     """Three patients of the real index, whose objects are generated: fetched, listed, cut out, measured."""
     server.faults.clear()

@@ -17,10 +17,7 @@ PROGRAMS = ("cases", "features", "qc_page", "resample", "performance", "table1")
 EDITS = {
     "images/regions.py": {"case", "p1"},
     "images/perturb.py": {"p1"},
-    "images/montage.py": set(),
     "features/texture.py": {"features"},
-    "features/doubts.py": set(),
-    "survival.py": {"resample", "nested_cv"},
     "tables.py": {"resample", "nested_cv"},
     "report.py": set(),
 }

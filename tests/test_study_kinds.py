@@ -213,6 +213,7 @@ def readers(project):
     return run(project, study, {"readers.csv": clinical}), drawn, clinical
 
 
+@pytest.mark.slow
 def test_two_readers_masks_are_compared_in_the_results_and_on_the_page(readers):
     results, drawn, _ = readers
     masks = pd.read_csv(results / "diagnostic/masks.csv").set_index("patient_id")
@@ -224,6 +225,7 @@ def test_two_readers_masks_are_compared_in_the_results_and_on_the_page(readers):
     assert "Agreement of the readers&#x27; masks" in page and page.count("data:image/png") == 2
 
 
+@pytest.mark.slow
 def test_two_readers_numbers_have_their_icc(readers):
     results, _, clinical = readers
     found = pd.read_csv(results / "diagnostic/agreement.csv").iloc[0]
