@@ -32,7 +32,7 @@ export ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS := 1
 .DELETE_ON_ERROR:
 
 demo: environment
-	@echo "== demo study: about 10 minutes on 2 cores; Ctrl-C loses only what is being computed, running again goes on"
+	@echo "== demo study: about 12 minutes on 2 cores; Ctrl-C loses only what is being computed, running again goes on"
 	@snakemake
 	@echo "== done: results/demo/report/report.html"
 
