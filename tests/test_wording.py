@@ -13,6 +13,7 @@ from recur.report import (
     horizon_facts,
     median_text,
     methods,
+    plain_reading,
     sentences,
     texts,
     what_it_holds,
@@ -202,3 +203,13 @@ def test_methods_say_why_the_competing_hazard_is_the_same_for_everybody(tmp_path
         write_frozen(model, tmp_path / "models/main/frozen/clinical_pre.json")
         text = " ".join(text for _, text in methods(tmp_path, study, "main"))
         assert ("has no covariates: 14 competing events for 3 columns" in text) == bool(reason)
+
+
+def test_the_reading_in_words_is_of_the_largest_external_centre():
+    """Lung cancer: "in about 89 of 100 pairs" was of six patients with two events, the first of six centres."""
+    sizes = {"external-26": (0.89, 2), "external-16": (0.57, 12), "train-nested_cv": (0.65, 123)}
+    rows = [("clinical_pre", cohort, "c_harrell", c, events) for cohort, (c, events) in sizes.items()]
+    table = pd.DataFrame(rows, columns=["model", "cohort", "metric", "estimate", "events"])
+    assert "about 57 of 100 pairs (Centre 16, external)" in plain_reading(table, "clinical_pre", "c_harrell")
+    inner = table[~table["cohort"].str.startswith("external-")]
+    assert "about 65 of 100 pairs" in plain_reading(inner, "clinical_pre", "c_harrell")

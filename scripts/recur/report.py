@@ -226,8 +226,12 @@ def what_it_holds(results: Path, analysis: str, model: str, words: Mapping[str, 
 
 
 def plain_reading(performance: pd.DataFrame, model: str, concordance: str) -> str:
-    """What C says, in a sentence, of the first cohort that judges the model."""
+    """What C says, in a sentence, of the cohort that judges the model: of several centres that with most events."""
     cohort = judged(performance, model)[0]
+    own = performance[(performance["model"] == model) & (performance["metric"] == concordance)]
+    events = own[own["cohort"].str.startswith("external-")].set_index("cohort")["events"]
+    if len(events):
+        cohort = events.idxmax()
     row = value(performance, model, cohort, concordance)
     if row is None or pd.isna(row.estimate):
         return "Discrimination could not be estimated."
