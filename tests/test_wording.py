@@ -159,6 +159,17 @@ def test_risks_are_predicted_at_supported_horizons_only():
     assert horizon_facts(model | {"supported_months": 60.0}, study, True)["no_risk"] == ""
 
 
+def test_strata_that_have_no_risk_at_a_horizon_are_named():
+    """Of 137 lung cancers by cell type, risks at 6 months were "predicted", and O/E was blank."""
+    ends = {"a": 5.0, "b": 40.0}
+    levels = [{"stratum": name, "follow_up_months": 70.0, "supported_months": end} for name, end in ends.items()]
+    model = {"follow_up_months": 70.0, "supported_months": 65.0, "strata": {"levels": levels}}
+    found = horizon_facts(model, {"horizons_months": [24, 60]}, True)
+    assert found["horizons"] == "24"
+    assert found["no_risk"].startswith("at 24 months to patients of a (too few of them")
+    assert "at 60 months to patients of a and b" in found["no_risk"]
+
+
 def test_patients_without_a_centre_are_a_group_of_the_follow_up():
     """The report of a public cohort, in which one patient has no institution, ended in a traceback."""
     assert cohort_title(float("nan")) == "not stated" and cohort_title("external-B") == "Centre B, external"

@@ -683,11 +683,24 @@ def horizon_facts(model: Mapping[str, Any], study: Mapping[str, Any], timed: boo
     """The horizons with a risk of the main model, whether the primary one is among them, and why others have none."""
     if not timed:
         return {"horizons": "", "primary_risk": False, "no_risk": ""}
-    whys = {months: why_no_risk(model, months) if model else "" for months in study["horizons_months"]}
-    known = [f"{months:g}" for months, why in whys.items() if not why]
-    none = [f"at {months:g} months ({why})" for months, why in whys.items() if why]
-    first = not whys[study["horizons_months"][0]]
-    return {"horizons": " and ".join(known), "primary_risk": first, "no_risk": listed(none)}
+    known, none = [], []
+    for months in study["horizons_months"]:
+        why = why_no_risk(model, months) if model else ""
+        short = strata_without_risk(model, months)
+        if why:
+            none.append(f"at {months:g} months ({why})")
+        elif short:
+            none.append(f"at {months:g} months to patients of {listed(short)} (too few of them were followed so long)")
+        if not why and not (short and len(short) == len(model["strata"]["levels"])):
+            known.append(months)
+    horizons = " and ".join(f"{months:g}" for months in known)
+    return {"horizons": horizons, "primary_risk": study["horizons_months"][0] in known, "no_risk": listed(none)}
+
+
+def strata_without_risk(model: Mapping[str, Any], months: float) -> list[str]:
+    """Names of the strata of a model whose own follow-up gives no risk at a time."""
+    levels = model.get("strata", {}).get("levels", [])
+    return [level["stratum"] for level in levels if why_no_risk(level, months)]
 
 
 def named(names: list[str], word: str) -> str:
