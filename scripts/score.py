@@ -22,6 +22,7 @@ from recur.cli import reported
 from recur.scorer import (
     centre_problems,
     check_pair,
+    known_centres,
     read_new_features,
     read_new_patients,
     refusing,
@@ -75,7 +76,9 @@ def new_patients(
     args: argparse.Namespace, models: dict[str, Any], signature: dict[str, Any] | None
 ) -> tuple[pd.DataFrame, pd.DataFrame | None, dict[str, list[Problem]]]:
     """Clinical rows, features and what is wrong with single patients, from the tables that were given."""
-    frame, wrong = read_new_patients(args.clinical, models, args.sheet) if args.clinical else (None, {})
+    frame, wrong = None, {}
+    if args.clinical:
+        frame, wrong = read_new_patients(args.clinical, models, args.sheet, known_centres(signature))
     if signature is None:
         return frame, None, wrong
     inputs = next(iter(models.values()))["inputs"]

@@ -224,10 +224,9 @@ def test_competing_death_has_its_own_baseline_in_every_stratum():
 def test_auc_at_a_horizon_ranks_by_the_risk_then_where_strata_cross():
     """As riskRegression's Score of the risks has it; of GBSG2 by grade the linear predictor's was 0.011 off."""
     lp, crossed = np.array([0.1, 0.2, 0.9, 0.8]), np.array([0.3, 0.5, 0.4, 0.2])
-    assert rank_at(lp, crossed, None).tolist() == crossed.tolist()
-    alike = 1 - np.exp(-np.exp(lp))
-    assert rank_at(lp, alike, None) is lp and rank_at(lp, alike, np.zeros(4)) is alike
-    assert rank_at(lp, np.full(4, np.nan), None) is lp
+    assert rank_at({"strata": {}}, lp, crossed) is crossed and rank_at({"competing": {}}, lp, crossed) is crossed
+    assert rank_at({}, lp, crossed) is lp
+    assert rank_at({"strata": {}}, lp, np.full(4, np.nan)) is lp
 
 
 def test_a_stratum_that_training_did_not_have_gets_no_prediction():

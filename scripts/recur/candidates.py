@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from recur.coding import levels_of
 from recur.cox import NotEstimable
 from recur.encoding import spline_knots
 from recur.endpoints import EVENT
-from recur.strata import names_of_levels
 from recur.training import TRAIN
 
 
@@ -51,7 +51,7 @@ def term_warnings(name: str, variable: dict[str, Any], values: pd.Series, outcom
 
     outcome (n,): code of the event or level, NaN where it is not known; kind is survival, binary or categories.
     """
-    place, names = f"clinical.variables.{name}", names_of_levels(variable)
+    place, names = f"clinical.variables.{name}", levels_of(variable)
     known = values.notna() & outcome.notna()
     empty = [text for code, text in enumerate(names) if not (values == code).any()]
     found = []
@@ -105,7 +105,7 @@ def strata_problems(names: list[str], variables: dict[str, Any], clinical: pd.Da
     for codes, part in occurred.groupby([own[name] for name in names]):
         if not part.any():
             levels = zip(names, codes, strict=True)
-            text = listed([names_of_levels(variables[name])[int(code)] for name, code in levels])
+            text = listed([levels_of(variables[name])[int(code)] for name, code in levels])
             found.append(
                 f"{place}: no event among the {len(part)} training patients of {text!r}, so that it has no baseline "
                 "hazard; merge levels, or take it out"

@@ -34,6 +34,7 @@ MEANS_UNKNOWN = {
     "n/a", "n.a.", "#n/a", "na", "nan", "null", "none", "no", "-", "--", "—", ".", "?", "/", "x", "unknown", "unk",
     "missing", "nd", "n.d.", "not available", "not done", "k.a.", "keine",
 }  # fmt: skip
+SIGNS = str.maketrans("≤≥＜＞−－．／０１２３４５６７８９", "<><>--./0123456789")  # of Word, Excel, Asian keyboards
 LARGEST_CM = 30  # a larger median of recurrent tumours is in millimetres
 
 
@@ -53,6 +54,13 @@ def one_spelling(cell: str) -> str:
         return cell
     fraction = match["fraction"].rstrip("0")
     return match["sign"] + (match["whole"] or "0") + (f".{fraction}" if fraction else "")
+
+
+def levels_of(declared: dict[str, Any]) -> list[str]:
+    """Names of the levels of a variable or endpoint in the order of their codes 0, 1, ...; none of a number."""
+    if declared["kind"] == "binary":
+        return [str(declared["negative"]), str(declared["positive"])]
+    return [str(level) for level in declared.get("levels", [])]
 
 
 def by_labels(
@@ -124,9 +132,7 @@ def outcome_problems(table: pd.DataFrame, endpoints: dict[str, Any]) -> list[str
         if endpoint["kind"] == "recorded":
             found += [f"endpoint {name}: {text}" for text in _event_problems(table, endpoint)]
         elif "column" in endpoint:
-            binary = endpoint["kind"] == "binary"
-            levels = [endpoint["negative"], endpoint["positive"]] if binary else endpoint["levels"]
-            text = _levels_problem(table[endpoint["column"]], levels, binary)
+            text = _levels_problem(table[endpoint["column"]], levels_of(endpoint), endpoint["kind"] == "binary")
             found += [f"endpoint {name}: column {endpoint['column']} {text}"] if text else []
     return found
 
@@ -176,8 +182,7 @@ def variable_problems(table: pd.DataFrame, variables: dict[str, Any]) -> list[st
     for variable in variables.values():
         if variable["kind"] in ("numeric", "list"):
             continue
-        binary, cells = variable["kind"] == "binary", table[variable["column"]]
-        levels = [variable["negative"], variable["positive"]] if binary else variable["levels"]
+        binary, cells, levels = variable["kind"] == "binary", table[variable["column"]], levels_of(variable)
         strange = beyond(as_declared(cells, levels), levels)
         most = strange.value_counts().max() if len(strange) else 0
         if most >= max(FEWEST, FREQUENT * cells.notna().sum()):

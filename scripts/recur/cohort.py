@@ -52,7 +52,6 @@ from recur.tables import (
 from recur.training import TRAIN
 
 DECIMAL_COMMA = re.compile(r"[<>]?\s*-?\d+,\d+")
-SIGNS = str.maketrans("≤≥＜＞−－．／０１２３４５６７８９", "<><>--./0123456789")  # of Word, Excel, Asian keyboards
 NO_WIDTH = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))  # copied from web pages and PDF
 ODD = "[\u200b\u200c\u200d\u2060\ufeff\u00ad\u2212\uff00-\uffef]"
 WIDE_NUMBER = r"[-−－＜＞<>≤≥]?[\d０-９.．/／−－-]+"
@@ -214,7 +213,7 @@ def cells_of(
     labels = {column: texts for column, texts in read.attrs.get(LABELS, {}).items() if column in used}
     if not labels:
         return table, notes
-    cells = {variable["column"]: levels_named(variable) for variable in variables.values()} | (named or {})
+    cells = {variable["column"]: cells_named(variable) for variable in variables.values()} | (named or {})
     try:
         table, said = coding.by_labels(table, labels, cells)
     except StudyError as error:
@@ -222,11 +221,9 @@ def cells_of(
     return without_codes(table, missing, variables), notes + said
 
 
-def levels_named(variable: dict[str, Any]) -> list[Any] | None:
-    """The cells that a variable declares; None of a number."""
-    if variable["kind"] in ("numeric", "list"):
-        return None
-    return [variable["negative"], variable["positive"]] if variable["kind"] == "binary" else variable["levels"]
+def cells_named(variable: dict[str, Any]) -> list[Any] | None:
+    """The cells that a variable or endpoint declares; None of a number."""
+    return None if variable["kind"] in ("numeric", "list") else coding.levels_of(variable)
 
 
 def named_cells(study: dict[str, Any]) -> dict[str, list[Any] | None]:
@@ -243,7 +240,7 @@ def named_cells(study: dict[str, Any]) -> dict[str, list[Any] | None]:
         if "competing" in endpoint:
             found[endpoint["competing"]] = [endpoint["competing_value"]]
         if "column" in endpoint:
-            found[endpoint["column"]] = levels_named(endpoint)
+            found[endpoint["column"]] = cells_named(endpoint)
     named = [(rule["column"], rule["keep"]) for rule in clinical.get("eligibility", [])]
     named += [(split["column"], [*split["train"], *split["test"]]) for split in splits if "column" in split]
     if clinical["centre"]:
@@ -280,7 +277,7 @@ def _plain_text(cells: pd.Series) -> pd.Series:
     if not odd.any():
         return cells
     text = cells[odd].str.translate(NO_WIDTH).str.strip()
-    return cells.mask(odd, text.where(~text.str.fullmatch(WIDE_NUMBER), text.str.translate(SIGNS)))
+    return cells.mask(odd, text.where(~text.str.fullmatch(WIDE_NUMBER), text.str.translate(coding.SIGNS)))
 
 
 def named_columns(study: dict[str, Any]) -> list[str]:
@@ -417,11 +414,9 @@ def centre_warnings(centre: pd.Series, values: pd.DataFrame, variables: dict[str
             here, elsewhere = (values.loc[rows, name].dropna() for rows in (centre == own, ~centre.isin([own, ""])))
             if min(len(here), len(elsewhere)) < FEWEST_OF_CENTRE or min(here.median(), elsewhere.median()) <= 0:
                 continue
-            (low, _), (_, high) = sorted(
-                [(part.quantile(0.75), part.quantile(0.25)) for part in (here, elsewhere)], key=lambda q: q[0]
-            )
-            ratio = here.median() / elsewhere.median()
-            if low < high and max(ratio, 1 / ratio) >= APART:
+            lower, upper = sorted((here, elsewhere), key=lambda part: part.median())
+            apart = lower.quantile(0.75) < upper.quantile(0.25)
+            if apart and upper.median() / lower.median() >= APART:
                 found.append(
                     f"column {variable['column']}: the median is {here.median():g} in centre {own!r} and "
                     f"{elsewhere.median():g} elsewhere: is it in another unit in one of them?"
@@ -478,10 +473,7 @@ def read_variables(
             values[name] = text
             continue
         else:
-            levels = (
-                [variable["negative"], variable["positive"]] if variable["kind"] == "binary" else variable["levels"]
-            )
-            codes = {str(level): float(code) for code, level in enumerate(levels)}
+            codes = {level: float(code) for code, level in enumerate(coding.levels_of(variable))}
             values[name] = coding.as_declared(text, codes).map(codes).astype(float)
             expected = f"one of {', '.join(codes)}"
         for row in table.index[text.notna() & values[name].isna()]:
@@ -507,7 +499,7 @@ def read_variables(
 
 def number_or_limit(text: pd.Series) -> pd.Series:
     """Numbers; `<x`, below the limit of detection, is half of x, and `>x` is x (methods.md 2.0)."""
-    text = text.str.translate(SIGNS)
+    text = text.str.translate(coding.SIGNS)
     limit = text.str.extract(r"^([<>])=?\s*(.+)$")
     number = pd.to_numeric(limit[1].fillna(text), errors="coerce").astype(float)
     number = number.where(np.isfinite(number))
@@ -713,10 +705,9 @@ def doubtful(table: pd.DataFrame, rules: dict[str, Any]) -> pd.DataFrame:
 def visit_intervals(study: dict[str, Any], cells: pd.DataFrame, ids: pd.Series) -> pd.DataFrame:
     """Months between surveillance visits by patient (VISIT_COLUMNS), empty where the study declares none.
 
-    cells: the clinical table as text (Cohort.cells); ids: the patients wanted.
-
-    Medians of the gaps that end within 24 months of the index treatment and later, and the longest; the first gap
-    starts at the treatment. Raises StudyError for a date that cannot be read.
+    cells: the clinical table as text (Cohort.cells); ids: the patients wanted. Medians of the gaps that end within 24
+    months of the index treatment and later, and the longest; the first gap starts at the treatment. Raises StudyError
+    for a date that cannot be read.
     """
     clinical = study["clinical"]
     if "visits" not in clinical:
@@ -731,9 +722,9 @@ def visit_intervals(study: dict[str, Any], cells: pd.DataFrame, ids: pd.Series) 
     day = iso_days(as_iso(table[visits["date"]], visits.get("date_format", ISO)))
     bad = table.index[day.isna() & table[visits["date"]].notna()]
     if len(bad):
-        cells = table[visits["date"]]
-        text, who = f"{{}} is not a date written {visits.get('date_format', ISO)}", table[visits["id"]]
-        raise StudyError(grouped((Problem(who[line], text, (cells[line],), line + 2) for line in bad), path))
+        written, who = table[visits["date"]], table[visits["id"]]
+        text = f"{{}} is not a date written {visits.get('date_format', ISO)}"
+        raise StudyError(grouped((Problem(who[line], text, (written[line],), line + 2) for line in bad), path))
     treated = cells.drop_duplicates(clinical["id"]).set_index(clinical["id"])[clinical["dates"]["t0"]]
     start = iso_days(treated)
     days = pd.DataFrame({"id": table[visits["id"]], "day": day}).dropna()

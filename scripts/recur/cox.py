@@ -368,6 +368,12 @@ def _univariable(x: np.ndarray, sets: _RiskSets) -> pd.DataFrame:
     return pd.DataFrame(columns | {"lr_chi2": lr, "lr_p": chi2.sf(lr, 1), "reason": reason})
 
 
+def _term_tests(fitted: dict, terms: Sequence[Sequence[int]], copies: int) -> list[dict]:
+    """term_test of each of the terms that a fit holds, one after the other."""
+    ends = np.cumsum([len(term) for term in terms])
+    return [term_test(fitted, range(end - len(term), end), copies) for term, end in zip(terms, ends, strict=True)]
+
+
 def backward(
     fit_columns: Callable[[list[int]], dict],
     names: Sequence[str],
@@ -403,30 +409,25 @@ def backward(
         p = np.nan
         held = {place for i in kept for place in (parents[i] if parents else ())}
         free = [i for i in kept if i not in held]
-        ends = np.cumsum([len(terms[i]) for i in kept])
-        places = {i: range(end - len(terms[i]), end) for i, end in zip(kept, ends, strict=True)}
-        if p_remove is None and "ratio_test" in current:
-            tests = [term_test(current, places[i]) for i in free]
-            losses = [test["chi2"] - 2 * test["df"] for test in tests]
-            worst = int(np.argmin(losses))
-            if losses[worst] >= 0:
+        if p_remove is None and "ratio_test" not in current:
+            smaller = {i: fit([j for j in kept if j != i]) for i in free}
+            dropped = min(free, key=lambda i: aic(smaller[i]))
+            if aic(smaller[dropped]) >= aic(current):
                 break
-            current = fit([j for j in kept if j != free[worst]])
-        elif p_remove is None:
-            smaller = [fit([j for j in kept if j != i]) for i in free]
-            values = [aic(fitted) for fitted in smaller]
-            worst = int(np.argmin(values))
-            if values[worst] >= aic(current):
-                break
-            current = smaller[worst]
+            current = smaller[dropped]
         else:
-            tests = [term_test(current, places[i], copies)["p"] for i in free]
-            worst = int(np.argmax(tests))
-            p = tests[worst]
-            if p <= p_remove:
+            tests = _term_tests(current, [terms[i] for i in kept], copies)
+            of = dict(zip(kept, tests, strict=True))
+            if p_remove is None:
+                dropped = min(free, key=lambda i: of[i]["chi2"] - 2 * of[i]["df"])
+                stays = of[dropped]["chi2"] >= 2 * of[dropped]["df"]
+            else:
+                dropped = max(free, key=lambda i: of[i]["p"])
+                p = of[dropped]["p"]
+                stays = p <= p_remove
+            if stays:
                 break
-            current = fit([j for j in kept if j != free[worst]])
-        dropped = free[worst]
+            current = fit([j for j in kept if j != dropped])
         kept.remove(dropped)
         trace.append({"step": len(trace), "dropped": names[dropped], "aic": aic(current), "p": p})
     return [names[i] for i in kept], pd.DataFrame(trace)

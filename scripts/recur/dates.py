@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from recur.coding import MEANS_UNKNOWN, is_flagged
-from recur.tables import Problem
+from recur.coding import MEANS_UNKNOWN, SIGNS, is_flagged
+from recur.tables import AT_MIDNIGHT, Problem
 
 # Names of the columns a study may declare under clinical.dates; `after` t0 but for scan and afp.
 OUTCOMES = ("recurrence", "death", "last_contact", "last_imaging", "transplant")
@@ -24,8 +24,6 @@ DATE_PARTS = {
     "mm": ("[0-9]{1,2}", "%m"),
     "dd": ("[0-9]{1,2}", "%d"),
 }
-FULL_WIDTH = str.maketrans("０１２３４５６７８９．－／", "0123456789.-/")
-AT_MIDNIGHT = r"[ T]00?:00(?::00(?:\.0+)?)?$"  # a time of day that a program gave a date
 LONGEST_YEARS = 50
 LONGEST = pd.Timedelta(days=LONGEST_YEARS * 365.25)  # nobody is followed for longer
 YEARS = (1900, 2100)  # others are typing errors or another calendar
@@ -81,7 +79,7 @@ def as_iso(cells: pd.Series, written: str) -> pd.Series:
         pattern, code = pattern.replace(name, form, 1), code.replace(name, directive, 1)
     if written.isalpha():  # nothing stands between: 1112015 could be two days
         pattern = pattern.replace("{1,2}", "{2}")
-    text = cells.astype("string").str.strip().str.translate(FULL_WIDTH).str.replace(AT_MIDNIGHT, "", regex=True)
+    text = cells.astype("string").str.strip().str.translate(SIGNS).str.replace(AT_MIDNIGHT, "", regex=True)
     days = pd.to_datetime(text.where(text.str.fullmatch(pattern)), format=code, errors="coerce")
     return days.dt.strftime("%Y-%m-%d").astype("string").fillna(cells)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recur.coding import as_declared
+from recur.coding import as_declared, levels_of
 from recur.tables import Problem
 
 DAYS_PER_MONTH = 30.4375
@@ -55,10 +55,8 @@ def endpoint_as_level(table: pd.DataFrame, endpoint: dict[str, Any]) -> tuple[pd
 
     Cells that are no level stop the run before (coding.outcome_problems).
     """
-    binary = endpoint["kind"] == "binary"
-    levels = [endpoint["negative"], endpoint["positive"]] if binary else endpoint["levels"]
-    places = {str(level): float(place) for place, level in enumerate(levels)}
-    code = as_declared(table[endpoint["column"]], levels).map(places).astype(float)
+    places = {level: float(place) for place, level in enumerate(levels_of(endpoint))}
+    code = as_declared(table[endpoint["column"]], places).map(places).astype(float)
     return code, [Problem(row, UNKNOWN) for row in table.index[code.isna()]]
 
 

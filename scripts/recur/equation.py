@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from recur.coding import levels_of
 from recur.cox import survival_at
 from recur.encoding import cube_weights
-from recur.scorer import input_label, levels_of
+from recur.scorer import input_label
 from recur.support import last_month
 
 COLUMNS = ["model", "part", "name", "label", "unit", "transform", "value"]

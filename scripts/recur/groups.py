@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from recur.coding import levels_of
 from recur.group_tests import (
     balance,
     contingency,
@@ -31,7 +32,7 @@ def compare_groups(
     """Groups of patients in each cohort: groups (tests), curves (Kaplan-Meier), weighted and balance (propensity)."""
     plan, variables = settings["diagnostic"]["groups"], settings["clinical"]["variables"]
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in ("groups", "curves", "weighted", "balance")}
-    levels = level_names(variables[plan["by"]])
+    levels = levels_of(variables[plan["by"]])
     for cohort, frame in cohorts.items():
         frame = frame.dropna(subset=[plan["by"]]).merge(endpoints, on="patient_id", how="left")
         group = frame[plan["by"]].astype(int)
@@ -58,12 +59,6 @@ def compare_groups(
     }
 
 
-def level_names(variable: dict[str, Any]) -> list[str]:
-    """The levels of a variable as the study file writes them, by code."""
-    levels = [variable["negative"], variable["positive"]] if variable["kind"] == "binary" else variable["levels"]
-    return [str(level) for level in levels]
-
-
 def group_rows(
     frame: pd.DataFrame, group: pd.Series, name: str, variable: dict[str, Any], levels: list[str]
 ) -> list[dict]:
@@ -76,7 +71,7 @@ def group_rows(
         low, middle, high = (values.groupby(member).quantile(q) for q in (0.25, 0.5, 0.75))
         texts = {c: f"{middle[c]:.4g} [{low[c]:.4g}, {high[c]:.4g}]" for c in codes if c in middle}
     else:
-        own = level_names(variable)
+        own = levels_of(variable)
         table = np.array([[int(((member == c) & (values == k)).sum()) for k in range(len(own))] for c in codes])
         found = contingency(table)
         exact = found["small"] and not np.isnan(found["p_fisher"])

@@ -10,7 +10,8 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import pdist
 from scipy.stats import rankdata
 
-from recur.scorer import input_label, levels_of
+from recur.coding import levels_of
+from recur.scorer import input_label
 
 MOST_FEATURES = 60
 MOST_PATIENTS = 400  # more would not be seen as columns of a page

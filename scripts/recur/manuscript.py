@@ -7,6 +7,7 @@ import csv
 import io
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -111,15 +112,19 @@ def cox(coefficients: pd.DataFrame, words: Mapping[str, str]) -> Table:
         cells = [str(label)]
         for part in parts.values():
             own = part[part["term"] == term]
-            cells += [ratio_text(own.iloc[0]), joint_p_text(own.iloc[0])] if len(own) else ["", ""]
+            cells += [ratio_text(own.iloc[0]), p_of_term(own)] if len(own) else ["", ""]
         rows.append(cells)
     sizes = coefficients[["n", "events"]].drop_duplicates().iloc[0]
     notes = [
         f"Training patients, n = {sizes['n']:.0f}, {sizes['events']:.0f} events. {ratio} per unit of the term; "
         "categories against their reference. An empty cell: the term is not in that model.",
     ]
-    if any("joint" in cell for row in rows for cell in row[1:]):
-        notes.append("Joint: all levels of a category, or all parts of a spline, together (Wald).")
+    printed = pd.concat(parts.values())
+    if has_joint_p(printed).any():
+        notes.append(
+            "Joint: all levels of a category, or all parts of a spline, together (Wald; where groups were separated, "
+            "penalised likelihood ratio)."
+        )
     if (coefficients["term"] == "signature").any():
         notes.append(f"The signature was built on these patients: its univariable {ratio} is optimistic.")
     if "method" in coefficients:
@@ -137,12 +142,17 @@ def cox(coefficients: pd.DataFrame, words: Mapping[str, str]) -> Table:
     return Table(name.lower(), title, heads, rows, abbreviated(notes, ratio, "CI"))
 
 
-def joint_p_text(row: pd.Series) -> str:
-    """The p-value of a column and, where its term has several columns, that of the term."""
-    own, joint = row["p"], row.get("p_term", np.nan)
-    if pd.isna(joint) or np.isclose(own, joint, rtol=1e-9, atol=0, equal_nan=True):
-        return p_text(own)
-    return f"{p_text(own)} (joint {p_text(joint)})"
+def has_joint_p(rows: pd.DataFrame) -> pd.Series:
+    """Whether the term of each row has several columns, and so a p-value besides the column's own."""
+    if "p_term" not in rows:
+        return pd.Series(False, index=rows.index)
+    return rows["p_term"].notna() & ~np.isclose(rows["p"], rows["p_term"], rtol=1e-9, atol=0)
+
+
+def p_of_term(rows: pd.DataFrame) -> str:
+    """The p-value of the column in the first row and, where its term has several columns, that of the term."""
+    own = p_text(rows["p"].iloc[0])
+    return f"{own} (joint {p_text(rows['p_term'].iloc[0])})" if has_joint_p(rows).iloc[0] else own
 
 
 def interval_of(method: pd.Series) -> str:
@@ -267,16 +277,15 @@ def manuscript_tables(results: Path, analysis: str, words: Mapping[str, str]) ->
 
     sources = [
         (characteristics, ["cohort/{}/table1.csv"]),
-        (cox, ["models/{}/coefficients.csv"]),
-        (performance, ["validation/{}/performance.csv"]),
-        (comparisons, ["validation/{}/comparisons.csv"]),
-        (published_scores, ["validation/{}/score_comparisons.csv", "cohort/score_notes.csv"]),
+        (partial(cox, words=words), ["models/{}/coefficients.csv"]),
+        (partial(performance, words=words), ["validation/{}/performance.csv"]),
+        (partial(comparisons, words=words), ["validation/{}/comparisons.csv"]),
+        (partial(published_scores, words=words), ["validation/{}/score_comparisons.csv", "cohort/score_notes.csv"]),
         (features, ["signature/{}/weights.csv", "signature/{}/icc.csv", "signature/{}/selection_frequency.csv",
                     ]),
     ]  # fmt: skip
     found = [(make, [read(name) for name in names]) for make, names in sources]
-    named = (cox, performance, comparisons, published_scores)  # those that name models
-    return [make(*tables, *([words] if make in named else [])) for make, tables in found if len(tables[0])]
+    return [make(*tables) for make, tables in found if len(tables[0])]
 
 
 # ---------------------------------------------------------------- writing

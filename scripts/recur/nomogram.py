@@ -16,9 +16,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from recur.coding import levels_of
 from recur.cox import survival_at
 from recur.encoding import design, terms_in
-from recur.scorer import input_label, levels_of
+from recur.scorer import input_label
 from recur.support import last_month
 
 RISKS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)

@@ -8,6 +8,7 @@ has a reason instead of a score; what lies outside the training range is a warni
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pandas as pd
 
 from recur import coding
 from recur.analysis_set import tumour_burden
+from recur.coding import levels_of
 from recur.cohort import by_id, cells_of, id_problems, read_variables, unit_problems
 from recur.cox import NotEstimable
 from recur.features.imported import MEASURES, ids_of, long_to_wide, numbers_of
@@ -125,14 +127,6 @@ def input_label(label: str, transform: str) -> str:
     return label.removeprefix("ln ") if transform == "ln" else label
 
 
-def levels_of(variable: dict[str, Any]) -> list[str]:
-    """Names of the levels of a variable in the order of their codes 0, 1, ...; none of a number."""
-    if variable["kind"] == "numeric":
-        return []
-    levels = [variable["negative"], variable["positive"]] if variable["kind"] == "binary" else variable["levels"]
-    return [str(level) for level in levels]
-
-
 def check_pair(name: str, model: dict[str, Any], signature: dict[str, Any] | None) -> None:
     """Raise StudyError when a model needs a signature and has none, or has that of another fit."""
     if not any(column["kind"] == "signature" for column in model["terms"]):
@@ -147,7 +141,10 @@ def check_pair(name: str, model: dict[str, Any], signature: dict[str, Any] | Non
 
 
 def read_new_patients(
-    path: str | Path, models: dict[str, dict[str, Any]], sheet: str | None = None
+    path: str | Path,
+    models: dict[str, dict[str, Any]],
+    sheet: str | None = None,
+    centres: Sequence[str] = (),
 ) -> tuple[pd.DataFrame, dict[str, list[Problem]]]:
     """The clinical table of new patients as the models want it: patient_id, centre, one column a term (n rows), and
     what is wrong with single patients: by term the cells that are not as declared (NaN in the table), under "" the rows
@@ -155,7 +152,8 @@ def read_new_patients(
 
     Cells are written as in the study's own table. A heading may say its unit, `tumour_size_cm [cm]`. Raises StudyError
     with every problem of the table as a whole: a missing column, another unit, another coding. A column that only
-    fills in missing cells may be absent.
+    fills in missing cells may be absent. centres: those that a signature knows, by which the labels of an SPSS or Stata
+    file are told from its codes.
     """
     inputs = next(iter(models.values()))["inputs"]
     variables = {term: v for model in models.values() for term, v in model["inputs"]["variables"].items()}
@@ -163,7 +161,8 @@ def read_new_patients(
     columns = {*id_columns(inputs["id"]), inputs["centre"], *(v["column"] for v in variables.values())}
     read = read_table(path, sheet, lambda name: name in columns or HEADING.match(name))
     table, problems = without_units(read, variables)
-    table, _ = cells_of(table, path, inputs["missing_values"], variables, columns)
+    named = {inputs["id"]: None, inputs["centre"]: list(centres)}
+    table, _ = cells_of(table, path, inputs["missing_values"], variables, columns, named)
     table = with_id(table, inputs["id"])
     missing = [inputs["id"]] if inputs["id"] not in table else []
     known = {term: v for term, v in variables.items() if v["column"] in table}
@@ -265,7 +264,7 @@ def read_new_features(
     long = {name.partition("_")[2] for name in names} if "feature_phase" in inputs else set()
     table = with_id(read_table(path, sheet, used), own)
     one_manifest({"the signature": signature["features_manifest"], str(path): table.attrs.get(MANIFEST)})
-    id_column = "patient_id" if "patient_id" in table else own
+    id_column = own if own in table else "patient_id"
     if id_column not in table:
         raise StudyError(f"{path}: no column {own!r}, which holds the patients' ids; add it")
     if inputs.get("feature_phase") in table:
@@ -402,6 +401,12 @@ def remarks_on(model: dict[str, Any], wrong: dict[str, list[Problem]]) -> dict[s
     return {who: sorted(texts) for who, texts in found.items()}
 
 
+def known_centres(signature: dict[str, Any] | None) -> list[str]:
+    """The centres between which a signature is harmonised."""
+    combat = (signature or {}).get("harmonisation", {"kind": "none"})
+    return [] if combat["kind"] == "none" else [combat["reference"], *combat["centres"]]
+
+
 def check_centres(signature: dict[str, Any], frame: pd.DataFrame, column: str) -> None:
     """Raise StudyError where nobody has the centre that the signature's harmonisation needs."""
     if signature["harmonisation"]["kind"] != "none" and len(frame) and (frame["centre"] == "").all():
@@ -415,7 +420,7 @@ def centre_problems(signature: dict[str, Any], frame: pd.DataFrame, column: str,
         return []
     check_centres(signature, frame, column)
     left = ~frame["patient_id"].isin([problem.who for problem in gone])
-    counts, known = centre[left].value_counts(), {combat["reference"], *combat["centres"]}
+    counts, known = centre[left].value_counts(), known_centres(signature)
     found = []
     for patient, name in zip(frame["patient_id"][left], centre[left], strict=True):
         if name == "":

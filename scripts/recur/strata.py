@@ -13,22 +13,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from recur.coding import levels_of
 from recur.cox import NotEstimable, baseline_survival, survival_at
 
 UNKNOWN = ""  # the stratum of a patient who has no value
 
 
-def names_of_levels(variable: dict[str, Any]) -> list[str]:
-    """Names of the levels of a variable in the order of their codes; none of a number."""
-    if variable["kind"] == "binary":
-        return [str(variable["negative"]), str(variable["positive"])]
-    return [str(level) for level in variable.get("levels", [])]
-
-
 def declared_strata(names: list[str], variables: dict[str, Any]) -> list[dict[str, Any]]:
     """What tells a patient's stratum, JSON-ready: term, label and levels of each variable."""
     return [
-        {"term": name, "label": variables[name]["label"] or name, "levels": names_of_levels(variables[name])}
+        {"term": name, "label": variables[name]["label"] or name, "levels": levels_of(variables[name])}
         for name in names
     ]
 

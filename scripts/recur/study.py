@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator
 
-from recur.coding import one_spelling
+from recur.coding import levels_of, one_spelling
 from recur.endpoints import DAYS_PER_MONTH, LONGEST_MONTHS, NEEDS, WITHOUT_TIME, is_weighted, outcome_of
 from recur.tables import StudyError, write_text
 
@@ -504,11 +504,6 @@ def outcome_contradictions(study: dict[str, Any], endpoint: dict[str, Any]) -> l
         if kind != "binary" or known is None or known["kind"] in WITHOUT_TIME:
             return [f"of: {source!r} is no endpoint with a time, or kind is not 'binary'"]
     return ["two levels are the same cell"] if same_cell(levels_of(endpoint)) else []
-
-
-def levels_of(column: dict[str, Any]) -> list[Any]:
-    """The declared levels of a binary, ordinal or categorical variable or endpoint, in the order of their codes."""
-    return [column["negative"], column["positive"]] if column["kind"] == "binary" else column["levels"]
 
 
 def same_cell(levels: list[Any]) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 from tableone import TableOne
 
+from recur.coding import levels_of
 from recur.scorer import input_label
 
 OBSERVED = "Time to event or censoring (months)"
@@ -36,11 +37,11 @@ def make_table1(frame: pd.DataFrame, variables: dict[str, Any]) -> tuple[pd.Data
             spread = values.astype(float).quantile([0.25, 0.75])
             decimals[label + unit] = 2 if spread.iloc[1] - spread.iloc[0] < 1 else 1
             continue
-        levels = [variable["negative"], variable["positive"]] if variable["kind"] == "binary" else variable["levels"]
+        levels = levels_of(variable)
         levels = ["no", "yes"] if levels == ["0", "1"] and variable["kind"] == "binary" else levels
-        values = values.map(lambda code, levels=levels: None if pd.isna(code) else str(levels[int(code)]))
+        values = values.map(lambda code, levels=levels: None if pd.isna(code) else levels[int(code)])
         shown[label] = values
-        order[label] = [str(level) for level in levels]
+        order[label] = levels
         categorical.append(label)
     shown["Event"] = frame["event"].map({0: "no", 1: "yes"})
     times = [OBSERVED] if "time" in frame else []

@@ -20,7 +20,8 @@ SEAL = "sha256"  # of a frozen model
 PATIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 FORMULA = re.compile(r"[=@\t\r]|[+-](?![-+\d.,() eto%]*$)")
 MISSING = ["", "NA", "NaN", "nan"]  # cells of any table
-MIDNIGHT = re.compile(r"^(\d{4}-\d{2}-\d{2})[ T]00?:00(?::00(?:\.0+)?)?$")  # a date that a program gave a time of day
+AT_MIDNIGHT = r"[ T]00?:00(?::00(?:\.0+)?)?$"  # a time of day that a program gave a date
+MIDNIGHT = re.compile(rf"^(\d{{4}}-\d{{2}}-\d{{2}}){AT_MIDNIGHT}")
 TITLED = 2  # columns from which on a first line of one cell is a title, not a header
 LARGEST_WHOLE = 1e15  # of a whole number that a float holds exactly and prints without an exponent
 LABELS, REMARKS = "labels", "remarks"  # attributes of a table that was read from a statistics program (recur.statfiles)

@@ -39,7 +39,6 @@ from recur.survival import kaplan_meier, logrank, survival_rates
 from recur.training import TRAIN
 
 CURVE_STEP_MONTHS = 3
-ROUNDING = 1e-12  # a smaller fall of a risk is none
 KEPT = (
     "patient_id",
     "cohort",
@@ -188,18 +187,16 @@ def ranking_metrics(part: pd.DataFrame, model: dict[str, Any]) -> list[tuple[str
     return [*found, ("ibs", last, "step-function integral / horizon", integral)]
 
 
-def rank_at(lp: np.ndarray, risk: np.ndarray, other: np.ndarray | None) -> np.ndarray:
+def rank_at(model: dict[str, Any], lp: np.ndarray, risk: np.ndarray) -> np.ndarray:
     """What ranks the patients (n,) at a horizon: the linear predictor, or the risk then where that has another order.
 
-    So it is where deaths compete, and with strata, whose baseline hazards cross: the linear predictor holds the strata
-    at one time only. Risks that are not all known leave the linear predictor.
+    So it is with a competing event, and with strata, whose baseline hazards cross: the linear predictor holds them at
+    one time only. Where the follow-up of a stratum gives no risk, the linear predictor is left.
     """
-    if other is not None:
+    if "competing" in model:
         return risk
-    if np.isnan(risk).any():
-        return lp
-    rises = np.diff(risk[np.argsort(lp, kind="stable")])
-    return lp if (rises >= -ROUNDING).all() else risk
+    crossing = "strata" in model and not np.isnan(risk).any()
+    return risk if crossing else lp
 
 
 def risk_metrics(
@@ -211,7 +208,7 @@ def risk_metrics(
     observed = "Kaplan-Meier" if other is None else "Aalen-Johansen"
     deaths = "" if other is None else "; deaths are free of the event"
     spline = ("Cox" if other is None else "Fine-Gray") + " model with a spline of cloglog risk"
-    rank = rank_at(lp, risk, other)
+    rank = rank_at(model, lp, risk)
     auc = auc_at(time, event, rank, months) if other is None else with_risk(auc_at, time, event, rank, months, other)
     found = [
         ("auc", months, f"cumulative/dynamic, IPCW{deaths}", auc),
@@ -263,7 +260,7 @@ def time_curves(risks: pd.DataFrame, models: dict[str, dict[str, Any]]) -> pd.Da
         time, event, other = outcome_of(part)
         for months in np.arange(6, max(models[name]["horizons_months"]) + 0.1, CURVE_STEP_MONTHS):
             risk = predicted_risks(models[name], part, months)[:, 0]
-            rank = rank_at(part["lp"].to_numpy(), risk, other)
+            rank = rank_at(models[name], part["lp"].to_numpy(), risk)
             found = {
                 "auc": with_risk(auc_at, time, event, rank, months, other),
                 "brier": with_risk(brier_at, time, event, risk, months, other),
@@ -281,7 +278,7 @@ def roc_curves(risks: pd.DataFrame, models: dict[str, dict[str, Any]]) -> pd.Dat
     for name, cohort, part in by_model_and_cohort(risks):
         time, event, other = outcome_of(part)
         for months in models[name]["horizons_months"]:
-            score = rank_at(part["lp"].to_numpy(), part[f"risk_{months:g}"].to_numpy(), other)
+            score = rank_at(models[name], part["lp"].to_numpy(), part[f"risk_{months:g}"].to_numpy())
             if np.isnan(score).any():
                 continue
             curve = roc_at(time, event, score, months, other)

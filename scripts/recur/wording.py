@@ -121,7 +121,7 @@ def about(study: Mapping[str, Any]) -> str:
 
 def model_title(name: str, words: Mapping[str, Any]) -> str:
     """The title of a model; words: of the study (study_words)."""
-    return MODELS.get(name, name).format_map(words)
+    return MODELS[name].format_map(words) if name in MODELS else name
 
 
 def study_words(study: Mapping[str, Any]) -> dict[str, str]:
