@@ -12,10 +12,10 @@ from typing import Any
 import pandas as pd
 
 from recur.cli import progress, reported
-from recur.images.acquisition import DAY_S, acquisition_rows
+from recur.images.acquisition import acquisition_rows, since_first_phase
 from recur.images.align import shifts_under_one_mask
 from recur.images.case import Case, cached_cases, make_case
-from recur.images.flags import added, flag
+from recur.images.flags import added
 from recur.images.montage import Reading, draw_montage, draw_thumbnail, overlap, save_picture
 from recur.images.slices import slices_script
 from recur.isolated import Crashed, isolated
@@ -116,24 +116,14 @@ def say_shifts(mine: list[tuple[dict[str, Any], list[tuple[dict[str, Any], Case 
 
 
 def say_times(mine: list[tuple[dict[str, Any], list[tuple[dict[str, Any], Case | None]]]]) -> None:
-    """Write into a patient's records how long after the earliest phase theirs was scanned, and what was on another day.
-
-    The examination that most phases are of counts; of several, the first. Unknown without DICOM headers.
-    """
-    scanned = [(row["phase"], record, record["exam"]) for row, found in mine for record, _ in found if "exam" in record]
-    exams = [exam["hash"] for _, _, exam in scanned]
-    if not exams:
-        return
-    usual = max(exams, key=exams.count)
-    first = next(phase for phase, _, exam in scanned if exam["hash"] == usual)
-    seconds = [exam["second"] for _, _, exam in scanned if exam["hash"] == usual and exam["second"] is not None]
-    # an examination takes less than half a day, so that the least difference is right over midnight too
-    since = {second: (second - seconds[0] + DAY_S / 2) % DAY_S - DAY_S / 2 for second in seconds}
-    for _, record, exam in scanned:
-        if exam["hash"] != usual:
-            added(record, flag("exam", f"of another examination than {first}"))
-        elif exam["second"] is not None:
-            record["phase_time_s"] = round(since[exam["second"]] - min(since.values()), 3)
+    """Write into a patient's records when their phases were scanned, and what is of another examination."""
+    scanned = [(row["phase"], record) for row, found in mine for record, _ in found if "exam" in record]
+    times = since_first_phase([(phase, record["exam"]) for phase, record in scanned])
+    for (_, record), (seconds, remark) in zip(scanned, times, strict=True):
+        if seconds is not None:
+            record["phase_time_s"] = seconds
+        if remark:
+            added(record, remark)
 
 
 def say_overlaps(mine: list[tuple[dict[str, Any], list[tuple[dict[str, Any], Case | None]]]]) -> None:

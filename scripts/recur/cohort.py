@@ -100,12 +100,7 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
     endpoints, found, missing, warnings = read_endpoints(table, study)
     problems += found
     warnings += limit_warnings(table, clinical["variables"]) + notes + joined
-    compared = [name for name in named_columns(study) if name != clinical["centre"]]
-    warnings += copies_line(copies(table[compared], ids), str(path))
-    for name, endpoint in study["endpoints"].items():
-        warnings += time_warnings(name, endpoint, table, centre) if endpoint["kind"] == "recorded" else []
-    warnings += later_deaths(table, study, ids)
-    warnings += id_warnings(ids) + centre_warnings(centre, values, used) + split_warnings(table, centre, study)
+    warnings += odd_rows(table, centre, study) + centre_warnings(centre, values, used)
     strangers = ineligible(table, clinical.get("eligibility", []))
     outside = {problem.who for problem in strangers}  # what stands in their other cells does not matter
     problems = identity + [problem for problem in problems if problem.who not in outside]
@@ -125,9 +120,7 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
         lines += grouped(by_id(problems, ids), path)
     if lines:
         raise StudyError(lines)
-    bad: dict[str, Problem] = {}
-    for problem in by_id(problems + strangers, ids):
-        bad.setdefault(str(problem.who) if pd.notna(problem.who) else f"(line {problem.line})", problem)
+    bad = first_problems(by_id(problems + strangers, ids))
     exclusions = pd.DataFrame(
         [(patient, "cohort", told(problem)) for patient, problem in bad.items()],
         columns=["patient_id", "floor", "reason"],
@@ -154,6 +147,26 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
         },
         table,
     )
+
+
+def odd_rows(table: pd.DataFrame, centre: pd.Series, study: dict[str, Any]) -> list[str]:
+    """What is odd about rows and ids: patients that may be there twice, times that are hardly months."""
+    clinical = study["clinical"]
+    ids = table[clinical["id"]]
+    compared = [name for name in named_columns(study) if name != clinical["centre"]]
+    found = copies_line(copies(table[compared], ids), str(Path(clinical["table"])))
+    for name, endpoint in study["endpoints"].items():
+        if endpoint["kind"] == "recorded":
+            found += time_warnings(name, endpoint, table, centre)
+    return found + later_deaths(table, study, ids) + id_warnings(ids) + split_warnings(table, centre, study)
+
+
+def first_problems(problems: list[Problem]) -> dict[str, Problem]:
+    """The first problem of each patient; who has no id is known by the line."""
+    found: dict[str, Problem] = {}
+    for problem in problems:
+        found.setdefault(str(problem.who) if pd.notna(problem.who) else f"(line {problem.line})", problem)
+    return found
 
 
 def clinical_cells(study: dict[str, Any]) -> tuple[pd.DataFrame, list[str]]:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from pydicom import Dataset
+
+from recur.images.flags import flag
 
 COLUMNS = {  # column: (keyword, kind); the name of the column has the unit
     "modality": ("Modality", "text"),
@@ -148,6 +150,31 @@ def examination(header: Dataset, start: float | None) -> dict[str, Any]:
     another phase it was scanned, and no date."""
     uid = str(header.get("StudyInstanceUID") or "")
     return {"hash": series_hash(uid) if uid else None, "second": None if start is None else start % DAY_S}
+
+
+def since_first_phase(scanned: Sequence[tuple[str, dict[str, Any]]]) -> list[tuple[float | None, str | None]]:
+    """Of each (phase, examination) of a patient the seconds since the earliest phase, or a remark that it is of another
+    examination.
+
+    The examination that most phases are of counts; of several, the first. None where a header tells no time.
+    """
+    exams = [exam["hash"] for _, exam in scanned]
+    if not exams:
+        return []
+    usual = max(exams, key=exams.count)
+    first = scanned[exams.index(usual)][0]
+    seconds = [exam["second"] for _, exam in scanned if exam["hash"] == usual and exam["second"] is not None]
+    # an examination takes less than half a day, so that the least difference is right over midnight too
+    since = {second: (second - seconds[0] + DAY_S / 2) % DAY_S - DAY_S / 2 for second in seconds}
+    found: list[tuple[float | None, str | None]] = []
+    for _, exam in scanned:
+        if exam["hash"] != usual:
+            found.append((None, flag("exam", f"of another examination than {first}")))
+        elif exam["second"] is None:
+            found.append((None, None))
+        else:
+            found.append((round(since[exam["second"]] - min(since.values()), 3), None))
+    return found
 
 
 def acquisition(header: Dataset) -> dict[str, Any]:
