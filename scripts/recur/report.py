@@ -539,36 +539,19 @@ SCALED = {  # how features enter the signature, by signature.transform
 
 def facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, Any]:
     """What the sentences of report/texts.yaml may name: conditions that hold, and values as text."""
-    chosen, clinical, split = study["analyses"][analysis], study["clinical"], split_of(study, analysis)
-    endpoint = study["endpoints"][chosen["endpoint"]]
-    labels = {name: v.get("label") or name for name, v in clinical["variables"].items()}
-    flow, icc = read(results, "cohort/flow.csv"), read(results, f"signature/{analysis}/icc.csv")
-    weights, guards = (
-        read(results, f"signature/{analysis}/weights.csv"),
-        collected(results, "validation/guards.csv", analysis),
-    )
     performance = collected(results, "validation/performance.csv", analysis)
-    sizes = read(results, f"models/{analysis}/sample_size.csv")
-    notes = read(results, "cohort/score_notes.csv")
-    circular = circular_scores(study, analysis, notes)
-    held = performance[~performance["cohort"].str.startswith("train")] if len(performance) else performance
-    held = held.drop_duplicates("cohort") if len(held) else held
-    inner, stage = chosen["internal_validation"], chosen["second_stage"]
-    features, outcome = uses_features(study, analysis), outcome_kind(study, analysis)
-    candidates, timed = candidates_of(study, analysis), outcome == "survival"
-    competing = has_competing(endpoint)
-    rests_on, weighted = timed_endpoint(study, analysis) or {"kind": ""}, is_weighted(endpoint)
-    words = analysis_words(study, analysis)
-    main = frozen_model(results, analysis, main_model(performance.get("model", [])))
-    followed = read(results, f"cohort/{analysis}/follow_up.csv")
-    short = (
-        sizes[sizes["scope"].ne("clinical terms and every feature") & (sizes["met"].astype(str) == "False")]
-        if len(sizes)
-        else sizes
-    )
-    fired = set(guards.loc[guards["status"] == "fired", "guard"].astype(int)) if len(guards) else set()
-    memory = notes[notes["provenance"] == "memory"] if len(notes) else notes
-    known: dict[str, Any] = words | {
+    known = analysis_words(study, analysis) | patient_facts(results, study, analysis)
+    known |= outcome_facts(results, study, analysis, performance)
+    known |= feature_facts(results, study, analysis)
+    known |= model_facts(results, study, analysis, performance)
+    return known | validation_facts(results, study, analysis, performance)
+
+
+def patient_facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, Any]:
+    """Who was analysed, and how training and held-out patients were told apart."""
+    chosen, clinical, split = study["analyses"][analysis], study["clinical"], split_of(study, analysis)
+    flow = read(results, "cohort/flow.csv")
+    known = {
         "flow": len(flow),
         "split_centre": split["kind"] == "centre",
         "split_pooled": split["kind"] == "random" and clinical["centre"],
@@ -577,32 +560,54 @@ def facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, A
         "split_column": split.get("column", "") if split["kind"] == "column" else "",
         "split_none": split["kind"] == "none",
         "held_out": split["kind"] != "none",
+        "not_external": split["kind"] != "centre",
         "train_centres": named(split.get("train", []), "centre"),
         "external_centres": named(split.get("external", []), "centre"),
         "train_percent": f"{100 * split.get('train_fraction', 0):.0f}",
         "min_follow_up": chosen.get("min_follow_up_months"),
+        "seed": study["seed"],
+        "synthetic": study["synthetic"],
+    }
+    if len(flow):
+        known |= {"n_table": f"{flow['n'].iloc[0]:.0f}", "n_excluded": f"{flow['excluded'].sum():.0f}",
+                  "n_used": f"{flow['n'].iloc[0] - flow['excluded'].sum():.0f}"}  # fmt: skip
+    return known
+
+
+def outcome_facts(results: Path, study: Mapping[str, Any], analysis: str, performance: pd.DataFrame) -> dict[str, Any]:
+    """The endpoint, what ends its time, and at which horizons the main model gives risks."""
+    chosen, outcome = study["analyses"][analysis], outcome_kind(study, analysis)
+    endpoint = study["endpoints"][chosen["endpoint"]]
+    rests_on, weighted = timed_endpoint(study, analysis) or {"kind": ""}, is_weighted(endpoint)
+    timed = outcome == "survival"
+    main = frozen_model(results, analysis, main_model(performance.get("model", [])))
+    followed = read(results, f"cohort/{analysis}/follow_up.csv")
+    competitor = analysis_words(study, analysis)["competitor"]
+    return {
         "endpoint": lower_first(endpoint.get("label") or chosen["endpoint"]),
         "binary": outcome == "binary",
         "survival": timed,
-        "model": WORDS[outcome]["model"],
-        "likelihood": f"Efron ties; {SEPARATED[stage['separated']]} where a coefficient would be infinite"
-        if timed
-        else f"{'weighted ' if weighted else ''}maximum likelihood; {SEPARATED[stage['separated']]} where groups are "
-        "separated",
-        "forest": WORDS[outcome]["forest"],
         "left_out": "of" in endpoint and not weighted,
         "weighted": weighted,
         "binary_unweighted": outcome == "binary" and not weighted,
-        "other_by_then": "Death without the event" if words["competitor"] == "death" else "The competing event",
+        "other_by_then": "Death without the event" if competitor == "death" else "The competing event",
         "months": f"{rests_on['horizon_months']:g}" if weighted else "",
         "weighted_competing": weighted and has_competing(rests_on),
         "weights": weights_text(followed) if weighted and len(followed) else "",
         # of an endpoint with a column of its own only that column knows
         "t0": timed and endpoint["kind"] != "recorded" and (start_of(study) or "the index treatment"),
         "death_censored": bool(rests_on["kind"]) and censors_death(study, endpoint.get("of", chosen["endpoint"])),
-        "competing": competing,
+        "competing": has_competing(endpoint),
         **horizon_facts(main, study, timed),
         "bare_competitor": main.get("competing", {}).get("reason", ""),
+    }
+
+
+def feature_facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, Any]:
+    """Where features come from, which were candidates, and how they became the signature."""
+    chosen, features = study["analyses"][analysis], uses_features(study, analysis)
+    icc, signature = read(results, f"signature/{analysis}/icc.csv"), chosen["signature"]
+    known = {
         "features": features,
         "images": features and "images" in study,
         "ready_table": features and "features" in study,
@@ -617,13 +622,47 @@ def facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, A
         "keep": chosen["ranking"].get("keep"),
         "harmonised": chosen["harmonisation"]["kind"] != "none",
         "harmonisation": chosen["harmonisation"]["kind"],
-        "l1_ratio": f"{chosen['signature']['l1_ratio']:g}",
-        "folds": chosen["signature"]["folds"],
-        "lambda_rule": chosen["signature"]["lambda_rule"],
-        "scaled": SCALED[chosen["signature"]["transform"]],
-        "cut_sd": chosen["signature"]["winsorise_sd"],
-        "signature_size": len(weights),
+        "l1_ratio": f"{signature['l1_ratio']:g}",
+        "folds": signature["folds"],
+        "lambda_rule": signature["lambda_rule"],
+        "scaled": SCALED[signature["transform"]],
+        "cut_sd": signature["winsorise_sd"],
+        "signature_size": len(read(results, f"signature/{analysis}/weights.csv")),
         "candidates": int(icc["stable"].astype(bool).sum()) if len(icc) else "all",
+    }
+    return known | (image_facts(results, study, analysis) if known["images"] else {})
+
+
+def image_facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, Any]:
+    """How images became regions and features."""
+    chosen, made = study["analyses"][analysis], study["images"]
+    extraction = made["extraction"]
+    unit = " HU" if made["modality"] == "CT" and made["normalise"] == "none" else ""
+    width = extraction["bin_width"]
+    return {
+        "regions": regions_text(made, chosen.get("regions", ["tumour", "rim"]), study_words(study)["organ"]),
+        "mode": "IBSI" if extraction["mode"] == "ibsi" else "its own",
+        "feature_set": extraction["feature_set"],
+        "spacing": " x ".join(f"{v:g}" for v in extraction["spacing_mm"]),
+        "bins": f"bins of width {width:g}{unit}" if width else f"{extraction['bin_count']} bins",
+        "phases": ", ".join(chosen.get("phases", made["phases"])),
+        "columns": read_json(results / "features" / f"{made['readers'][0]}.manifest.json")["columns"],
+    }
+
+
+def model_facts(results: Path, study: Mapping[str, Any], analysis: str, performance: pd.DataFrame) -> dict[str, Any]:
+    """How the models were fitted, on whom and on which terms."""
+    chosen, outcome, candidates = (
+        study["analyses"][analysis],
+        outcome_kind(study, analysis),
+        candidates_of(study, analysis),
+    )
+    stage, features = chosen["second_stage"], uses_features(study, analysis)
+    labels = {name: v.get("label") or name for name, v in study["clinical"]["variables"].items()}
+    known = {
+        "model": WORDS[outcome]["model"],
+        "forest": WORDS[outcome]["forest"],
+        "likelihood": likelihood_text(study, analysis),
         "clinical_terms": candidates["pre"] or candidates["post"],
         "pre": listed([labels[name] for name in candidates["pre"]]) or "none",
         "post": listed([labels[name] for name in candidates["post"]]) or "none",
@@ -634,6 +673,43 @@ def facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, A
         "selection": SELECTION[stage["selection"]].format(**stage),
         "screen": stage["screen_p"],
         "missing_fit": chosen["missing"]["fit"].replace("_", " "),
+        "missing_cells": cells_imputed(results, analysis),
+        "of_ji": is_of_ji(study, analysis) or chosen.get("preset") == "ji2020",
+        "assumed": assumed(chosen),
+    }
+    if len(performance):
+        train = performance[performance["cohort"].str.startswith("train")].iloc[0]
+        known |= {"n_train": f"{train['n']:.0f}", "events_train": f"{train['events']:.0f}"}
+    return known
+
+
+def likelihood_text(study: Mapping[str, Any], analysis: str) -> str:
+    """Ties or weights of the models' likelihood, and what takes its place where it has no maximum."""
+    chosen = study["analyses"][analysis]
+    penalty = SEPARATED[chosen["second_stage"]["separated"]]
+    if outcome_kind(study, analysis) == "survival":
+        return f"Efron ties; {penalty} where a coefficient would be infinite"
+    weighted = "weighted " if is_weighted(study["endpoints"][chosen["endpoint"]]) else ""
+    return f"{weighted}maximum likelihood; {penalty} where groups are separated"
+
+
+def validation_facts(
+    results: Path, study: Mapping[str, Any], analysis: str, performance: pd.DataFrame
+) -> dict[str, Any]:
+    """How the models were judged, and what limits it."""
+    inner = study["analyses"][analysis]["internal_validation"]
+    sizes, notes = read(results, f"models/{analysis}/sample_size.csv"), read(results, "cohort/score_notes.csv")
+    guards = collected(results, "validation/guards.csv", analysis)
+    circular = circular_scores(study, analysis, notes)
+    held = performance
+    if len(performance):
+        held = performance[~performance["cohort"].str.startswith("train")].drop_duplicates("cohort")
+    short = sizes
+    if len(sizes):
+        short = sizes[sizes["scope"].ne("clinical terms and every feature") & (sizes["met"].astype(str) == "False")]
+    fired = set(guards.loc[guards["status"] == "fired", "guard"].astype(int)) if len(guards) else set()
+    memory = notes[notes["provenance"] == "memory"] if len(notes) else notes
+    known = {
         "nested": inner["nested_repeats"],
         "nested_repeats": inner["nested_repeats"],
         "nested_folds": inner["nested_folds"],
@@ -642,40 +718,15 @@ def facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, A
         "scores": len(notes),
         "n_scores": len(notes),
         "circular_scores": listed(circular) if circular else "",
-        "seed": study["seed"],
-        "synthetic": study["synthetic"],
-        "of_ji": is_of_ji(study, analysis) or chosen.get("preset") == "ji2020",
-        "not_external": split["kind"] != "centre",
+        "memory_scores": listed(memory["label"]) if len(memory) else "",
         "events_held_out": f"{held['events'].sum():.0f}" if len(held) else "",
         "few_held_out_events": len(held) and held["events"].sum() < FEW_EVENTS,
         "sample_size": len(short),
         "blinding_unknown": 25 in fired,
-        "missing_cells": cells_imputed(results, analysis),
-        "assumed": assumed(chosen),
-        "memory_scores": listed(memory["label"]) if len(memory) else "",
     }
-    if len(flow):
-        known |= {"n_table": f"{flow['n'].iloc[0]:.0f}", "n_excluded": f"{flow['excluded'].sum():.0f}",
-                  "n_used": f"{flow['n'].iloc[0] - flow['excluded'].sum():.0f}"}  # fmt: skip
-    if len(performance):
-        train = performance[performance["cohort"].str.startswith("train")].iloc[0]
-        known |= {"n_train": f"{train['n']:.0f}", "events_train": f"{train['events']:.0f}"}
     if len(short):
         worst = short.sort_values("required_n").iloc[-1]
         known |= {"required": f"{worst['required_n']:.0f}", "parameters": f"{worst['parameters']:.0f}"}
-    if known["images"]:
-        made, extraction = study["images"], study["images"]["extraction"]
-        unit = " HU" if made["modality"] == "CT" and made["normalise"] == "none" else ""
-        width = extraction["bin_width"]
-        known |= {
-            "regions": regions_text(made, chosen.get("regions", ["tumour", "rim"]), words["organ"]),
-            "mode": "IBSI" if extraction["mode"] == "ibsi" else "its own",
-            "feature_set": extraction["feature_set"],
-            "spacing": " x ".join(f"{v:g}" for v in extraction["spacing_mm"]),
-            "bins": f"bins of width {width:g}{unit}" if width else f"{extraction['bin_count']} bins",
-            "phases": ", ".join(chosen.get("phases", made["phases"])),
-            "columns": read_json(results / "features" / f"{made['readers'][0]}.manifest.json")["columns"],
-        }
     return known
 
 
