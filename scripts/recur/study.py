@@ -192,11 +192,47 @@ def overlay(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
 
 def contradictions(study: dict[str, Any]) -> list[str]:
     """What a schema cannot say: names that refer to nothing, terms in the wrong model, splits without their keys."""
-    found: list[str] = []
     if "clinical" not in study:
-        return found
-    clinical = study["clinical"]
-    variables, dates = clinical["variables"], clinical.get("dates", {})
+        return []
+    clinical, features = study["clinical"], study.get("features", {})
+    found = variable_contradictions(clinical)
+    try:
+        re.compile(features.get("pattern", ""))
+    except re.error as error:
+        found.append(f"features.pattern: no regular expression ({error})")
+    if "visits" in clinical and not clinical.get("dates"):
+        found.append("clinical.visits: intervals count from the index treatment and need clinical.dates.t0")
+    found += candidate_contradictions(study) + interaction_contradictions(study) + strata_contradictions(study)
+    found += reserved_candidates(study)
+    found += horizon_contradictions(study)
+    for name, endpoint in study["endpoints"].items():
+        found += endpoint_contradictions(study, name, endpoint)
+    found += split_contradictions(study)
+    if ("phase" in features) != ("phases" in features):
+        found.append("features: phase, a column, and phases, what it holds, go together")
+    if "diagnostic" in study["analyses"]:
+        found.append("analyses.diagnostic: the name is the workflow's own; choose another")
+    for name, analysis in study["analyses"].items():
+        found += analysis_contradictions(study, name, analysis)
+    found += extraction_contradictions(study.get("images", {}).get("extraction"))
+    found += scale_contradictions(study.get("images")) + public_contradictions(study)
+    if "thresholds" in study and not study["thresholds"][0] < study["thresholds"][1]:
+        found.append("thresholds: the first must be below the second")
+    if "primary" in study and study["primary"] not in study["analyses"]:
+        found.append(f"primary: {study['primary']!r} is no analysis of this study ({', '.join(study['analyses'])})")
+    if "null_study" in study and not study["synthetic"]:
+        found.append("null_study: outcomes are redrawn for synthetic studies only")
+    if "demo" in study and "images" not in study:
+        found.append("demo: needs images.manifest, where the generated cohort goes")
+    if "images" in study and "features" in study:
+        found.append("images and features: give one of the two, not both")
+    return found + (diagnostic_contradictions(study) if "diagnostic" in study else [])
+
+
+def variable_contradictions(clinical: dict[str, Any]) -> list[str]:
+    """Of the clinical variables, and of those that are the tumour's size or volume."""
+    found: list[str] = []
+    variables = clinical["variables"]
     for name, variable in variables.items():
         if variable["kind"] in ("ordinal", "categorical") and "levels" not in variable:
             found.append(f"clinical.variables.{name}: kind {variable['kind']!r} needs levels")
@@ -214,12 +250,13 @@ def contradictions(study: dict[str, Any]) -> list[str]:
             found.append(f"clinical.{key}: {clinical[key]!r} is no numeric clinical variable")
     for key in sorted(variables.keys() & OWN_NAMES):
         found.append(f"clinical.variables: the name {key!r} is the workflow's own; choose another")
-    try:
-        re.compile(study.get("features", {}).get("pattern", ""))
-    except re.error as error:
-        found.append(f"features.pattern: no regular expression ({error})")
-    if "visits" in clinical and not dates:
-        found.append("clinical.visits: intervals count from the index treatment and need clinical.dates.t0")
+    return found
+
+
+def candidate_contradictions(study: dict[str, Any]) -> list[str]:
+    """Candidate terms that are no variable, a list, or known too late."""
+    found: list[str] = []
+    variables = study["clinical"]["variables"]
     for timing in ("pre", "post"):
         for term in study["candidates"][timing]:
             if term not in variables:
@@ -234,34 +271,41 @@ def contradictions(study: dict[str, Any]) -> list[str]:
                 found.append(
                     f"candidates.pre: {term!r} is known only after the operation; put it under candidates.post"
                 )
-    found += interaction_contradictions(study) + strata_contradictions(study)
-    found += reserved_candidates(study)
-    found += horizon_contradictions(study)
-    for name, endpoint in study["endpoints"].items():
-        if endpoint["kind"] == "recorded":
-            found += [
-                f"endpoints.{name}: kind 'recorded' needs {key!r}" for key in ("time", "event") if key not in endpoint
-            ]
-            codes = [endpoint["event_value"], endpoint["censored_value"]]
-            codes += (
-                [endpoint["competing_value"]] if "competing_value" in endpoint and "competing" not in endpoint else []
-            )
-            if same_cell(codes):
-                found.append(f"endpoints.{name}: two of its codes are the same cell")
-            if "competing_time" in endpoint and "competing_value" not in endpoint:
-                found.append(f"endpoints.{name}: competing_time needs competing_value, the cell that means the event")
-            if "competing" in endpoint and "competing_value" not in endpoint:
-                found.append(f"endpoints.{name}: competing needs competing_value, the cell that means the event")
-        elif endpoint["kind"] in WITHOUT_TIME:
-            found += [f"endpoints.{name}: {text}" for text in outcome_contradictions(study, endpoint)]
-        else:
-            for key in NEEDS[endpoint["kind"]]:
-                if key not in dates:
-                    found.append(f"endpoints.{name}: kind {endpoint['kind']!r} needs clinical.dates.{key}")
-            if endpoint["kind"] == "aggressive_recurrence" and "recurrence" not in clinical:
-                found.append(f"endpoints.{name}: kind 'aggressive_recurrence' needs clinical.recurrence")
-            if endpoint["detected"] == "midpoint" and "last_imaging" not in dates:
-                found.append(f"endpoints.{name}: detected 'midpoint' needs clinical.dates.last_imaging")
+    return found
+
+
+def endpoint_contradictions(study: dict[str, Any], name: str, endpoint: dict[str, Any]) -> list[str]:
+    """Keys that an endpoint lacks, codes that are one cell."""
+    found: list[str] = []
+    clinical, dates = study["clinical"], study["clinical"].get("dates", {})
+    if endpoint["kind"] == "recorded":
+        found += [
+            f"endpoints.{name}: kind 'recorded' needs {key!r}" for key in ("time", "event") if key not in endpoint
+        ]
+        codes = [endpoint["event_value"], endpoint["censored_value"]]
+        codes += [endpoint["competing_value"]] if "competing_value" in endpoint and "competing" not in endpoint else []
+        if same_cell(codes):
+            found.append(f"endpoints.{name}: two of its codes are the same cell")
+        if "competing_time" in endpoint and "competing_value" not in endpoint:
+            found.append(f"endpoints.{name}: competing_time needs competing_value, the cell that means the event")
+        if "competing" in endpoint and "competing_value" not in endpoint:
+            found.append(f"endpoints.{name}: competing needs competing_value, the cell that means the event")
+    elif endpoint["kind"] in WITHOUT_TIME:
+        found += [f"endpoints.{name}: {text}" for text in outcome_contradictions(study, endpoint)]
+    else:
+        for key in NEEDS[endpoint["kind"]]:
+            if key not in dates:
+                found.append(f"endpoints.{name}: kind {endpoint['kind']!r} needs clinical.dates.{key}")
+        if endpoint["kind"] == "aggressive_recurrence" and "recurrence" not in clinical:
+            found.append(f"endpoints.{name}: kind 'aggressive_recurrence' needs clinical.recurrence")
+        if endpoint["detected"] == "midpoint" and "last_imaging" not in dates:
+            found.append(f"endpoints.{name}: detected 'midpoint' needs clinical.dates.last_imaging")
+    return found
+
+
+def split_contradictions(study: dict[str, Any]) -> list[str]:
+    """Of the split of the study and those of single analyses."""
+    found: list[str] = []
     splits = {"split": study["split"]} | {
         f"analyses.{name}.split": analysis["split"]
         for name, analysis in study["analyses"].items()
@@ -273,62 +317,58 @@ def contradictions(study: dict[str, Any]) -> list[str]:
         ]
         both = set(split.get("train", [])) & {*split.get("external", []), *split.get("test", [])}
         found += [f"{place}: {name!r} is named as training and as held out" for name in sorted(both)]
-        if split["kind"] == "centre" and not clinical["centre"]:
+        if split["kind"] == "centre" and not study["clinical"]["centre"]:
             found.append(f"{place}: a split by centre needs clinical.centre")
-    features = study.get("features", {})
-    if ("phase" in features) != ("phases" in features):
-        found.append("features: phase, a column, and phases, what it holds, go together")
-    phases = study.get("images", {}).get("phases") or [str(phase) for phase in features.get("phases", [])]
-    if "diagnostic" in study["analyses"]:
-        found.append("analyses.diagnostic: the name is the workflow's own; choose another")
-    for name, analysis in study["analyses"].items():
-        if analysis["endpoint"] not in study["endpoints"]:
-            near = difflib.get_close_matches(analysis["endpoint"], study["endpoints"], 1)
-            found.append(
-                f"analyses.{name}.endpoint: {analysis['endpoint']!r} is no endpoint of this study"
-                + (f"; did you mean {near[0]!r}?" if near else "")
-            )
-        if analysis.get("min_follow_up_months") and not is_replicate(name, analysis):
-            found.append(
-                f"analyses.{name}.min_follow_up_months: leaving out patients by what happened after the operation "
-                "conditions on the future; only a replicate (preset ji2020, or a name ending in _replicate) may"
-            )
-        endpoint = study["endpoints"].get(analysis["endpoint"], {})
-        if analysis.get("min_follow_up_months") and endpoint and outcome_of(endpoint) != "survival":
-            found.append(
-                f"analyses.{name}.min_follow_up_months: {analysis['endpoint']!r} has no time; leave this key out, or "
-                "name an endpoint with one"
-            )
-        if "of" in endpoint and not is_weighted(endpoint) and not is_replicate(name, analysis):
-            found.append(
-                f"analyses.{name}.endpoint: {analysis['endpoint']!r} leaves out who was censored before its horizon, "
-                "which conditions on the future; leave `censored` at weighted, or name the analysis _replicate"
-            )
-        for phase in analysis.get("phases", []):
-            if phases and phase not in phases:
-                where = "images" if "images" in study else "features"
-                found.append(f"analyses.{name}.phases: {phase!r} is not among {where}.phases ({', '.join(phases)})")
-        found += image_contradictions(study, name, analysis)
-    extraction = study.get("images", {}).get("extraction")
-    if extraction:
-        if (extraction["bin_width"] is None) == (extraction["bin_count"] is None):
-            found.append("images.extraction: give exactly one of bin_width and bin_count")
-        if extraction["resegment"] and not extraction["resegment"][0] < extraction["resegment"][1]:
-            found.append("images.extraction.resegment: the first number must be below the second")
-        if extraction["outlier_sd"] is not None and extraction["mode"] != "ibsi":
-            found.append("images.extraction.outlier_sd: known in mode ibsi only")
-    found += scale_contradictions(study.get("images")) + public_contradictions(study)
-    if "thresholds" in study and not study["thresholds"][0] < study["thresholds"][1]:
-        found.append("thresholds: the first must be below the second")
-    if "primary" in study and study["primary"] not in study["analyses"]:
-        found.append(f"primary: {study['primary']!r} is no analysis of this study ({', '.join(study['analyses'])})")
-    if "null_study" in study and not study["synthetic"]:
-        found.append("null_study: outcomes are redrawn for synthetic studies only")
-    if "demo" in study and "images" not in study:
-        found.append("demo: needs images.manifest, where the generated cohort goes")
-    if "images" in study and "features" in study:
-        found.append("images and features: give one of the two, not both")
-    return found + (diagnostic_contradictions(study) if "diagnostic" in study else [])
+    return found
+
+
+def analysis_contradictions(study: dict[str, Any], name: str, analysis: dict[str, Any]) -> list[str]:
+    """Of an analysis: its endpoint, whom it leaves out, its phases."""
+    found: list[str] = []
+    phases = study.get("images", {}).get("phases")
+    phases = phases or [str(phase) for phase in study.get("features", {}).get("phases", [])]
+    if analysis["endpoint"] not in study["endpoints"]:
+        near = difflib.get_close_matches(analysis["endpoint"], study["endpoints"], 1)
+        found.append(
+            f"analyses.{name}.endpoint: {analysis['endpoint']!r} is no endpoint of this study"
+            + (f"; did you mean {near[0]!r}?" if near else "")
+        )
+    if analysis.get("min_follow_up_months") and not is_replicate(name, analysis):
+        found.append(
+            f"analyses.{name}.min_follow_up_months: leaving out patients by what happened after the operation "
+            "conditions on the future; only a replicate (preset ji2020, or a name ending in _replicate) may"
+        )
+    endpoint = study["endpoints"].get(analysis["endpoint"], {})
+    if analysis.get("min_follow_up_months") and endpoint and outcome_of(endpoint) != "survival":
+        found.append(
+            f"analyses.{name}.min_follow_up_months: {analysis['endpoint']!r} has no time; leave this key out, or "
+            "name an endpoint with one"
+        )
+    if "of" in endpoint and not is_weighted(endpoint) and not is_replicate(name, analysis):
+        found.append(
+            f"analyses.{name}.endpoint: {analysis['endpoint']!r} leaves out who was censored before its horizon, "
+            "which conditions on the future; leave `censored` at weighted, or name the analysis _replicate"
+        )
+    for phase in analysis.get("phases", []):
+        if phases and phase not in phases:
+            where = "images" if "images" in study else "features"
+            found.append(f"analyses.{name}.phases: {phase!r} is not among {where}.phases ({', '.join(phases)})")
+    found += image_contradictions(study, name, analysis)
+    return found
+
+
+def extraction_contradictions(extraction: dict[str, Any] | None) -> list[str]:
+    """Of how features are extracted; nothing of a study without images."""
+    if not extraction:
+        return []
+    found: list[str] = []
+    if (extraction["bin_width"] is None) == (extraction["bin_count"] is None):
+        found.append("images.extraction: give exactly one of bin_width and bin_count")
+    if extraction["resegment"] and not extraction["resegment"][0] < extraction["resegment"][1]:
+        found.append("images.extraction.resegment: the first number must be below the second")
+    if extraction["outlier_sd"] is not None and extraction["mode"] != "ibsi":
+        found.append("images.extraction.outlier_sd: known in mode ibsi only")
+    return found
 
 
 def interaction_contradictions(study: dict[str, Any]) -> list[str]:
