@@ -486,6 +486,20 @@ def test_slices_scroll_and_keep_the_values_of_the_image(browser, slices_page):
     assert [u for u in requested(browser) if not u.startswith(("file://", "blob:"))] == []
 
 
+def test_slices_that_come_late_are_never_shown_under_the_next_case(browser, tmp_path):
+    """Whoever goes on at once saw the slices of the case before under the name of this one, until its own came."""
+    page_path = review_folder(tmp_path)
+    (page_path.parent / "batch-0" / "slices" / "P2_AP.js").unlink()
+    open_page(browser, page_path)
+    links = [browser.find_element(By.XPATH, f"//td[.='{patient}']/..//a") for patient in ("P1", "P2")]
+    browser.execute_script("for (const link of arguments[0]) link.click()", links)
+    where = browser.find_element(By.ID, "where")
+    WebDriverWait(browser, 10).until(lambda b: where.text)
+    browser.execute_async_script("setTimeout(arguments[0], 500)")
+    assert browser.find_element(By.ID, "name").text == "P2"
+    assert where.text == "the slices are not beside this page: copy the whole folder images/qc"
+
+
 def test_the_outline_runs_along_the_edges_of_the_masks_voxels(browser, slices_page):
     opened_slices(browser, slices_page)
     side = browser.execute_script("return document.querySelector('canvas').width")

@@ -153,7 +153,8 @@ document.addEventListener("DOMContentLoaded", function () {
   const canvas = document.querySelector("canvas"), pen = canvas.getContext("2d");
   const COLOURS = {tumour: "#e66e00", rim: "#56b4e9", liver: "#f0e442"};
   const MORE = ["#00b282", "#e08dbb", "#ffffff", "#9999ff"];
-  let volume = null, at = 0, wanted = null, chosen = false; // whether somebody set the window: then it stays, in HU
+  let volume = null, at = 0, loading = null;
+  let chosen = false; // whether somebody set the window: then it stays, in HU
   const picture = document.createElement("canvas");
 
   async function bytes(text) {
@@ -175,10 +176,11 @@ document.addEventListener("DOMContentLoaded", function () {
   }
 
   window.slices = async function (given) {
-    const asked = wanted;
+    const own = document.currentScript;
+    if (own !== loading) return; // another row was opened meanwhile
     try {
       const made = await unpack(given);
-      if (asked !== wanted) return; // another row was opened meanwhile
+      if (own !== loading) return;
       volume = made;
     } catch (error) {
       find("where").value = `the slices cannot be shown (${error.name})`;
@@ -191,18 +193,17 @@ document.addEventListener("DOMContentLoaded", function () {
   const ownWindow = () => setWindow((volume.low + volume.high) / 2, volume.high - volume.low);
 
   function load(row) {
-    volume = null;
-    wanted = row;
+    volume = loading = null;
     find("viewer").hidden = !row.dataset.slices;
     find("where").value = find("value").value = "";
     pen.clearRect(0, 0, canvas.width, canvas.height);
     if (!row.dataset.slices) return;
-    const script = document.createElement("script");
+    const script = loading = document.createElement("script");
     script.src = row.dataset.slices;
     script.addEventListener("load", () => script.remove());
     script.addEventListener("error", function () {
       script.remove();
-      if (wanted === row) find("where").value = "the slices are not beside this page: copy the whole folder images/qc";
+      if (script === loading) find("where").value = "the slices are not beside this page: copy the whole folder images/qc";
     });
     document.head.append(script);
   }
