@@ -2,6 +2,7 @@
 # make null         the same images with outcomes that have nothing to do with them
 # make test         style, lint and tests
 # make environment  only the Python environment (.venv), from the lock
+# make site         the pages of docs/ as a site: site/index.html
 # make bench        speed and equality beside other programs: results/bench/bench.csv (make bench-peers installs these)
 # make audit        known advisories against the locked packages (pip-audit)
 # make rulegraph    the picture of the rules in the README (needs graphviz)
@@ -28,7 +29,7 @@ export OPENBLAS_NUM_THREADS := 1
 export NUMBA_NUM_THREADS := 1
 export ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS := 1
 
-.PHONY: demo null test bench bench-peers audit environment browser slurm rulegraph lock clean
+.PHONY: demo null test site bench bench-peers audit environment browser slurm rulegraph lock clean
 .DELETE_ON_ERROR:
 
 demo: environment
@@ -47,8 +48,14 @@ test: environment browser slurm
 	@snakefmt --check --compact-diff Snakefile rules
 	@echo "== workflow: snakemake --lint"
 	@snakemake --lint
+	@$(MAKE) --no-print-directory site
 	@echo "== tests: pytest"
 	@pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+# a link to nowhere and a page without its place in the menu are errors
+site: environment
+	@echo "== site: mkdocs"
+	@NO_MKDOCS_2_WARNING=1 mkdocs build --quiet
 
 bench: environment
 	@python bench/run.py
