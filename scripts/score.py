@@ -19,6 +19,7 @@ from typing import Any
 import pandas as pd
 
 from recur.cli import reported
+from recur.contracts import read_contracted
 from recur.scorer import (
     centre_problems,
     check_pair,
@@ -29,7 +30,7 @@ from recur.scorer import (
     score_patients,
     with_burden,
 )
-from recur.tables import Problem, StudyError, grouped, read_frozen, write_table
+from recur.tables import Problem, StudyError, grouped, write_table
 
 
 def main() -> None:
@@ -44,7 +45,7 @@ def main() -> None:
     args = parser.parse_args()
     paths = [path for given in args.models for path in (sorted(given.glob("*.json")) if given.is_dir() else [given])]
     missing = [f"{path}: no such file" for path in args.models if not path.exists()]
-    models = {} if missing else {path.stem: read_frozen(path) for path in paths}
+    models = {} if missing else {path.stem: read_contracted(path, "model") for path in paths}
     missing += [
         f"{name}: a model of several levels, which are not scored here, or of another version of the workflow"
         for name in models
@@ -52,7 +53,7 @@ def main() -> None:
     ]
     if missing or not models:
         raise StudyError(missing or "--models: no model in the folder")
-    signature = read_frozen(args.signature) if args.signature else None
+    signature = read_contracted(args.signature, "signature") if args.signature else None
     for name, model in models.items():
         check_pair(name, model, signature)
     if signature and not args.features:

@@ -317,6 +317,14 @@ def write_frozen(value: dict[str, Any], path: str | Path) -> None:
 
 def read_frozen(path: str | Path) -> dict[str, Any]:
     """Read what `write_frozen` wrote; raises StudyError for a file that is damaged or was edited since."""
+    value, intact = read_sealed(path)
+    if not intact:
+        raise StudyError(f"{path}: was edited after it was frozen; use the file that the study wrote")
+    return value
+
+
+def read_sealed(path: str | Path) -> tuple[dict[str, Any], bool]:
+    """The content of a frozen file, and whether it is what was frozen; raises StudyError for a file that is none."""
     try:
         value = read_json(path)
     except FileNotFoundError:
@@ -325,9 +333,11 @@ def read_frozen(path: str | Path) -> dict[str, Any]:
         raise StudyError(f"{path}: not a frozen model, or damaged; copy it again") from None
     if not isinstance(value, dict) or SEAL not in value:
         raise StudyError(f"{path}: no frozen model of this workflow (no {SEAL!r}); use the file that the study wrote")
-    if value.pop(SEAL) != _seal(value):
-        raise StudyError(f"{path}: was edited after it was frozen; use the file that the study wrote")
-    return value
+    seal = value.pop(SEAL)
+    try:
+        return value, seal == _seal(value)
+    except ValueError:  # NaN and infinity, which Python reads and JSON does not have
+        return value, False
 
 
 def _seal(value: dict[str, Any]) -> str:
