@@ -18,7 +18,7 @@ def model():
     train = frozen.training(competing=True)
     train = train._replace(names=[], features=train.features[:, :0], repeats=train.repeats[:, :, :0])
     settings = frozen.settings(names=("clinical_pre",))
-    (fitted,) = fit(train, settings, 1).models.values()
+    fitted = fit(train, settings, 1).models["clinical_pre"]
     return fitted | {"inputs": declared_inputs(fitted, settings)}
 
 
