@@ -1,4 +1,4 @@
-"""Every guard of methods.md section 8: a sound analysis fires none, and each one fires on what it is there for."""
+"""Every guard of docs/methods.md 12: a sound analysis fires none, and each one fires on what it is there for."""
 
 import ast
 import json

@@ -62,7 +62,7 @@ def test_the_summary_has_the_mean_gain(runs):
 
 @pytest.mark.slow
 class TestTheWholeClaim:
-    """Judge the mean, never one seed (methods.md 0.2, item 11): some minutes."""
+    """Judge the mean, never one seed (docs/methods.md 7.3): some minutes."""
 
     @pytest.fixture(scope="class")
     def many(self):

@@ -511,7 +511,7 @@ def read_variables(
 
 
 def number_or_limit(text: pd.Series) -> pd.Series:
-    """Numbers; `<x`, below the limit of detection, is half of x, and `>x` is x (methods.md 2.0)."""
+    """Numbers; `<x`, below the limit of detection, is half of x, and `>x` is x (docs/methods.md 3.1)."""
     text = text.str.translate(coding.SIGNS)
     limit = text.str.extract(r"^([<>])=?\s*(.+)$")
     number = pd.to_numeric(limit[1].fillna(text), errors="coerce").astype(float)
@@ -538,7 +538,7 @@ def as_number(text: str) -> float:
 
 
 def unit_problems(values: pd.DataFrame, variables: dict[str, Any]) -> list[str]:
-    """The unit-swap detector of methods.md 2.0: a median outside its plausible range stops the run."""
+    """The unit-swap detector of docs/methods.md 3.1: a median outside its plausible range stops the run."""
     problems = []
     for name, variable in variables.items():
         if "median" in variable and values[name].notna().any():

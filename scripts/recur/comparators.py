@@ -10,7 +10,7 @@ import pandas as pd
 from recur.scores import evaluate, read_scores
 from recur.tables import Problem, StudyError, grouped
 
-# Factor from a declared unit to the unit of the scores, by input (methods.md 2.0). Nothing is guessed from values.
+# Factor from a declared unit to the unit of the scores, by input (docs/methods.md 3.1). Nothing is guessed from values.
 CONVERSIONS = {
     "bilirubin": {"mg/dL": 17.104},
     "albumin": {"g/dL": 10.0},
@@ -23,7 +23,7 @@ CONVERSIONS = {
     "diameters": {"mm": 0.1},
     "volume": {"cm3": 1.0, "mm3": 0.001},
 }
-# A median outside these limits means another unit than the declared one: the run stops (methods.md 2.0).
+# A median outside these limits means another unit than the declared one: the run stops (docs/methods.md 3.1).
 PLAUSIBLE_MEDIAN = {
     "albumin": (10, 70),
     "bilirubin": (5, 1000),

@@ -1,4 +1,4 @@
-"""Dates of each patient, checked against each other before any endpoint is derived (methods.md 3.4)."""
+"""Dates of each patient, checked against each other before any endpoint is derived (docs/methods.md 3.2)."""
 
 from __future__ import annotations
 

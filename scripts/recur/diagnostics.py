@@ -39,7 +39,7 @@ CENTRE_COMPONENTS = 10
 def diagnose(
     train: Training, score: np.ndarray | None, models: dict[str, dict[str, Any]], settings: dict[str, Any], seed: int
 ) -> pd.DataFrame:
-    """All diagnostics of an analysis, one value a row (COLUMNS); guard is the number it belongs to (methods.md 8)."""
+    """All diagnostics of an analysis, one value a row (COLUMNS); guard is the number it belongs to (docs/guards.md)."""
     rows: list[tuple] = []
     everyone = train
     for name, model in progress(models.items(), len(models), "diagnostics", "models"):

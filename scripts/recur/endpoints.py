@@ -1,4 +1,4 @@
-"""Endpoints as time and event, from raw dates or from recorded times (methods.md 3.2).
+"""Endpoints as time and event, from raw dates or from recorded times (docs/methods.md 3.3).
 
 Event codes: 0 censored, 1 the event, 2 the competing event of an endpoint that has one. Times count from t0, the date
 of the index treatment.

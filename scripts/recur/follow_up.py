@@ -1,4 +1,4 @@
-"""How long patients were followed, and whether censoring differs between cohorts or centres (methods.md 3.2)."""
+"""How long patients were followed, and whether censoring differs between cohorts or centres (docs/methods.md 3.6)."""
 
 from __future__ import annotations
 

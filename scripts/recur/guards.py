@@ -1,4 +1,4 @@
-"""The guards of methods.md section 8, and our own from 42 on: what a study must not do, or say loudly that it did.
+"""The guards (docs/methods.md 12): what a study must not do, or say loudly that it did.
 
 Each has a mode: B blocked by construction, E the run stops, F flagged in the report while the run goes on. `evaluate`
 gives one row a guard; the functions below are the flags, each numbered and titled by its decorator.
@@ -784,7 +784,7 @@ def in_sample_scores(facts):
 
 @guard(42, "F", "Signature reversed out of fold")
 def reversed_signature(facts):
-    """Not of methods.md: seen where a signature holds no signal, as in studies/sts.yaml."""
+    """Seen where a signature holds no signal, as in studies/sts.yaml."""
     if not has_signature(facts):
         return None
     uses = {name: model.get("signature_use") or {} for name, model in facts["models"].items()}
@@ -802,7 +802,7 @@ def reversed_signature(facts):
 
 @guard(43, "F", "Calibration off in patients not fitted on")
 def miscalibration(facts):
-    """Not of methods.md: the main model's estimates in words, the other models by name; models of size or volume alone
+    """The main model's estimates in words, the other models by name; models of size or volume alone
     are for comparison only.
     """
     performance = facts["performance"]
@@ -826,7 +826,7 @@ def miscalibration(facts):
 
 @guard(44, "F", "Too good to be true")
 def too_good(facts):
-    """Not of methods.md: no study of prognosis discriminates so well; an outcome among the predictors does."""
+    """No study of prognosis discriminates so well; an outcome among the predictors does."""
     table = facts["performance"]
     judged = table[table["metric"].isin(["c_harrell", "c_uno", "c_competing", "auc"]) & table["estimate"].notna()]
     judged = judged[(judged["cohort"] == "train-nested_cv") | ~judged["cohort"].astype(str).str.startswith("train")]
@@ -848,7 +848,7 @@ def too_good(facts):
 
 @guard(45, "F", "Doubtful values in a feature table")
 def doubtful_features(facts):
-    """Not of methods.md: what recur.features.doubts finds in tables that others made."""
+    """What recur.features.doubts finds in tables that others made."""
     if "features" not in facts["study"] or not has_signature(facts) or "problem" not in facts["doubts"]:
         return None
     lines = in_words(facts["doubts"]) if len(facts["doubts"]) else []

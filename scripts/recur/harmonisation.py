@@ -31,7 +31,7 @@ def learn_combat(x: np.ndarray, centre: np.ndarray | None, settings: dict[str, A
     """ComBat of features x (n, p) of patients of centre (n,): kind, reference, mean and sd (p,) of the reference, and
     per other centre shift and scale (p,).
 
-    kind `none`, with a note, where it is not wanted or training has one centre only (methods.md 0.2, item 7).
+    kind `none`, with a note, where it is not wanted or training has one centre only (docs/methods.md 5.2).
     Raises NotEstimable for a centre of fewer than 5 patients.
     """
     if settings["kind"] == "none":

@@ -1,4 +1,4 @@
-"""Elastic-net Cox path and its cross-validated deviance, as glmnet's (methods.md 1.6).
+"""Elastic-net Cox path and its cross-validated deviance, as glmnet's (docs/methods.md 5.5).
 
 The path is computed by recur.kernels. glmnet and scikit-survival stop coordinate descent when the deviance hardly
 changes, which with more features than patients is far from the optimum: of 160 rows and 800 correlated features,

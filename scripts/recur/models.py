@@ -47,7 +47,7 @@ COEFFICIENT_COLUMNS += ["n", "events", "method"]
 ODDS_COLUMNS = [*COEFFICIENT_COLUMNS[:6], "or", *COEFFICIENT_COLUMNS[7:]]  # of logistic models
 
 
-# Models of the tumour's size or volume alone stand beside the others wherever it is known (methods.md 8, guard 21).
+# Models of the tumour's size or volume alone stand beside the others wherever it is known (guard 21).
 BURDEN = {
     "size_only": ("tumour_size", "Tumour size"),
     "volume_only": ("tumour_volume", "Tumour volume"),
@@ -205,7 +205,7 @@ def screened_columns(
     """Columns left by the univariable screen (joint test of a term; the signature always passes).
 
     An interaction is not screened: it stays where both its terms do. Over m imputations the screen uses the stacked
-    rows with weight 1/m (Wood, White & Royston 2008; methods.md 0.2 item 8).
+    rows with weight 1/m (Wood, White & Royston 2008; docs/methods.md 6.1).
     """
     groups = term_groups(columns)
     if stage["screen_p"] is not None:
@@ -442,7 +442,7 @@ def competing_model(
     likelihood; and its baseline by stratum (without strata that of "").
 
     The signature's weight in it is free: it was built for the other event, and may well be protective of this one.
-    Absolute risks need it (methods.md 0.2, item 4). Without covariates, with the reason, where fewer than
+    Absolute risks need it (docs/methods.md 6.4). Without covariates, with the reason, where fewer than
     MIN_COMPETING_EVENTS events a column or columns without an estimate forbid them.
     """
     deaths = train._replace(event=np.asarray(train.competing))

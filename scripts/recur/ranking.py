@@ -1,4 +1,4 @@
-"""Ranking features by the outcome: concordance, MRMR, and out-of-bag forest importance (methods.md 1.5).
+"""Ranking features by the outcome: concordance, MRMR, and out-of-bag forest importance (docs/methods.md 5.3).
 
 Of a binary outcome all times are equal, and Harrell's C is the AUC; with `weight` (n,), for censoring before the
 outcome's horizon, it is the weighted AUC (Uno et al., JASA 2007; Blanche et al., Stat Med 2013).

@@ -28,7 +28,7 @@ BINARY_NESTED_COLUMNS = [*NESTED_COLUMNS, "risk", "group"]
 def resample_rows(train: Training, seed: int, number: int) -> np.ndarray:
     """Row indices (n,) of bootstrap resample `number`, drawn within doubly and singly read patients.
 
-    Stratified so that every resample has as many repeat readings as the data (methods.md 0.2, item 12).
+    Stratified so that every resample has as many repeat readings as the data (docs/methods.md 7.1).
     """
     rng, rows = np.random.default_rng([seed, 3, number]), np.arange(len(train.time))
     twice = train.read_twice
@@ -39,7 +39,7 @@ def resample_settings(train: Training, settings: dict[str, Any]) -> dict[str, An
     """The settings of a resample: its point ICC is held against the threshold that the full data's limit amounts to.
 
     Patients drawn twice make confidence limits of an ICC too narrow, so a `lower95` rule becomes a `point` rule. If the
-    fit is on stochastic imputations, a resample needs one: resamples carry its uncertainty (methods.md 0.2, item 8).
+    fit is on stochastic imputations, a resample needs one: resamples carry its uncertainty (docs/methods.md 6.1).
     """
     settings = imputed_once(decided(train, settings))
     rule = settings["stability"]

@@ -1,4 +1,4 @@
-"""Published scores beside the models (methods.md 2.12): recalibrated in training, compared on the same patients."""
+"""Published scores beside the models (docs/methods.md 10.2): recalibrated in training, the same patients compared."""
 
 from __future__ import annotations
 

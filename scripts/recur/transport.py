@@ -1,4 +1,4 @@
-"""How far a model travels: what an external figure means in another case-mix (methods.md 0.2, item 13).
+"""How far a model travels: what an external figure means in another case-mix (docs/methods.md 9).
 
 Nothing here changes a frozen model. Results of the updating ladder are cross-fitted in the external cohort and
 labelled "updated": they say what re-estimation would give, not how the model validates.
@@ -34,7 +34,7 @@ FOLDS = 5
 LADDER = ("none", "baseline", "baseline_slope", "refit")
 SLOPE_WIDTH, C_WIDTH = 0.4, 0.1  # widths of 95% intervals that a validation should reach (Riley et al. 2022)
 SIMULATIONS, SIMULATED = 40, 500
-LONG_GAP = 8  # months between visits (methods.md 3.2)
+LONG_GAP = 8  # months between visits (docs/methods.md 3.6)
 COLUMNS = [
     "model", "cohort", "topic", "quantity", "update", "horizon_months", "estimate", "lower", "upper", "p", "n",
     "events", "method",

@@ -132,7 +132,7 @@ def by_model_and_cohort(risks: pd.DataFrame):
 def performance(risks: pd.DataFrame, models: dict[str, dict[str, Any]]) -> pd.DataFrame:
     """Discrimination, calibration and prediction error of every model in every cohort, one metric a row.
 
-    Weights and calibration are estimated in the evaluated cohort (methods.md 0.2, item 5). An estimate that the data
+    Weights and calibration are estimated in the evaluated cohort (docs/methods.md 8.1). An estimate that the data
     do not support is left blank, with the reason under `method`.
     """
     rows: list[dict[str, Any]] = []

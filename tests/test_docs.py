@@ -1,0 +1,36 @@
+"""What the pages say of the tree is so: the sections and the paths that they point to exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
+SECTIONS = re.findall(r"^##+ (\d+(?:\.\d+)?)\.? ", (ROOT / "docs/methods.md").read_text(), re.M)
+FOLDERS = "bench|checklists|containers|docs|envs|notebooks|presets|profiles|rules|schemas|scores|scripts|studies|tests"
+A_USERS_OWN = ("studies/mine",)  # what a reader is told to write
+
+
+def test_the_sections_of_the_methods_are_in_the_order_of_their_numbers():
+    in_order = sorted(set(SECTIONS), key=lambda number: [int(part) for part in number.split(".")])
+    assert in_order == SECTIONS
+
+
+def test_every_pointer_to_the_methods_finds_its_section():
+    lost = []
+    for folder in ("scripts", "rules", "tests", "docs"):
+        for path in (ROOT / folder).rglob("*.*"):
+            if path.suffix not in (".py", ".smk", ".md") or path == Path(__file__):
+                continue
+            for number in re.findall(r"methods\.md[ ,]+(?:section )?(\d+(?:\.\d+)?)", path.read_text()):
+                if number not in SECTIONS:
+                    lost.append((path.relative_to(ROOT).as_posix(), number))
+    assert lost == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_path_on_a_page_exists(page):
+    named = set(re.findall(rf"(?<![\w/.$>])((?:{FOLDERS})/[\w./-]*\w)(?![\w*<{{])", page.read_text()))
+    named = {path for path in named if not path.startswith(A_USERS_OWN)}
+    assert {path for path in named if not ((ROOT / path).exists() or (page.parent / path).exists())} == set()
