@@ -5,6 +5,7 @@
 # make site         the pages of docs/ as a site: site/index.html
 # make bench        speed and equality beside other programs: results/bench/bench.csv (make bench-peers installs these)
 # make audit        known advisories against the locked packages (pip-audit)
+# make dictionary   the data dictionary results/README.md, after a change of schemas/tables/
 # make rulegraph    the picture of the rules in the README (needs graphviz)
 # make lock         the lock again, after a change of envs/requirements.in (needs uv)
 # make clean        removes the environment and Snakemake's own state; results stay
@@ -29,7 +30,7 @@ export OPENBLAS_NUM_THREADS := 1
 export NUMBA_NUM_THREADS := 1
 export ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS := 1
 
-.PHONY: demo null test site bench bench-peers audit environment browser slurm rulegraph lock clean
+.PHONY: demo null test site bench bench-peers audit environment browser slurm rulegraph dictionary lock clean
 .DELETE_ON_ERROR:
 
 demo: environment
@@ -110,6 +111,9 @@ slurm:
 # only the direct ways from rule to rule, from left to right
 rulegraph: environment
 	@snakemake --rulegraph | sed 's/color = "[^"]*", /color = "steelblue", /' | tred | dot -Grankdir=LR -Tsvg > docs/rulegraph.svg
+
+dictionary: environment
+	@python scripts/dictionary.py
 
 lock:
 	@$(COMPILE) envs/requirements.in --output-file envs/requirements.txt

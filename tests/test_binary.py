@@ -16,6 +16,7 @@ from test_fit import N, as_bytes, cohort, settings
 from recur import validation_binary as validation
 from recur.analysis_set import make_analysis_set, read_training, split_sets
 from recur.cohort import read_cohort
+from recur.contracts import problems_of_results
 from recur.fit import fit, predict
 from recur.models import apply_model, binary_cutpoint, coefficient_table
 from recur.resampling import (
@@ -345,6 +346,7 @@ def test_a_study_of_one_binary_endpoint_and_no_held_out_patient_runs_to_its_repo
     result = run_snakemake(project, "--config", "study=data/binary.yaml")
     assert result.returncode == 0
     results = project / "results/binary"
+    assert problems_of_results(results) == []
     performance = pd.read_csv(results / "validation/performance.csv")
     assert "auc" in set(performance.loc[performance["cohort"] == "train-nested_cv", "metric"])
     assert pd.read_csv(results / "validation/consistency.csv")["failed"].fillna(0).eq(0).all()

@@ -20,6 +20,7 @@ from recur import validation_binary as validation
 from recur.analysis_set import make_analysis_set, read_training, split_sets
 from recur.calibration import observed_expected
 from recur.cohort import read_cohort
+from recur.contracts import problems_of_results
 from recur.discrimination import auc_at, auc_difference, c_difference_of, c_of
 from recur.endpoints import state_as_binary
 from recur.fit import fit, predict
@@ -501,6 +502,7 @@ def test_a_weighted_outcome_runs_to_its_report(tmp_path):
     result = run_snakemake(project, "--config", "study=data/binary.yaml")
     assert result.returncode == 0
     results = project / "results/binary"
+    assert problems_of_results(results) == []
     risks = read_made(results / "validation/weighted/risks.csv")
     assert risks["event"].isna().any() and risks["risk"].notna().all()
     assert len(read_made(results / "cohort/patients.csv")) == risks["patient_id"].nunique()  # nobody was left out

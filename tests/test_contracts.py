@@ -3,10 +3,21 @@
 import json
 
 import frozen
+import pandas as pd
 import pytest
+from small import ROOT
 
+import dictionary
 from recur.categories import category_models
-from recur.contracts import problems_of_frozen, read_contracted
+from recur.contracts import (
+    contract_of,
+    folders,
+    is_internal,
+    problems_of_frozen,
+    problems_of_results,
+    problems_of_table,
+    read_contracted,
+)
 from recur.fit import fit
 from recur.scorer import declared_inputs
 from recur.tables import StudyError, write_frozen
@@ -78,3 +89,61 @@ def test_a_sealed_file_of_another_kind_is_refused(signature, tmp_path):
     assert read_contracted(tmp_path / "signature.json", "signature") == signature
     with pytest.raises(StudyError, match="not a model of this version of the workflow: "):
         read_contracted(tmp_path / "signature.json", "model")
+
+
+RANGES = pd.DataFrame(
+    {"analysis": "main", "endpoint": "TTR", "cohort": ["test", "external-B"], "predictor": "AFP", "kind": "clinical"}
+    | {"low": -1.5, "high": 20.0, "n": [30, 0], "outside": [3, 0], "share": [0.1, None]}
+)
+
+
+def test_a_table_as_its_contract_has_it_breaks_no_promise():
+    assert problems_of_table(RANGES, contract_of("validation/main/ranges.csv")) == []
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (RANGES.drop(columns="n"), "no column 'n'"),
+        (RANGES.assign(more=1), "column 'more' is not in the contract"),
+        (RANGES[[*RANGES.columns[:-2], "share", "outside"]], "its columns stand in another order than in the contract"),
+        (RANGES.assign(share=[0.1, 1.2]), "column 'share': line 3: '1.2' is above 1"),
+        (RANGES.assign(n=[30, -1]), "column 'n': line 3: '-1' is below 0"),
+        (RANGES.assign(n=[30, 2.5]), "column 'n': line 3: '2.5' is no whole number"),
+        (RANGES.assign(low=["few", "many"]), "column 'low': line 2: 'few' is no number (and 1 more)"),
+        (RANGES.assign(high=float("inf")), "column 'high': line 2: 'inf' is no finite number (and 1 more)"),
+        (RANGES.assign(kind="image"), "column 'kind': line 2: 'image' is none of feature, clinical (and 1 more)"),
+        (RANGES.assign(cohort=["test", ""]), "column 'cohort': line 3: '' is an empty cell, which it never has"),
+    ],
+)
+def test_each_broken_promise_of_a_table_is_a_line_with_its_place(table, said):
+    assert said in problems_of_table(table, contract_of("validation/main/ranges.csv"))
+
+
+def test_a_table_that_no_contract_knows_and_a_broken_one_are_named_by_their_files(tmp_path, model):
+    (tmp_path / "cohort").mkdir()
+    (tmp_path / "cohort/excluded_from_table.csv").write_text("patient_id,floor,reason\nA 1,cohort,\n")
+    (tmp_path / "cohort/notes.csv").write_text("a\n1\n")
+    (tmp_path / "cohort/patients.csv").write_text("")
+    write_frozen(model | {"n": 0}, tmp_path / "models/main/frozen/clinical_pre.json")
+    assert problems_of_results(tmp_path) == [
+        "cohort/excluded_from_table.csv: column 'patient_id': line 2: 'A 1' is not as [A-Za-z0-9][A-Za-z0-9._-]{0,63}",
+        "cohort/excluded_from_table.csv: column 'reason': line 2: '' is an empty cell, which it never has",
+        "cohort/notes.csv: no contract in schemas/tables/ knows this table",
+        "cohort/patients.csv: cannot be read as a table (EmptyDataError)",
+        "models/main/frozen/clinical_pre.json: n: 0 is less than the minimum of 1",
+    ]
+
+
+def test_a_name_stands_for_one_contract_only():
+    files = [file for folder in folders() for table in folder.tables for file in table.files]
+    files += [file for folder in folders() for file in folder.internal]
+    assert len(files) == len(set(files))
+    assert contract_of("images/batch-3.csv") is not contract_of("images/regions/batch-3.csv")
+    assert contract_of("validation/main/performance.csv") is contract_of("validation/performance.csv")
+    assert contract_of("cohort/main/flow.csv") is not contract_of("cohort/flow.csv")
+    assert is_internal("features/batches/0.parquet") and contract_of("features/batches/0.parquet") is None
+
+
+def test_the_data_dictionary_is_that_of_the_contracts():
+    assert dictionary.dictionary() == (ROOT / "results/README.md").read_text(), "make dictionary writes it anew"

@@ -21,6 +21,7 @@ from recur import store as download
 from recur.check import check_tables
 from recur.cohort import Cohort, read_cohort
 from recur.collection import SERIES, select_series
+from recur.contracts import problems_of_results
 from recur.store import download_plan, fetch, is_whole, matches, series_path
 from recur.study import resolve
 from recur.tables import StudyError, write_table
@@ -363,6 +364,7 @@ def test_a_public_cohort_from_the_store_to_its_features(server, tmp_path):
     arguments = ("--cores", "2", "--config", "study=studies/crlm.yaml", "--", target)
     ran = run_snakemake(project, *arguments)
     assert ran.returncode == 0
+    assert problems_of_results(project / "results/crlm") == []
     assert "3 patients, 6 series (3 CT, 3 SEG), 70 files, 43 MB" in ran.stderr
     manifest = pd.read_csv(project / "results/crlm/input/images.csv")
     assert list(manifest["patient_id"]) == ids and set(manifest["phase"]) == {"PVP"}

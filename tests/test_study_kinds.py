@@ -9,6 +9,7 @@ from binary_study import write_study
 from small import ROOT, run_snakemake, small_project
 
 from recur.agreement import categories, cross_table
+from recur.contracts import problems_of_results
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,9 @@ def run(project, study: dict, tables: dict[str, pd.DataFrame]):
     (project / f"{study['study']}.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
     result = run_snakemake(project, "--config", f"study={study['study']}.yaml")
     assert result.returncode == 0
-    return project / "results" / study["study"]
+    results = project / "results" / study["study"]
+    assert problems_of_results(results) == []
+    return results
 
 
 def variable(column: str, kind: str, timing: str = "pre", **more) -> dict:

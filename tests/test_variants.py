@@ -15,6 +15,7 @@ import yaml
 from scipy.ndimage import gaussian_filter
 
 from recur import study as studies
+from recur.contracts import problems_of_results
 from recur.features.lesions import aggregated
 from recur.images.case import CLIP, LIVER, RIM, TUMOUR, cached_cases, make_case, make_cases, save_case
 from recur.images.controls import controlled
@@ -449,6 +450,7 @@ def test_a_study_with_one_reader_a_second_rim_and_a_control(tmp_path):
     (project / "config.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
     wanted = [f"results/demo/signature/{name}/icc.csv" for name in study["analyses"]]
     assert run_snakemake(project, "--cores", "2", *wanted).returncode == 0
+    assert problems_of_results(project / "results/demo") == []
     icc = {name: pd.read_csv(project / path) for name, path in zip(study["analyses"], wanted, strict=True)}
     assert set(icc["recommended"]["source"]) == {"perturbations"} and set(icc["recommended"]["readings"]) == {3}
     assert set(icc["recommended"]["feature"].str.split("_").str[1]) == {"tumour", "rim"}

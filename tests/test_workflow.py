@@ -18,6 +18,7 @@ from rocrate.rocrate import ROCrate
 from small import ROOT, run_snakemake, small_project
 
 from recur import checklists, report
+from recur.contracts import problems_of_results
 from recur.manuscript import as_html, manuscript_tables
 from recur.pages import blocks_page
 from recur.wording import study_words
@@ -56,6 +57,10 @@ def test_the_planted_broken_patients_are_excluded_with_their_reasons(study):
     }
     for patient, defect in truth["defect"].items():
         assert words[defect] in exclusions.loc[patient, "reason"]
+
+
+def test_every_table_and_every_frozen_model_is_as_its_contract_has_it(study):
+    assert problems_of_results(study / "results/demo") == []
 
 
 def test_the_tables_have_their_columns(study):
