@@ -3,7 +3,9 @@
 import re
 from pathlib import Path
 
+import jsonschema
 import pytest
+import yaml
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
@@ -34,3 +36,12 @@ def test_every_path_on_a_page_exists(page):
     named = set(re.findall(rf"(?<![\w/.$>])((?:{FOLDERS})/[\w./-]*\w)(?![\w*<{{])", page.read_text()))
     named = {path for path in named if not path.startswith(A_USERS_OWN)}
     assert {path for path in named if not ((ROOT / path).exists() or (page.parent / path).exists())} == set()
+
+
+def test_the_study_file_of_the_first_study_is_one_and_so_are_its_further_sections():
+    page = (ROOT / "docs/first-study.md").read_text()
+    study, *further = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.S)]
+    schema = yaml.safe_load((ROOT / "schemas/study.schema.yaml").read_text())
+    assert [list(section) for section in further] == [["features"], ["images"]]
+    for section in [{}, *further]:
+        jsonschema.validate(study | section, schema)
