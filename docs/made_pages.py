@@ -53,11 +53,24 @@ def settings_page() -> str:
         if "description" in value:
             page.append(prose(value["description"]) + "\n")
         rows = keys_below(value, schema)
+        if key == "reporting":
+            rows = [(name, {"description": asked_for(name), **part}) for name, part in rows]
         if key == "analyses":
             page += [ANALYSIS_HEAD, table_with_presets(rows)]
         else:
             page.append(table(rows))
     return "\n".join(page)
+
+
+def asked_for(name: str) -> str:
+    """The items of the checklists that a statement of the study file answers."""
+    asked = []
+    for path in sorted(ROOT.glob("checklists/*.yaml")):
+        sheet = yaml.safe_load(path.read_text())
+        items = [f"{item['item']} {item['text']}" for item in sheet["items"] if item.get("ask") == name]
+        if items:
+            asked.append(f"{sheet['title']}: {', '.join(items)}")
+    return "; ".join(asked)
 
 
 def resolved(value: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:

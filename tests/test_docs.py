@@ -1,5 +1,6 @@
 """What the pages say of the tree is so: the sections and the paths that they point to exist."""
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -45,3 +46,13 @@ def test_the_study_file_of_the_first_study_is_one_and_so_are_its_further_section
     assert [list(section) for section in further] == [["features"], ["images"]]
     for section in [{}, *further]:
         jsonschema.validate(study | section, schema)
+
+
+def test_the_page_of_every_key_says_what_each_of_them_means():
+    spec = importlib.util.spec_from_file_location("made_pages", ROOT / "docs/made_pages.py")
+    made_pages = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made_pages)
+    rows = re.findall(r"^\| `([^`]+)` \|.*\| (.*)\|$", made_pages.settings_page(), re.M)
+    named = {key for key, _ in rows}
+    assert {"study", "table", "variables.<name>.floor", "eligibility[].keep", "<name>.signature.l1_ratio"} <= named
+    assert [key for key, meaning in rows if not meaning.strip()] == []
