@@ -29,14 +29,14 @@ import yaml
 
 from bench import common
 from bench.worker import peak_mib
-from recur.cox import univariable_cox
-from recur.fit import fit
-from recur.icc import icc_2_1
-from recur.lasso import cox_path, cross_validate
-from recur.nested import bootstrap_concordance
-from recur.ranking import forest_importance, mrmr
-from recur.resampling import bootstrap_fit, nested_predictions, resample_settings
-from recur.training import Training
+from recur.cohort.training import Training
+from recur.fit.ranking import forest_importance, mrmr
+from recur.fit.whole import fit
+from recur.resampling.bootstrap import bootstrap_fit, nested_predictions, resample_settings
+from recur.statistics.cox import univariable_cox
+from recur.statistics.elastic_net import cox_path, cross_validate
+from recur.statistics.icc import icc_2_1
+from recur.statistics.nested_concordance import bootstrap_concordance
 
 ROOT = Path(__file__).parents[1]
 Row = dict[str, Any]

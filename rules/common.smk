@@ -15,13 +15,13 @@ from pathlib import Path
 sys.path.insert(0, f"{workflow.basedir}/scripts")
 
 from recur import sources
-from recur import study as studies
-from recur.check import batch_fingerprints, check_tables
-from recur.endpoints import has_competing
+from recur.study import file as studies
+from recur.check.check import batch_fingerprints, check_tables
+from recur.study.endpoints import has_competing
 from recur.failures import causes
-from recur.predictors import known_after
+from recur.check.predictors import known_after
 from recur.tables import StudyError
-from recur.wording import WORDS, analysis_words, endpoint_words, main_model, study_words
+from recur.vocabulary import WORDS, analysis_words, endpoint_words, main_model, study_words
 
 STARTED = time.time()
 KNOWN_OPTIONS = {"study", "from"}
@@ -582,7 +582,7 @@ def manuscript_tables():
 
 
 def manuscript_sources(analysis):
-    """The tables that recur.manuscript turns into those of a manuscript."""
+    """The tables that recur.report.manuscript turns into those of a manuscript."""
     features = (
         "signature/{}/weights.csv",
         "signature/{}/icc.csv",

@@ -72,7 +72,7 @@ if IMAGES:
             pictures=expand("results/{{study}}/images/qc/batch-{batch}", batch=BATCHES),
             assigned="results/{study}/cohort/assigned.csv",
             review=only(IMAGES["review"], IMAGES["review"]),
-            page=["scripts/recur/images/qc.html", "scripts/recur/images/qc.js"],
+            page=["scripts/recur/report/qc.html", "scripts/recur/report/qc.js"],
             script="scripts/qc_page.py",
             package=imports("scripts/qc_page.py"),
         output:

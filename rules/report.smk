@@ -87,7 +87,7 @@ rule calculator:
         study="results/{study}/settings/model_card.json",
         models=[f"{RESULTS}/models/{analysis}/frozen" for analysis in ANALYSES],
         performance="results/{study}/validation/performance.csv",
-        page=["scripts/recur/calculator.html", "scripts/recur/calculator.js"],
+        page=["scripts/recur/report/calculator.html", "scripts/recur/report/calculator.js"],
         script="scripts/calculator.py",
         package=imports("scripts/calculator.py"),
     output:

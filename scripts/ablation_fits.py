@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from recur.ablation import ALL, compared, restricted, subsets
-from recur.analysis_set import read_training
 from recur.cli import progress, reported, training_parser
-from recur.cox import NotEstimable
-from recur.fit import fit
-from recur.resampling import nested_columns, nested_predictions
+from recur.cohort.analysis_set import read_training
+from recur.fit.whole import fit
+from recur.resampling.ablation import ALL, compared, restricted, subsets
+from recur.resampling.bootstrap import nested_columns, nested_predictions
+from recur.statistics.cox import NotEstimable
 from recur.tables import StudyError, write_frozen, write_table
 
 

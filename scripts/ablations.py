@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from recur.ablation import ALL, COLUMNS, ablation_rows, nested_rows
-from recur.analysis_set import read_rows
 from recur.cli import reported
-from recur.resampling import nested_performance
+from recur.cohort.analysis_set import read_rows
+from recur.cohort.training import TRAIN
+from recur.resampling.ablation import ALL, COLUMNS, ablation_rows, nested_rows
+from recur.resampling.bootstrap import nested_performance
 from recur.tables import labelled, read_frozen, read_made, write_table
-from recur.training import TRAIN
-from recur.validation import apparent, apply_models
+from recur.validation.survival import apparent, apply_models
 
 
 def main() -> None:

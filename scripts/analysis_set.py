@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from recur.analysis_set import (
+from recur.cli import reported
+from recur.cohort.analysis_set import (
     complete_only,
     followed_long_enough,
     make_analysis_set,
@@ -16,7 +17,6 @@ from recur.analysis_set import (
     without_gaps,
     without_regions,
 )
-from recur.cli import reported
 from recur.tables import one_manifest, read_made, signed, write_table
 
 

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from recur.analysis_set import read_rows
 from recur.cli import reported
-from recur.cox import NotEstimable
-from recur.evaluations import log_evaluation
-from recur.ranges import outside_training, predictors_used
-from recur.sensitivity import missing_data_performance
-from recur.signature import signature_scores
+from recur.cohort.analysis_set import read_rows
+from recur.cohort.training import TRAIN
+from recur.fit.signature import signature_scores
+from recur.statistics.cox import NotEstimable
 from recur.tables import StudyError, labelled, manifest_of, one_manifest, read_frozen, write_table
-from recur.training import TRAIN
-from recur.validation import apply_models
+from recur.validation.evaluations import log_evaluation
+from recur.validation.missing_data import missing_data_performance
+from recur.validation.ranges import outside_training, predictors_used
+from recur.validation.survival import apply_models
 
 
 def main() -> None:

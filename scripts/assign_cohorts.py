@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from recur.cli import reported
-from recur.cohort import assign_all, read_cohort, visit_intervals
+from recur.cohort.clinical import assign_all, read_cohort, visit_intervals
 from recur.tables import read_json, write_table
 
 

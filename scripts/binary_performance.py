@@ -4,9 +4,9 @@ import argparse
 import json
 from pathlib import Path
 
-from recur import validation_binary as validation
 from recur.cli import reported
 from recur.tables import labelled, read_made, write_table
+from recur.validation import binary as validation
 
 
 def main() -> None:

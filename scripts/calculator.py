@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from recur.calculator import page
 from recur.cli import reported
+from recur.report.calculator import page
 from recur.tables import read_frozen, read_json, read_made, write_text
 
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from recur.analysis_set import read_training
-from recur.categories import category_models, coefficient_rows, cross_validated
 from recur.cli import reported, training_parser
-from recur.guards import too_few_events
+from recur.cohort.analysis_set import read_training
 from recur.tables import StudyError, labelled, write_frozen, write_table
+from recur.validation.categories import category_models, coefficient_rows, cross_validated
+from recur.validation.guards import too_few_events
 
 
 def main() -> None:

@@ -2,9 +2,9 @@
 
 import argparse
 
-from recur.check import check_tables, plan
+from recur.check.check import check_tables, plan
 from recur.cli import reported
-from recur.study import resolve
+from recur.study.file import resolve
 
 
 def main() -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import yaml
 
-from recur.checklists import checklists, page
 from recur.cli import reported
-from recur.pages import blocks_page
+from recur.report.checklists import checklists, page
+from recur.report.pages import blocks_page
 from recur.tables import write_table, write_text
 
 

@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from recur.cli import reported
-from recur.diagnostic import by_cohort
-from recur.groups import compare_groups
+from recur.diagnostic.groups import compare_groups
+from recur.diagnostic.index_tests import by_cohort
 from recur.tables import read_json, read_made, write_table
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from recur import score_models
 from recur.cli import reported
 from recur.tables import labelled, read_frozen, read_made, write_table
+from recur.validation import published_scores as score_models
 
 
 def main() -> None:

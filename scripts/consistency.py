@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from recur.cli import reported
-from recur.consistency import check_statements, read_statements
+from recur.consistency.statements import check_statements, read_statements
 from recur.tables import write_table
 
 

@@ -3,8 +3,8 @@
 import argparse
 
 from recur.cli import reported
-from recur.contrast import contrast
 from recur.tables import read_made, write_table
+from recur.validation.contrast import contrast
 
 
 def main() -> None:

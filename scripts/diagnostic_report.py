@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from recur.cli import reported
-from recur.diagnostic_report import blocks
-from recur.pages import blocks_page
+from recur.report.diagnostic_page import blocks
+from recur.report.pages import blocks_page
 from recur.tables import write_text
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from recur.analysis_set import read_training
 from recur.cli import reported, training_parser
-from recur.diagnostics import cutpoint_scan, diagnose, univariable_features
+from recur.cohort.analysis_set import read_training
+from recur.fit.model_checks import cutpoint_scan, diagnose, univariable_features
 from recur.tables import labelled, read_frozen, write_table
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from recur.batches import batch_of
 from recur.cli import reported
-from recur.store import fetch, read_series_list
+from recur.download.store import fetch, read_series_list
 from recur.tables import write_table
 
 

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from recur.cli import reported
-from recur.equation import equation_table
+from recur.predict.equation import equation_table
 from recur.tables import labelled, read_frozen, write_table
 
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from recur.cli import reported
-from recur.diagnostic import by_cohort, evaluate_tests
+from recur.diagnostic.index_tests import by_cohort, evaluate_tests
 from recur.tables import read_json, read_made, write_table
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from recur.cli import reported
-from recur.factors import factor_tables
 from recur.tables import labelled, read_json, read_made, write_table
+from recur.validation.factors import factor_tables
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ import pandas as pd
 from recur import style
 from recur.cli import reported
 from recur.tables import StudyError, read_table
-from recur.wording import WORDS
+from recur.vocabulary import WORDS
 
 NUMBERS = {
     "order", "n", "excluded", "icc", "lower", "upper", "mrmr_rank", "mrmr_score", "forest_rank",
@@ -67,8 +67,8 @@ def write(arguments: list[str]) -> None:
     parser.add_argument("--synthetic", action="store_true", help="generated data: say so on the figure")
     parser.add_argument("--endpoint", required=True)
     parser.add_argument("--outcome", choices=list(WORDS), default="survival")
-    parser.add_argument("--main-model", help="of the analysis (recur.wording.main_model)")
-    parser.add_argument("--words", type=json.loads, required=True, help="recur.wording.analysis_words, as JSON")
+    parser.add_argument("--main-model", help="of the analysis (recur.vocabulary.main_model)")
+    parser.add_argument("--words", type=json.loads, required=True, help="recur.vocabulary.analysis_words, as JSON")
     parser.add_argument("--primary-horizon", type=float, required=True, help="months")
     args = parser.parse_args(arguments)
     context = {

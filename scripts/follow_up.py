@@ -6,7 +6,7 @@ import json
 import pandas as pd
 
 from recur.cli import reported
-from recur.follow_up import follow_up_table
+from recur.cohort.follow_up import follow_up_table
 from recur.tables import labelled, read_made, write_table
 
 

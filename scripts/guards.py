@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from recur.cli import reported
-from recur.evaluations import read_evaluations
-from recur.guards import evaluate
 from recur.tables import labelled, read_frozen, read_json, read_made, write_table
+from recur.validation.evaluations import read_evaluations
+from recur.validation.guards import evaluate
 
 TABLES = (
     "performance", "risks", "rates", "net_benefit", "coefficients", "diagnostics", "univariable", "frequencies",

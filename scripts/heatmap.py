@@ -2,12 +2,12 @@
 
 import argparse
 
-from recur.analysis_set import read_rows
 from recur.cli import SHARED, reported
-from recur.heatmap import annotation, heatmap, shown_features
+from recur.cohort.analysis_set import read_rows
+from recur.cohort.training import TRAIN
 from recur.tables import labelled, read_made, write_table
-from recur.training import TRAIN
-from recur.wording import main_model
+from recur.validation.heatmap import annotation, heatmap, shown_features
+from recur.vocabulary import main_model
 
 
 def main() -> None:

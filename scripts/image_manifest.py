@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from recur.cli import reported
+from recur.download.store import read_series_list
 from recur.images.manifest import image_manifest
-from recur.store import read_series_list
 from recur.tables import StudyError, write_table
 
 

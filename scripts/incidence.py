@@ -4,8 +4,8 @@ import argparse
 import json
 
 from recur.cli import reported
-from recur.incidence import incidence_table
 from recur.tables import labelled, read_made, write_table
+from recur.validation.incidence import incidence_table
 
 
 def main() -> None:

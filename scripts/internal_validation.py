@@ -6,11 +6,11 @@ import json
 import pandas as pd
 
 from recur.cli import reported
-from recur.internal_calibration import nested_measures
-from recur.resampling import nested_performance, resample_performance, selection_frequency
+from recur.resampling.bootstrap import nested_performance, resample_performance, selection_frequency
+from recur.resampling.internal_calibration import nested_measures
 from recur.tables import labelled, read_made, write_table
-from recur.validation import horizons_of
-from recur.validation_binary import nested_measures as nested_binary_measures
+from recur.validation.binary import nested_measures as nested_binary_measures
+from recur.validation.survival import horizons_of
 
 
 def feature_names(path: str) -> list[str]:

@@ -6,7 +6,7 @@ import json
 import pandas as pd
 
 from recur.cli import reported
-from recur.learning import learning_curve
+from recur.resampling.learning import learning_curve
 from recur.tables import labelled, read_made, write_table
 
 

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from recur.analysis_set import read_training
 from recur.cli import progress, reported, training_parser
-from recur.learning import LEARNING_COLUMNS, learning_fits
+from recur.cohort.analysis_set import read_training
+from recur.resampling.learning import LEARNING_COLUMNS, learning_fits
 from recur.tables import write_table
 
 

@@ -3,7 +3,7 @@
 import argparse
 
 from recur.cli import reported
-from recur.diagnostic import read_lesions
+from recur.diagnostic.index_tests import read_lesions
 from recur.tables import read_json, read_made, write_table
 
 

@@ -5,16 +5,16 @@ import json
 from pathlib import Path
 
 from recur.cli import reported
-from recur.manuscript import SYNTHETIC, as_csv, as_html, manuscript_tables
+from recur.report.manuscript import SYNTHETIC, as_csv, as_html, manuscript_tables
+from recur.report.word import as_docx
 from recur.tables import write_text
-from recur.word import as_docx
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--labels", type=json.loads, required=True, help="analysis and endpoint, as JSON")
-    parser.add_argument("--words", type=json.loads, required=True, help="recur.wording.study_words, as JSON")
+    parser.add_argument("--words", type=json.loads, required=True, help="recur.vocabulary.study_words, as JSON")
     parser.add_argument("--synthetic", action="store_true", help="generated data: say so under each table")
     parser.add_argument("--output", type=Path, required=True, help="folder")
     args = parser.parse_args()

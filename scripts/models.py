@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from recur.analysis_set import read_training
 from recur.cli import reported, training_parser
-from recur.cox import NotEstimable
-from recur.guards import smaller_class, too_few_events
-from recur.models import coefficient_table, fit_models
-from recur.nomogram import nomogram_tables
-from recur.samplesize import candidate_parameters, sample_size_table
-from recur.scorer import declared_inputs
-from recur.support import with_support
+from recur.cohort.analysis_set import read_training
+from recur.fit.models import coefficient_table, fit_models
+from recur.fit.sample_size import candidate_parameters, sample_size_table
+from recur.predict.new_patients import declared_inputs
+from recur.predict.nomogram import nomogram_tables
+from recur.predict.support import with_support
+from recur.statistics.cox import NotEstimable
 from recur.tables import StudyError, labelled, write_frozen, write_table
+from recur.validation.guards import smaller_class, too_few_events
 
 
 def main() -> None:

@@ -4,9 +4,9 @@ from typing import Any
 
 import pandas as pd
 
-from recur.analysis_set import read_training
 from recur.cli import reported, training_parser
-from recur.resampling import nested_columns, nested_predictions
+from recur.cohort.analysis_set import read_training
+from recur.resampling.bootstrap import nested_columns, nested_predictions
 from recur.resume import fingerprint, forget, resumed
 from recur.tables import write_table
 

@@ -5,7 +5,7 @@ import argparse
 import pandas as pd
 
 from recur.cli import reported
-from recur.null import summary
+from recur.resampling.null import summary
 from recur.tables import read_made, write_table
 
 

@@ -4,10 +4,10 @@ import argparse
 import json
 from pathlib import Path
 
-from recur import validation
 from recur.cli import reported
-from recur.internal_calibration import nested_calibration
+from recur.resampling.internal_calibration import nested_calibration
 from recur.tables import labelled, read_frozen, read_made, write_table
+from recur.validation import survival as validation
 
 
 def main() -> None:

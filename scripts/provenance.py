@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from recur.cli import reported
-from recur.provenance import provenance, write_crate
+from recur.report.provenance import provenance, write_crate
 from recur.tables import write_json
 
 

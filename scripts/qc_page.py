@@ -9,8 +9,8 @@ from urllib.parse import quote
 import pandas as pd
 
 from recur.cli import reported
-from recur.images.qc import concerns, page
 from recur.images.review import COLUMNS, read_review, reviewed, strangers
+from recur.report.qc_page import concerns, page
 from recur.tables import read_made, write_text
 
 

@@ -3,7 +3,7 @@
 import argparse
 
 from recur.cli import reported
-from recur.diagnostic import by_cohort, reader_agreement
+from recur.diagnostic.index_tests import by_cohort, reader_agreement
 from recur.tables import read_json, read_made, write_table
 
 

@@ -5,7 +5,7 @@ import argparse
 import pandas as pd
 
 from recur.cli import progress, reported
-from recur.null import redrawn_performance
+from recur.resampling.null import redrawn_performance
 from recur.tables import read_json, read_table, write_table
 
 

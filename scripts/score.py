@@ -20,7 +20,7 @@ import pandas as pd
 
 from recur.cli import reported
 from recur.contracts import read_contracted
-from recur.scorer import (
+from recur.predict.new_patients import (
     centre_problems,
     check_pair,
     known_centres,

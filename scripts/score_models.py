@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from recur.analysis_set import read_training
 from recur.cli import reported, training_parser
-from recur.score_models import fit_scores
+from recur.cohort.analysis_set import read_training
 from recur.tables import labelled, read_made, write_frozen, write_table
+from recur.validation.published_scores import fit_scores
 
 
 def main() -> None:

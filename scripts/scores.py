@@ -5,7 +5,7 @@ import argparse
 import pandas as pd
 
 from recur.cli import reported
-from recur.comparators import score_table
+from recur.cohort.published_scores import score_table
 from recur.tables import read_json, read_made, write_table
 
 

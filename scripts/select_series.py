@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from recur.cli import reported
-from recur.collection import select_series
-from recur.store import download_plan
+from recur.download.collection import select_series
+from recur.download.store import download_plan
 from recur.tables import read_table, write_table
 
 

@@ -1,8 +1,8 @@
 """Agreement between readers per feature: ICC(2,1) with confidence limits, on training patients."""
 
-from recur.analysis_set import read_training
 from recur.cli import reported, training_parser
-from recur.signature import stability
+from recur.cohort.analysis_set import read_training
+from recur.fit.signature import stability
 from recur.tables import labelled, write_table
 
 

@@ -6,8 +6,8 @@ import json
 import pandas as pd
 
 from recur.cli import reported
-from recur.subgroups import subgroups
 from recur.tables import labelled, read_json, read_made, write_table
+from recur.validation.subgroups import subgroups
 
 
 def main() -> None:

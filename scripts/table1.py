@@ -5,9 +5,9 @@ import json
 
 import pandas as pd
 
-from recur.analysis_set import analysis_flow
 from recur.cli import reported
-from recur.table1 import make_table1
+from recur.cohort.analysis_set import analysis_flow
+from recur.cohort.table1 import make_table1
 from recur.tables import labelled, read_json, read_made, write_table
 
 

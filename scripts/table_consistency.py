@@ -3,7 +3,7 @@
 import argparse
 
 from recur.cli import reported
-from recur.table_consistency import CHECKS, table_consistency
+from recur.consistency.own_tables import CHECKS, table_consistency
 from recur.tables import read_made, write_table
 
 

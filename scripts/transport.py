@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from recur.analysis_set import read_rows
 from recur.cli import reported
+from recur.cohort.analysis_set import read_rows
 from recur.tables import labelled, read_frozen, read_made, write_table
-from recur.transport import model_inputs, surveillance_rows, transport_table
+from recur.validation.transport import model_inputs, surveillance_rows, transport_table
 
 
 def main() -> None:

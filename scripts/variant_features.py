@@ -18,10 +18,10 @@ import pandas as pd
 import recur.images.controls
 import recur.images.perturb
 from recur.cli import reported
+from recur.cohort.training import TRAIN
 from recur.features.compiled import compile_kernels
 from recur.sources import checksums, closure
 from recur.tables import read_made, read_table, signed, write_table
-from recur.training import TRAIN
 
 
 def training_patients(assigned: pd.DataFrame, count: int | None, seed: int) -> set[str]:

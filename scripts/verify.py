@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 
 from recur.cli import reported
-from recur.provenance import differences, environment
-from recur.study import ROOT, resolve
+from recur.report.provenance import differences, environment
+from recur.study.file import ROOT, resolve
 from recur.tables import StudyError, read_json
 
 NOT_COPIED = (".git", ".venv", ".snakemake", "results", "logs", "benchmarks", "*_cache", "__pycache__")

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from recur.cox import backward, fit_cox
-from recur.logistic import fit_or_penalised
+from recur.statistics.cox import backward, fit_cox
+from recur.statistics.logistic import fit_or_penalised
 
 
 def eliminate_cox(x, names, time, event, terms=None, ties="efron", **rule):

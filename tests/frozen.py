@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from recur.fit import fit
-from recur.scorer import declared_inputs
-from recur.study import ROOT
+from recur.cohort.training import Training
+from recur.fit.whole import fit
+from recur.predict.new_patients import declared_inputs
+from recur.study.file import ROOT
 from recur.tables import write_frozen
-from recur.training import Training
 
 N, P = 160, 6
 EVIL = '</script><img src=x onerror="document.title=1">'

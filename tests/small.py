@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from recur.provenance import outputs_of, sha256_of
+from recur.report.provenance import outputs_of, sha256_of
 
 ROOT = Path(__file__).parent.parent
 NOT_COPIED = (".git", ".venv", ".snakemake", "data", "results", "logs", "benchmarks", "*_cache", "__pycache__")

@@ -4,7 +4,7 @@ import numpy as np
 import oracle
 import pytest
 
-from recur import accuracy as a
+from recur.statistics import accuracy as a
 
 
 def asah_rules():

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recur.analysis_set import (
+from recur.cohort.analysis_set import (
     analysis_flow,
     cause,
     explain_absence,
@@ -21,8 +21,8 @@ from recur.analysis_set import (
     shared_images,
     without_gaps,
 )
-from recur.encoding import encode, learn_columns
-from recur.imputation import learn_imputer
+from recur.predict.design import encode, learn_columns
+from recur.predict.imputation import learn_imputer
 from recur.tables import StudyError, manifest_of, read_made, read_table, signed, write_frozen, write_table
 
 ROOT = Path(__file__).parents[1]

@@ -26,11 +26,11 @@ import yaml
 from test_images import write_rtstruct
 
 from cases import process
-from recur.analysis_set import explain_absence, import_feature_table, shared_images
-from recur.check import check_tables, image_root, training_warnings
-from recur.cohort import Cohort, assign_all, read_cohort, read_manifest
+from recur.check.check import check_tables, image_root, training_warnings
+from recur.cohort.analysis_set import explain_absence, import_feature_table, shared_images
+from recur.cohort.clinical import Cohort, assign_all, read_cohort, read_manifest
 from recur.images.inventory import inventory
-from recur.study import resolve
+from recur.study.file import resolve
 from recur.tables import StudyError, read_frozen, write_frozen
 
 ROOT = Path(__file__).parent.parent

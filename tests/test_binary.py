@@ -13,24 +13,24 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 from small import run_snakemake, small_project
 from test_fit import N, as_bytes, cohort, settings
 
-from recur import validation_binary as validation
-from recur.analysis_set import make_analysis_set, read_training, split_sets
-from recur.cohort import read_cohort
+from recur.cohort.analysis_set import make_analysis_set, read_training, split_sets
+from recur.cohort.clinical import read_cohort
+from recur.cohort.training import Training
 from recur.contracts import problems_of_results
-from recur.fit import fit, predict
-from recur.models import apply_model, binary_cutpoint, coefficient_table
-from recur.resampling import (
+from recur.fit.models import apply_model, binary_cutpoint, coefficient_table
+from recur.fit.signature import signature_scores
+from recur.fit.whole import fit, predict
+from recur.predict.new_patients import declared_inputs
+from recur.resampling.bootstrap import (
     bootstrap_fit,
     nested_performance,
     nested_predictions,
     resample_performance,
     resample_rows,
 )
-from recur.scorer import declared_inputs
-from recur.signature import signature_scores
-from recur.study import analysis_settings, candidates_of, model_names, resolve
+from recur.study.file import analysis_settings, candidates_of, model_names, resolve
 from recur.tables import StudyError, write_table
-from recur.training import Training
+from recur.validation import binary as validation
 
 STABLE_OFF = {"rule": "none", "threshold": 0.0, "min_patients": 10}
 

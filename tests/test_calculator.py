@@ -17,11 +17,11 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
-from recur.calculator import page
-from recur.models import applied_design, apply_model, fit_model, linear_predictor, risk_at
-from recur.nomogram import model_nomogram, total_points
-from recur.scorer import declared_inputs
-from recur.strata import strata_of
+from recur.fit.models import applied_design, apply_model, fit_model, linear_predictor, risk_at
+from recur.predict.new_patients import declared_inputs
+from recur.predict.nomogram import model_nomogram, total_points
+from recur.predict.strata import strata_of
+from recur.report.calculator import page
 from recur.tables import write_json, write_table
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "calculator.py"

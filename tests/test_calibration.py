@@ -4,9 +4,9 @@ import numpy as np
 import oracle
 import pytest
 
-from recur import calibration as c
-from recur.cox import NotEstimable
-from recur.net_benefit import net_benefit
+from recur.statistics import calibration as c
+from recur.statistics.cox import NotEstimable
+from recur.statistics.net_benefit import net_benefit
 
 
 def exact(ours, r, tolerance=1e-9):

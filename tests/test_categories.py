@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from test_fit import VARIABLES, N, as_bytes, cohort, settings
 
-from recur.categories import (
+from recur.statistics.cox import NotEstimable
+from recur.validation.categories import (
     category_models,
     category_performance,
     chi_square,
@@ -23,7 +24,6 @@ from recur.categories import (
     probabilities,
     risk_rows,
 )
-from recur.cox import NotEstimable
 
 R = {"rtol": 1e-6, "atol": 1e-10}
 LEVELS = ["I", "II", "III"]

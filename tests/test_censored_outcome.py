@@ -15,27 +15,28 @@ from sksurv.util import Surv
 from small import run_snakemake, small_project
 from test_fit import N, as_bytes, cohort, settings
 
-from recur import prediction_error, signature
-from recur import validation_binary as validation
-from recur.analysis_set import make_analysis_set, read_training, split_sets
-from recur.calibration import observed_expected
-from recur.cohort import read_cohort
+from recur.cohort.analysis_set import make_analysis_set, read_training, split_sets
+from recur.cohort.clinical import read_cohort
+from recur.cohort.training import Training
 from recur.contracts import problems_of_results
-from recur.discrimination import auc_at, auc_difference, c_difference_of, c_of
-from recur.endpoints import state_as_binary
-from recur.fit import fit, predict
-from recur.guards import weak_weights
-from recur.logistic import FIRTH, RIDGE, best_intercept, fit_logistic, fit_or_penalised
-from recur.logistic_lasso import cross_validate, lambda_grid, logistic_path
-from recur.models import apply_model, coefficient_table
-from recur.prediction_error import brier_at, null_risk
-from recur.ranking import classifier_importance, concordance, somers_d
-from recur.resampling import bootstrap_fit, nested_performance, nested_predictions, resample_rows
-from recur.roc import youden
-from recur.study import resolve
-from recur.survival import censoring_weights, weight_summary
+from recur.fit import signature
+from recur.fit.models import apply_model, coefficient_table
+from recur.fit.ranking import classifier_importance, concordance, somers_d
+from recur.fit.whole import fit, predict
+from recur.resampling.bootstrap import bootstrap_fit, nested_performance, nested_predictions, resample_rows
+from recur.statistics import brier as prediction_error
+from recur.statistics.brier import brier_at, null_risk
+from recur.statistics.calibration import observed_expected
+from recur.statistics.discrimination import auc_at, auc_difference, c_difference_of, c_of
+from recur.statistics.logistic import FIRTH, RIDGE, best_intercept, fit_logistic, fit_or_penalised
+from recur.statistics.logistic_elastic_net import cross_validate, lambda_grid, logistic_path
+from recur.statistics.roc import youden
+from recur.statistics.survival import censoring_weights, weight_summary
+from recur.study.endpoints import state_as_binary
+from recur.study.file import resolve
 from recur.tables import StudyError, read_made, write_table
-from recur.training import Training
+from recur.validation import binary as validation
+from recur.validation.guards import weak_weights
 
 H = 24.0
 

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from recur.candidates import horizon_findings, strata_problems, term_problems, term_warnings
-from recur.check import NAMED_MISSING, check_tables, plan, what_is_read
-from recur.cohort import read_cohort
-from recur.study import ROOT, resolve
+from recur.check.candidates import horizon_findings, strata_problems, term_problems, term_warnings
+from recur.check.check import NAMED_MISSING, check_tables, plan, what_is_read
+from recur.cohort.clinical import read_cohort
+from recur.study.file import ROOT, resolve
 from recur.tables import StudyError
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recur.checklists import DECLARED, HUMAN, MET, NONE, UNMET, judge, metrics_score, points, rqs_score, sheets
+from recur.report.checklists import DECLARED, HUMAN, MET, NONE, UNMET, judge, metrics_score, points, rqs_score, sheets
 
 WEIGHTS = [
     0.0368, 0.0735, 0.0919, 0.0438, 0.0292, 0.0438, 0.0292, 0.0337, 0.0225, 0.0112, 0.0622, 0.0311, 0.0415, 0.0200,

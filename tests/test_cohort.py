@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from recur.cohort import assign_all, assign_cohorts, read_cohort, read_manifest
+from recur.cohort.clinical import assign_all, assign_cohorts, read_cohort, read_manifest
 from recur.tables import Problem, StudyError, grouped, told
 
 DATES = {"t0": "op", "recurrence": "rec", "death": "dead", "last_contact": "seen", "last_imaging": "scan"}

@@ -6,16 +6,16 @@ import pandas as pd
 import pytest
 import yaml
 
-from recur import calibration, competing, cox
-from recur.analysis_set import make_analysis_set
-from recur.discrimination import auc_at, harrell_c, uno_c
-from recur.models import fit_models, risk_at
-from recur.nested import NESTED_COLUMNS
-from recur.net_benefit import net_benefit
-from recur.prediction_error import brier_at, brier_null, ibs, ipa
-from recur.study import ROOT
-from recur.training import Training
-from recur.validation import apply_models, comparisons, performance, survival_tables, time_curves
+from recur.cohort.analysis_set import make_analysis_set
+from recur.cohort.training import Training
+from recur.fit.models import fit_models, risk_at
+from recur.statistics import calibration, competing, cox
+from recur.statistics.brier import brier_at, brier_null, ibs, ipa
+from recur.statistics.discrimination import auc_at, harrell_c, uno_c
+from recur.statistics.nested_concordance import NESTED_COLUMNS
+from recur.statistics.net_benefit import net_benefit
+from recur.study.file import ROOT
+from recur.validation.survival import apply_models, comparisons, performance, survival_tables, time_curves
 
 TERMS = ["age", "male", "hgb", "mspike"]
 # pec::cindex(list(risk of CSC), Hist(etime, event) ~ 1, cens.model = "marginal", eval.times, cause = 1) on mgus2

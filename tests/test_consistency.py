@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from recur import consistency as c
+from recur.consistency import statements as c
 from recur.tables import StudyError
 
 ROOT = Path(__file__).parent.parent

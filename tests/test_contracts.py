@@ -8,7 +8,6 @@ import pytest
 from small import ROOT
 
 import dictionary
-from recur.categories import category_models
 from recur.contracts import (
     contract_of,
     folders,
@@ -18,9 +17,10 @@ from recur.contracts import (
     problems_of_table,
     read_contracted,
 )
-from recur.fit import fit
-from recur.scorer import declared_inputs
+from recur.fit.whole import fit
+from recur.predict.new_patients import declared_inputs
 from recur.tables import StudyError, write_frozen
+from recur.validation.categories import category_models
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@ import oracle
 import pytest
 from eliminate import eliminate_cox
 
-from recur import cox
-from recur.survival import survival_band
+from recur.statistics import cox
+from recur.statistics.survival import survival_band
 
 TIED = dict(
     x=np.array([0.0, 2.0, 1.0, 1.0, 3.0, 0.5, 2.5, 1.5]),

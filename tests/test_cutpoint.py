@@ -2,7 +2,7 @@ import numpy as np
 import oracle
 import pytest
 
-from recur.cutpoint import best_cutpoint, logrank_scores
+from recur.statistics.cutpoint import best_cutpoint, logrank_scores
 
 
 def sample(n=120, effect=1.5, seed=0):

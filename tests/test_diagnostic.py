@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from recur import diagnostic as d
-from recur.diagnostic_report import blocks
-from recur.groups import compare_groups
-from recur.pages import blocks_page
-from recur.study import resolve
+from recur.diagnostic import index_tests as d
+from recur.diagnostic.groups import compare_groups
+from recur.report.diagnostic_page import blocks
+from recur.report.pages import blocks_page
+from recur.study.file import resolve
 from recur.tables import StudyError
 
 ROOT = Path(__file__).parent.parent

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from test_fit import cohort, settings
 
-from recur.diagnostics import (
+from recur.fit.model_checks import (
     added_value,
     centre_from_features,
     cutpoint_spread,
@@ -15,9 +15,9 @@ from recur.diagnostics import (
     shadow_features,
     univariable_features,
 )
-from recur.fit import fit, second_stage_scores
-from recur.models import fit_models
-from recur.survival import kaplan_meier
+from recur.fit.models import fit_models
+from recur.fit.whole import fit, second_stage_scores
+from recur.statistics.survival import kaplan_meier
 
 
 def clinical_only(time, event, **columns):

@@ -2,7 +2,7 @@ import numpy as np
 import oracle
 import pytest
 
-from recur import discrimination as d
+from recur.statistics import discrimination as d
 
 TIME = np.array([1.0, 2, 2, 3, 4, 4, 5, 6])
 EVENT = np.array([1, 1, 0, 1, 1, 0, 1, 0])

@@ -17,13 +17,13 @@ from public_cohort import make_patient
 from s3 import BUCKET, s3_server
 from small import ROOT, run_snakemake, small_project
 
-from recur import store as download
-from recur.check import check_tables
-from recur.cohort import Cohort, read_cohort
-from recur.collection import SERIES, select_series
+from recur.check.check import check_tables
+from recur.cohort.clinical import Cohort, read_cohort
 from recur.contracts import problems_of_results
-from recur.store import download_plan, fetch, is_whole, matches, series_path
-from recur.study import resolve
+from recur.download import store as download
+from recur.download.collection import SERIES, select_series
+from recur.download.store import download_plan, fetch, is_whole, matches, series_path
+from recur.study.file import resolve
 from recur.tables import StudyError, write_table
 
 CRLM, HCC = "colorectal_liver_metastases", "hcc_tace_seg"

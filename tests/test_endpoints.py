@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from test_cohort import DATES, ROW, study
 
-from recur.cohort import read_cohort
-from recur.competing import incidence_at
-from recur.dates import parse_dates, why_no_date
-from recur.endpoints import beyond_milan, endpoint_from_dates
-from recur.followup import impossible_times, time_warnings
+from recur.cohort.clinical import read_cohort
+from recur.cohort.dates import parse_dates, why_no_date
+from recur.cohort.time_units import impossible_times, time_warnings
+from recur.statistics.competing import incidence_at
+from recur.study.endpoints import beyond_milan, endpoint_from_dates
 from recur.tables import Problem, told
 
 RECURRENCE = {"number": "n", "size": "cm", "vascular": "v", "extrahepatic": "x"}

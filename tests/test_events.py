@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from recur.events import one_row_a_patient
+from recur.cohort.repeated_rows import one_row_a_patient
 
 
 def test_a_rule_on_a_column_that_differs_within_patients_chooses_rows():

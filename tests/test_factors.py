@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recur.factors import factor_groups, factor_tables
-from recur.survival import logrank_trend
+from recur.statistics.survival import logrank_trend
+from recur.validation.factors import factor_groups, factor_tables
 
 VARIABLES = {
     "age": {"kind": "numeric", "label": "Age", "unit": "years", "transform": "none"},

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from scipy.ndimage import distance_transform_edt
 
-from recur.analysis_set import without_regions
+from recur.cohort.analysis_set import without_regions
 from recur.features.cache import feature_key
 from recur.features.extract import extract_with_reasons, load_case
 from recur.features.sets import feature_names

@@ -9,16 +9,16 @@ from scipy.cluster.hierarchy import cophenet, linkage
 from scipy.spatial.distance import pdist
 from scipy.stats import norm
 
-from recur.diagnostics import cutpoint_scan
-from recur.equation import equation_table
-from recur.example import NO_FEATURE, chosen_patient, example_tables, mapped_feature
+from recur.cohort.table1 import make_table1
+from recur.features.example import NO_FEATURE, chosen_patient, example_tables, mapped_feature
 from recur.features.resample import Case
-from recur.heatmap import annotation, heatmap, shown_features
-from recur.incidence import incidence_table
-from recur.models import apply_model
-from recur.roc import auc
-from recur.subgroups import heterogeneity, subgroups
-from recur.table1 import make_table1
+from recur.fit.model_checks import cutpoint_scan
+from recur.fit.models import apply_model
+from recur.predict.equation import equation_table
+from recur.statistics.roc import auc
+from recur.validation.heatmap import annotation, heatmap, shown_features
+from recur.validation.incidence import incidence_table
+from recur.validation.subgroups import heterogeneity, subgroups
 
 
 @pytest.fixture(scope="module")

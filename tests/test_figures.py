@@ -20,7 +20,7 @@ from matplotlib.text import Text
 import figure as program
 from recur import style
 from recur.tables import write_table
-from recur.wording import WORDS, analysis_words
+from recur.vocabulary import WORDS, analysis_words
 
 SCRIPTS = Path(program.__file__).parent
 FIGURES = sorted(p.stem for p in (SCRIPTS / "figures").glob("*.py"))

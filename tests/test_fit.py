@@ -8,12 +8,13 @@ import pytest
 import yaml
 from sksurv.metrics import concordance_index_censored
 
-from recur.analysis_set import make_analysis_set, read_training, split_sets
-from recur.fit import fit, predict, second_stage_scores
-from recur.models import fit_models, linear_predictor, risk_at, risk_group
-from recur.nested import bootstrap_concordance
-from recur.ranking import concordance
-from recur.resampling import (
+from recur.cohort.analysis_set import make_analysis_set, read_training, split_sets
+from recur.cohort.training import Training
+from recur.fit.models import fit_models, linear_predictor, risk_at, risk_group
+from recur.fit.ranking import concordance
+from recur.fit.signature import build_signature, signature_scores, stability, usable_columns
+from recur.fit.whole import fit, predict, second_stage_scores
+from recur.resampling.bootstrap import (
     bootstrap_fit,
     nested_performance,
     nested_predictions,
@@ -21,10 +22,9 @@ from recur.resampling import (
     resample_rows,
     resample_settings,
 )
-from recur.signature import build_signature, signature_scores, stability, usable_columns
-from recur.study import ROOT
+from recur.statistics.nested_concordance import bootstrap_concordance
+from recur.study.file import ROOT
 from recur.tables import StudyError, write_table
-from recur.training import Training
 
 N, P, TWICE = 120, 30, 40
 BINARY = {"kind": "binary", "timing": "pre", "unit": "", "transform": "none", "positive": "1", "negative": "0"}

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recur.follow_up import follow_up_table
+from recur.cohort.follow_up import follow_up_table
 
 
 def frame(scale_b=1.0):

@@ -5,7 +5,7 @@ import oracle
 import pandas as pd
 import pytest
 
-from recur import group_tests as g
+from recur.statistics import group_tests as g
 
 
 @pytest.mark.reference

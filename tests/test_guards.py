@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 from test_fit import cohort, settings
 
-from recur.evaluations import log_evaluation, read_evaluations
-from recur.guards import BLOCKED, CHECKS, evaluate, flags, share_outside, too_few_events
-from recur.judgement import calibration_reading
-from recur.ranges import outside_training, predictors_used
-from recur.report import summary
-from recur.splits import joined, split_distribution
-from recur.study import ROOT
+from recur.report.report import summary
+from recur.resampling.splits import joined, split_distribution
+from recur.study.file import ROOT
 from recur.tables import StudyError, write_json, write_table
+from recur.validation.evaluations import log_evaluation, read_evaluations
+from recur.validation.guards import BLOCKED, CHECKS, evaluate, flags, share_outside, too_few_events
+from recur.validation.judgement import calibration_reading
+from recur.validation.ranges import outside_training, predictors_used
 
 MODEL = {
     "terms": [

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from test_fit import as_bytes, cohort, settings
 
-from recur.cox import NotEstimable
-from recur.fit import fit, predict
-from recur.harmonisation import apply_combat, learn_combat
+from recur.fit.whole import fit, predict
+from recur.statistics.combat import apply_combat, learn_combat
+from recur.statistics.cox import NotEstimable
 
 COMBAT = {"kind": "combat", "reference": None, "unseen_centre": "error"}
 CENTRES = np.repeat(["A", "B", "C"], [14, 9, 7])

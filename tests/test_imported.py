@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 import yaml
 
-from recur.analysis_set import complete_enough, complete_only, import_feature_table, tumour_burden
-from recur.cohort import read_cohort
+from recur.cohort.analysis_set import complete_enough, complete_only, import_feature_table, tumour_burden
+from recur.cohort.clinical import read_cohort
 from recur.features.doubts import doubts, in_words
 from recur.features.imported import burden_column, read_features
 from recur.features.leaks import leak_problems, outcome_rows
-from recur.scorer import read_new_features
-from recur.study import resolve, write_settings
+from recur.predict.new_patients import read_new_features
+from recur.study.file import resolve, write_settings
 from recur.tables import StudyError
 
 IDS = [f"p{i:03d}" for i in range(60)]

@@ -9,11 +9,11 @@ from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer
 from sklearn.linear_model import LinearRegression
 
-from recur import imputation
-from recur.cox import fit_cox
-from recur.imputation import complete, imputations, learn_imputer, pool
-from recur.models import coefficient_table, fit_model, linear_predictor
-from recur.training import Training
+from recur.cohort.training import Training
+from recur.fit.models import coefficient_table, fit_model, linear_predictor
+from recur.predict import imputation
+from recur.predict.imputation import complete, imputations, learn_imputer, pool
+from recur.statistics.cox import fit_cox
 
 NUMBER = {"kind": "numeric", "transform": "none", "label": None, "unit": "", "timing": "pre"}
 VARIABLES = {

@@ -5,13 +5,8 @@ import pandas as pd
 import pytest
 from test_fit import cohort, settings
 
-from recur import calibration
-from recur.competing import c_competing
-from recur.fit import apply, fit
-from recur.internal_calibration import measure_column, nested_calibration, nested_measures
-from recur.nested import bootstrap_c_competing
-from recur.prediction_error import brier_at, ipa
-from recur.resampling import (
+from recur.fit.whole import apply, fit
+from recur.resampling.bootstrap import (
     bootstrap_fit,
     imputed_once,
     nested_columns,
@@ -20,7 +15,12 @@ from recur.resampling import (
     resample_rows,
     resample_settings,
 )
-from recur.risk_draws import drawn_outcomes, risk_measures
+from recur.resampling.internal_calibration import measure_column, nested_calibration, nested_measures
+from recur.statistics import calibration
+from recur.statistics.brier import brier_at, ipa
+from recur.statistics.competing import c_competing
+from recur.statistics.nested_concordance import bootstrap_c_competing
+from recur.statistics.risk_draws import drawn_outcomes, risk_measures
 
 HORIZONS = (20.0, 30.0)
 

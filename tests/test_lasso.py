@@ -8,8 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recur.lasso import choose_lambda, cox_path, cross_validate, grouped_folds, lambda_grid, partial_loglik
-from recur.signature import standardised
+from recur.fit.signature import standardised
+from recur.statistics.elastic_net import (
+    choose_lambda,
+    cox_path,
+    cross_validate,
+    grouped_folds,
+    lambda_grid,
+    partial_loglik,
+)
 
 REFERENCE = os.environ.get("REFERENCE_DATA")
 reference = [pytest.mark.reference, pytest.mark.skipif(not REFERENCE, reason="REFERENCE_DATA is not set")]

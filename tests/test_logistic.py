@@ -10,9 +10,11 @@ from eliminate import eliminate_logistic
 from rscript import needs_r
 from scipy.special import expit
 
-from recur.cox import NotEstimable
-from recur.lasso import choose_lambda
-from recur.logistic import (
+from recur.fit.sample_size import required_sizes_binary
+from recur.fit.signature import standardised
+from recur.statistics.cox import NotEstimable
+from recur.statistics.elastic_net import choose_lambda
+from recur.statistics.logistic import (
     FIRTH,
     ML,
     RIDGE,
@@ -22,9 +24,7 @@ from recur.logistic import (
     fit_or_penalised,
     profile_interval,
 )
-from recur.logistic_lasso import cross_validate, lambda_grid, logistic_path
-from recur.samplesize import required_sizes_binary
-from recur.signature import standardised
+from recur.statistics.logistic_elastic_net import cross_validate, lambda_grid, logistic_path
 
 ALL5 = ["age", "female", "wfns", "s100b", "ndka"]
 R = {"rtol": 1e-6, "atol": 1e-10}

@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from recur import calculator, manuscript, score_models, style
-from recur.study import ROOT
-from recur.wording import main_model, main_models, model_title, study_words
+from recur import style
+from recur.report import calculator, manuscript
+from recur.study.file import ROOT
+from recur.validation import published_scores as score_models
+from recur.vocabulary import main_model, main_models, model_title, study_words
 
 WORDS = study_words({"wording": {"treatment": "radiotherapy"}})
 FEATURES = ["signature", "clinical_pre", "combined_pre", "clinical_post", "combined_post", "size_only", "volume_only"]

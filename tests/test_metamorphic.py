@@ -16,7 +16,8 @@ import pytest
 import yaml
 from binary_study import write_study
 
-from recur.analysis_set import (
+from recur.check.check import check_tables
+from recur.cohort.analysis_set import (
     complete_enough,
     make_analysis_set,
     read_training,
@@ -24,14 +25,13 @@ from recur.analysis_set import (
     tumour_burden,
     without_gaps,
 )
-from recur.check import check_tables
-from recur.cohort import assign_all, read_cohort
-from recur.comparators import score_table
+from recur.cohort.clinical import assign_all, read_cohort
+from recur.cohort.published_scores import score_table
 from recur.features.imported import read_features
-from recur.fit import fit
-from recur.study import analysis_settings, resolve, tumour_columns, uses_features
+from recur.fit.whole import fit
+from recur.study.file import analysis_settings, resolve, tumour_columns, uses_features
 from recur.tables import write_table
-from recur.validation import apply_models
+from recur.validation.survival import apply_models
 
 QUICK = {"learning_repeats": 0, "resamples": 0, "nested_folds": 0, "nested_repeats": 0, "splits": 0}
 TABLES = ("clinical", "features")

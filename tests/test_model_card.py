@@ -14,9 +14,9 @@ import pytest
 import yaml
 from browser import console, open_page, requested
 
-from recur.cox import survival_at
-from recur.model_card import markdown, study_of_images
-from recur.study import ROOT, resolve
+from recur.report.model_card import markdown, study_of_images
+from recur.statistics.cox import survival_at
+from recur.study.file import ROOT, resolve
 from recur.tables import write_json, write_table
 
 EVIL = frozen.EVIL

@@ -3,7 +3,7 @@ import oracle
 import pytest
 from test_predictor import fitted
 
-from recur import nomogram as n
+from recur.predict import nomogram as n
 
 TERMS = [
     {"name": "size", "coef": 0.2, "values": [0, 5, 10]},

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from recur.demo.tables import make_cohort
-from recur.null import redrawn_performance, summary
-from recur.study import ROOT, analysis_settings, resolve
+from recur.resampling.null import redrawn_performance, summary
+from recur.study.file import ROOT, analysis_settings, resolve
 
 RUNS = 8
 

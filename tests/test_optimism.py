@@ -5,10 +5,10 @@ import oracle
 import pandas as pd
 import pytest
 
-from recur import cox
-from recur.discrimination import harrell_c
-from recur.resampling import resample_performance
-from recur.risk_draws import drawn_outcomes, slopes
+from recur.resampling.bootstrap import resample_performance
+from recur.statistics import cox
+from recur.statistics.discrimination import harrell_c
+from recur.statistics.risk_draws import drawn_outcomes, slopes
 
 
 class RandomOfR:

@@ -12,14 +12,15 @@ from eliminate import eliminate_cox, eliminate_logistic
 from lifelines.datasets import load_lung
 from sksurv.datasets import load_cgvhd
 
-from recur import calibration, competing, cox, logistic_lasso, survival
-from recur import discrimination as d
-from recur.cutpoint import best_cutpoint
-from recur.icc import icc_2_1
-from recur.lasso import cox_path, cross_validate
-from recur.net_benefit import net_benefit
-from recur.nomogram import nomogram_points
-from recur.prediction_error import brier_at, brier_null, ibs, ipa
+from recur.predict.nomogram import nomogram_points
+from recur.statistics import calibration, competing, cox, survival
+from recur.statistics import discrimination as d
+from recur.statistics import logistic_elastic_net as logistic_lasso
+from recur.statistics.brier import brier_at, brier_null, ibs, ipa
+from recur.statistics.cutpoint import best_cutpoint
+from recur.statistics.elastic_net import cox_path, cross_validate
+from recur.statistics.icc import icc_2_1
+from recur.statistics.net_benefit import net_benefit
 
 R = json.loads((Path(__file__).parent / "data" / "other_values.json").read_text())
 LUNG = load_lung().dropna(subset=["ph.ecog", "ph.karno"])

@@ -12,13 +12,15 @@ import yaml
 from test_figures import CONTEXT, FIGURES, drawn, invent, literals, store, texts
 from test_guards import FIRE, sound
 
-from recur import calculator, diagnostic_report, model_card, report
-from recur.guards import evaluate
-from recur.manuscript import as_html, manuscript_tables
-from recur.pages import blocks_page
-from recur.study import ROOT
+from recur.report import calculator, model_card
+from recur.report import diagnostic_page as diagnostic_report
+from recur.report.manuscript import as_html, manuscript_tables
+from recur.report.pages import blocks_page
+from recur.report.report import report
+from recur.study.file import ROOT
 from recur.tables import read_made, write_table
-from recur.wording import WORDS, analysis_words, study_words
+from recur.validation.guards import evaluate
+from recur.vocabulary import WORDS, analysis_words, study_words
 
 FOREIGN = re.compile(
     r"recur(?!\.)|resect|\bHCC\b|hepat|\bliver|Milan|operat(?!or|ing)|surg|pre-?op|post-?op", re.IGNORECASE

@@ -16,13 +16,13 @@ from scipy.stats import rankdata
 from test_fit import cohort, settings
 
 from figures import forest
-from recur import logistic, penalised
-from recur.cox import NotEstimable, Separated, backward, fit_cox, term_test
-from recur.diagnostics import univariable_features
-from recur.models import apply_model, coefficient_table, fit_model, fit_models
-from recur.penalised import FIRTH, RIDGE, fit_or_penalised, fit_penalised, problem_of, profile_interval
-from recur.resampling import bootstrap_fit, nested_performance, nested_predictions, resample_performance
-from recur.table_consistency import coefficient_checks
+from recur.consistency.own_tables import coefficient_checks
+from recur.fit.model_checks import univariable_features
+from recur.fit.models import apply_model, coefficient_table, fit_model, fit_models
+from recur.resampling.bootstrap import bootstrap_fit, nested_performance, nested_predictions, resample_performance
+from recur.statistics import logistic, penalised
+from recur.statistics.cox import NotEstimable, Separated, backward, fit_cox, term_test
+from recur.statistics.penalised import FIRTH, RIDGE, fit_or_penalised, fit_penalised, problem_of, profile_interval
 
 DATA = Path(__file__).parent / "data"
 R = json.loads((DATA / "firth_values.json").read_text())

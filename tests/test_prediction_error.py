@@ -2,9 +2,9 @@ import numpy as np
 import oracle
 import pytest
 
-from recur import cox
-from recur import prediction_error as p
-from recur.discrimination import auc_difference
+from recur.statistics import brier as p
+from recur.statistics import cox
+from recur.statistics.discrimination import auc_difference
 
 
 def exact(ours, r, tolerance=1e-9):

@@ -9,14 +9,14 @@ import pytest
 from browser import console, open_page
 from test_calculator import RUN
 
-from recur.calculator import page
-from recur.cutpoint import best_cutpoint
-from recur.diagnostics import cutpoint_scan
-from recur.models import apply_model, fit_model, linear_predictor
-from recur.predictor import linear_sum, tied
-from recur.roc import youden
-from recur.scorer import declared_inputs
-from recur.training import Training
+from recur.cohort.training import Training
+from recur.fit.model_checks import cutpoint_scan
+from recur.fit.models import apply_model, fit_model, linear_predictor
+from recur.predict.new_patients import declared_inputs
+from recur.report.calculator import page
+from recur.statistics.cutpoint import best_cutpoint
+from recur.statistics.linear_predictor import linear_sum, tied
+from recur.statistics.roc import youden
 
 KINDS = ("survival", "competing", "youden", "sensitivity", "horizon")
 OF = {"timing": "pre", "unit": "", "transform": "none", "label": None}

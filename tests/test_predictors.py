@@ -7,9 +7,9 @@ import pytest
 import yaml
 from test_metamorphic import clinical_study, features_study
 
-from recur.check import check_tables, plan
-from recur.cohort import read_cohort
-from recur.study import resolve
+from recur.check.check import check_tables, plan
+from recur.cohort.clinical import read_cohort
+from recur.study.file import resolve
 from recur.tables import StudyError
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from recur.features.self_test import COLUMNS, self_test
 from recur.features.table import manifest
-from recur.processing_sheet import processing_sheet
+from recur.report.processing_sheet import processing_sheet
 from recur.tables import StudyError, write_json, write_table
 
 PHANTOM = Path(os.environ.get("REFERENCE_DATA", "")) / "ibsi1_digital_phantom"

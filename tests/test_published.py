@@ -8,9 +8,9 @@ import numpy as np
 import oracle
 import pytest
 
-from recur import calibration, cox
-from recur.discrimination import auc_at, harrell_c, uno_c
-from recur.prediction_error import brier_at, ipa
+from recur.statistics import calibration, cox
+from recur.statistics.brier import brier_at, ipa
+from recur.statistics.discrimination import auc_at, harrell_c, uno_c
 
 YEARS = 5
 # what the authors printed: coefficients and survival at 5 years where every covariate is 0

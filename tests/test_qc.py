@@ -24,9 +24,9 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 from cases import draw
 from recur.images.case import Case
 from recur.images.montage import Reading
-from recur.images.qc import concerns, page
 from recur.images.review import COLUMNS, read_review, reviewed
 from recur.images.slices import slices_script
+from recur.report.qc_page import concerns, page
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "qc_page.py"
 GOOD = {

@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 from eliminate import eliminate_cox
 
-from recur import competing, cox, survival
-from recur import discrimination as d
-from recur.cutpoint import best_cutpoint
-from recur.lasso import cox_path, cross_validate
-from recur.prediction_error import brier_at, brier_null, ibs, ipa
+from recur.statistics import competing, cox, survival
+from recur.statistics import discrimination as d
+from recur.statistics.brier import brier_at, brier_null, ibs, ipa
+from recur.statistics.cutpoint import best_cutpoint
+from recur.statistics.elastic_net import cox_path, cross_validate
 
 DATA = Path(__file__).parent / "data"
 R = json.loads((DATA / "r_values.json").read_text())

@@ -9,7 +9,7 @@ from sksurv.tree import SurvivalTree
 from sksurv.util import Surv
 
 from recur.compiled import model_kernels
-from recur.ranking import doubled_ranks, forest_data, forest_importance, mrmr, somers_d, without_redundant
+from recur.fit.ranking import doubled_ranks, forest_data, forest_importance, mrmr, somers_d, without_redundant
 
 
 @pytest.fixture(scope="module")

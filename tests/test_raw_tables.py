@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from recur.fit import fit, predict
-from recur.training import Training
+from recur.cohort.training import Training
+from recur.fit.whole import fit, predict
 
 ROOT = Path(__file__).parent.parent
 PRESET = yaml.safe_load((ROOT / "presets/recommended.yaml").read_text())

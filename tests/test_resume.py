@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 from test_fit import TWICE, N, cohort, settings
 
-from recur.diagnostics import diagnose
-from recur.fit import fit
-from recur.resampling import nested_performance
+from recur.fit.model_checks import diagnose
+from recur.fit.whole import fit
+from recur.resampling.bootstrap import nested_performance
 from recur.resume import fingerprint, finished, forget, kept_file, resumed
-from recur.study import ROOT
+from recur.study.file import ROOT
 from recur.tables import write_table
 
 RESAMPLES = 12

@@ -4,7 +4,7 @@ import numpy as np
 import oracle
 import pytest
 
-from recur import roc
+from recur.statistics import roc
 
 OUTCOME = np.array([0, 0, 0, 0, 1, 1, 1, 0, 1])
 SCORE = np.array([1.0, 2, 2, 4, 2, 4, 5, 3, 5])

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from recur import lasso, logistic_lasso
-from recur.scaling import KINDS, best_power, learn_scaling, scaling_of, yeo_johnson
+from recur.statistics import elastic_net as lasso
+from recur.statistics import logistic_elastic_net as logistic_lasso
+from recur.statistics.scaling import KINDS, best_power, learn_scaling, scaling_of, yeo_johnson
 
 
 def heavy(n: int = 120, seed: int = 0) -> np.ndarray:

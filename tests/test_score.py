@@ -11,10 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recur.analysis_set import make_analysis_set, tumour_burden
-from recur.cohort import read_cohort
-from recur.harmonisation import MIN_UNSEEN
-from recur.scorer import (
+from recur.cohort.analysis_set import make_analysis_set, tumour_burden
+from recur.cohort.clinical import read_cohort
+from recur.predict.new_patients import (
     centre_problems,
     check_pair,
     input_fields,
@@ -23,6 +22,7 @@ from recur.scorer import (
     score_patients,
     with_burden,
 )
+from recur.statistics.combat import MIN_UNSEEN
 from recur.tables import StudyError, read_frozen, read_made, signed, write_table
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"

@@ -7,11 +7,11 @@ from scipy.special import expit
 from sklearn.metrics import brier_score_loss, roc_auc_score
 from test_fit import cohort, settings
 
-from recur.comparators import NOTE_COLUMNS
-from recur.discrimination import harrell_c
-from recur.nested import NESTED_COLUMNS
-from recur.roc import auc_difference
-from recur.score_models import (
+from recur.cohort.published_scores import NOTE_COLUMNS
+from recur.statistics.discrimination import harrell_c
+from recur.statistics.nested_concordance import NESTED_COLUMNS
+from recur.statistics.roc import auc_difference
+from recur.validation.published_scores import (
     apply_scores,
     fit_scores,
     same_patients,

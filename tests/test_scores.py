@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import yaml
 
-from recur.scores import FOLDER, evaluate, read_scores, vector_problems
+from recur.cohort.score_formulas import FOLDER, evaluate, read_scores, vector_problems
 from recur.tables import StudyError
 
 

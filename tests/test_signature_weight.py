@@ -12,15 +12,15 @@ from scipy.special import expit
 from selenium.webdriver.common.by import By
 from test_predictor import BINARIES, KINDS, cohort, settings
 
-from recur import cox, logistic
-from recur.calculator import page
-from recur.diagnostics import added_value
-from recur.fit import fit, predict
-from recur.model_card import model_blocks
-from recur.models import apply_model, bounded_fit, coefficient_table, fit_model, fit_models
-from recur.scorer import check_pair, declared_inputs
-from recur.signature import signature_scores
-from recur.wording import NO_SIGNATURE, study_words
+from recur.fit.model_checks import added_value
+from recur.fit.models import apply_model, bounded_fit, coefficient_table, fit_model, fit_models
+from recur.fit.signature import signature_scores
+from recur.fit.whole import fit, predict
+from recur.predict.new_patients import check_pair, declared_inputs
+from recur.report.calculator import page
+from recur.report.model_card import model_blocks
+from recur.statistics import cox, logistic
+from recur.vocabulary import NO_SIGNATURE, study_words
 
 STAGES = {
     "none": {},

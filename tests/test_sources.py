@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from recur.sources import SCRIPTS, closure, third_party
-from recur.study import ROOT
+from recur.study.file import ROOT
 
 PROGRAMS = ("cases", "features", "qc_page", "resample", "performance", "table1")
 EDITS = {
@@ -19,7 +19,7 @@ EDITS = {
     "images/perturb.py": {"p1"},
     "features/texture.py": {"features"},
     "tables.py": {"resample", "nested_cv"},
-    "report.py": set(),
+    "report/report.py": set(),
 }
 # what rules, caches and interrupted jobs are known by, before and after each edit
 KEYS = """
@@ -97,7 +97,7 @@ def test_an_edit_of_a_page_is_noticed():
 
 
 def test_imports_of_a_notebook_count():
-    assert SCRIPTS / "recur" / "report.py" in closure(ROOT / "notebooks" / "report.ipynb")
+    assert SCRIPTS / "recur" / "report" / "report.py" in closure(ROOT / "notebooks" / "report.ipynb")
 
 
 def test_imports_inside_functions_and_relative_ones_count():

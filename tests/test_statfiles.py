@@ -14,9 +14,9 @@ import pytest
 from rscript import needs_r
 
 from recur import tables
-from recur.cohort import Cohort, read_cohort
+from recur.cohort.clinical import Cohort, read_cohort
 from recur.features.imported import read_features
-from recur.scorer import read_new_patients
+from recur.predict.new_patients import read_new_patients
 from recur.statfiles import READERS
 from recur.tables import StudyError, read_table, write_table
 

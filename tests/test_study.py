@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from recur.consistency import check_statements
-from recur.study import model_names, resolve, schema
+from recur.consistency.statements import check_statements
+from recur.study.file import model_names, resolve, schema
 from recur.tables import StudyError
 
 ROOT = Path(__file__).parents[1]

@@ -8,8 +8,8 @@ import yaml
 from binary_study import write_study
 from small import ROOT, run_snakemake, small_project
 
-from recur.agreement import categories, cross_table
 from recur.contracts import problems_of_results
+from recur.statistics.agreement import categories, cross_table
 
 
 @pytest.fixture(scope="module")

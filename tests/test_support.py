@@ -5,14 +5,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recur.calculator import calculator_entry
-from recur.equation import equation_table
-from recur.model_card import model_blocks
-from recur.models import apply_model, fit_models
-from recur.nomogram import nomogram_tables
-from recur.scorer import declared_inputs, patient_warnings
-from recur.support import supported_until, why_no_risk, with_support
-from recur.wording import study_words
+from recur.fit.models import apply_model, fit_models
+from recur.predict.equation import equation_table
+from recur.predict.new_patients import declared_inputs, patient_warnings
+from recur.predict.nomogram import nomogram_tables
+from recur.predict.support import supported_until, why_no_risk, with_support
+from recur.report.calculator import calculator_entry
+from recur.report.model_card import model_blocks
+from recur.vocabulary import study_words
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@ import oracle
 import pandas as pd
 import pytest
 
-from recur import survival
+from recur.statistics import survival
 
 TIME = np.array([1.0, 2, 2, 3, 4, 5, 5, 6])
 EVENT = np.array([1, 1, 0, 0, 1, 1, 0, 0])

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from recur.table_consistency import table_consistency
+from recur.consistency.own_tables import table_consistency
 
 COEF, SE = np.array([0.4, -1.2]), np.array([0.15, 0.5])
 SOUND = {

@@ -8,18 +8,18 @@ import pandas as pd
 import pytest
 
 import figure
-from recur.cox import NotEstimable, wald_test
-from recur.encoding import design, learn_columns, parameters, spline_knots
-from recur.equation import equation_table
-from recur.fit import Frozen, fit, predict
-from recur.imputation import complete, learn_imputer
-from recur.models import apply_model, fit_model, fit_models, linear_predictor, risk_at, with_strata
-from recur.nomogram import model_axes, model_nomogram, nomogram_tables
-from recur.scorer import declared_inputs, input_fields, score_patients
-from recur.strata import offsets, strata_of
-from recur.training import Training
-from recur.validation import apply_models, rank_at
-from recur.wording import analysis_words
+from recur.cohort.training import Training
+from recur.fit.models import apply_model, fit_model, fit_models, linear_predictor, risk_at, with_strata
+from recur.fit.whole import Frozen, fit, predict
+from recur.predict.design import design, learn_columns, parameters, spline_knots
+from recur.predict.equation import equation_table
+from recur.predict.imputation import complete, learn_imputer
+from recur.predict.new_patients import declared_inputs, input_fields, score_patients
+from recur.predict.nomogram import model_axes, model_nomogram, nomogram_tables
+from recur.predict.strata import offsets, strata_of
+from recur.statistics.cox import NotEstimable, wald_test
+from recur.validation.survival import apply_models, rank_at
+from recur.vocabulary import analysis_words
 
 DATA = Path(__file__).parent / "data"
 R = json.loads((DATA / "terms_values.json").read_text())

@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from recur import transport
-from recur.cohort import clinical_cells, visit_intervals
-from recur.discrimination import harrell_c
-from recur.report import transport_table as report_table
+from recur.cohort.clinical import clinical_cells, visit_intervals
+from recur.report.report import transport_table as report_table
+from recur.statistics.discrimination import harrell_c
 from recur.tables import StudyError
-from recur.validation import apply_models
+from recur.validation import transport
+from recur.validation.survival import apply_models
 
 MONTHS = np.arange(1, 1201) / 10
 COEF = {"a": 0.8, "b": 0.4}

@@ -5,17 +5,17 @@ import pandas as pd
 import pytest
 from test_fit import VARIABLES, cohort, settings
 
-from recur import resampling
-from recur.ablation import ALL, ablation_rows, restricted, subsets
-from recur.contrast import contrast
-from recur.cox import NotEstimable
-from recur.discrimination import c_difference, harrell_c
-from recur.learning import learning_curve, learning_fits
-from recur.models import fit_models
-from recur.resampling import nested_performance, nested_predictions, resample_performance, selection_frequency
-from recur.samplesize import candidate_parameters, largest_r2, required_sizes, sample_size_table
-from recur.sensitivity import missing_data_performance, pooled_c
-from recur.signature import build_signature, volume_correlations
+from recur.fit.models import fit_models
+from recur.fit.sample_size import candidate_parameters, largest_r2, required_sizes, sample_size_table
+from recur.fit.signature import build_signature, volume_correlations
+from recur.resampling import bootstrap as resampling
+from recur.resampling.ablation import ALL, ablation_rows, restricted, subsets
+from recur.resampling.bootstrap import nested_performance, nested_predictions, resample_performance, selection_frequency
+from recur.resampling.learning import learning_curve, learning_fits
+from recur.statistics.cox import NotEstimable
+from recur.statistics.discrimination import c_difference, harrell_c
+from recur.validation.contrast import contrast
+from recur.validation.missing_data import missing_data_performance, pooled_c
 
 
 class TestSampleSize:
@@ -96,7 +96,7 @@ class TestLearningCurve:
         chosen = settings() | {"models": ["signature"]}
         rows = learning_fits(cohort(n=60), chosen, 1, 0)
         assert rows == learning_fits(cohort(n=60), chosen, 1, 0)
-        monkeypatch.setattr("recur.learning.fit", fail)
+        monkeypatch.setattr("recur.resampling.learning.fit", fail)
         table = learning_curve(pd.DataFrame(rows + learning_fits(cohort(n=60), chosen, 1, 1)))
         assert (table["failed"] == 1).all()
 

@@ -8,12 +8,12 @@ import pytest
 from sksurv.datasets import load_gbsg2
 from test_fit import settings
 
-from recur.cox import NotEstimable
-from recur.group_tests import weighted_hazard_ratio
-from recur.manuscript import cox as cox_of_manuscript
-from recur.models import coefficient_table, fit_models
-from recur.training import Training
-from recur.wording import study_words
+from recur.cohort.training import Training
+from recur.fit.models import coefficient_table, fit_models
+from recur.report.manuscript import cox as cox_of_manuscript
+from recur.statistics.cox import NotEstimable
+from recur.statistics.group_tests import weighted_hazard_ratio
+from recur.vocabulary import study_words
 
 GRADE = {"column": "tgrade", "kind": "categorical", "levels": ["I", "II", "III"], "timing": "pre", "label": "Grade"}
 GRADE |= {"unit": "", "transform": "none"}

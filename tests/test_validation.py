@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recur.discrimination import auc_at, c_difference, harrell_c
-from recur.nested import NESTED_COLUMNS
-from recur.prediction_error import brier_at
-from recur.validation import (
+from recur.statistics.brier import brier_at
+from recur.statistics.discrimination import auc_at, c_difference, harrell_c
+from recur.statistics.nested_concordance import NESTED_COLUMNS
+from recur.validation.survival import (
     apply_models,
     calibration_tables,
     comparisons,

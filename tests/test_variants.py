@@ -14,13 +14,13 @@ import SimpleITK as sitk
 import yaml
 from scipy.ndimage import gaussian_filter
 
-from recur import study as studies
 from recur.contracts import problems_of_results
 from recur.features.lesions import aggregated
 from recur.images.case import CLIP, LIVER, RIM, TUMOUR, cached_cases, make_case, make_cases, save_case
 from recur.images.controls import controlled
 from recur.images.normalise import in_body, normalised, without_bias
 from recur.images.perturb import noise_sd, perturbed, resized
+from recur.study import file as studies
 from recur.tables import StudyError
 
 ROOT = Path(__file__).parent.parent

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from recur.manuscript import cox
-from recur.report import (
+from recur.report.manuscript import cox
+from recur.report.report import (
     cells_imputed,
     facts,
     horizon_facts,
@@ -19,11 +19,11 @@ from recur.report import (
     what_it_holds,
     with_holders,
 )
-from recur.study import ROOT, resolve
+from recur.study.file import ROOT, resolve
 from recur.style import number
 from recur.style import p_text as p_in_figures
 from recur.tables import write_frozen, write_table
-from recur.wording import about, cohort_title, interval, is_of_ji, p_said, p_text, study_words
+from recur.vocabulary import about, cohort_title, interval, is_of_ji, p_said, p_text, study_words
 
 WORDS = study_words({})
 

@@ -17,11 +17,12 @@ import yaml
 from rocrate.rocrate import ROCrate
 from small import ROOT, run_snakemake, small_project
 
-from recur import checklists, report
 from recur.contracts import problems_of_results
-from recur.manuscript import as_html, manuscript_tables
-from recur.pages import blocks_page
-from recur.wording import study_words
+from recur.report import checklists
+from recur.report.manuscript import as_html, manuscript_tables
+from recur.report.pages import blocks_page
+from recur.report.report import report
+from recur.vocabulary import study_words
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from recur import style
-from recur.wording import p_text, ratio_text
+from recur.vocabulary import p_text, ratio_text
 
 INPUTS = {"coefficients": "models/{analysis}/coefficients.csv"}
 CAPTION = (

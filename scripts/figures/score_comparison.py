@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from recur import style
-from recur.wording import p_text
+from recur.vocabulary import p_text
 
 INPUTS = {
     "comparisons": "validation/{analysis}/score_comparisons.csv",

@@ -22,7 +22,9 @@ def compiling() -> AbstractContextManager[None]:
 
 @functools.cache
 def model_kernels() -> ModuleType:
-    """recur.kernels; imported where its loops are needed, since even loading compiled code takes about a second."""
+    """recur.statistics.kernels; imported where its loops are needed, since even loading compiled code takes about a
+    second.
+    """
     with compiling():
-        from recur import kernels
+        from recur.statistics import kernels
     return kernels

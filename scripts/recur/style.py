@@ -23,7 +23,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from recur.tables import whole_file
-from recur.wording import p_said
+from recur.vocabulary import p_said
 
 MM = 1 / 25.4  # inches per millimetre
 ONE_COLUMN, MIDDLE, TWO_COLUMNS = 85, 130, 175  # figure widths of journals, mm

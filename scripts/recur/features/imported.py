@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from recur.coding import as_declared
 from recur.features.lesions import aggregated
+from recur.study.coding import as_declared
 from recur.tables import NAMED, PATIENT_ID, REMARKS, StudyError, first_of, id_columns, read_table, with_id
 
 # names as pyradiomics writes them, behind any prefix

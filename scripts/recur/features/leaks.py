@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from recur.endpoints import COMPETING, EVENT
+from recur.study.endpoints import COMPETING, EVENT
 
 NEARLY = 0.99  # |rank correlation| with a time, or AUC for an event (either way round)
 PATIENTS, CLASS = 40, 10  # needed to judge a predictor of many values
@@ -24,7 +24,7 @@ TIMES = 10  # patients with a time
 def outcome_rows(endpoints: pd.DataFrame, horizons: list[float]) -> dict[str, tuple[str, pd.Series]]:
     """What a predictor must not determine: description -> (`rank` or `class`, values by patient, NaN unknown).
 
-    endpoints: patient_id and <endpoint>_time, _event, _level ... (recur.cohort.read_endpoints).
+    endpoints: patient_id and <endpoint>_time, _event, _level ... (recur.cohort.clinical.read_endpoints).
     """
     table = endpoints.set_index("patient_id")
     found: dict[str, tuple[str, pd.Series]] = {}

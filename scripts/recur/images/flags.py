@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-KINDS = (  # what each means and how much it weighs: recur.images.qc
+KINDS = (  # what each means and how much it weighs: recur.report.qc_page
     "adapted",
     "apart",
     "axes",

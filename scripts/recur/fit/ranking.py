@@ -1,0 +1,212 @@
+"""Ranking features by the outcome: concordance, MRMR, and out-of-bag forest importance (docs/methods.md 5.3).
+
+Of a binary outcome all times are equal, and Harrell's C is the AUC; with `weight` (n,), for censoring before the
+outcome's horizon, it is the weighted AUC (Uno et al., JASA 2007; Blanche et al., Stat Med 2013).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.ensemble import RandomForestClassifier
+
+from recur.compiled import model_kernels
+from recur.statistics.discrimination import weighted_auc
+
+BLOCK = 64  # features compared at once with those already kept
+
+
+def comparable_pairs(time: np.ndarray, event: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Boolean (len(rows), n): the row had the event before column j's time (or at it, j being censored)."""
+    later = (time[rows, None] < time) | ((time[rows, None] == time) & ~event)
+    return later & event[rows, None]
+
+
+def concordance(score: np.ndarray, time: np.ndarray, event: np.ndarray, weight: np.ndarray | None = None) -> float:
+    """Harrell's C, ties in the score one half; NaN without a usable pair."""
+    if weight is not None:
+        case, control = weight * event, weight * (1 - event)
+        return weighted_auc(case, control, score)[0] if case.any() and control.any() else np.nan
+    balance, pairs = concordance_balances(score[:, None], time, event)
+    return (pairs + int(balance[0])) / 2 / pairs if pairs else np.nan
+
+
+def doubled_ranks(features: np.ndarray) -> np.ndarray:
+    """Ranks of every column (n, p), averaged over ties and doubled: integers, so comparisons and sums are exact."""
+    n, x = len(features), np.ascontiguousarray(features.T)
+    order = np.argsort(x, axis=1)
+    ordered = np.take_along_axis(x, order, axis=1)
+    new = np.ones(x.shape, bool)
+    new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    first = np.maximum.accumulate(np.where(new, np.arange(n), 0), axis=1)
+    last = np.ones(x.shape, bool)
+    last[:, :-1] = new[:, 1:]
+    last = np.minimum.accumulate(np.where(last, np.arange(n), n)[:, ::-1], axis=1)[:, ::-1]
+    ranks = np.empty(x.shape, np.int32)
+    np.put_along_axis(ranks, order, (first + last + 2).astype(np.int32), axis=1)
+    return ranks.T
+
+
+def somers_d(features: np.ndarray, time: np.ndarray, event: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
+    """Somers' D = 2 (C - 0.5) of every column with the outcome, shape (p,); ties in a feature count half in C.
+
+    Ranks serve as well as values.
+    """
+    if weight is not None:
+        return np.array([2 * concordance(column, time, event, weight) - 1 for column in features.T])
+    balance, pairs = concordance_balances(features, time, event)
+    return balance / max(pairs, 1)
+
+
+def concordance_balances(features: np.ndarray, time: np.ndarray, event: np.ndarray) -> tuple[np.ndarray, int]:
+    """Concordant less discordant pairs of every column (p,), and the number of pairs; no pair is kept."""
+    event = np.asarray(event).astype(bool)
+    order = np.lexsort((~event, time))  # at equal times the event comes first
+    after = first_partners(np.asarray(time)[order], event[order])
+    balance = np.zeros(features.shape[1], np.int64)
+    model_kernels().concordance_balances(np.ascontiguousarray(features[order].T, dtype=float), after, balance)
+    return balance, int((len(time) - after).sum())
+
+
+def first_partners(time: np.ndarray, event: np.ndarray) -> np.ndarray:
+    """For each row (n,), in time order with events first, the first later row it makes a pair with; n for censored.
+
+    An event at the same time is no pair; a censoring at the same time is one.
+    """
+    n = len(time)
+    deaths, last = time[event], np.searchsorted(time, time, side="left")
+    tied = np.searchsorted(deaths, time, side="right") - np.searchsorted(deaths, time, side="left")
+    return np.where(event, last + tied, n).astype(np.int64)
+
+
+def mrmr(
+    features: np.ndarray,
+    names: list[str],
+    time: np.ndarray,
+    event: np.ndarray,
+    keep: int,
+    weight: np.ndarray | None = None,
+) -> list[tuple[int, float]]:
+    """Greedy minimum-redundancy-maximum-relevance: (column, score) of the first `keep`, best first.
+
+    Relevance and redundancy are mutual informations -0.5 ln(1 - r^2), r being Somers' D with the outcome and
+    Pearson's correlation between features (the scoring of R's mRMRe, difference criterion). Ties go by name. Weights
+    concern the outcome only: how features correlate is seen in everybody.
+    Written by hand: no kept Python package has a survival target.
+    """
+    by_name = np.argsort(np.argsort(names))
+    relevance = mutual_information(somers_d(features, time, event, weight))
+    centred = np.asarray(features, float).T - np.mean(features, axis=0)[:, None]
+    norm = np.sqrt((centred**2).sum(axis=1))
+    centred /= np.where(norm > 0, norm, 1.0)[:, None]  # a constant feature correlates with nothing
+    chosen: list[tuple[int, float]] = []
+    free, summed = np.ones(len(names), bool), np.zeros(len(names))
+    for step in range(min(keep, len(names))):
+        score = np.where(free, relevance - summed / max(step, 1), -np.inf)
+        best = np.flatnonzero(score == score.max())
+        pick = int(best[np.argmin(by_name[best])])
+        chosen.append((pick, float(score[pick])))
+        free[pick] = False
+        summed += mutual_information(centred @ centred[pick])
+    return chosen
+
+
+def mutual_information(correlation: np.ndarray) -> np.ndarray:
+    return -0.5 * np.log1p(-np.clip(correlation**2, 0, 1 - 1e-12))
+
+
+def forest_importance(
+    features: np.ndarray,
+    time: np.ndarray,
+    event: np.ndarray,
+    trees: int,
+    min_samples_leaf: int,
+    permutations: int,
+    seed: int,
+) -> np.ndarray:
+    """Permutation importance (p,) of a random survival forest: mean loss of out-of-bag C over trees.
+
+    Each tree is judged on its own out-of-bag rows, with only the features it uses permuted (Breiman; as R's
+    randomForestSRC and ranger in aim). Trees are scikit-survival's: bootstrap, log-rank splits with sqrt(p) features
+    tried, risk the cumulative hazard summed over the event times (Ishwaran et al., Ann Appl Stat 2008). Grown in
+    recur.statistics.kernels, which updates the log-rank statistic from split to split where scikit-survival sums it
+    anew, and takes a tenth of its time; scikit-survival has no importance of its own.
+    """
+    data = forest_data(features, time, event)
+    seeds = np.random.default_rng(seed).integers(0, 2**32, trees, dtype=np.uint32)
+    total = np.zeros(features.shape[1])
+    tried = max(1, int(np.sqrt(features.shape[1])))
+    model_kernels().add_importance(*data, tried, min_samples_leaf, permutations, seeds, total)
+    return total / trees
+
+
+def classifier_importance(
+    features: np.ndarray,
+    event: np.ndarray,
+    trees: int,
+    min_samples_leaf: int,
+    permutations: int,
+    seed: int,
+    weight: np.ndarray | None = None,
+) -> np.ndarray:
+    """Permutation importance (p,) of a random forest for a binary outcome: mean loss of out-of-bag AUC over trees.
+
+    scikit-learn's RandomForestClassifier; its own permutation_importance shuffles rows that the trees have seen, so the
+    loss is measured here on each tree's out-of-bag rows, with only the features it uses shuffled, as for survival.
+    Weights multiply the rows' own in every split (sample_weight) and in the AUC; a row that weighs 0 grows no tree.
+    """
+    event, x = np.asarray(event).astype(int), features.astype(np.float32)
+    forest = RandomForestClassifier(
+        trees, min_samples_leaf=min_samples_leaf, max_features="sqrt", random_state=seed, n_jobs=1
+    ).fit(x, event, sample_weight=weight)
+    rng, total = np.random.default_rng([seed, 9]), np.zeros(features.shape[1])
+    for tree, drawn in zip(forest.estimators_, forest.estimators_samples_, strict=True):
+        out = np.setdiff1d(np.arange(len(event)) if weight is None else np.flatnonzero(weight), drawn)
+        if not 0 < event[out].sum() < len(out):
+            continue
+        own, time, its_weight = x[out], np.zeros(len(out)), None if weight is None else weight[out]
+        used = np.unique(tree.tree_.feature[tree.tree_.feature >= 0])
+        before = concordance(tree.predict_proba(own)[:, 1], time, event[out], its_weight)
+        for column in used:
+            shuffled = own.copy()
+            for _ in range(permutations):
+                shuffled[:, column] = rng.permutation(own[:, column])
+                after = concordance(tree.predict_proba(shuffled)[:, 1], time, event[out], its_weight)
+                total[column] += (before - after) / permutations
+    return total / trees
+
+
+def forest_data(features: np.ndarray, time: np.ndarray, event: np.ndarray) -> tuple[np.ndarray, ...]:
+    """What the trees of recur.statistics.kernels read: x (p, n) in time order, order, moment, event, remaining; see
+    grow_tree.
+    """
+    event = np.asarray(event).astype(bool)
+    rows = np.lexsort((~event, time))
+    x, time, event = np.ascontiguousarray(features[rows].T, dtype=float), np.asarray(time)[rows], event[rows]
+    times, moment = np.unique(time, return_inverse=True)
+    remaining = np.bincount(moment, weights=event, minlength=len(times)) > 0
+    order = np.argsort(x, axis=1, kind="stable").astype(np.int32)
+    return x, order, moment.astype(np.int64), event, remaining[::-1].cumsum()[::-1].astype(float)
+
+
+def without_redundant(ranks: np.ndarray, relevance: np.ndarray, limit: float) -> np.ndarray:
+    """Columns (sorted indices) left when, going from the most relevant down, |Spearman rho| > limit is dropped.
+
+    ranks (n, p): see doubled_ranks.
+    """
+    n, order = len(ranks), np.argsort(-relevance, kind="stable")
+    # sums of products of integers are exact in single precision up to 2^24, in double beyond
+    centred = (ranks - (n + 1)).T[order].astype(np.float32 if n**3 < 3 * 2**24 else np.float64)
+    bound = np.sqrt((centred**2).sum(axis=1))
+    kept, norms, chosen = np.empty_like(centred), limit * bound, np.empty(len(order), int)
+    count = 0
+    for low in range(0, len(order), BLOCK):
+        part, own = centred[low : low + BLOCK], bound[low : low + BLOCK]
+        close = np.abs(part @ kept[:count].T) > own[:, None] * norms[chosen[:count]]
+        free = ~close.any(axis=1)
+        close = np.abs(part @ part.T) > own[:, None] * norms[low : low + BLOCK]
+        for i in range(len(part)):
+            if free[i]:
+                kept[count], chosen[count] = part[i], low + i
+                count += 1
+                free &= ~close[i]
+    return np.sort(order[chosen[:count]])

@@ -1,0 +1,77 @@
+"""The whole fit as one function of the training rows: what a resample repeats and what a held-out row never enters."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from recur.cohort.training import Training
+from recur.fit.models import apply_model, fit_models, linear_predictor
+from recur.fit.signature import build_signature, out_of_fold_scores, signature_scores, stability
+from recur.statistics.cox import NotEstimable
+
+
+class Frozen(NamedTuple):
+    """Everything that was learnt, JSON-ready where it is applied later."""
+
+    signature: dict[str, Any] | None
+    models: dict[str, dict[str, Any]]
+
+
+def fit(train: Training, settings: dict[str, Any], seed: int) -> Frozen:
+    """Stability filter -> ranking -> elastic net -> Cox models -> cut-points, from training rows and a seed only.
+
+    The rules `stability`, `signature` and `models` call the same pieces on the same rows (a test holds their JSON
+    equal); every bootstrap resample and every outer fold of the nested cross-validation calls this function whole.
+    """
+    signature, score = None, None
+    if train.names:
+        icc = stability(train, settings["stability"])
+        signature, _ = build_signature(train, icc, settings, seed)
+        score = second_stage_scores(train, signature, settings, seed)
+    return Frozen(signature, fit_models(train, score, settings, seed))
+
+
+def second_stage_scores(train: Training, signature: dict[str, Any], settings: dict[str, Any], seed: int) -> np.ndarray:
+    """The signature scores (n,) that the second-stage Cox models are fitted on.
+
+    All zero for an empty signature, so that the models fall back to the clinical terms. Out of fold by default; in
+    sample (as published, flag 41) inflates the signature's coefficient.
+    """
+    if not signature["features"] or settings["second_stage"]["scores"] == "in_sample":
+        return signature_scores(signature, train.features, train.names, train.centre)
+    return out_of_fold_scores(train, settings, seed)
+
+
+def predict(
+    frozen: Frozen, clinical: pd.DataFrame, features: np.ndarray, names: list[str], centre: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Linear predictor (n,) of every frozen model for any rows; nothing is fitted. Raises NotEstimable for a stratum
+    that was not among the rows of the fit.
+    """
+    score = signature_scores(frozen.signature, features, names, centre) if frozen.signature is not None else None
+    return known_strata({name: linear_predictor(model, clinical, score) for name, model in frozen.models.items()})
+
+
+def known_strata(predictors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The linear predictors (n,) of models; raises NotEstimable where a patient has none."""
+    if any(np.isnan(lp).any() for lp in predictors.values()):
+        raise NotEstimable("a stratum of those who are predicted has no patients among those who are fitted on")
+    return predictors
+
+
+def apply(frozen: Frozen, rows: Training) -> dict[str, pd.DataFrame]:
+    """What models.apply_model gives of every frozen model for the rows, beside their time, event, and competing event;
+    nothing is fitted. Raises NotEstimable as predict.
+    """
+    score = None
+    if frozen.signature is not None:
+        score = signature_scores(frozen.signature, rows.features, rows.names, rows.centre)
+    known = {"time": rows.time, "event": rows.event}
+    known |= {} if rows.competing is None else {"competing": rows.competing}
+    clinical = rows.clinical.reset_index(drop=True)
+    found = {name: apply_model(model, clinical, score).assign(**known) for name, model in frozen.models.items()}
+    known_strata({name: frame["lp"].to_numpy() for name, frame in found.items()})
+    return found

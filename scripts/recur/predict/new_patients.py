@@ -1,0 +1,520 @@
+"""A frozen model applied to new patients, at another centre: what it asks of them, what it refuses, what it remarks.
+
+A model's `inputs` (declared_inputs) stand in its JSON, so that nothing but the frozen files is needed. What is wrong
+with the table as a whole stops the run with every problem listed; a patient whose cells lie outside the declared inputs
+has a reason instead of a score; what lies outside the training range is a warning.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from recur.cohort.analysis_set import tumour_burden
+from recur.cohort.clinical import by_id, cells_of, id_problems, read_variables, unit_problems
+from recur.features.imported import MEASURES, ids_of, long_to_wide, numbers_of
+from recur.fit.models import BURDEN, apply_model
+from recur.fit.signature import signature_scores
+from recur.predict.strata import strata_of
+from recur.predict.support import why_no_risk
+from recur.statistics.combat import MIN_UNSEEN, apply_combat
+from recur.statistics.cox import NotEstimable
+from recur.statistics.scaling import scaling_of
+from recur.study import coding
+from recur.study.coding import levels_of
+from recur.tables import (
+    MANIFEST,
+    SIGNIFICANT_DIGITS,
+    Problem,
+    StudyError,
+    first_of,
+    id_columns,
+    one_manifest,
+    read_table,
+    told,
+    with_id,
+)
+
+MEASURED = {"tumour_size": ("Maximum3DDiameter", "mm"), "tumour_volume": ("MeshVolume", "mm3")}
+HEADING = re.compile(r"^(.*?)\s*\[([^\[\]]*)\]$")  # column [unit]
+FEW = 10  # patients below whom a median says nothing of the unit
+
+
+def declared_inputs(model: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """What a model asks of a new patient, for its JSON: id and centre columns, cells that mean missing, and the
+    variables by term as the study declares them (column, kind, unit, levels, plausible range ...).
+
+    settings: variables and inputs (recur.study.file.analysis_settings). A term that the study measures on the mask has
+    a `measure`, the shape feature that gives it where the table has no such column.
+    """
+    own, variables = settings["inputs"], {}
+    for term in [item["term"] for item in model["imputer"]["terms"]]:
+        if term in settings["variables"]:
+            variables[term] = settings["variables"][term]
+            continue
+        label = next(label for name, label in BURDEN.values() if name == term)
+        declared = settings["variables"].get(own[term])
+        measure, unit = MEASURED[term]
+        measured = {"column": term, "kind": "numeric", "timing": "pre", "unit": unit, "measure": measure}
+        # as tumour_burden does, values that are not positive become unknown: they have no logarithm
+        variables[term] = (declared or measured) | {"label": label, "transform": "ln", "positive_only": True}
+    variables |= {term: settings["variables"][term] for term in strata_terms(model)}
+    columns = {key: own[key] for key in ("id", "centre", "missing_values", "phases")}
+    kept = ("size_column", "volume_column", "feature_id", "feature_missing_values", "feature_phase")
+    columns |= {key: own[key] for key in kept if key in own}
+    return columns | {"variables": variables}
+
+
+def strata_terms(model: dict[str, Any]) -> list[str]:
+    """The variables that choose a patient's baseline hazard; none of a model without strata."""
+    return [item["term"] for item in model.get("strata", {}).get("variables", [])]
+
+
+def input_fields(model: dict[str, Any]) -> list[dict[str, Any]]:
+    """What is asked of a new patient, one dict an input, those in the equation first: term, label, unit, kind,
+    options (names of the levels, [] for a number), transform, low and high (training range, in the input's unit or as
+    places of the levels), range (plausible values) and floor (None where undeclared), used (in the equation).
+
+    Strata come before the signature's score, the last one, where the model has them (`required`): they are never filled
+    in.
+    """
+    columns: dict[str, dict[str, Any]] = {}
+    for column in model["terms"]:
+        if column["kind"] != "interaction":
+            columns.setdefault(column["term"], column)
+    ranges = {item["term"]: (item["low"], item["high"], item["transform"]) for item in model["imputer"]["terms"]}
+    terms = [term for term in columns if term != "signature"]
+    fields = []
+    for term in [*terms, *(term for term in ranges if term not in columns)]:
+        variable = model["inputs"]["variables"][term]
+        low, high, transform = ranges[term]
+        if term in columns and columns[term]["level"] is None:
+            low, high = columns[term]["low"], columns[term]["high"]
+        elif transform == "ln":
+            low, high = float(np.exp(low)), float(np.exp(high))
+        fields.append(
+            {"term": term, "label": input_label(variable.get("label") or term, transform), "unit": variable["unit"]}
+            | {
+                "kind": variable["kind"],
+                "options": levels_of(variable),
+                "transform": transform,
+                "low": low,
+                "high": high,
+            }
+            | {"range": variable.get("range"), "floor": variable.get("floor"), "used": term in columns}
+        )
+    for term in strata_terms(model):
+        variable = model["inputs"]["variables"][term]
+        options = levels_of(variable)
+        fields.append(
+            {"term": term, "label": variable.get("label") or term, "unit": "", "kind": variable["kind"]}
+            | {"options": options, "transform": "none", "low": 0.0, "high": len(options) - 1.0, "range": None}
+            | {"floor": None, "used": True, "required": True}
+        )
+    if "signature" in columns:
+        own = {key: columns["signature"][key] for key in ("term", "label", "unit", "kind", "transform", "low", "high")}
+        fields.append(own | {"options": [], "range": None, "floor": None, "used": True, "required": True})
+    return fields
+
+
+def input_label(label: str, transform: str) -> str:
+    """The name of what is entered: a variable labelled `ln AFP` is entered as AFP."""
+    return label.removeprefix("ln ") if transform == "ln" else label
+
+
+def check_pair(name: str, model: dict[str, Any], signature: dict[str, Any] | None) -> None:
+    """Raise StudyError when a model needs a signature and has none, or has that of another fit."""
+    if not any(column["kind"] == "signature" for column in model["terms"]):
+        return
+    if signature is None:
+        raise StudyError(f"{name}: the model has a radiomics signature; give --signature and --features")
+    for key in ("analysis", "endpoint", "n", "events"):
+        if signature.get(key) != model.get(key):
+            raise StudyError(
+                f"{name}: the signature is of another fit ({key} {signature.get(key)!r}, model {model.get(key)!r})"
+            )
+
+
+def read_new_patients(
+    path: str | Path,
+    models: dict[str, dict[str, Any]],
+    sheet: str | None = None,
+    centres: Sequence[str] = (),
+) -> tuple[pd.DataFrame, dict[str, list[Problem]]]:
+    """The clinical table of new patients as the models want it: patient_id, centre, one column a term (n rows), and
+    what is wrong with single patients: by term the cells that are not as declared (NaN in the table), under "" the rows
+    whose id nobody can be found by (not in the table).
+
+    Cells are written as in the study's own table. A heading may say its unit, `tumour_size_cm [cm]`. Raises StudyError
+    with every problem of the table as a whole: a missing column, another unit, another coding. A column that only
+    fills in missing cells may be absent. centres: those that a signature knows, by which the labels of an SPSS or Stata
+    file are told from its codes.
+    """
+    inputs = next(iter(models.values()))["inputs"]
+    variables = {term: v for model in models.values() for term, v in model["inputs"]["variables"].items()}
+    needed = {term for model in models.values() for term in used_terms(model)}
+    columns = {*id_columns(inputs["id"]), inputs["centre"], *(v["column"] for v in variables.values())}
+    read = read_table(path, sheet, lambda name: name in columns or HEADING.match(name))
+    table, problems = without_units(read, variables)
+    named = {inputs["id"]: None, inputs["centre"]: list(centres)}
+    table, _ = cells_of(table, path, inputs["missing_values"], variables, columns, named)
+    table = with_id(table, inputs["id"])
+    missing = [inputs["id"]] if inputs["id"] not in table else []
+    known = {term: v for term, v in variables.items() if v["column"] in table}
+    lacking = {term: v for term, v in variables.items() if term in needed - set(known) and not v.get("measure")}
+    missing += [v["column"] for v in lacking.values()]
+    problems += [
+        f"no column {column!r}; an empty cell is a missing value, a missing column is not" for column in missing
+    ]
+    problems += shifted_levels(table, known)
+    if problems or table.empty:
+        raise StudyError([f"{path}: {problem}" for problem in problems] or f"{path}: no rows")
+    ids = table[inputs["id"]]
+    # sizes and volumes of 0 are unknown, not an error: see declared_inputs
+    plain = {term: v | {"transform": "none"} if v.get("positive_only") else v for term, v in known.items()}
+    wrong, values = {"": by_id(id_problems(ids), ids)}, pd.DataFrame(index=table.index)
+    for term, variable in plain.items():
+        found, bad = read_variables(table, {term: variable}, ids)
+        values[term] = found[term].mask(found.index.isin([problem.who for problem in bad]))
+        if variable.get("positive_only"):
+            values[term] = values[term].where(values[term] > 0)
+        wrong[term] = by_id(bad, ids)
+    problems = unit_problems(values, known) if len(table) >= FEW else []
+    if problems:
+        raise StudyError(f"{path}: {problem}" for problem in problems)
+    centre = table[inputs["centre"]].fillna("") if inputs["centre"] in table else ""
+    values = values.map(as_stored).assign(patient_id=ids.astype(object), centre=centre)
+    nobody = {problem.line - 2 for problem in wrong[""]}
+    return values[~values.index.isin(nobody)].reset_index(drop=True), wrong
+
+
+def used_terms(model: dict[str, Any]) -> set[str]:
+    """The terms in a model's equation, and those that choose its baseline hazard."""
+    return {column["term"] for column in model["terms"]} | set(strata_terms(model))
+
+
+def shifted_levels(table: pd.DataFrame, variables: dict[str, Any]) -> list[str]:
+    """Lines on columns of numbered levels that hold the next number, such as 2 beside a declared 0 and 1: whoever codes
+    so means another thing by 1, and a single patient's cell shows it.
+    """
+    found = []
+    for variable in variables.values():
+        levels = levels_of(variable)
+        if not levels or not all(level.isdecimal() for level in levels):
+            continue
+        numbers = [int(level) for level in levels]
+        beside = {str(number) for number in (min(numbers) - 1, max(numbers) + 1) if number >= 0}
+        cells = coding.as_declared(table[variable["column"]], [*levels, *beside])
+        if cells.isin(beside).any():
+            found.append(
+                f"column {variable['column']} holds {coding.values_of(cells)}, beyond the declared "
+                f"{', '.join(levels)}: another coding? write it as the study did, and leave unknown cells empty"
+            )
+    return found
+
+
+def as_stored(value: float) -> float:
+    """A number as a CSV of the study keeps it: models were fitted on, and applied to, numbers of so many digits."""
+    return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
+
+
+def without_units(table: pd.DataFrame, variables: dict[str, Any]) -> tuple[pd.DataFrame, list[str]]:
+    """The table with headings `column [unit]` cut to `column`, and those whose unit is not the declared one."""
+    units = {v["column"]: v["unit"] for v in variables.values()}
+    names, problems = {}, []
+    for heading in table.columns:
+        found = HEADING.match(str(heading))
+        if heading in units or not found or found[1] not in units:
+            continue
+        names[heading] = found[1]
+        if found[2].strip() != units[found[1]]:
+            problems.append(
+                f"column {heading!r}: the model was fitted in {units[found[1]] or 'no unit'}; nothing is converted"
+            )
+    return table.rename(columns=names), problems
+
+
+def read_new_features(
+    path: str | Path,
+    signature: dict[str, Any],
+    ids: pd.Series | None,
+    inputs: dict[str, Any] | None = None,
+    sheet: str | None = None,
+) -> tuple[pd.DataFrame, list[Problem]]:
+    """The feature table of new patients: patient_id and features, rows in the order of `ids` (all rows without them);
+    and who lacks a feature, has no row or several: features are never imputed (NaN).
+
+    inputs: a model's (id column of the study's own feature table, its cells that mean missing). Raises StudyError for
+    another manifest than the signature's, and features that the table lacks.
+    """
+    inputs, names = inputs or {}, [feature["name"] for feature in signature["features"]]
+    own = inputs.get("feature_id") or "patient_id"
+    sizes = {inputs.get("size_column"), inputs.get("volume_column")}
+
+    def used(column: str) -> bool:
+        known = {"patient_id", *id_columns(own), *names, *sizes, *long, inputs.get("feature_phase")}
+        return column in known or column.endswith(tuple(MEASURES.values()))
+
+    # of a long table the features are <phase>_<column>
+    long = {name.partition("_")[2] for name in names} if "feature_phase" in inputs else set()
+    table = with_id(read_table(path, sheet, used), own)
+    one_manifest({"the signature": signature["features_manifest"], str(path): table.attrs.get(MANIFEST)})
+    id_column = own if own in table else "patient_id"
+    if id_column not in table:
+        raise StudyError(f"{path}: no column {own!r}, which holds the patients' ids; add it")
+    if inputs.get("feature_phase") in table:
+        wide = long_to_wide(table, ids_of(table[id_column]), inputs["feature_phase"], inputs["phases"])
+        table = wide.rename_axis(id_column).reset_index()
+    absent = [name for name in names if name not in table]
+    if absent:
+        more = f"; of {len(absent)} missing ones" if len(absent) > 1 else ""
+        raise StudyError(f"{path}: no feature {first_of(absent)}{more}; extract them as the study did")
+    table = table.assign(patient_id=ids_of(table[id_column]))
+    given = table["patient_id"]
+    problems = []
+    if ids is None:
+        problems += by_id(id_problems(given.mask(given == "")), given.mask(given == ""))
+        table = table[~table.index.isin([problem.line - 2 for problem in problems])].reset_index(drop=True)
+        ids = table["patient_id"]
+    several = set(given[given.duplicated()])
+    problems += [Problem(p, "stands in the feature table twice; remove one row") for p in ids if p in several]
+    lost = sorted(set(ids) - set(given))
+    problems += [Problem(p, "has no row in the feature table") for p in lost]
+    table = table[~table["patient_id"].isin(several)].set_index("patient_id").reindex(list(ids))
+    columns = [column for column in table if column != own and used(column)]
+    table = numbers_of(table[columns], inputs.get("feature_missing_values", []))
+    table = table.rename_axis("patient_id").reset_index()
+    said = {problem.who for problem in problems}
+    for patient, gaps in zip(table["patient_id"], table[names].isna().to_numpy(), strict=True):
+        if gaps.any() and patient not in said:
+            problems.append(Problem(patient, f"{names[gaps.argmax()]} is missing; features are never imputed"))
+    return table, problems
+
+
+def with_burden(frame: pd.DataFrame, features: pd.DataFrame | None, models: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    """The clinical rows with the tumour's size or volume from its mask, where a model uses it and no column gave it."""
+    for name, model in models.items():
+        for term, variable in model["inputs"]["variables"].items():
+            if not variable.get("measure") or term in frame:
+                continue
+            found = tumour_burden(features, frame, model["inputs"], model["inputs"]["phases"])
+            if term not in found:
+                raise StudyError(
+                    f"{name}: no column {term!r} ({variable['unit']}) in the clinical table, and no feature "
+                    f"original_shape_{variable['measure']} of the tumour; give one of them"
+                )
+            frame = frame.merge(found[["patient_id", term]], on="patient_id", how="left")
+            frame[term] = frame[term].map(as_stored)
+    return frame
+
+
+def score_of(signature: dict[str, Any], features: pd.DataFrame, centre: np.ndarray | None) -> np.ndarray:
+    """The signature's score (n,) of the rows of a feature table; raises StudyError where it cannot be applied."""
+    names = [feature["name"] for feature in signature["features"]]
+    try:
+        return signature_scores(signature, features[names].to_numpy(float), names, centre)
+    except NotEstimable as error:
+        raise StudyError(f"the signature cannot be applied: {error}") from error
+
+
+def score_patients(
+    models: dict[str, dict[str, Any]],
+    signature: dict[str, Any] | None,
+    frame: pd.DataFrame,
+    features: pd.DataFrame | None,
+    wrong: dict[str, list[Problem]] | None = None,
+) -> pd.DataFrame:
+    """Every model on every patient: patient_id, model, lp, risk_<months>, group, warnings (joined by `; `), and reason,
+    why there is no score.
+
+    wrong: by term what stands against a patient (read_new_patients), under `signature` that of the features. A patient
+    is refused by the models that use the term; where it only fills in others, its cell counts as missing.
+    """
+    wrong, score, shared = wrong or {}, None, {}
+    if signature is not None:
+        check_centres(signature, frame, next(iter(models.values()))["inputs"]["centre"])
+        gone = [problem.who for problem in wrong.get("signature", [])]
+        sound = np.flatnonzero(~frame["patient_id"].isin(gone))
+        centre = frame["centre"].to_numpy(object)[sound]
+        score = np.full(len(frame), np.nan)
+        score[sound] = score_of(signature, features.iloc[sound], centre)
+        shared = dict(zip(sound.tolist(), feature_warnings(signature, features.iloc[sound], centre), strict=True))
+    parts = []
+    for name, model in models.items():
+        refused: dict[str, list[str]] = {}
+        for problem in refusing(model, wrong, frame):
+            refused.setdefault(name_of(problem), []).append(told(problem))
+        good = np.flatnonzero(~frame["patient_id"].isin(list(refused)))
+        part = scored(model, frame.iloc[good].reset_index(drop=True), None if score is None else score[good])
+        signed = any(column["kind"] == "signature" for column in model["terms"])
+        more = [shared.get(i, []) if signed else [] for i in good]
+        remarks = remarks_on(model, wrong)
+        part["warnings"] = [
+            "; ".join(remarks.get(patient, []) + own + others)
+            for patient, own, others in zip(part["patient_id"], part["warnings"], more, strict=True)
+        ]
+        rest = [(who, "", "; ".join(dict.fromkeys(reasons))) for who, reasons in refused.items()]
+        part = pd.concat([part, pd.DataFrame(rest, columns=["patient_id", "warnings", "reason"])], ignore_index=True)
+        place = {patient: i for i, patient in enumerate(frame["patient_id"])}
+        part = part.sort_values("patient_id", key=lambda ids, place=place: ids.map(place), kind="stable")
+        part.insert(1, "model", name)
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def scored(model: dict[str, Any], rows: pd.DataFrame, score: np.ndarray | None) -> pd.DataFrame:
+    """A model on rows that it takes: patient_id, lp, risk_<months>, group, warnings (a list each), reason (empty)."""
+    found = apply_model(model, rows, score).drop(columns=["lp_competing", "stratum"], errors="ignore")
+    found = found[[*[column for column in found if column != "group"], "group"]]
+    found.insert(0, "patient_id", rows["patient_id"])
+    warnings = pd.Series(patient_warnings(model, rows, score, found["lp"].to_numpy()), dtype=object)
+    return found.assign(warnings=warnings, reason="")
+
+
+def name_of(problem: Problem) -> str:
+    """The patient of a problem; a row without an id is `(line 7)`."""
+    return str(problem.who) if pd.notna(problem.who) else f"(line {problem.line})"
+
+
+def refusing(model: dict[str, Any], wrong: dict[str, list[Problem]], frame: pd.DataFrame) -> list[Problem]:
+    """Why a model refuses patients: what is wrong with their id or a term it uses, and strata without a baseline."""
+    terms, variables = used_terms(model), model["inputs"]["variables"]
+    needed = {"", *terms}
+    if any(variables[term].get("measure") for term in terms & set(variables)):
+        needed.add("signature")  # a size or volume of the mask comes with the features
+    found = [problem for term, problems in wrong.items() if term in needed for problem in problems]
+    said = {name_of(problem) for problem in found}
+    strata = zip(frame["patient_id"], stratum_refusals(model, frame), strict=True)
+    return found + [Problem(patient, text) for patient, text in strata if text and patient not in said]
+
+
+def remarks_on(model: dict[str, Any], wrong: dict[str, list[Problem]]) -> dict[str, list[str]]:
+    """By patient the bad cells of columns that only fill in others: they count as missing."""
+    spare, found = set(model["inputs"]["variables"]) - used_terms(model), {}
+    for problem in [problem for term in spare for problem in wrong.get(term, [])]:
+        found.setdefault(name_of(problem), []).append(f"{told(problem)}; it counts as missing")
+    return {who: sorted(texts) for who, texts in found.items()}
+
+
+def known_centres(signature: dict[str, Any] | None) -> list[str]:
+    """The centres between which a signature is harmonised."""
+    combat = (signature or {}).get("harmonisation", {"kind": "none"})
+    return [] if combat["kind"] == "none" else [combat["reference"], *combat["centres"]]
+
+
+def check_centres(signature: dict[str, Any], frame: pd.DataFrame, column: str) -> None:
+    """Raise StudyError where nobody has the centre that the signature's harmonisation needs."""
+    if signature["harmonisation"]["kind"] != "none" and len(frame) and (frame["centre"] == "").all():
+        raise StudyError(f"the signature is harmonised between centres; column {column!r} must name each patient's")
+
+
+def centre_problems(signature: dict[str, Any], frame: pd.DataFrame, column: str, gone: list[Problem]) -> list[Problem]:
+    """Patients whose centre the signature's harmonisation cannot be applied to; gone: who is refused already."""
+    combat, centre = signature["harmonisation"], frame["centre"]
+    if combat["kind"] == "none":
+        return []
+    check_centres(signature, frame, column)
+    left = ~frame["patient_id"].isin([problem.who for problem in gone])
+    counts, known = centre[left].value_counts(), known_centres(signature)
+    found = []
+    for patient, name in zip(frame["patient_id"][left], centre[left], strict=True):
+        if name == "":
+            found.append(Problem(patient, f"column {column}: empty, and the signature is harmonised between centres"))
+        elif name not in known and combat["unseen_centre"] == "features_only" and counts[name] < MIN_UNSEEN:
+            text = f"centre {{}} is new and has {counts[name]} patients; its location and scale need {MIN_UNSEEN}"
+            found.append(Problem(patient, text, (name,)))
+        elif name not in known and combat["unseen_centre"] not in ("none", "features_only"):
+            text = "centre {} was not in training, and the study declares no harmonisation.unseen_centre"
+            found.append(Problem(patient, text, (name,)))
+    return found
+
+
+def patient_warnings(
+    model: dict[str, Any], frame: pd.DataFrame, score: np.ndarray | None, lp: np.ndarray
+) -> list[list[str]]:
+    """Of every patient: inputs filled in or outside the training range, and horizons beyond its follow-up."""
+    found = stratum_warnings(model, frame)
+    everyone = [
+        f"no risk at {months:g} months: {why_no_risk(model, months)}"
+        for months in model["horizons_months"]
+        if why_no_risk(model, months)
+    ]
+    for field in input_fields(model):
+        term, known = field["term"], field["term"] in frame
+        values = score if field["kind"] == "signature" else frame[term].to_numpy(float) if known else None
+        for i, texts in enumerate(found):
+            value = np.nan if values is None else values[i]
+            if np.isnan(value):
+                if field["used"] and not field.get("required"):
+                    texts.append(f"{field['label']} missing: filled in by the model's imputer")
+            elif not field["low"] <= value <= field["high"]:
+                own, low, high = (value_text(field, v) for v in (value, field["low"], field["high"]))
+                unit = f" {field['unit']}".rstrip()
+                texts.append(f"{field['label']} {own} outside the training range {low} to {high}{unit}")
+    low, high = model["lp_range"]
+    for i, texts in enumerate(found):
+        if np.isfinite(lp[i]) and not low <= lp[i] <= high:
+            texts.append(
+                f"linear predictor {lp[i]:.3g} outside that of the training patients ({low:.3g} to {high:.3g})"
+            )
+        texts += everyone
+    return found
+
+
+def stratum_refusals(model: dict[str, Any], frame: pd.DataFrame) -> list[str]:
+    """Of every patient: why the stratum gives no risk at all; "" where it gives one."""
+    if "strata" not in model:
+        return [""] * len(frame)
+    known = {level["stratum"] for level in model["strata"]["levels"]}
+    names = " and ".join(item["label"] for item in model["strata"]["variables"])
+    found = []
+    for name in strata_of(frame, model["strata"]["variables"]):
+        cause = f"the stratum {name} was not in training" if name else f"{names} is missing"
+        found.append("" if name in known else f"no risk: {cause}, and a baseline hazard is never filled in")
+    return found
+
+
+def stratum_warnings(model: dict[str, Any], frame: pd.DataFrame) -> list[list[str]]:
+    """Of every patient: at which horizons the stratum gives no risk."""
+    if "strata" not in model:
+        return [[] for _ in range(len(frame))]
+    known = {level["stratum"]: level for level in model["strata"]["levels"]}
+    found = []
+    for name in strata_of(frame, model["strata"]["variables"]):
+        months_of = model["horizons_months"] if name in known else []
+        found.append(
+            [
+                f"no risk at {months:g} months in the stratum {name}: {why_no_risk(known[name], months)}"
+                for months in months_of
+                if why_no_risk(known[name], months) and not why_no_risk(model, months)
+            ]
+        )
+    return found
+
+
+def value_text(field: dict[str, Any], value: float) -> str:
+    """A value of an input as a reader knows it: the name of a level, a number with 4 digits."""
+    return field["options"][int(value)] if field["options"] else f"{value:.4g}"
+
+
+def feature_warnings(signature: dict[str, Any], features: pd.DataFrame, centre: np.ndarray) -> list[list[str]]:
+    """Of every patient: features that the signature cuts off, and a centre that harmonisation does not know."""
+    names = [feature["name"] for feature in signature["features"]]
+    combat, limit = signature["harmonisation"], signature["winsorise_sd"]
+    x = apply_combat(combat, features[names].to_numpy(float), centre)
+    z = scaling_of(signature["features"], None).apply(x)
+    found: list[list[str]] = [[] for _ in range(len(x))]
+    beyond = np.argwhere(np.abs(z) > limit) if limit is not None else np.zeros((0, 2), int)
+    for i, j in sorted(beyond.tolist(), key=lambda place: place[::-1]):
+        found[i].append(f"{names[j]} is {z[i, j]:.1f} SD from the training mean, counted as {limit:g}")
+    if combat["kind"] != "none":
+        for i, name in enumerate(centre):
+            if name != combat["reference"] and name not in combat["centres"]:
+                how = "not harmonised" if combat["unseen_centre"] == "none" else "harmonised on the patients given here"
+                found[i].append(f"centre {name} was not in training: {how}")
+    return found

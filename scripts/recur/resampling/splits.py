@@ -1,0 +1,79 @@
+"""How lucky a random split is: the whole fit on other random splits of the same patients (guard 6).
+
+A diagnostic beside the study: it sees held-out patients, so nothing it fits is kept or passed on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from recur.cohort.clinical import assign_cohorts
+from recur.cohort.training import TRAIN, Training
+from recur.fit.ranking import concordance
+from recur.fit.whole import fit, predict
+from recur.resampling.bootstrap import imputed_once
+from recur.statistics.cox import NotEstimable
+from recur.statistics.discrimination import times_of
+
+COLUMNS = ["model", "split", "used", "c_train", "c_test"]
+
+
+def joined(train: Training, frame: pd.DataFrame, features: np.ndarray) -> Training:
+    """Training rows and held-out rows (frame with time, event and the clinical variables; features (m, p)) together;
+    held-out patients have no further readings.
+    """
+    unread = np.full((len(frame), *train.repeats.shape[1:]), np.nan)
+    other = None if train.competing is None else np.concatenate([train.competing, frame["competing"].to_numpy(int)])
+    weighted = train.follow_up is not None
+    return train._replace(
+        patient_id=np.concatenate([train.patient_id, frame["patient_id"].to_numpy(object)]),
+        time=np.concatenate([train.time, times_of(frame)[0]]),
+        event=np.concatenate([train.event, frame["event"].fillna(0).to_numpy(int)]),
+        clinical=pd.concat([train.clinical, frame[list(train.clinical.columns)]], ignore_index=True),
+        features=np.concatenate([train.features, features]),
+        repeats=np.concatenate([train.repeats, unread]),
+        competing=other,
+        follow_up=np.concatenate([train.follow_up, frame["follow_up"]]) if weighted else None,
+        known=np.concatenate([train.known, frame["event"].notna()]) if weighted else None,
+        centre=None if train.centre is None else np.concatenate([train.centre, frame["centre"].to_numpy(object)]),
+    )
+
+
+def split_distribution(
+    everyone: Training,
+    used: np.ndarray,
+    split: dict[str, Any],
+    settings: dict[str, Any],
+    seed: int,
+    splits: int,
+    shown: Callable[[Iterable[int]], Iterable[int]] = iter,
+) -> pd.DataFrame:
+    """C in training and test of every model on the split used (`used` (n,) is True for training; split 0) and on
+    `splits` others drawn with the seeds seed + 1, seed + 2, ... (COLUMNS). One imputation a fit. A split whose fit
+    is not estimable has NaN.
+    """
+    settings, ids = imputed_once(settings), pd.Series(everyone.patient_id)
+    rows = []
+    for number in shown(range(splits + 1)):
+        in_train = used
+        if number:
+            cohorts = assign_cohorts(ids, pd.Series("", index=ids.index), split, seed + number)
+            in_train = (cohorts == TRAIN).to_numpy()
+        parts = everyone.rows(np.flatnonzero(in_train)), everyone.rows(np.flatnonzero(~in_train))
+        try:
+            frozen = fit(parts[0], settings, seed)
+            scores = [predict(frozen, part.clinical, part.features, part.names, part.centre) for part in parts]
+        except NotEstimable:
+            rows.append(("", number, int(number == 0), np.nan, np.nan))
+            continue
+        for model in frozen.models:
+            c = [
+                concordance(score[model], part.time, part.event, part.weight)
+                for score, part in zip(scores, parts, strict=True)
+            ]
+            rows.append((model, number, int(number == 0), *c))
+    return pd.DataFrame(rows, columns=COLUMNS)
