@@ -17,7 +17,7 @@ LONG = (
     "test_workflow.py",
     "test_variants.py",
     "test_study_kinds.py",
-    "test_binary.py",
+    "test_binary_study.py",
 )
 
 

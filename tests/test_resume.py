@@ -10,7 +10,6 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from test_fit import TWICE, N, cohort, settings
 
 from recur.fit.model_checks import diagnose
 from recur.fit.whole import fit
@@ -18,6 +17,7 @@ from recur.resampling.bootstrap import nested_performance
 from recur.resume import fingerprint, finished, forget, kept_file, resumed
 from recur.study.file import ROOT
 from recur.tables import write_table
+from tests.fit.test_whole import TWICE, N, cohort, settings
 
 RESAMPLES = 12
 PROGRAM = ROOT / "scripts" / "resample.py"

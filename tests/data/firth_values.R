@@ -1,5 +1,5 @@
 # Firth's penalised Cox regression written from Heinze & Schemper (Biometrics 2001), for the values in
-# tests/test_penalised.py: log partial likelihood and information of survival::coxph at given coefficients, maximised
+# tests/statistics/test_penalised.py: log partial likelihood and information of survival::coxph at given coefficients, maximised
 # by nlminb and polished with numerical derivatives.   Rscript tests/data/firth_values.R > tests/data/firth_values.json
 library(survival)
 

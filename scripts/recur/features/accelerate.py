@@ -2,8 +2,8 @@
 
 The classes and their formulas stay in charge of every feature. While `grid_features` runs, what they do before (read
 arrays, discretise, count matrices: six times an image) is replaced by `texture.Counts`, made once; each replacement
-gives what the replaced function gives, to rounding (tests/test_features.py holds every feature to plain pyradiomics
-within 1e-9).
+gives what the replaced function gives, to rounding (tests/features/test_extract.py holds every feature to plain
+pyradiomics within 1e-9).
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 Plain pyradiomics lays its resampling grid from the image's corner, takes masks by nearest neighbour, does not round
 and starts its bins at the region's minimum. Here the scheme of the manual (Zwanenburg et al. 2016, arXiv:1612.07003,
-chapter 2) is followed up to the discretised region. tests/test_exactness.py holds the result to the consensus values of
-the digital phantom and of the five configurations of the CT phantom (Zwanenburg et al., Radiology 2020;295:328).
+chapter 2) is followed up to the discretised region. tests/features/test_exactness.py holds the result to the consensus
+values of the digital phantom and of the five configurations of the CT phantom (Zwanenburg et al., Radiology
+2020;295:328).
 """
 
 from __future__ import annotations

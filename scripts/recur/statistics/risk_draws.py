@@ -2,8 +2,8 @@
 
 The estimates of recur.statistics.calibration and recur.statistics.brier, which a nested cross-validation needs some
 ten thousand times: a draw is a row of counts instead of a table of rows, so that what depends on outcomes only
-(censoring weights, observed risks) is shared by all models and repeats. tests/test_internal_calibration.py holds them
-equal.
+(censoring weights, observed risks) is shared by all models and repeats. tests/resampling/test_internal_calibration.py
+holds them equal.
 """
 
 from __future__ import annotations

@@ -51,8 +51,9 @@ def learn_scaling(x: np.ndarray, kind: str, limit: float | None) -> Scaling:
     none: as they are. signed_log: sign(x) log(1 + |x| / s), s the median of |x| in training, so that units do not
     matter. yeo_johnson: Yeo & Johnson 2000 on robustly scaled values, the most likely power to two digits between -2
     and 4 (own search over all features at once: scipy's optimiser takes one at a time, which resamples repeat a million
-    times; the log-likelihood is within 0.01 of scipy's: tests/test_scaling.py). robust: median and interquartile range
-    (in SD of a normal) in place of mean and SD. A feature of which half is one value keeps mean and SD.
+    times; the log-likelihood is within 0.01 of scipy's: tests/statistics/test_scaling.py). robust: median and
+    interquartile range (in SD of a normal) in place of mean and SD. A feature of which half is one value keeps mean
+    and SD.
     """
     count = x.shape[1]
     centre, scale, power = np.zeros(count), np.ones(count), np.ones(count)
