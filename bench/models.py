@@ -33,9 +33,9 @@ from recur.cohort.training import Training
 from recur.fit.ranking import forest_importance, mrmr
 from recur.fit.whole import fit
 from recur.resampling.bootstrap import bootstrap_fit, nested_predictions, resample_settings
+from recur.statistics.agreement import icc_2_1
 from recur.statistics.cox import univariable_cox
-from recur.statistics.elastic_net import cox_path, cross_validate
-from recur.statistics.icc import icc_2_1
+from recur.statistics.elastic_net import Penalty, cox_family, cross_validate, elastic_net_path
 from recur.statistics.nested_concordance import bootstrap_concordance
 
 ROOT = Path(__file__).parents[1]
@@ -138,8 +138,9 @@ def lasso(folder: Path) -> Iterator[Row]:
 
 def both(x, time, event, lambdas, fold, tolerance) -> tuple[np.ndarray, np.ndarray]:
     """What cv.glmnet computes: the path on all rows, and the cross-validated deviance."""
-    deviance, _ = cross_validate(x, time, event, 1.0, lambdas, fold, tolerance)
-    return cox_path(x, time, event, 1.0, lambdas, tolerance), deviance
+    family, penalty = cox_family(time, event), Penalty(1.0, lambdas)
+    deviance, _ = cross_validate(x, family, penalty, fold, tolerance=tolerance)
+    return elastic_net_path(x, family, penalty, tolerance), deviance
 
 
 def forest(folder: Path) -> Iterator[Row]:

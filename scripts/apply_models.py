@@ -10,7 +10,7 @@ from recur.cli import reported
 from recur.cohort.analysis_set import read_rows
 from recur.cohort.training import TRAIN
 from recur.fit.signature import signature_scores
-from recur.statistics.cox import NotEstimable
+from recur.statistics.estimate import NotEstimable
 from recur.tables import StudyError, labelled, manifest_of, one_manifest, read_frozen, write_table
 from recur.validation.evaluations import log_evaluation
 from recur.validation.missing_data import missing_data_performance

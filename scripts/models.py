@@ -11,7 +11,7 @@ from recur.fit.sample_size import candidate_parameters, sample_size_table
 from recur.predict.new_patients import declared_inputs
 from recur.predict.nomogram import nomogram_tables
 from recur.predict.support import with_support
-from recur.statistics.cox import NotEstimable
+from recur.statistics.estimate import NotEstimable
 from recur.tables import StudyError, labelled, write_frozen, write_table
 from recur.validation.guards import smaller_class, too_few_events
 

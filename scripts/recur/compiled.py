@@ -1,30 +1,19 @@
-"""Compile once: jobs share one directory of compiled kernels, and one job at a time fills it."""
+"""Compile once: jobs share one directory of compiled loops, and one job at a time fills it."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 from contextlib import AbstractContextManager
-from types import ModuleType
 
 from recur.locks import locked
 
 
 def compiling() -> AbstractContextManager[None]:
-    """Hold the lock of NUMBA_CACHE_DIR while kernels are imported: of several starting jobs one compiles.
+    """Hold the lock of NUMBA_CACHE_DIR while compiled loops are imported: of several starting jobs one compiles.
 
-    Without that directory every process compiles for itself.
+    Without that directory every process compiles for itself. Import them where they are needed, inside of a function:
+    even loading compiled code takes about a second.
     """
     directory = os.environ.get("NUMBA_CACHE_DIR")
     return locked(directory) if directory else contextlib.nullcontext()
-
-
-@functools.cache
-def model_kernels() -> ModuleType:
-    """recur.statistics.kernels; imported where its loops are needed, since even loading compiled code takes about a
-    second.
-    """
-    with compiling():
-        from recur.statistics import kernels
-    return kernels

@@ -8,8 +8,9 @@ from sksurv.metrics import concordance_index_censored
 from sksurv.tree import SurvivalTree
 from sksurv.util import Surv
 
-from recur.compiled import model_kernels
-from recur.fit.ranking import doubled_ranks, forest_data, forest_importance, mrmr, somers_d, without_redundant
+from recur.fit.ranking import forest_data, forest_importance, mrmr, without_redundant
+from recur.statistics import _forest_loops
+from recur.statistics.concordance import doubled_ranks, somers_d
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +75,7 @@ def grown(x, time, event, min_leaf):
     data, (n, p) = forest_data(x, time, event), x.shape
     feature, child = np.empty(2 * n, np.int64), np.empty((2 * n, 2), np.int64)
     threshold, risk = np.empty(2 * n), np.empty(2 * n)
-    nodes = model_kernels().grow_tree(*data, np.arange(n), p, min_leaf, np.arange(p), feature, threshold, child, risk)
+    nodes = _forest_loops.grow_tree(*data, np.arange(n), p, min_leaf, np.arange(p), feature, threshold, child, risk)
     return feature[:nodes], threshold[:nodes], child[:nodes], risk[:nodes]
 
 

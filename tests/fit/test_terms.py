@@ -17,7 +17,8 @@ from recur.predict.imputation import complete, learn_imputer
 from recur.predict.new_patients import declared_inputs, input_fields, score_patients
 from recur.predict.nomogram import model_axes, model_nomogram, nomogram_tables
 from recur.predict.strata import offsets, strata_of
-from recur.statistics.cox import NotEstimable, wald_test
+from recur.statistics.cox import wald_test
+from recur.statistics.estimate import NotEstimable
 from recur.validation.survival import apply_models, rank_at
 from recur.vocabulary import analysis_words
 

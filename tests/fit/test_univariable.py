@@ -10,7 +10,7 @@ from sksurv.datasets import load_gbsg2
 from recur.cohort.training import Training
 from recur.fit.models import coefficient_table, fit_models
 from recur.report.manuscript import cox as cox_of_manuscript
-from recur.statistics.cox import NotEstimable
+from recur.statistics.estimate import NotEstimable
 from recur.statistics.group_tests import weighted_hazard_ratio
 from recur.vocabulary import study_words
 from tests.fit.test_whole import settings

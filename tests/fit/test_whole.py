@@ -11,7 +11,6 @@ from sksurv.metrics import concordance_index_censored
 from recur.cohort.analysis_set import make_analysis_set, read_training, split_sets
 from recur.cohort.training import Training
 from recur.fit.models import fit_models, linear_predictor, risk_at, risk_group
-from recur.fit.ranking import concordance
 from recur.fit.signature import build_signature, signature_scores, stability, usable_columns
 from recur.fit.whole import fit, predict, second_stage_scores
 from recur.resampling.bootstrap import (
@@ -22,6 +21,7 @@ from recur.resampling.bootstrap import (
     resample_rows,
     resample_settings,
 )
+from recur.statistics.concordance import c_index as concordance
 from recur.statistics.nested_concordance import bootstrap_concordance
 from recur.study.file import ROOT
 from recur.tables import StudyError, write_table

@@ -7,7 +7,7 @@ import pytest
 
 from recur.resampling.bootstrap import resample_performance
 from recur.statistics import cox
-from recur.statistics.discrimination import harrell_c
+from recur.statistics.concordance import harrell_c
 from recur.statistics.risk_draws import drawn_outcomes, slopes
 
 

@@ -11,8 +11,8 @@ from recur.resampling import bootstrap as resampling
 from recur.resampling.ablation import ALL, ablation_rows, restricted, subsets
 from recur.resampling.bootstrap import nested_performance, nested_predictions, resample_performance, selection_frequency
 from recur.resampling.learning import learning_curve, learning_fits
-from recur.statistics.cox import NotEstimable
-from recur.statistics.discrimination import c_difference, harrell_c
+from recur.statistics.concordance import c_difference, harrell_c
+from recur.statistics.estimate import NotEstimable
 from recur.validation.contrast import contrast
 from recur.validation.missing_data import missing_data_performance, pooled_c
 from tests.fit.test_whole import VARIABLES, cohort, settings

@@ -7,7 +7,7 @@ import SimpleITK as sitk
 
 from recur.images.mask_agreement import mask_agreement
 from recur.statistics import agreement as ag
-from recur.statistics.icc import icc_2_1
+from recur.statistics.agreement import icc_2_1
 
 TWO, THREE = [[58, 14], [15, 26]], [[17, 23, 24], [2, 11, 4], [9, 16, 7]]
 

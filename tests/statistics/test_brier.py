@@ -4,7 +4,7 @@ import pytest
 
 from recur.statistics import brier as p
 from recur.statistics import cox
-from recur.statistics.discrimination import auc_difference
+from recur.statistics.time_roc import auc_difference
 
 
 def exact(ours, r, tolerance=1e-9):

@@ -5,7 +5,8 @@ import oracle
 import pytest
 
 from recur.statistics import calibration as c
-from recur.statistics.cox import NotEstimable
+from recur.statistics import splines
+from recur.statistics.estimate import NotEstimable
 from recur.statistics.net_benefit import net_benefit
 
 
@@ -79,7 +80,7 @@ def test_the_true_model_is_calibrated():
 
 def test_spline_is_linear_outside_its_knots():
     x = np.array([-3.0, -2, -1, 4, 5, 6])
-    basis = c.restricted_cubic_spline(x, [0, 1, 2, 3])
+    basis = splines.restricted_cubic_spline(x, [0, 1, 2, 3])
     assert basis.shape == (6, 3) and (basis[:3, 1:] == 0).all()
     assert np.diff(basis[3:], n=2, axis=0) == pytest.approx(0, abs=1e-12)
 

@@ -7,7 +7,7 @@ import pytest
 
 from recur.fit.whole import fit, predict
 from recur.statistics.combat import apply_combat, learn_combat
-from recur.statistics.cox import NotEstimable
+from recur.statistics.estimate import NotEstimable
 from tests.fit.test_whole import as_bytes, cohort, settings
 
 COMBAT = {"kind": "combat", "reference": None, "unseen_centre": "error"}

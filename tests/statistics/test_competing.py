@@ -9,11 +9,12 @@ import yaml
 from recur.cohort.analysis_set import make_analysis_set
 from recur.cohort.training import Training
 from recur.fit.models import fit_models, risk_at
-from recur.statistics import calibration, competing, cox
+from recur.statistics import calibration, competing, cox, estimate
 from recur.statistics.brier import brier_at, brier_null, ibs, ipa
-from recur.statistics.discrimination import auc_at, harrell_c, uno_c
+from recur.statistics.concordance import harrell_c, uno_c
 from recur.statistics.nested_concordance import NESTED_COLUMNS
 from recur.statistics.net_benefit import net_benefit
+from recur.statistics.time_roc import auc_at
 from recur.study.file import ROOT
 from recur.validation.survival import apply_models, comparisons, performance, survival_tables, time_curves
 
@@ -212,7 +213,7 @@ def test_everybody_gone_and_no_events_are_legal():
     assert competing.cumulative_incidence([1, 2], [0, 0], [1, 0])["incidence"].to_list() == [0, 0, 0]
     nobody = np.zeros(12)
     assert "no comparable pairs" in competing.c_competing(np.ones(12), nobody, nobody, np.ones(12), 1)[0]["reason"]
-    with pytest.raises(cox.NotEstimable, match="no events"):
+    with pytest.raises(estimate.NotEstimable, match="no events"):
         competing.fit_fine_gray([1.0, 2.0], [1, 2], [0, 0], [1, 0])
     with pytest.raises(ValueError, match="both"):
         competing.incidence_at([1], [1], [1], 2)

@@ -10,13 +10,15 @@ import pytest
 
 from recur.fit.signature import standardised
 from recur.statistics.elastic_net import (
+    Penalty,
     choose_lambda,
-    cox_path,
+    cox_family,
     cross_validate,
-    grouped_folds,
+    elastic_net_path,
     lambda_grid,
     partial_loglik,
 )
+from recur.statistics.folds import grouped_folds
 
 REFERENCE = os.environ.get("REFERENCE_DATA")
 reference = [pytest.mark.reference, pytest.mark.skipif(not REFERENCE, reason="REFERENCE_DATA is not set")]
@@ -45,7 +47,7 @@ class TestAgainstGlmnet:
     @pytest.mark.parametrize("alpha", [1, 0.5])
     def test_the_largest_lambda(self, signal, alpha):
         x, time, event, _, items = signal
-        assert lambda_grid(x, time, event, alpha, 10, 0.1)[0] == pytest.approx(
+        assert lambda_grid(x, cox_family(time, event), alpha, 10, 0.1)[0] == pytest.approx(
             items[f"path/alpha={alpha}"]["lambda_max"], rel=1e-9
         )
 
@@ -54,7 +56,7 @@ class TestAgainstGlmnet:
         x, time, event, fold, items = signal
         expected = items[f"cv/alpha={alpha}/deviance"]
         lambdas = np.array(expected["lambda"])[:45]
-        deviance, error = cross_validate(x, time, event, alpha, lambdas, fold, tolerance=1e-8)
+        deviance, error = cross_validate(x, cox_family(time, event), Penalty(alpha, lambdas), fold, tolerance=1e-8)
         # glmnet's own folds stop at thresh 1e-11: 1e-6 off here, 1e-4 at the end of the path
         np.testing.assert_allclose(deviance, expected["cvm"][:45], rtol=1.5e-6)
         np.testing.assert_allclose(error, expected["cvsd"][:45], rtol=1.5e-5)
@@ -65,7 +67,8 @@ class TestAgainstGlmnet:
     def test_the_path(self, signal, alpha):
         x, time, event, _, items = signal
         expected = items[f"path/alpha={alpha}"]
-        coef = cox_path(x, time, event, float(alpha), np.array(expected["all_lambda"]), 1e-7)
+        penalty = Penalty(float(alpha), np.array(expected["all_lambda"]))
+        coef = elastic_net_path(x, cox_family(time, event), penalty)
         spread, names = original_spread()
         for place, step in zip(expected["path_index_0based"], expected["path"], strict=True):
             glmnet = np.zeros(len(names))
@@ -82,9 +85,11 @@ def test_a_path_is_solved_to_the_tolerance_asked_for(tolerance):
     rng = np.random.default_rng(4)
     x = standardised(rng.normal(size=(80, 10)) @ rng.normal(size=(10, 150)) + rng.normal(size=(80, 150)))[0]
     time, event = np.round(rng.exponential(np.exp(-0.5 * x[:, 0])), 1), rng.random(80) < 0.6
-    lambdas = lambda_grid(x, time, event, 0.7, 20, 0.05)
+    family = cox_family(time, event)
+    lambdas = lambda_grid(x, family, 0.7, 20, 0.05)
+    path = elastic_net_path(x, family, Penalty(0.7, lambdas), tolerance)
     at_risk = time[None, :] >= time[event][:, None]
-    for penalty, beta in zip(lambdas, cox_path(x, time, event, 0.7, lambdas, tolerance).T, strict=True):
+    for penalty, beta in zip(lambdas, path.T, strict=True):
         weight = np.exp(x @ beta)
         residual = event - weight * (at_risk / (at_risk @ weight)[:, None]).sum(axis=0)
         slope, lasso = x.T @ residual / len(time) - 0.3 * penalty * beta, 0.7 * penalty

@@ -12,8 +12,15 @@ from scipy.special import expit
 
 from recur.fit.sample_size import required_sizes_binary
 from recur.fit.signature import standardised
-from recur.statistics.cox import NotEstimable
-from recur.statistics.elastic_net import choose_lambda
+from recur.statistics.elastic_net import (
+    Penalty,
+    choose_lambda,
+    cross_validate,
+    elastic_net_path,
+    lambda_grid,
+    logistic_family,
+)
+from recur.statistics.estimate import NotEstimable
 from recur.statistics.logistic import (
     FIRTH,
     ML,
@@ -24,7 +31,6 @@ from recur.statistics.logistic import (
     fit_or_penalised,
     profile_interval,
 )
-from recur.statistics.logistic_elastic_net import cross_validate, lambda_grid, logistic_path
 
 ALL5 = ["age", "female", "wfns", "s100b", "ndka"]
 R = {"rtol": 1e-6, "atol": 1e-10}
@@ -190,12 +196,13 @@ class TestElasticNet:
     @pytest.mark.parametrize(("l1_ratio", "largest"), [(1.0, 0.159996983414), (0.5, 0.319993966828)])
     def test_the_largest_lambda(self, data, l1_ratio, largest):
         x, event, _, _ = data
-        assert lambda_grid(x, event, l1_ratio, 30, 0.1)[0] == pytest.approx(largest, rel=1e-9)
+        assert lambda_grid(x, logistic_family(event), l1_ratio, 30, 0.1)[0] == pytest.approx(largest, rel=1e-9)
 
     def test_the_cross_validated_deviance(self, data):
         x, event, fold, _ = data
-        lambdas = lambda_grid(x, event, 0.5, 30, 0.1)
-        deviance, error = cross_validate(x, event, 0.5, lambdas, fold, tolerance=1e-8)
+        family = logistic_family(event)
+        lambdas = lambda_grid(x, family, 0.5, 30, 0.1)
+        deviance, error = cross_validate(x, family, Penalty(0.5, lambdas), fold, tolerance=1e-8)
         # glmnet stops on its own deviance: 5e-7 off at the end of the path
         expected = [1.40847511636, 1.27359699444, 1.21446988564, 1.35719008299]
         np.testing.assert_allclose(deviance[[0, 9, 19, 29]], expected, rtol=1e-6)
@@ -205,7 +212,8 @@ class TestElasticNet:
 
     def test_the_path(self, data):
         x, event, _, names = data
-        coef = logistic_path(x, event, 1.0, lambda_grid(x, event, 1.0, 30, 0.1), 1e-7)[:, 19]
+        family = logistic_family(event)
+        coef = elastic_net_path(x, family, Penalty(1.0, lambda_grid(x, family, 1.0, 30, 0.1)))[:, 19]
         assert (coef != 0).sum() == 49
         glmnet = {"f003": 0.5559309395, "f047": -0.3016467980, "f366": 0.2826381498, "f509": -0.2832972165}
         for name, value in glmnet.items():
@@ -218,8 +226,10 @@ def test_a_path_is_solved_to_the_tolerance_asked_for(tolerance):
     rng = np.random.default_rng(4)
     x = standardised(rng.normal(size=(80, 10)) @ rng.normal(size=(10, 150)) + rng.normal(size=(80, 150)))[0]
     event = rng.random(80) < 1 / (1 + np.exp(-x[:, 0]))
-    lambdas = lambda_grid(x, event, 0.7, 20, 0.05)
-    for penalty, beta in zip(lambdas, logistic_path(x, event, 0.7, lambdas, tolerance).T, strict=True):
+    family = logistic_family(event)
+    lambdas = lambda_grid(x, family, 0.7, 20, 0.05)
+    path = elastic_net_path(x, family, Penalty(0.7, lambdas), tolerance)
+    for penalty, beta in zip(lambdas, path.T, strict=True):
         lp = x @ beta
         risk = 1 / (1 + np.exp(-(lp + best_intercept(lp, event))))
         slope, lasso = x.T @ (event - risk) / len(event) - 0.3 * penalty * beta, 0.7 * penalty

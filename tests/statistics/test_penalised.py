@@ -20,7 +20,8 @@ from recur.fit.model_checks import univariable_features
 from recur.fit.models import apply_model, coefficient_table, fit_model, fit_models
 from recur.resampling.bootstrap import bootstrap_fit, nested_performance, nested_predictions, resample_performance
 from recur.statistics import logistic, penalised
-from recur.statistics.cox import NotEstimable, Separated, backward, fit_cox, term_test
+from recur.statistics.cox import backward, fit_cox, term_test
+from recur.statistics.estimate import NotEstimable, Separated
 from recur.statistics.penalised import FIRTH, RIDGE, fit_or_penalised, fit_penalised, problem_of, profile_interval
 from tests.fit.test_whole import cohort, settings
 

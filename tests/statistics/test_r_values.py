@@ -11,11 +11,10 @@ import pandas as pd
 import pytest
 from eliminate import eliminate_cox
 
-from recur.statistics import competing, cox, survival
-from recur.statistics import discrimination as d
+from recur.statistics import competing, concordance, cox, survival, time_roc
 from recur.statistics.brier import brier_at, brier_null, ibs, ipa
 from recur.statistics.cutpoint import best_cutpoint
-from recur.statistics.elastic_net import cox_path, cross_validate
+from recur.statistics.elastic_net import Penalty, cox_family, cross_validate, elastic_net_path
 
 DATA = Path(__file__).parents[1] / "data"
 R = json.loads((DATA / "r_values.json").read_text())
@@ -69,12 +68,12 @@ def test_proportional_hazards(transform):
 
 
 def test_concordance():
-    r, harrell, uno = R["c"], d.harrell_c(TIME, EVENT, LP), d.uno_c(TIME, EVENT, LP, 8)
+    r, harrell, uno = R["c"], concordance.harrell_c(TIME, EVENT, LP), concordance.uno_c(TIME, EVENT, LP, 8)
     exact([harrell["estimate"], harrell["se"]], [r["harrell"], r["se"]])
-    difference = d.c_difference(TIME, EVENT, LP, COHORT["x1"])
+    difference = concordance.c_difference(TIME, EVENT, LP, COHORT["x1"])
     exact([difference["estimate"], difference["se"]], [r["difference"], r["difference_se"]])
     exact([uno["estimate"], uno["se"]], [r["uno"], r["uno_se"]])
-    royston = d.royston_d(TIME, EVENT, LP)
+    royston = concordance.royston_d(TIME, EVENT, LP)
     exact([royston["estimate"], royston["se"], royston["r2"]], R["royston"])
 
 
@@ -85,7 +84,11 @@ def risk(times):
 
 def test_auc_and_brier():
     r, at_six = R["score"], risk(np.array([6.0]))[:, 0]
-    auc, model, null = d.auc_at(TIME, EVENT, at_six, 6), brier_at(TIME, EVENT, at_six, 6), brier_null(TIME, EVENT, 6)
+    auc, model, null = (
+        time_roc.auc_at(TIME, EVENT, at_six, 6),
+        brier_at(TIME, EVENT, at_six, 6),
+        brier_null(TIME, EVENT, 6),
+    )
     exact([auc["estimate"], auc["se"]], [r["auc"], r["auc_se"]])
     exact([null["estimate"], model["estimate"], null["se"], model["se"]], [*r["brier"], *r["brier_se"]])
     exact(ipa(TIME, EVENT, at_six, 6)["estimate"], r["ipa"])
@@ -134,7 +137,7 @@ def test_cause_specific_prediction_and_its_accuracy():
         return competing.cause_specific_incidence(*hazards, *lps, times)
 
     exact([ibs(TIME, EVENT, function, 6.9, OTHER)["estimate"] for function in (None, risks)], r["ibs"])
-    auc, null = d.auc_at(TIME, EVENT, incidence, 6, OTHER), brier_null(TIME, EVENT, 6, OTHER)
+    auc, null = time_roc.auc_at(TIME, EVENT, incidence, 6, OTHER), brier_null(TIME, EVENT, 6, OTHER)
     model = brier_at(TIME, EVENT, incidence, 6, OTHER)
     exact([auc["estimate"], auc["se"]], [r["auc"], r["auc_se"]])
     exact([null["estimate"], model["estimate"], null["se"], model["se"]], [*r["brier"], *r["brier_se"]])
@@ -144,9 +147,10 @@ def test_cause_specific_prediction_and_its_accuracy():
 def test_lasso_path_and_deviance_with_ties():
     rows, r = TIME > 0, R["glmnet"]  # glmnet takes no time of 0
     x = np.column_stack([X, X[:, 0] ** 2, X[:, 0] * X[:, 2]])[rows]
-    z, lambdas, outcome = (x - x.mean(axis=0)) / x.std(axis=0), np.array(r["lambda"]), (TIME[rows], EVENT[rows])
-    path = cox_path(z, *outcome, 1.0, lambdas, 1e-9) / x.std(axis=0)[:, None]
+    z = (x - x.mean(axis=0)) / x.std(axis=0)
+    family, penalty = cox_family(TIME[rows], EVENT[rows]), Penalty(1.0, np.array(r["lambda"]))
+    path = elastic_net_path(z, family, penalty, 1e-9) / x.std(axis=0)[:, None]
     np.testing.assert_allclose(path, np.reshape(r["coef"], (5, -1)), rtol=1e-6, atol=1e-7)
-    deviance, error = cross_validate(z, *outcome, 1.0, lambdas, COHORT["fold"].to_numpy()[rows])
+    deviance, error = cross_validate(z, family, penalty, COHORT["fold"].to_numpy()[rows])
     exact(deviance, r["deviance"], 1e-6)
     exact(error, r["se"], 1e-5)

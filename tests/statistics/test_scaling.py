@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from recur.statistics import elastic_net as lasso
-from recur.statistics import logistic_elastic_net as logistic_lasso
+from recur.statistics import elastic_net, folds
 from recur.statistics.scaling import KINDS, best_power, learn_scaling, scaling_of, yeo_johnson
 
 
@@ -69,21 +68,22 @@ def test_a_patient_at_thousands_of_sd_gives_a_finite_deviance(seed):
     f[rng.integers(n)] = 1e6
     x = np.column_stack([f, rng.normal(size=(n, 3))])
     z = np.clip((x - x.mean(0)) / x.std(0), -3, 3)
-    lambdas = lasso.lambda_grid(z, t, e, 0.5, 30, 0.1)
-    fold = lasso.grouped_folds(np.arange(n), e, 5, np.random.default_rng(1))
-    deviance, error = lasso.cross_validate(z, t, e, 0.5, lambdas, fold)
+    family = elastic_net.cox_family(t, e)
+    penalty = elastic_net.Penalty(0.5, elastic_net.lambda_grid(z, family, 0.5, 30, 0.1))
+    fold = folds.grouped_folds(np.arange(n), e, 5, np.random.default_rng(1))
+    deviance, error = elastic_net.cross_validate(z, family, penalty, fold)
     assert np.isfinite(deviance).all() and np.isfinite(error).all()
     for rule in ("min", "1se"):
-        assert 0 <= lasso.choose_lambda(deviance, error, rule) < 30
+        assert 0 <= elastic_net.choose_lambda(deviance, error, rule) < 30
     with np.errstate(all="raise"):
-        lasso.cross_validate(x, t, e, 0.5, lambdas, fold, learn=lambda rows: learn_scaling(rows, "none", 3.0))
+        elastic_net.cross_validate(x, family, penalty, fold, lambda rows: learn_scaling(rows, "none", 3.0))
 
 
 def test_a_deviance_that_is_not_finite_is_no_minimum():
     error = np.ones(4)
-    assert lasso.choose_lambda(np.array([5.0, -np.inf, 3.0, np.nan]), error, "min") == 2
-    assert lasso.choose_lambda(np.array([3.5, -np.inf, 3.0, np.nan]), error, "1se") == 0
-    assert lasso.choose_lambda(np.full(4, np.nan), error, "min") == 0
+    assert elastic_net.choose_lambda(np.array([5.0, -np.inf, 3.0, np.nan]), error, "min") == 2
+    assert elastic_net.choose_lambda(np.array([3.5, -np.inf, 3.0, np.nan]), error, "1se") == 0
+    assert elastic_net.choose_lambda(np.full(4, np.nan), error, "min") == 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -93,13 +93,15 @@ def test_no_patient_decides_the_penalty(kind):
     rng = np.random.default_rng(4)
     t, e = rng.exponential(20, 150), rng.random(150) < 0.7
     learn = lambda rows: learn_scaling(rows, kind, 3.0)  # noqa: E731
-    lambdas = lasso.lambda_grid(learn(x).apply(x), t, e, 0.5, 20, 0.1)
-    fold = lasso.grouped_folds(np.arange(150), e, 5, np.random.default_rng(1))
+    family = elastic_net.cox_family(t, e)
+    penalty = elastic_net.Penalty(0.5, elastic_net.lambda_grid(learn(x).apply(x), family, 0.5, 20, 0.1))
+    fold = folds.grouped_folds(np.arange(150), e, 5, np.random.default_rng(1))
     wildest = np.arange(150) != x[:, 1].argmax()
-    whole, _ = lasso.cross_validate(x, t, e, 0.5, lambdas, fold, learn=learn)
-    without, _ = lasso.cross_validate(x[wildest], t[wildest], e[wildest], 0.5, lambdas, fold[wildest], learn=learn)
+    whole, _ = elastic_net.cross_validate(x, family, penalty, fold, learn)
+    others = elastic_net.cox_family(t[wildest], e[wildest])
+    without, _ = elastic_net.cross_validate(x[wildest], others, penalty, fold[wildest], learn)
     assert np.ptp((whole - whole[0]) - (without - without[0])) < 0.1
-    unlimited, _ = lasso.cross_validate(x, t, e, 0.5, lambdas, fold)
+    unlimited, _ = elastic_net.cross_validate(x, family, penalty, fold)
     assert np.ptp(unlimited) > 100 * np.ptp(whole) or np.ptp(unlimited) > 10
 
 
@@ -113,23 +115,29 @@ def moves_of_the_penalty(family: str, seed: int, scaling: tuple[str, float | Non
     x = np.column_stack([f, rng.normal(size=(n, 3))])
     x[wild, 0] = 1e6
     t = t * np.exp(-x[:, 1])  # a feature that says something: of noise any patient moves the penalty
-    fold = lasso.grouped_folds(np.arange(n), e, 5, np.random.default_rng(1))
-    module, outcome = (lasso, [t, e]) if family == "cox" else (logistic_lasso, [(t < np.median(t)).astype(float)])
+    fold = folds.grouped_folds(np.arange(n), e, 5, np.random.default_rng(1))
+    early = (t < np.median(t)).astype(float)
+
+    def likelihood(rows):
+        if family == "cox":
+            return elastic_net.cox_family(t[rows], e[rows])
+        return elastic_net.logistic_family(early[rows])
 
     def learn(rows):
         return learn_scaling(rows, *scaling)
 
-    lambdas = module.lambda_grid(learn(x).apply(x), *outcome, 0.5, 30, 0.1)
+    everyone = np.arange(n)
+    penalty = elastic_net.Penalty(0.5, elastic_net.lambda_grid(learn(x).apply(x), likelihood(everyone), 0.5, 30, 0.1))
 
     def validated(x, rows):
-        return module.cross_validate(x[rows], *(y[rows] for y in outcome), 0.5, lambdas, fold[rows], learn=learn)
+        return elastic_net.cross_validate(x[rows], likelihood(rows), penalty, fold[rows], learn)
 
-    further, everyone = x.copy(), np.arange(n)
+    further = x.copy()
     further[wild, 0] = 1e9
     deviance, error = validated(x, everyone)
-    best = lasso.choose_lambda(deviance, error, "min")
+    best = elastic_net.choose_lambda(deviance, error, "min")
     others = validated(further, everyone), validated(x, np.delete(everyone, wild))
-    places = [lasso.choose_lambda(*other, "min") for other in others]
+    places = [elastic_net.choose_lambda(*other, "min") for other in others]
     return [(abs(place - best), float((deviance[place] - deviance[best]) / error[best])) for place in places]
 
 
@@ -167,10 +175,11 @@ def test_efrons_likelihood_and_path():
 
     x, time, event = tied()
     beta = np.array([0.3, -0.2, 0.5])
-    ours = lasso.partial_loglik((x @ beta)[:, None], time, event, lasso.EFRON)[0]
+    ours = elastic_net.partial_loglik((x @ beta)[:, None], time, event, elastic_net.EFRON)[0]
     assert ours == pytest.approx(efron_by_hand(beta, x, time, event), abs=1e-10)
+    family = elastic_net.cox_family(time, event, elastic_net.EFRON)
     lambdas = np.array([0.05, 0.02])
-    path = lasso.cox_path(x, time, event, 0.5, lambdas, 1e-9, lasso.EFRON)
+    path = elastic_net.elastic_net_path(x, family, elastic_net.Penalty(0.5, lambdas), 1e-9)
     for j, penalty in enumerate(lambdas):
 
         def objective(b, penalty=penalty):
@@ -179,18 +188,21 @@ def test_efrons_likelihood_and_path():
 
         best = minimize(objective, np.full(6, 0.01), bounds=[(0, None)] * 6, options={"ftol": 1e-15, "gtol": 1e-10})
         np.testing.assert_allclose(path[:, j], best.x[:3] - best.x[3:], atol=2e-5)
-    largest = lasso.lambda_grid(x, time, event, 0.5, 2, 0.9, lasso.EFRON)[0]
-    just_above, just_below = lasso.cox_path(x, time, event, 0.5, largest * np.array([1.0001, 0.999]), 1e-9, "efron").T
+    largest = elastic_net.lambda_grid(x, family, 0.5, 2, 0.9)[0]
+    around = elastic_net.Penalty(0.5, largest * np.array([1.0001, 0.999]))
+    just_above, just_below = elastic_net.elastic_net_path(x, family, around, 1e-9).T
     assert not just_above.any() and just_below.any()
 
 
 def test_efron_equals_breslow_without_ties():
     x, time, event = tied()
     time = time + np.linspace(0, 0.5, len(time))
-    fold = lasso.grouped_folds(np.arange(len(time)), event, 5, np.random.default_rng(1))
-    grids = [lasso.lambda_grid(x, time, event, 0.5, 10, 0.1, ties) for ties in ("breslow", "efron")]
+    fold = folds.grouped_folds(np.arange(len(time)), event, 5, np.random.default_rng(1))
+    families = [elastic_net.cox_family(time, event, ties) for ties in (elastic_net.BRESLOW, elastic_net.EFRON)]
+    grids = [elastic_net.lambda_grid(x, family, 0.5, 10, 0.1) for family in families]
     np.testing.assert_allclose(*grids, rtol=1e-12)
-    found = [lasso.cross_validate(x, time, event, 0.5, grids[0], fold, ties=ties)[0] for ties in ("breslow", "efron")]
+    penalty = elastic_net.Penalty(0.5, grids[0])
+    found = [elastic_net.cross_validate(x, family, penalty, fold)[0] for family in families]
     np.testing.assert_allclose(*found, atol=1e-6)
 
 
@@ -199,8 +211,9 @@ def test_the_efron_path_satisfies_the_karush_kuhn_tucker_conditions():
     x, time, event = tied(80)
     x = np.column_stack([x, np.random.default_rng(5).normal(size=(80, 5))])
     time = np.ceil(time * np.exp(-0.5 * x[:, 0]))
-    lambdas = lasso.lambda_grid(x, time, event, 0.5, 8, 0.05, lasso.EFRON)
-    path = lasso.cox_path(x, time, event, 0.5, lambdas, 1e-9, lasso.EFRON)
+    family = elastic_net.cox_family(time, event, elastic_net.EFRON)
+    lambdas = elastic_net.lambda_grid(x, family, 0.5, 8, 0.05)
+    path = elastic_net.elastic_net_path(x, family, elastic_net.Penalty(0.5, lambdas), 1e-9)
     assert (path[:, -2] == 0).any() and (path[:, -2] != 0).any()
     for penalty, beta in zip(lambdas, path.T, strict=True):
         for j, step in enumerate(1e-4 * np.eye(8)):

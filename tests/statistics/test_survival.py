@@ -3,7 +3,7 @@ import oracle
 import pandas as pd
 import pytest
 
-from recur.statistics import survival
+from recur.statistics import ipcw, survival
 
 TIME = np.array([1.0, 2, 2, 3, 4, 5, 5, 6])
 EVENT = np.array([1, 1, 0, 0, 1, 1, 0, 0])
@@ -104,9 +104,9 @@ def test_logrank_without_an_answer_says_why(event, group, reason):
 
 
 def test_events_leave_before_the_censorings_of_their_time():
-    times, g = survival.censoring_survival([1, 1, 2], [1, 0, 1])
+    times, g = ipcw.censoring_survival([1, 1, 2], [1, 0, 1])
     assert list(times) == [1, 2] and list(g) == [0.5, 0.5]
-    assert list(survival.before(times, g, [1, 2])) == [1.0, 0.5]
+    assert list(ipcw.before(times, g, [1, 2])) == [1.0, 0.5]
 
 
 def test_tables_hold_plain_numbers():

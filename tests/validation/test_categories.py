@@ -7,7 +7,7 @@ import oracle
 import pandas as pd
 import pytest
 
-from recur.statistics.cox import NotEstimable
+from recur.statistics.estimate import NotEstimable
 from recur.validation.categories import (
     category_models,
     category_performance,

@@ -8,9 +8,10 @@ import numpy as np
 import oracle
 import pytest
 
-from recur.statistics import calibration, cox
+from recur.statistics import calibration, cox, splines
 from recur.statistics.brier import brier_at, ipa
-from recur.statistics.discrimination import auc_at, harrell_c, uno_c
+from recur.statistics.concordance import harrell_c, uno_c
+from recur.statistics.time_roc import auc_at
 
 YEARS = 5
 # what the authors printed: coefficients and survival at 5 years where every covariate is 0
@@ -51,8 +52,8 @@ def cohort(name, model):
     """Design (n, p), time and event of a cohort, censored at 5 years; spline knots and winsorising as published."""
     data = oracle.table("rotterdam_gbsg")
     data = data[data["set"] == name]
-    nodes = calibration.restricted_cubic_spline(np.minimum(data["nodes"], 19), [0, 1, 9])
-    pgr = calibration.restricted_cubic_spline(np.minimum(data["pgr"], 1360), [0, 41, 486])
+    nodes = splines.restricted_cubic_spline(np.minimum(data["nodes"], 19), [0, 1, 9])
+    pgr = splines.restricted_cubic_spline(np.minimum(data["pgr"], 1360), [0, 41, 486])
     x = np.column_stack([data[["size_20_50", "size_gt50"]], nodes, data["grade3"], *([pgr] if model == "pgr" else [])])
     years = data["rfs_days"].to_numpy() / 365.25
     return x, np.minimum(years, YEARS), (data["rfs_status"].to_numpy() == 1) & (years <= YEARS)

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from recur.statistics.brier import brier_at
-from recur.statistics.discrimination import auc_at, c_difference, harrell_c
+from recur.statistics.concordance import c_difference, harrell_c
 from recur.statistics.nested_concordance import NESTED_COLUMNS
+from recur.statistics.time_roc import auc_at
 from recur.validation.survival import (
     apply_models,
     calibration_tables,

@@ -7,7 +7,8 @@ from scipy.stats import norm
 
 from recur.cohort.clinical import clinical_cells, visit_intervals
 from recur.report.report import transport_table as report_table
-from recur.statistics.discrimination import harrell_c
+from recur.statistics import meta_analysis
+from recur.statistics.concordance import harrell_c
 from recur.tables import StudyError
 from recur.validation import transport
 from recur.validation.survival import apply_models
@@ -177,7 +178,7 @@ METAFOR = [
 
 @pytest.mark.parametrize(("y", "se", "expected"), METAFOR)
 def test_random_effects_equal_metafor(y, se, expected):
-    ours = transport.random_effects(y, se)
+    ours = meta_analysis.random_effects(y, se)
     keys = ("estimate", "se", "tau2", "lower", "upper", "predict_lower", "predict_upper")
     assert [ours[key] for key in keys] == pytest.approx(expected, rel=1e-6, abs=1e-8)
 

@@ -20,17 +20,20 @@ from recur.cohort.training import Training
 from recur.contracts import problems_of_results
 from recur.fit import signature
 from recur.fit.models import apply_model, coefficient_table
-from recur.fit.ranking import classifier_importance, concordance, somers_d
+from recur.fit.ranking import classifier_importance
 from recur.fit.whole import fit, predict
 from recur.resampling.bootstrap import bootstrap_fit, nested_performance, nested_predictions, resample_rows
 from recur.statistics import brier as prediction_error
 from recur.statistics.brier import brier_at, null_risk
 from recur.statistics.calibration import observed_expected
-from recur.statistics.discrimination import auc_at, auc_difference, c_difference_of, c_of
+from recur.statistics.concordance import c_index as concordance
+from recur.statistics.concordance import somers_d
+from recur.statistics.elastic_net import Penalty, cross_validate, elastic_net_path, lambda_grid, logistic_family
+from recur.statistics.ipcw import censoring_weights, weight_summary
 from recur.statistics.logistic import FIRTH, RIDGE, best_intercept, fit_logistic, fit_or_penalised
-from recur.statistics.logistic_elastic_net import cross_validate, lambda_grid, logistic_path
+from recur.statistics.outcome import c_difference_of, c_of
 from recur.statistics.roc import youden
-from recur.statistics.survival import censoring_weights, weight_summary
+from recur.statistics.time_roc import auc_at, auc_difference
 from recur.study.endpoints import state_as_binary
 from recur.study.file import resolve
 from recur.tables import StudyError, read_made, write_table
@@ -296,8 +299,9 @@ class TestLogistic:
         x = signature.standardised(np.column_stack([part["x"], rng.normal(size=(150, 29))]))[0]
         event, known = part["event"].fillna(0).to_numpy(int), part["event"].notna().to_numpy()
         weight, fold = censoring_weights(part["follow_up"], known), rng.integers(0, 5, 150)
-        lambdas = lambda_grid(x, event, 0.5, 10, 0.1, weight)
-        path = logistic_path(x, event, 0.5, lambdas, 1e-9, weight)
+        family = logistic_family(event, weight)
+        lambdas = lambda_grid(x, family, 0.5, 10, 0.1)
+        path = elastic_net_path(x, family, Penalty(0.5, lambdas), 1e-9)
         assert not path[:, 0].any() and path[:, 1].any()  # the grid starts where the first one enters
         # glmnet sees the rows that weigh something; each fold's own scaling is the one thing left out there
         pd.DataFrame(x[known]).to_csv(tmp_path / "x.csv", index=False)
@@ -306,7 +310,7 @@ class TestLogistic:
             np.savetxt(tmp_path / f"{name}.txt", values, fmt="%.17g")
         r = run_r(GLMNET, tmp_path)
         np.testing.assert_allclose(path[:, [4, 9]].T.ravel(), r[:60], atol=2e-6)
-        deviance, error = cross_validate(x, event, 0.5, lambdas, fold, 1e-8, weight)
+        deviance, error = cross_validate(x, family, Penalty(0.5, lambdas), fold, tolerance=1e-8)
         np.testing.assert_allclose(deviance[[0, 4, 9]], r[60:63], rtol=0.02)
         np.testing.assert_allclose(error[[0, 4, 9]], r[63:], rtol=0.1)
 

@@ -13,13 +13,11 @@ from lifelines.datasets import load_lung
 from sksurv.datasets import load_cgvhd
 
 from recur.predict.nomogram import nomogram_points
-from recur.statistics import calibration, competing, cox, survival
-from recur.statistics import discrimination as d
-from recur.statistics import logistic_elastic_net as logistic_lasso
+from recur.statistics import calibration, competing, concordance, cox, estimate, survival, time_roc
+from recur.statistics.agreement import icc_2_1
 from recur.statistics.brier import brier_at, brier_null, ibs, ipa
 from recur.statistics.cutpoint import best_cutpoint
-from recur.statistics.elastic_net import cox_path, cross_validate
-from recur.statistics.icc import icc_2_1
+from recur.statistics.elastic_net import Penalty, cox_family, cross_validate, elastic_net_path, logistic_family
 from recur.statistics.net_benefit import net_benefit
 
 R = json.loads((Path(__file__).parents[1] / "data" / "other_values.json").read_text())
@@ -75,7 +73,8 @@ def test_cox():
 def test_the_unpenalised_end_of_the_efron_path_is_coxph():
     scale = X.std(axis=0)
     lambdas = np.geomspace(0.1, 1e-10, 30)
-    path = cox_path((X - X.mean(axis=0)) / scale, TIME, EVENT, 0.5, lambdas, 1e-3, "efron")
+    family, penalty = cox_family(TIME, EVENT, "efron"), Penalty(0.5, lambdas)
+    path = elastic_net_path((X - X.mean(axis=0)) / scale, family, penalty, 1e-3)
     exact(path[:, -1] / scale, R["cox"]["coef"], 1e-8)
 
 
@@ -114,17 +113,23 @@ class TestAModelOfOtherRows:
         return 1 - cox.survival_at(*baseline, times) ** np.exp(lp)[:, None]
 
     def test_concordance(self):
-        own, uno = d.harrell_c(self.time, self.event, self.lp), d.uno_c(self.time, self.event, self.lp, 12)
-        difference = d.c_difference(self.time, self.event, self.lp, X[HELD, 0])
+        own, uno = (
+            concordance.harrell_c(self.time, self.event, self.lp),
+            concordance.uno_c(self.time, self.event, self.lp, 12),
+        )
+        difference = concordance.c_difference(self.time, self.event, self.lp, X[HELD, 0])
         exact([v for c in (own, difference, uno) for v in (c["estimate"], c["se"])], R["c"])
-        royston = d.royston_d(self.time, self.event, self.lp)
+        royston = concordance.royston_d(self.time, self.event, self.lp)
         exact([royston["estimate"], royston["se"], royston["r2"]], R["royston"])
 
     @pytest.mark.parametrize("at", [0, 1])
     def test_prediction_error_calibration_and_net_benefit(self, at):
         r, months, outcome = R["judged"][at], HORIZONS[at], (self.time, self.event)
         risk = self.risk(np.array([months]))[:, 0]
-        auc, difference = d.auc_at(*outcome, risk, months), d.auc_difference(*outcome, risk, X[HELD, 0], months)
+        auc, difference = (
+            time_roc.auc_at(*outcome, risk, months),
+            time_roc.auc_difference(*outcome, risk, X[HELD, 0], months),
+        )
         exact([auc["estimate"], auc["se"], difference["estimate"], difference["se"]],
               [r["auc"], r["auc_se"], r["difference"], r["difference_se"]])  # fmt: skip
         null, model = brier_null(*outcome, months), brier_at(*outcome, risk, months)
@@ -153,22 +158,22 @@ class TestElasticNet:
 
     def test_cox(self):
         r = R["glmnet"]
-        np.testing.assert_allclose(cox_path(self.z, TIME, EVENT, 0.5, self.lambdas, 1e-9), r["coef"], atol=1e-6)
-        deviance, error = cross_validate(self.z, TIME, EVENT, 0.5, self.lambdas, self.fold)
+        family, penalty = cox_family(TIME, EVENT), Penalty(0.5, self.lambdas)
+        np.testing.assert_allclose(elastic_net_path(self.z, family, penalty, 1e-9), r["coef"], atol=1e-6)
+        deviance, error = cross_validate(self.z, family, penalty, self.fold)
         exact(deviance, r["deviance"], 1e-6)
         exact(error, r["se"], 1e-5)
 
     def test_logistic(self):
-        deviance, error = logistic_lasso.cross_validate(self.z, EVENT, 1.0, self.lambdas, self.fold)
+        deviance, error = cross_validate(self.z, logistic_family(EVENT), Penalty(1.0, self.lambdas), self.fold)
         exact(deviance, R["binomial"]["deviance"], 1e-6)
         exact(error, R["binomial"]["se"], 1e-5)
 
     def test_one_wild_row_left_out_does_not_decide_the_penalty(self):
         wild = 5 * EVENT + np.sin(np.arange(1, len(X) + 1))
         wild[0] = -500
-        deviance, _ = logistic_lasso.cross_validate(
-            np.column_stack([self.z, wild]), EVENT, 1.0, self.lambdas, self.fold
-        )
+        x = np.column_stack([self.z, wild])
+        deviance, _ = cross_validate(x, logistic_family(EVENT), Penalty(1.0, self.lambdas), self.fold)
         exact(deviance, R["wild"], 1e-6)
 
 
@@ -215,7 +220,11 @@ class TestCompetingRisks:
         risk = risks([0.5])[:, 0]
         exact(risk[:5], r["risk"])
         judged = self.time, self.event, risk, 0.5, self.other
-        auc, model, null = d.auc_at(*judged), brier_at(*judged), brier_null(self.time, self.event, 0.5, self.other)
+        auc, model, null = (
+            time_roc.auc_at(*judged),
+            brier_at(*judged),
+            brier_null(self.time, self.event, 0.5, self.other),
+        )
         exact([auc["estimate"], auc["se"]], [r["auc"], r["auc_se"]])
         exact([null["estimate"], model["estimate"], null["se"], model["se"]], [*r["brier"], *r["brier_se"]])
         exact(competing.c_competing(self.time, self.event, self.other, risk, 0.5)[0]["estimate"], r["c"])
@@ -231,12 +240,12 @@ class TestNoAnswer:
         rng, level = np.random.default_rng(0), np.arange(120) % 3
         event = (rng.random(120) < 0.4) & (level > 0)
         x = np.column_stack([level == 1, level == 2]).astype(float)
-        with pytest.raises(cox.NotEstimable, match="infinite"):
+        with pytest.raises(estimate.NotEstimable, match="infinite"):
             cox.fit_cox(x, rng.exponential(1, 120), event)
 
     def test_one_event_time_has_no_test_of_proportional_hazards(self):
         time, event = np.array([1.0, 1, 2, 2, 2, 2]), np.array([1, 1, 0, 0, 0, 0])
-        with pytest.raises(cox.NotEstimable, match="too few distinct event times"):
+        with pytest.raises(estimate.NotEstimable, match="too few distinct event times"):
             cox.schoenfeld_test([0.1, 0.9, 0.3, 0.4, 0.5, 0.2], time, event)
 
     def test_a_predictor_out_of_all_scale_still_has_its_slope(self):
@@ -250,7 +259,7 @@ class TestNoAnswer:
     def test_collinear_covariates_have_no_fine_gray_model(self):
         case = TestCompetingRisks
         doubled = np.column_stack([case.x, 2 * case.x[:, 0] + 1e-9 * np.sin(np.arange(100))])
-        with pytest.raises(cox.NotEstimable, match="collinear"):
+        with pytest.raises(estimate.NotEstimable, match="collinear"):
             competing.fit_fine_gray(doubled, case.time, case.event, case.other)
 
     def test_an_integral_over_one_value_is_that_value(self):
@@ -263,7 +272,7 @@ class TestNoAnswer:
         late = np.sort(case.time)[-9]
         reasons = [
             competing.c_competing(case.time, case.event, case.other, case.x[:, 0], late)[0]["reason"],
-            d.uno_c(case.time, case.event, case.x[:, 0], late)["reason"],
+            concordance.uno_c(case.time, case.event, case.x[:, 0], late)["reason"],
             ibs(case.time, case.event, None, late, case.other)["reason"],
         ]
         assert all("fewer than 10" in reason for reason in reasons)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from recur.cohort.training import TRAIN
 from recur.predict.design import spline_knots
-from recur.statistics.cox import NotEstimable
+from recur.statistics.estimate import NotEstimable
 from recur.study.coding import levels_of
 from recur.study.endpoints import EVENT
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from recur.statistics.discrimination import binary_outcome
-from recur.statistics.survival import follow_up, logrank, weight_summary
+from recur.statistics.ipcw import weight_summary
+from recur.statistics.outcome import binary_outcome
+from recur.statistics.survival import follow_up, logrank
 
 COLUMNS = ["by", "group", "n", "events", "censored", "median_months", "lower", "upper", "p_censoring"]
 WEIGHTS = ["largest_weight", "effective_n"]  # of an outcome at a horizon

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from recur.statistics.survival import censoring_weights
+from recur.statistics.ipcw import censoring_weights
 
 TRAIN = "train"
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from recur.statistics.survival import Z95
+from recur.statistics.estimate import Z95
 
 COLUMNS = ["table", "check", "rows", "failed", "place", "printed", "recomputed", "note"]
 TOLERANCE = 1e-6

@@ -21,7 +21,7 @@ from recur.cohort.training import TRAIN
 from recur.statistics import roc
 from recur.statistics.accuracy import accuracy, clustered_accuracy, compare_tests, two_by_two
 from recur.statistics.agreement import categories, cross_table, icc
-from recur.statistics.discrimination import bootstrap_interval
+from recur.statistics.estimate import bootstrap_interval
 from recur.statistics.linear_predictor import linear_sum
 from recur.study.coding import variable_problems
 from recur.tables import Problem, StudyError, grouped, read_table

@@ -21,19 +21,13 @@ from recur.cli import progress
 from recur.cohort.training import Training
 from recur.fit.models import applied_design, fit_columns, linear_predictor, risk_group, term_groups, with_strata
 from recur.fit.signature import build_signature, stability, usable_columns
-from recur.statistics.calibration import restricted_cubic_spline
-from recur.statistics.cox import (
-    NotEstimable,
-    likelihood_ratio_test,
-    schoenfeld_test,
-    term_test,
-    univariable_cox,
-    wald_test,
-)
+from recur.statistics.cox import likelihood_ratio_test, schoenfeld_test, term_test, univariable_cox, wald_test
 from recur.statistics.cutpoint import best_cutpoint
+from recur.statistics.estimate import NotEstimable
 from recur.statistics.linear_predictor import tied
 from recur.statistics.logistic import ML, fit_or_penalised
 from recur.statistics.roc import youden
+from recur.statistics.splines import restricted_cubic_spline
 
 COLUMNS = ["guard", "model", "term", "measure", "value", "df", "p"]
 LEVEL = 0.05

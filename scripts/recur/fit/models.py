@@ -25,11 +25,12 @@ from recur.predict.strata import (
 from recur.predict.support import last_month
 from recur.statistics import logistic, penalised
 from recur.statistics.competing import cause_specific_incidence
-from recur.statistics.cox import NotEstimable, backward, survival_at, term_test, wald_test
+from recur.statistics.cox import backward, survival_at, term_test, wald_test
 from recur.statistics.cutpoint import best_cutpoint
+from recur.statistics.estimate import NotEstimable
+from recur.statistics.ipcw import weight_summary
 from recur.statistics.linear_predictor import clinical_terms, linear_sum, tied
 from recur.statistics.roc import roc_points, youden
-from recur.statistics.survival import weight_summary
 
 SIGNATURE_COLUMN = {
     "name": "signature",

@@ -6,76 +6,23 @@ outcome's horizon, it is the weighted AUC (Uno et al., JASA 2007; Blanche et al.
 
 from __future__ import annotations
 
+from functools import cache
+from types import ModuleType
+
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
-from recur.compiled import model_kernels
-from recur.statistics.discrimination import weighted_auc
+from recur.compiled import compiling
+from recur.statistics.concordance import c_index, somers_d
 
 BLOCK = 64  # features compared at once with those already kept
 
 
-def comparable_pairs(time: np.ndarray, event: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Boolean (len(rows), n): the row had the event before column j's time (or at it, j being censored)."""
-    later = (time[rows, None] < time) | ((time[rows, None] == time) & ~event)
-    return later & event[rows, None]
-
-
-def concordance(score: np.ndarray, time: np.ndarray, event: np.ndarray, weight: np.ndarray | None = None) -> float:
-    """Harrell's C, ties in the score one half; NaN without a usable pair."""
-    if weight is not None:
-        case, control = weight * event, weight * (1 - event)
-        return weighted_auc(case, control, score)[0] if case.any() and control.any() else np.nan
-    balance, pairs = concordance_balances(score[:, None], time, event)
-    return (pairs + int(balance[0])) / 2 / pairs if pairs else np.nan
-
-
-def doubled_ranks(features: np.ndarray) -> np.ndarray:
-    """Ranks of every column (n, p), averaged over ties and doubled: integers, so comparisons and sums are exact."""
-    n, x = len(features), np.ascontiguousarray(features.T)
-    order = np.argsort(x, axis=1)
-    ordered = np.take_along_axis(x, order, axis=1)
-    new = np.ones(x.shape, bool)
-    new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    first = np.maximum.accumulate(np.where(new, np.arange(n), 0), axis=1)
-    last = np.ones(x.shape, bool)
-    last[:, :-1] = new[:, 1:]
-    last = np.minimum.accumulate(np.where(last, np.arange(n), n)[:, ::-1], axis=1)[:, ::-1]
-    ranks = np.empty(x.shape, np.int32)
-    np.put_along_axis(ranks, order, (first + last + 2).astype(np.int32), axis=1)
-    return ranks.T
-
-
-def somers_d(features: np.ndarray, time: np.ndarray, event: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
-    """Somers' D = 2 (C - 0.5) of every column with the outcome, shape (p,); ties in a feature count half in C.
-
-    Ranks serve as well as values.
-    """
-    if weight is not None:
-        return np.array([2 * concordance(column, time, event, weight) - 1 for column in features.T])
-    balance, pairs = concordance_balances(features, time, event)
-    return balance / max(pairs, 1)
-
-
-def concordance_balances(features: np.ndarray, time: np.ndarray, event: np.ndarray) -> tuple[np.ndarray, int]:
-    """Concordant less discordant pairs of every column (p,), and the number of pairs; no pair is kept."""
-    event = np.asarray(event).astype(bool)
-    order = np.lexsort((~event, time))  # at equal times the event comes first
-    after = first_partners(np.asarray(time)[order], event[order])
-    balance = np.zeros(features.shape[1], np.int64)
-    model_kernels().concordance_balances(np.ascontiguousarray(features[order].T, dtype=float), after, balance)
-    return balance, int((len(time) - after).sum())
-
-
-def first_partners(time: np.ndarray, event: np.ndarray) -> np.ndarray:
-    """For each row (n,), in time order with events first, the first later row it makes a pair with; n for censored.
-
-    An event at the same time is no pair; a censoring at the same time is one.
-    """
-    n = len(time)
-    deaths, last = time[event], np.searchsorted(time, time, side="left")
-    tied = np.searchsorted(deaths, time, side="right") - np.searchsorted(deaths, time, side="left")
-    return np.where(event, last + tied, n).astype(np.int64)
+@cache
+def _loops() -> ModuleType:
+    with compiling():
+        from recur.statistics import _forest_loops
+    return _forest_loops
 
 
 def mrmr(
@@ -128,14 +75,14 @@ def forest_importance(
     Each tree is judged on its own out-of-bag rows, with only the features it uses permuted (Breiman; as R's
     randomForestSRC and ranger in aim). Trees are scikit-survival's: bootstrap, log-rank splits with sqrt(p) features
     tried, risk the cumulative hazard summed over the event times (Ishwaran et al., Ann Appl Stat 2008). Grown in
-    recur.statistics.kernels, which updates the log-rank statistic from split to split where scikit-survival sums it
+    statistics._forest_loops, which updates the log-rank statistic from split to split where scikit-survival sums it
     anew, and takes a tenth of its time; scikit-survival has no importance of its own.
     """
     data = forest_data(features, time, event)
     seeds = np.random.default_rng(seed).integers(0, 2**32, trees, dtype=np.uint32)
     total = np.zeros(features.shape[1])
     tried = max(1, int(np.sqrt(features.shape[1])))
-    model_kernels().add_importance(*data, tried, min_samples_leaf, permutations, seeds, total)
+    _loops().add_importance(*data, tried, min_samples_leaf, permutations, seeds, total)
     return total / trees
 
 
@@ -165,18 +112,18 @@ def classifier_importance(
             continue
         own, time, its_weight = x[out], np.zeros(len(out)), None if weight is None else weight[out]
         used = np.unique(tree.tree_.feature[tree.tree_.feature >= 0])
-        before = concordance(tree.predict_proba(own)[:, 1], time, event[out], its_weight)
+        before = c_index(tree.predict_proba(own)[:, 1], time, event[out], its_weight)
         for column in used:
             shuffled = own.copy()
             for _ in range(permutations):
                 shuffled[:, column] = rng.permutation(own[:, column])
-                after = concordance(tree.predict_proba(shuffled)[:, 1], time, event[out], its_weight)
+                after = c_index(tree.predict_proba(shuffled)[:, 1], time, event[out], its_weight)
                 total[column] += (before - after) / permutations
     return total / trees
 
 
 def forest_data(features: np.ndarray, time: np.ndarray, event: np.ndarray) -> tuple[np.ndarray, ...]:
-    """What the trees of recur.statistics.kernels read: x (p, n) in time order, order, moment, event, remaining; see
+    """What the trees of statistics._forest_loops read: x (p, n) in time order, order, moment, event, remaining; see
     grow_tree.
     """
     event = np.asarray(event).astype(bool)

@@ -10,12 +10,20 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from recur.cohort.training import Training
-from recur.fit.ranking import classifier_importance, doubled_ranks, forest_importance, mrmr, somers_d, without_redundant
-from recur.statistics import elastic_net as lasso
-from recur.statistics import logistic_elastic_net as logistic_lasso
+from recur.fit.ranking import classifier_importance, forest_importance, mrmr, without_redundant
+from recur.statistics.agreement import icc_2_1
 from recur.statistics.combat import apply_combat, frozen_combat, learn_combat, usable_in_every_centre
-from recur.statistics.elastic_net import PATH_TOLERANCE, choose_lambda, grouped_folds
-from recur.statistics.icc import icc_2_1
+from recur.statistics.concordance import doubled_ranks, somers_d
+from recur.statistics.elastic_net import (
+    Penalty,
+    choose_lambda,
+    cox_family,
+    cross_validate,
+    elastic_net_path,
+    lambda_grid,
+    logistic_family,
+)
+from recur.statistics.folds import grouped_folds
 from recur.statistics.scaling import learn_scaling, scaling_of
 
 ICC_COLUMNS = ["feature", "n", "icc", "lower", "upper", "stable", "readings", "source"]
@@ -123,20 +131,19 @@ def build_signature(
     scaling = learn(raw)
     x = scaling.apply(raw)
     # glmnet's own folds only scale what was standardised before; a transform and a limit are learnt again in each fold
-    relearn = options["transform"] != "none" or options["winsorise_sd"] is not None
-    again = {"learn": learn} if relearn else {}
-    folded = raw if again else x
+    learns_again = options["transform"] != "none" or options["winsorise_sd"] is not None
+    relearn = learn if learns_again else None
+    folded = raw if learns_again else x
     event, l1_ratio = train.event.astype(bool), options["l1_ratio"]
     if train.binary:
-        family, outcome, solve = logistic_lasso, (event, l1_ratio), logistic_lasso.logistic_path
-        more = {"weight": train.weight}
+        family = logistic_family(event, train.weight)
     else:
-        family, outcome, solve = lasso, (train.time, event, l1_ratio), lasso.cox_path
-        more = {"ties": options["cox_ties"]}
-    lambdas = family.lambda_grid(x, *outcome, options["lambdas"], options["lambda_min_ratio"], **more)
+        family = cox_family(train.time, event, options["cox_ties"])
+    lambdas = lambda_grid(x, family, l1_ratio, options["lambdas"], options["lambda_min_ratio"])
+    penalty = Penalty(l1_ratio, lambdas)
     fold = grouped_folds(train.patient_id, event, options["folds"], np.random.default_rng([seed, 1]))
-    deviance, error = family.cross_validate(folded, *outcome, lambdas, fold, **more, **again)
-    path = solve(x, *outcome, lambdas, PATH_TOLERANCE, **more)
+    deviance, error = cross_validate(folded, family, penalty, fold, relearn)
+    path = elastic_net_path(x, family, penalty)
     chosen = choose_lambda(deviance, error, options["lambda_rule"])
     names = np.array(train.names, object)[columns]
     marks = np.full(len(lambdas), "", object)

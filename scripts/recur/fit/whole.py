@@ -10,7 +10,7 @@ import pandas as pd
 from recur.cohort.training import Training
 from recur.fit.models import apply_model, fit_models, linear_predictor
 from recur.fit.signature import build_signature, out_of_fold_scores, signature_scores, stability
-from recur.statistics.cox import NotEstimable
+from recur.statistics.estimate import NotEstimable
 
 
 class Frozen(NamedTuple):

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from recur.predict.imputation import columns_of, complete
-from recur.statistics.calibration import restricted_cubic_spline
-from recur.statistics.cox import NotEstimable
+from recur.statistics.estimate import NotEstimable
+from recur.statistics.splines import restricted_cubic_spline
 
 FEWEST_KNOTS = 3
 TIED = 0.05  # share of patients at the smallest or largest value from which on that value is set apart

@@ -23,7 +23,7 @@ from recur.fit.signature import signature_scores
 from recur.predict.strata import strata_of
 from recur.predict.support import why_no_risk
 from recur.statistics.combat import MIN_UNSEEN, apply_combat
-from recur.statistics.cox import NotEstimable
+from recur.statistics.estimate import NotEstimable
 from recur.statistics.scaling import scaling_of
 from recur.study import coding
 from recur.study.coding import levels_of

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recur.statistics.cox import NotEstimable, baseline_survival, survival_at
+from recur.statistics.cox import baseline_survival, survival_at
+from recur.statistics.estimate import NotEstimable
 from recur.study.coding import levels_of
 
 UNKNOWN = ""  # the stratum of a patient who has no value

@@ -9,7 +9,7 @@ import numpy as np
 
 from recur.cohort.training import Training
 from recur.predict.strata import strata_of
-from recur.statistics.discrimination import MIN_AT_RISK
+from recur.statistics.estimate import MIN_AT_RISK
 
 
 def with_support(model: dict[str, Any], train: Training) -> dict[str, Any]:

@@ -69,7 +69,7 @@ document.addEventListener("DOMContentLoaded", function () {
   }
 
   // Column by column from the first, as recur.statistics.linear_predictor.linear_sum: patients at a cut-point stay on their side.
-  // One part of a restricted cubic spline: recur.statistics.calibration.restricted_cubic_spline.
+  // One part of a restricted cubic spline: recur.statistics.splines.restricted_cubic_spline.
   function spline(x, knots, part) {
     if (part === 0) return x;
     const k = knots.length, last = knots[k - 1], before = knots[k - 2], own = knots[part - 1], gap = last - before;

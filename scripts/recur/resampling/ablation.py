@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from recur.cohort.training import Training
-from recur.statistics.discrimination import c_difference_of, c_of, times_of
+from recur.statistics.outcome import c_difference_of, c_of, times_of
 from recur.vocabulary import main_model
 
 ALL = "all"

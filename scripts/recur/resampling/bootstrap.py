@@ -9,12 +9,12 @@ import pandas as pd
 
 from recur.cli import progress
 from recur.cohort.training import Training
-from recur.fit.ranking import concordance
 from recur.fit.signature import decided, stability
 from recur.fit.whole import Frozen, apply, fit
 from recur.resampling.internal_calibration import measure_column, place_measures
-from recur.statistics.cox import NotEstimable
-from recur.statistics.elastic_net import grouped_folds
+from recur.statistics.concordance import c_index as concordance
+from recur.statistics.estimate import NotEstimable
+from recur.statistics.folds import grouped_folds
 from recur.statistics.logistic import ML
 from recur.statistics.nested_concordance import NESTED_COLUMNS, nested_concordance
 from recur.tables import StudyError

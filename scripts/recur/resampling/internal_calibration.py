@@ -13,7 +13,7 @@ import pandas as pd
 from recur.cli import progress
 from recur.statistics.calibration import calibration_curve, calibration_groups
 from recur.statistics.competing import c_competing
-from recur.statistics.discrimination import MIN_VALID, no_horizon
+from recur.statistics.estimate import MIN_VALID, no_horizon
 from recur.statistics.nested_concordance import common_repeats, nested_c_competing
 from recur.statistics.risk_draws import Measures, drawn_outcomes, risk_measures
 from recur.validation.binary import DRAWS, NESTED

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from recur.cohort.training import Training
-from recur.fit.ranking import concordance
 from recur.fit.signature import decided
 from recur.fit.whole import fit, predict
 from recur.resampling.bootstrap import imputed_once
-from recur.statistics.cox import NotEstimable
-from recur.statistics.elastic_net import grouped_folds
+from recur.statistics.concordance import c_index as concordance
+from recur.statistics.estimate import NotEstimable
+from recur.statistics.folds import grouped_folds
 
 TEST_SHARE = 5  # one in five is left out and tests every size of a repeat
 SHARES = (0.25, 0.5, 0.75, 1.0)  # of the rest, nested in each other

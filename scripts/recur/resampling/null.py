@@ -13,9 +13,10 @@ from recur.cohort.analysis_set import make_analysis_set
 from recur.cohort.clinical import assign_all, read_cohort
 from recur.cohort.training import TRAIN, Training
 from recur.demo.tables import redraw
-from recur.fit.ranking import concordance, doubled_ranks, somers_d
 from recur.fit.signature import build_signature, signature_scores, usable_columns
 from recur.fit.whole import fit, predict
+from recur.statistics.concordance import c_index as concordance
+from recur.statistics.concordance import doubled_ranks, somers_d
 from recur.tables import write_table
 from recur.vocabulary import WITHOUT_SIGNATURE, main_model
 

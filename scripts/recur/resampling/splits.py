@@ -13,11 +13,11 @@ import pandas as pd
 
 from recur.cohort.clinical import assign_cohorts
 from recur.cohort.training import TRAIN, Training
-from recur.fit.ranking import concordance
 from recur.fit.whole import fit, predict
 from recur.resampling.bootstrap import imputed_once
-from recur.statistics.cox import NotEstimable
-from recur.statistics.discrimination import times_of
+from recur.statistics.concordance import c_index as concordance
+from recur.statistics.estimate import NotEstimable
+from recur.statistics.outcome import times_of
 
 COLUMNS = ["model", "split", "used", "c_train", "c_test"]
 

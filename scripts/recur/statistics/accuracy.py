@@ -15,8 +15,8 @@ from scipy.optimize import brentq
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
+from recur.statistics.estimate import Z95
 from recur.statistics.roc import checked
-from recur.statistics.survival import Z95
 
 EXACT_BELOW = 25  # discordant pairs
 METRICS = ("sensitivity", "specificity", "accuracy", "ppv", "npv")

@@ -4,7 +4,7 @@ Written by hand: scikit-survival weights with G(t) instead of G(t-) (8e-5 off) a
 riskRegression::Score (cens.model = "km") and pec::crps. Graf et al. 1999; Gerds & Kattan, Medical Risk Prediction
 Models (2021).
 
-`risk` (n,) is the predicted probability of the event by the horizon; results as in recur.statistics.discrimination.
+`risk` (n,) is the predicted probability of the event by the horizon; results as in recur.statistics.outcome.
 """
 
 from __future__ import annotations
@@ -15,15 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recur.statistics.competing import cumulative_incidence, incidence_at
-from recur.statistics.discrimination import (
-    blank,
-    censoring_influence,
-    interval,
-    ipcw_weights,
-    no_horizon,
-    paired_difference,
-)
-from recur.statistics.survival import before, censoring_survival, kaplan_meier, outcome
+from recur.statistics.estimate import blank, interval, no_horizon, paired_difference
+from recur.statistics.ipcw import before, censoring_influence, censoring_survival, ipcw_weights
+from recur.statistics.survival import kaplan_meier, outcome
 
 
 def brier_at(

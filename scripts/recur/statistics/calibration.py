@@ -15,12 +15,10 @@ from scipy.stats import norm
 
 from recur.statistics.brier import null_risk
 from recur.statistics.competing import fit_fine_gray, incidence_rates, predict_fine_gray
-from recur.statistics.cox import NotEstimable, fit_cox, predicted_survival
-from recur.statistics.discrimination import blank, no_horizon
-from recur.statistics.survival import Z95, outcome, survival_band, survival_rates
-
-# Harrell, Regression Modeling Strategies, table 2.3
-KNOT_QUANTILES = {3: [0.1, 0.5, 0.9], 4: [0.05, 0.35, 0.65, 0.95], 5: [0.05, 0.275, 0.5, 0.725, 0.95]}
+from recur.statistics.cox import fit_cox, predicted_survival
+from recur.statistics.estimate import Z95, NotEstimable, blank, no_horizon
+from recur.statistics.splines import KNOT_QUANTILES, restricted_cubic_spline
+from recur.statistics.survival import outcome, survival_band, survival_rates
 
 
 def calibration_slope(time: ArrayLike, event: ArrayLike, lp: ArrayLike) -> dict:
@@ -75,20 +73,6 @@ def observed_expected(
     ratio, se = extra["observed"] / extra["expected"], 1 / np.sqrt(extra["events"])
     limits = {"lower": float(ratio * np.exp(-Z95 * se)), "upper": float(ratio * np.exp(Z95 * se))}
     return {"estimate": float(ratio), "se": float(se)} | limits | extra | {"reason": ""}
-
-
-def restricted_cubic_spline(x: ArrayLike, knots: ArrayLike) -> np.ndarray:
-    """Basis (n, k - 1): x and k - 2 cubic terms, linear beyond the k knots (Hmisc rcspline.eval, norm 2)."""
-    x, knots = np.asarray(x, float), np.asarray(knots, float)
-    first, before_last, last = knots[0], knots[-2], knots[-1]
-    scale = (last - first) ** 2
-
-    def cube(knot: float) -> np.ndarray:
-        return np.maximum(x - knot, 0.0) ** 3
-
-    gap = last - before_last
-    terms = [cube(k) - cube(before_last) * (last - k) / gap + cube(last) * (before_last - k) / gap for k in knots[:-2]]
-    return np.column_stack([x, *(term / scale for term in terms)])
 
 
 def calibration_curve(

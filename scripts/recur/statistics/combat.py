@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from recur.statistics.cox import NotEstimable
+from recur.statistics.estimate import NotEstimable
 
 MIN_OF_CENTRE = 5  # training patients of a centre, for a mean and a variance
 MIN_UNSEEN = 20  # patients of a new centre, for its own location and scale without shrinkage

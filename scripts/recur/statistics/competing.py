@@ -15,9 +15,10 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.stats import norm
 
-from recur.statistics.cox import LONG_STEPS, MAX_ITERATIONS, NotEstimable, Separated, solve_information
-from recur.statistics.discrimination import MIN_AT_RISK, blank
-from recur.statistics.survival import Z95, before, censoring_survival, outcome
+from recur.statistics.cox import LONG_STEPS, MAX_ITERATIONS, solve_information
+from recur.statistics.estimate import MIN_AT_RISK, Z95, NotEstimable, Separated, blank
+from recur.statistics.ipcw import before, censoring_survival
+from recur.statistics.survival import outcome
 
 
 def states(time: ArrayLike, event: ArrayLike, competing: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -19,18 +19,12 @@ from numpy.typing import ArrayLike
 from scipy.linalg import lapack
 from scipy.stats import chi2, norm
 
+from recur.statistics.estimate import NotEstimable, Separated
+
 MAX_ITERATIONS = 60
 CONVERGED = 1e-12  # Newton decrement; the step taken after it squares the remaining error
 MONOTONE_STEP = 1e-3  # in SD of the covariate: a step this long at a flat likelihood means an infinite coefficient
 LONG_STEPS = np.errstate(divide="ignore", invalid="ignore", over="ignore")  # a step that overflows is halved, silently
-
-
-class NotEstimable(ValueError):
-    """The data do not determine the estimate; the message says why."""
-
-
-class Separated(NotEstimable):
-    """A coefficient is infinite: a penalised likelihood has an estimate."""
 
 
 class _RiskSets(NamedTuple):

@@ -16,7 +16,8 @@ from numpy.typing import ArrayLike
 from scipy import stats
 from scipy.stats.contingency import odds_ratio
 
-from recur.statistics.survival import Z95, outcome
+from recur.statistics.estimate import Z95
+from recur.statistics.survival import outcome
 
 NEWTON_STEPS, HALVINGS = 100, 60
 SMALL_EXPECTED = 5  # below it in more than a fifth of the cells chi-square is unreliable (Cochran 1954)

@@ -20,8 +20,8 @@ from scipy.optimize import brentq
 from scipy.special import expit
 from scipy.stats import chi2
 
-from recur.statistics.cox import NotEstimable, Separated, likelihood_ratio_test, solve_information
-from recur.statistics.survival import Z95
+from recur.statistics.cox import likelihood_ratio_test, solve_information
+from recur.statistics.estimate import Z95, NotEstimable, Separated
 
 MAX_ITERATIONS = 100
 CONVERGED = 1e-14  # Newton decrement

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from recur.fit.ranking import comparable_pairs
-from recur.statistics.discrimination import blocks
+from recur.statistics.concordance import blocks, comparable_pairs
+from recur.statistics.ipcw import censoring_weights
 from recur.statistics.risk_draws import Drawn, censoring_curve, drawn_outcomes
-from recur.statistics.survival import censoring_weights
 
 INTERVAL_DRAWS = 2000
 NESTED_COLUMNS = ["repeat", "fold", "model", "patient_id", "lp", "time", "event", "likelihood", "failed"]

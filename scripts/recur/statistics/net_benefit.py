@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from recur.statistics.brier import null_risk
-from recur.statistics.discrimination import no_horizon
+from recur.statistics.estimate import no_horizon
 from recur.statistics.survival import outcome
 
 

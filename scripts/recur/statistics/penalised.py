@@ -21,8 +21,6 @@ from numpy.typing import ArrayLike
 
 from recur.statistics.cox import (
     LONG_STEPS,
-    NotEstimable,
-    Separated,
     _arrays,
     _at_deaths,
     _risk_sets,
@@ -32,6 +30,7 @@ from recur.statistics.cox import (
     likelihood_ratio_test,
     solve_information,
 )
+from recur.statistics.estimate import NotEstimable, Separated
 from recur.statistics.logistic import FIRTH, ML, RIDGE, RIDGE_VARIANCE, maximum, profile_limits
 
 FAR = 100.0  # between two linear predictors: sums over all risk sets lose the smallest

@@ -8,11 +8,13 @@ holds them equal.
 
 from __future__ import annotations
 
+from functools import cache
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
 
-from recur.compiled import model_kernels
+from recur.compiled import compiling
 from recur.statistics.calibration import cloglog
 from recur.statistics.survival import outcome
 
@@ -33,6 +35,13 @@ class Drawn(NamedTuple):
     events: np.ndarray  # (D, J) of the event of interest
     leaving: np.ndarray  # (D, J) by either event
     censored: np.ndarray  # (D, J)
+
+
+@cache
+def _loops() -> ModuleType:
+    with compiling():
+        from recur.statistics import _slope_loops
+    return _slope_loops
 
 
 def drawn_outcomes(
@@ -88,7 +97,7 @@ def slopes(draws: Drawn, x: np.ndarray) -> np.ndarray:
     before, _ = censoring_curve(draws, events_first=False)
     alone = draws.competing is None
     other = np.zeros(len(z), bool) if alone else draws.competing
-    kernel = model_kernels().drawn_slopes
+    kernel = _loops().drawn_slopes
     return kernel(z, draws.group, draws.event, other, draws.weight, before, alone) / spread
 
 

@@ -17,9 +17,8 @@ from scipy.special import expit, logit
 from scipy.stats import norm, rankdata
 from sklearn.metrics import roc_curve
 
-from recur.statistics.discrimination import blank, interval, z_test
+from recur.statistics.estimate import Z95, blank, interval, z_test
 from recur.statistics.linear_predictor import midway
-from recur.statistics.survival import Z95
 
 
 def checked(outcome: ArrayLike, *scores: ArrayLike) -> list[np.ndarray]:

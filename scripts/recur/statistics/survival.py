@@ -9,14 +9,13 @@ Everywhere: `time` (n,) follow-up, `event` (n,) 0/1 or bool, `group` (n,) labels
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.stats import chi2, norm
+from scipy.stats import chi2
 
-Z95 = norm.ppf(0.975)
+from recur.statistics.estimate import Z95
 
 
 def outcome(time: ArrayLike, event: ArrayLike, *scores: ArrayLike) -> list[np.ndarray]:
@@ -30,7 +29,7 @@ def outcome(time: ArrayLike, event: ArrayLike, *scores: ArrayLike) -> list[np.nd
     return arrays
 
 
-def _counts(time: ArrayLike, event: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def risk_sets(time: ArrayLike, event: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Distinct times with numbers at risk (time >= t), of events and of censorings."""
     time, event = np.asarray(time, float), np.asarray(event).astype(bool)
     times, index = np.unique(time, return_inverse=True)
@@ -67,7 +66,7 @@ def kaplan_meier(time: ArrayLike, event: ArrayLike, confidence: str = "log-log")
     Columns time, n_risk, n_event, n_censor, survival, se (Greenwood, of the survival), lower, upper (95%,
     `confidence` log-log, log or plain).
     """
-    times, n_risk, n_event, n_censor = _counts(time, event)
+    times, n_risk, n_event, n_censor = risk_sets(time, event)
     survival = np.cumprod(1 - n_event / n_risk)
     with np.errstate(divide="ignore", invalid="ignore"):
         se_log = np.sqrt(np.cumsum(n_event / (n_risk * (n_risk - n_event).astype(float))))
@@ -208,42 +207,3 @@ def _logrank_moments(time, event, group, strata) -> tuple[np.ndarray, np.ndarray
         factor = np.where(n > 1, deaths * (n - deaths) / np.maximum(n - 1, 1), 0.0)
         variance += np.diag(factor @ share) - (share * factor[:, None]).T @ share
     return observed, expected, variance, levels
-
-
-def censoring_survival(time: ArrayLike, event: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Kaplan-Meier G of the censoring time: distinct times (J,) and G at each.
-
-    At a time with both, the events leave the risk set before the censorings, as R prodlim and survival do; every
-    inverse-probability weight here uses G just before an event, G(t-).
-    """
-    times, n_risk, n_event, n_censor = _counts(time, event)
-    return times, np.cumprod(1 - n_censor / np.maximum(n_risk - n_event, 1))
-
-
-def censoring_weights(follow_up: ArrayLike, known: ArrayLike) -> np.ndarray:
-    """Inverse probability of censoring weights (n,) of outcomes at a horizon: 1 / G(t-), or 0 where the outcome
-    is unknown.
-
-    follow_up (n,): time of the event, competing event or censoring, cut at the horizon; known (n,): whether the state
-    there is. G is the Kaplan-Meier curve of the censoring time of these very rows; whoever is followed to the horizon
-    weighs 1 / G(horizon-). Weighted shares are then Kaplan-Meier's or Aalen-Johansen's (Satten & Datta, Am Stat 2001).
-    Uno et al., JASA 2007; Blanche et al., Stat Med 2013.
-    """
-    follow_up, known = np.asarray(follow_up, float), np.asarray(known).astype(bool)
-    times, g = censoring_survival(follow_up, known)
-    return np.where(known, 1 / before(times, g, follow_up), 0.0)
-
-
-def weight_summary(weight: np.ndarray) -> dict[str, Any]:
-    """What weights (n,) for censoring do: censored (n that weigh 0), largest_weight, effective_n (Kish)."""
-    known = weight[weight > 0]
-    return {
-        "censored": int(len(weight) - len(known)),
-        "largest_weight": float(known.max(initial=0.0)),
-        "effective_n": float(known.sum() ** 2 / (known**2).sum()) if len(known) else 0.0,
-    }
-
-
-def before(times: np.ndarray, values: np.ndarray, t: ArrayLike) -> np.ndarray:
-    """Value just before `t` of the step function (times, values) that starts at 1."""
-    return np.concatenate([[1.0], values])[np.searchsorted(times, np.asarray(t, float), side="left")]

@@ -23,13 +23,14 @@ from statsmodels.stats.proportion import proportion_confint
 
 from recur.cli import progress
 from recur.cohort.training import TRAIN
-from recur.statistics.calibration import KNOT_QUANTILES, quantile_groups, restricted_cubic_spline
-from recur.statistics.cox import NotEstimable
-from recur.statistics.discrimination import binary_outcome, blank, c_difference_of, c_of
+from recur.statistics.calibration import quantile_groups
+from recur.statistics.estimate import Z95, NotEstimable, blank
+from recur.statistics.ipcw import censoring_weights
 from recur.statistics.logistic import fit_logistic
 from recur.statistics.nested_concordance import common_repeats
+from recur.statistics.outcome import binary_outcome, c_difference_of, c_of
 from recur.statistics.roc import auc, auc_difference, roc_points
-from recur.statistics.survival import Z95, censoring_weights
+from recur.statistics.splines import KNOT_QUANTILES, restricted_cubic_spline
 from recur.validation.survival import (
     COMPARISON_COLUMNS,
     PAIRS,

@@ -23,9 +23,9 @@ from statsmodels.stats.proportion import proportion_confint
 
 from recur.cohort.training import TRAIN, Training
 from recur.fit.models import applied_design, combinations, designs_of, imputed_terms, remedy
-from recur.statistics.cox import NotEstimable
-from recur.statistics.discrimination import harrell_c
-from recur.statistics.elastic_net import grouped_folds
+from recur.statistics.concordance import harrell_c
+from recur.statistics.estimate import NotEstimable
+from recur.statistics.folds import grouped_folds
 from recur.statistics.linear_predictor import linear_sum
 from recur.statistics.roc import auc
 from recur.validation.survival import PERFORMANCE_COLUMNS, apparent

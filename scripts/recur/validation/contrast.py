@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from recur.cohort.training import TRAIN
-from recur.statistics.discrimination import c_difference_of, c_of, times_of
+from recur.statistics.outcome import c_difference_of, c_of, times_of
 
 COLUMNS = [
     "endpoint", "analysis_a", "analysis_b", "model", "patients", "metric", "estimate_a", "lower_a", "upper_a",

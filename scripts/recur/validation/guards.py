@@ -16,8 +16,8 @@ from recur.features.doubts import in_words
 from recur.fit.models import BURDEN
 from recur.predict.design import parameters
 from recur.predict.strata import strata_of
+from recur.statistics.ipcw import censoring_weights
 from recur.statistics.linear_predictor import clinical_terms
-from recur.statistics.survival import censoring_weights
 from recur.study.endpoints import is_weighted
 from recur.study.file import (
     candidates_of,

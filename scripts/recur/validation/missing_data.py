@@ -10,7 +10,7 @@ from scipy.stats import t as student
 
 from recur.fit.models import complete_cases, linear_predictor
 from recur.predict.strata import offsets
-from recur.statistics.discrimination import c_of, times_of
+from recur.statistics.outcome import c_of, times_of
 
 COLUMNS = ["model", "cohort", "metric", "horizon_months", "estimate", "lower", "upper", "n", "events", "method"]
 

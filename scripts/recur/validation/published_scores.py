@@ -11,11 +11,12 @@ from statsmodels.stats.multitest import multipletests
 
 from recur.cohort.training import TRAIN, Training
 from recur.fit.models import competing_predictor, fit_columns, fit_model, linear_predictor, without_selection
-from recur.fit.ranking import comparable_pairs
-from recur.statistics.cox import NotEstimable, baseline_survival, likelihood_ratio_test, wald_test
-from recur.statistics.discrimination import blocks, c_difference, legacy_c_difference, times_of
+from recur.statistics.concordance import blocks, c_difference, comparable_pairs, legacy_c_difference
+from recur.statistics.cox import baseline_survival, likelihood_ratio_test, wald_test
+from recur.statistics.estimate import NotEstimable
 from recur.statistics.logistic import ML
 from recur.statistics.nested_concordance import nested_difference
+from recur.statistics.outcome import times_of
 from recur.validation import binary as validation_binary
 from recur.validation.survival import (
     KEPT,

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2
 
-from recur.statistics.discrimination import c_of, harrell_c, times_of
+from recur.statistics.concordance import harrell_c
+from recur.statistics.outcome import c_of, times_of
 from recur.statistics.roc import auc
 from recur.validation.factors import factor_groups
 from recur.validation.survival import apparent

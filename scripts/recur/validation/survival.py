@@ -22,21 +22,12 @@ from recur.statistics.calibration import (
     observed_expected,
 )
 from recur.statistics.competing import c_competing, c_competing_difference, cumulative_incidence, incidence_rates
-from recur.statistics.cox import NotEstimable
-from recur.statistics.discrimination import (
-    auc_at,
-    auc_difference,
-    c_difference,
-    gamma_c,
-    harrell_c,
-    no_horizon,
-    roc_at,
-    royston_d,
-    uno_c,
-)
+from recur.statistics.concordance import c_difference, gamma_c, harrell_c, royston_d, uno_c
+from recur.statistics.estimate import NotEstimable, no_horizon
 from recur.statistics.nested_concordance import nested_difference
 from recur.statistics.net_benefit import net_benefit
 from recur.statistics.survival import kaplan_meier, logrank, survival_rates
+from recur.statistics.time_roc import auc_at, auc_difference, roc_at
 
 CURVE_STEP_MONTHS = 3
 KEPT = (

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.optimize import minimize_scalar
-from scipy.stats import chi2, t
+from scipy.stats import chi2
 from sklearn.linear_model import LogisticRegression
 from statsmodels.api import GLM, families
 
@@ -23,11 +22,13 @@ from recur.predict.design import is_entered
 from recur.statistics.brier import brier_at, ipa
 from recur.statistics.calibration import calibration_slope, observed_expected
 from recur.statistics.competing import c_competing, cause_specific_incidence
-from recur.statistics.cox import NotEstimable, baseline_survival, fit_cox, survival_at
-from recur.statistics.discrimination import MIN_AT_RISK, harrell_c, uno_c
-from recur.statistics.elastic_net import grouped_folds
+from recur.statistics.concordance import harrell_c, uno_c
+from recur.statistics.cox import baseline_survival, fit_cox, survival_at
+from recur.statistics.estimate import MIN_AT_RISK, Z95, NotEstimable
+from recur.statistics.folds import grouped_folds
+from recur.statistics.ipcw import censoring_survival
 from recur.statistics.linear_predictor import linear_sum
-from recur.statistics.survival import Z95, censoring_survival
+from recur.statistics.meta_analysis import random_effects
 from recur.validation.survival import outcome_of, predicted_risks
 
 FOLDS = 5
@@ -107,7 +108,7 @@ def model_inputs(
 
 
 def row(topic: str, quantity: str, value: Any, method: str, **more: Any) -> dict[str, Any]:
-    """One row; `value` is a number, or an estimate as recur.statistics.discrimination gives it."""
+    """One row; `value` is a number, or an estimate as recur.statistics.outcome gives it."""
     value = value if isinstance(value, dict) else {"estimate": value}
     reason = value.get("reason")
     base = {"topic": topic, "quantity": quantity, "update": "", "horizon_months": np.nan}
@@ -427,36 +428,6 @@ def can_be_pooled(quantity: str, value: dict[str, float]) -> bool:
 
 def _expit(x: float) -> float:
     return float(1 / (1 + np.exp(-x)))
-
-
-def random_effects(y: ArrayLike, se: ArrayLike) -> dict[str, float]:
-    """Random-effects mean of k >= 2 estimates: estimate, se, lower, upper, predict_lower, predict_upper, tau2.
-
-    Between-centre variance by REML, Hartung-Knapp standard error never below the usual one, t with k - 1 degrees of
-    freedom for both intervals (metafor: rma(method = "REML", test = "adhoc"), predict). statsmodels' combine_effects
-    has neither REML nor a prediction interval.
-    """
-    y, variance = np.asarray(y, float), np.asarray(se, float) ** 2
-
-    def mean(tau2: float) -> tuple[np.ndarray, float]:
-        w = 1 / (variance + tau2)
-        return w, float(w @ y / w.sum())
-
-    def deviance(tau2: float) -> float:
-        w, centre = mean(tau2)
-        return float(-np.log(w).sum() + np.log(w.sum()) + (w * (y - centre) ** 2).sum())
-
-    top = 10 * max(float(np.var(y, ddof=1)), 1e-12)
-    tau2 = float(minimize_scalar(deviance, bounds=(0, top), method="bounded", options={"xatol": 1e-12 * top}).x)
-    tau2 = 0.0 if deviance(0.0) <= deviance(tau2) else tau2
-    w, centre = mean(tau2)
-    df = len(y) - 1
-    spread = float(np.sqrt(max(1.0, (w * (y - centre) ** 2).sum() / df) / w.sum()))
-    width = float(t.ppf(0.975, df))
-    new = width * np.sqrt(tau2 + spread**2)
-    limits = {"lower": centre - width * spread, "upper": centre + width * spread}
-    limits |= {"predict_lower": centre - new, "predict_upper": centre + new}
-    return {"estimate": centre, "se": spread, "tau2": tau2} | limits
 
 
 # ---------------------------------------------------------------- surveillance

@@ -2,7 +2,7 @@ import numpy as np
 import oracle
 import pytest
 
-from recur.statistics.icc import icc_2_1
+from recur.statistics.agreement import icc_2_1
 
 # Shrout & Fleiss 1979, table 2: six targets, four judges; ICC(2,1) = 0.29
 JUDGES = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]], float)

@@ -2,7 +2,7 @@ import numpy as np
 import oracle
 import pytest
 
-from recur.statistics import discrimination as d
+from recur.statistics import concordance, estimate, time_roc
 
 TIME = np.array([1.0, 2, 2, 3, 4, 4, 5, 6])
 EVENT = np.array([1, 1, 0, 1, 1, 0, 1, 0])
@@ -34,18 +34,18 @@ def test_concordance_equals_r(dataset):
         time, event = data[spec["time"]], data[spec["status"]]
         expected = [r.get(k) for k in ("concordance", "se_ij", "lower95", "upper95")]
         if "harrell/" in name:
-            exact(numbers(d.harrell_c(time, event, data[spec["score"]])), expected)
+            exact(numbers(concordance.harrell_c(time, event, data[spec["score"]])), expected)
             seen.add("harrell")
         elif "harrell_ymax" in name:
             cut = np.minimum(time, spec["tau"]), event * (time <= spec["tau"])
-            exact(numbers(d.harrell_c(*cut, data[spec["score"]])), expected)
+            exact(numbers(concordance.harrell_c(*cut, data[spec["score"]])), expected)
             seen.add("truncated")
         elif "uno_tau" in name:
-            exact(numbers(d.uno_c(time, event, data[spec["score"]], spec["tau"])), expected)
+            exact(numbers(concordance.uno_c(time, event, data[spec["score"]], spec["tau"])), expected)
             seen.add("uno")
         elif "difference" in name and name.endswith("timewt=n") and spec["tau"] is None:
             for k, (a, b) in enumerate(zip(r["score_a"], r["score_b"], strict=True)):
-                ours = d.c_difference(time, event, data[b], data[a])
+                ours = concordance.c_difference(time, event, data[b], data[a])
                 expected = [r[c][k] for c in ("difference_b_minus_a", "se", "z", "p")]
                 exact([ours[c] for c in ("estimate", "se", "z", "p")], expected)
             seen.add("difference")
@@ -59,9 +59,9 @@ def test_auc_and_its_error_equal_score(cohort):
     r = oracle.items("rotterdam_gbsg", "score")[f"{cohort}/auc"]["values"]
     for k, (model, horizon) in enumerate(zip(r["model"], r["times"], strict=True)):
         risk = data[f"risk{horizon}_{model}"]
-        ours = d.auc_at(data["time"], data["status"], risk, horizon)
+        ours = time_roc.auc_at(data["time"], data["status"], risk, horizon)
         exact(numbers(ours), [r[c][k] for c in ("AUC", "se", "lower", "upper")])
-        roc = d.roc_at(data["time"], data["status"], risk, horizon)
+        roc = time_roc.roc_at(data["time"], data["status"], risk, horizon)
         assert np.trapezoid(roc["tpr"], roc["fpr"]) == pytest.approx(ours["estimate"], abs=1e-12)
 
 
@@ -72,7 +72,7 @@ def test_royston_d_equals_r(model):
     r = oracle.items("rotterdam_gbsg", "royston_d")[f"royston/{model}"]["values"]
     for cohort, name in (("train", "train"), ("external", "external_lp_refit")):
         part = data[data["set"] == cohort]
-        ours = d.royston_d(part["time"], part["status"], part[f"lp_{model}"])
+        ours = concordance.royston_d(part["time"], part["status"], part[f"lp_{model}"])
         exact([ours[k] for k in ("estimate", "se", "r2")], [r[name][k] for k in ("D", "se(D)", "R.D")], 1e-8)
 
 
@@ -88,14 +88,14 @@ def pairs(time, event, score, strict=False):
 
 def test_harrell_by_counting():
     agree, tied, total = pairs(TIME, EVENT, SCORE)
-    assert d.harrell_c(TIME, EVENT, SCORE)["estimate"] == pytest.approx((agree + tied / 2) / total)
+    assert concordance.harrell_c(TIME, EVENT, SCORE)["estimate"] == pytest.approx((agree + tied / 2) / total)
 
 
 def test_blocks_do_not_change_the_result(monkeypatch):
     data = sample()
-    whole = d.harrell_c(*data), d.gamma_c(*data)
-    monkeypatch.setattr(d, "BLOCK", 700)
-    for a, b in zip(whole, (d.harrell_c(*data), d.gamma_c(*data)), strict=True):
+    whole = concordance.harrell_c(*data), concordance.gamma_c(*data)
+    monkeypatch.setattr(concordance, "BLOCK", 700)
+    for a, b in zip(whole, (concordance.harrell_c(*data), concordance.gamma_c(*data)), strict=True):
         assert numbers(b) == pytest.approx(numbers(a), rel=1e-12)
 
 
@@ -103,14 +103,14 @@ def test_uno_without_censoring_is_harrell_on_the_pairs_up_to_tau():
     time, _, score = sample()
     event = np.ones(len(time))
     agree, tied, total = pairs(time, event * (time <= 1), score, strict=True)
-    assert d.uno_c(time, event, score, 1.0)["estimate"] == pytest.approx((agree + tied / 2) / total)
+    assert concordance.uno_c(time, event, score, 1.0)["estimate"] == pytest.approx((agree + tied / 2) / total)
 
 
 def test_gamma_c_drops_ties_and_has_noethers_error():
     time, event, score = sample(20, seed=2)
     score = np.round(score)
     agree, tied, total = pairs(time, event, score, strict=True)
-    ours = d.gamma_c(time, event, score)
+    ours = concordance.gamma_c(time, event, score)
     assert tied > 0 and ours["estimate"] == pytest.approx(agree / (total - tied))
     # Noether's variance as an average over ordered triples
     n, later = len(time), time[:, None] < time[None, :]
@@ -136,8 +136,8 @@ def test_a_rare_binary_score_has_the_wide_interval_of_the_papers():
         rng = np.random.default_rng(seed)
         time, event = rng.exponential(size=162), rng.random(162) < 0.45
         score = (rng.permutation(162) < 8).astype(float)
-        dropped.append(d.gamma_c(time, event, score)["se"])
-        half.append(d.harrell_c(time, event, score)["se"])
+        dropped.append(concordance.gamma_c(time, event, score)["se"])
+        half.append(concordance.harrell_c(time, event, score)["se"])
     assert 0.08 < np.nanmean(dropped) < 0.16
     assert np.mean(half) < 0.02
 
@@ -145,21 +145,24 @@ def test_a_rare_binary_score_has_the_wide_interval_of_the_papers():
 def test_legacy_difference_is_one_sided():
     time, event, score = sample()
     noise = np.random.default_rng(5).normal(size=len(time))
-    better, worse = d.legacy_c_difference(time, event, score, noise), d.legacy_c_difference(time, event, noise, score)
+    better, worse = (
+        concordance.legacy_c_difference(time, event, score, noise),
+        concordance.legacy_c_difference(time, event, noise, score),
+    )
     assert better["p"] < 0.001 and better["p"] + worse["p"] == pytest.approx(1)
     assert better["df"] == 299
-    assert d.legacy_c_difference(time, event, score, score)["reason"] == "the two scores are the same ranking"
+    assert concordance.legacy_c_difference(time, event, score, score)["reason"] == "the two scores are the same ranking"
 
 
 def test_auc_without_censoring_is_the_plain_auc():
     time, _, score = sample()
     case = time <= 0.5
     plain = np.mean((score[case][:, None] > score[~case]) + 0.5 * (score[case][:, None] == score[~case]))
-    assert d.auc_at(time, np.ones(len(time)), score, 0.5)["estimate"] == pytest.approx(plain)
+    assert time_roc.auc_at(time, np.ones(len(time)), score, 0.5)["estimate"] == pytest.approx(plain)
 
 
 def test_roc_runs_from_corner_to_corner():
-    roc = d.roc_at(*sample(), 0.5)
+    roc = time_roc.roc_at(*sample(), 0.5)
     assert roc.iloc[0, :2].to_list() == [0, 0] and roc.iloc[-1, :2].to_list() == pytest.approx([1, 1])
     assert np.isnan(roc["threshold"][0]) and (np.diff(roc["threshold"][1:]) < 0).all()
 
@@ -167,34 +170,37 @@ def test_roc_runs_from_corner_to_corner():
 def test_no_answer_is_blank_with_its_reason():
     none = np.zeros(8)
     for result, reason in (
-        (d.harrell_c(TIME, none, SCORE), "no events"),
-        (d.gamma_c(TIME, EVENT, none), "all scores are equal"),
-        (d.uno_c(TIME, EVENT, SCORE, 4), "fewer than 10 patients at risk at 4"),
-        (d.auc_at(TIME, EVENT, SCORE, 4), "4 patients at risk at 4, fewer than 10"),
-        (d.auc_at(np.arange(1, 31), np.zeros(30), np.arange(30), 4), "no events by 4"),
-        (d.auc_at(np.minimum(np.arange(1, 31), 9), np.arange(30) < 5, np.arange(30), 9), "nobody is followed beyond 9"),
+        (concordance.harrell_c(TIME, none, SCORE), "no events"),
+        (concordance.gamma_c(TIME, EVENT, none), "all scores are equal"),
+        (concordance.uno_c(TIME, EVENT, SCORE, 4), "fewer than 10 patients at risk at 4"),
+        (time_roc.auc_at(TIME, EVENT, SCORE, 4), "4 patients at risk at 4, fewer than 10"),
+        (time_roc.auc_at(np.arange(1, 31), np.zeros(30), np.arange(30), 4), "no events by 4"),
+        (
+            time_roc.auc_at(np.minimum(np.arange(1, 31), 9), np.arange(30) < 5, np.arange(30), 9),
+            "nobody is followed beyond 9",
+        ),
     ):
         assert result["reason"] == reason and np.isnan(result["lower"]) and np.isnan(result["se"])
-    assert d.harrell_c(TIME, EVENT, none)["estimate"] == 0.5
-    assert np.isnan(d.c_difference(TIME, none, SCORE, SCORE)["p"])
-    assert d.c_difference(TIME, EVENT, SCORE, 2 * SCORE)["reason"] == "the two scores rank every pair alike"
-    assert d.roc_at(TIME, EVENT, SCORE, 4).empty
+    assert concordance.harrell_c(TIME, EVENT, none)["estimate"] == 0.5
+    assert np.isnan(concordance.c_difference(TIME, none, SCORE, SCORE)["p"])
+    assert concordance.c_difference(TIME, EVENT, SCORE, 2 * SCORE)["reason"] == "the two scores rank every pair alike"
+    assert time_roc.roc_at(TIME, EVENT, SCORE, 4).empty
 
 
 def test_missing_scores_are_refused():
     with pytest.raises(ValueError, match="missing"):
-        d.harrell_c(TIME, EVENT, np.where(SCORE == 5, np.nan, SCORE))
+        concordance.harrell_c(TIME, EVENT, np.where(SCORE == 5, np.nan, SCORE))
 
 
 def test_bootstrap_interval_is_deterministic_and_skips_what_cannot_be_estimated():
     time, event, score = sample()
 
     def c(rows):
-        return d.harrell_c(time[rows], event[rows], score[rows])["estimate"]
+        return concordance.harrell_c(time[rows], event[rows], score[rows])["estimate"]
 
-    first, jackknife = d.bootstrap_interval(c, 300, 7, 200), d.harrell_c(time, event, score)
-    assert first == d.bootstrap_interval(c, 300, 7, 200) and first["resamples"] == 200
+    first, jackknife = estimate.bootstrap_interval(c, 300, 7, 200), concordance.harrell_c(time, event, score)
+    assert first == estimate.bootstrap_interval(c, 300, 7, 200) and first["resamples"] == 200
     assert first["se"] == pytest.approx(jackknife["se"], rel=0.2)
     assert first["lower"] == pytest.approx(jackknife["lower"], abs=0.02)
-    none = d.bootstrap_interval(lambda rows: np.nan, 300, 7, 10)
+    none = estimate.bootstrap_interval(lambda rows: np.nan, 300, 7, 10)
     assert np.isnan(none["lower"]) and none["reason"] == "only 0 of 10 resamples gave a value"
