@@ -1,0 +1,1 @@
+"""What `snakemake check` says of a study before a run: it reads every table, fits nothing and writes nothing."""

@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
 SECTIONS = re.findall(r"^##+ (\d+(?:\.\d+)?)\.? ", (ROOT / "docs/methods.md").read_text(), re.M)
 FOLDERS = "bench|checklists|containers|docs|envs|notebooks|presets|profiles|rules|schemas|scores|scripts|studies|tests"
