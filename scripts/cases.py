@@ -55,7 +55,7 @@ def process(row: dict[str, Any], regions: dict[str, Any], cache: Path) -> list[t
         reason = f"{row['phase']} {row['reader']}: {error}"
         if regions.get("on_error") == "stop":
             raise StudyError(f"patient {row['patient_id']} {reason}") from None
-        return [(record | {"status": "excluded", "reason": reason}, None)]
+        return [(record | {"status": "excluded", "reason": reason, "cause": str(error)}, None)]
     return [(record | {"case": name, "status": "ok"} | case.facts, case) for name, case in found]
 
 
@@ -139,12 +139,11 @@ def reading(row: dict[str, Any], record: dict[str, Any], case: Case | None, regi
     """What the picture shows of a row; a case that was refused for its rim is the one people want to look at."""
     if record["status"] == "ok":
         return Reading(row["reader"], case, caption(record))
-    reason = record["reason"].removeprefix(f"{row['phase']} {row['reader']}: ")
     try:  # in a process of its own: what crashed once crashes again
         case = isolated(lambda: make_case(row, regions | {"min_shell_fraction": None, "rim_hu_floor": None}))
     except (StudyError, Crashed):
         case = None
-    return Reading(row["reader"], case, reason, excluded=True)
+    return Reading(row["reader"], case, record["cause"], excluded=True)
 
 
 def draw(patient_id: str, phases: dict[str, list[Reading]], folder: Path, synthetic: bool) -> None:

@@ -36,8 +36,11 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     for (cohort, model), part in table.groupby(["cohort", "model_a"], sort=False):
         rows.append({"label": f"{style.model_label(model, context)}, {style.evaluated_label(cohort)}"})
         for row in part.sort_values("difference", ascending=False).itertuples():
-            note = row.note if isinstance(row.note, str) else ""
-            marks = ("*" if "postoperative" in note else "") + ("+" if "memory" in note else "")
+            marks = ""
+            if notes["timing"].get(row.model_b) == "post" and not model.endswith("_post"):
+                marks += "*"
+            if notes["provenance"].get(row.model_b) == "memory":
+                marks += "+"
             tied = scores.get((row.model_b, cohort.replace("nested_cv", "apparent"), "tied_share"), float("nan"))
             rows.append(
                 {

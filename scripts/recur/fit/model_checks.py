@@ -49,7 +49,8 @@ def diagnose(
             if not train.binary:
                 rows += proportional_hazards(name, model, train, score, max(settings["horizons_months"]))
             rows += nonlinearity(name, model, train, score)
-            rows += cutpoint_spread(name, model, train, score, seed)
+            if not train.binary or settings.get("cutpoint_sensitivity") is None:
+                rows += cutpoint_spread(name, model, train, score, seed)
     rows += added_value(models)
     if everyone.names:
         rows += shadow_features(everyone, settings, seed)
@@ -140,9 +141,9 @@ def cutpoint_spread(
     name: str, model: dict[str, Any], train: Training, score: np.ndarray | None, seed: int
 ) -> list[tuple]:
     """Guard 7: the frozen cut-point, its p corrected for the search, and 95 % centiles over bootstrap resamples; of a
-    binary outcome only where it is Youden's, which has no such p.
+    binary outcome Youden's, which has no such p.
     """
-    if model["cutpoint"] is None or (train.binary and "Youden" not in model["cutpoint"]["rule"]):
+    if model["cutpoint"] is None:
         return []
     lp = tied(linear_predictor(model, train.clinical, score))
     rng, found = np.random.default_rng([seed, 7]), []

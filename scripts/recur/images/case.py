@@ -22,7 +22,7 @@ from recur.images.flags import added, flag, joined, kind_of
 from recur.images.grid import in_anatomical_order, rounded
 from recur.images.normalise import normalised, without_bias
 from recur.images.plausible import check_extent, hu_problem, hu_remark, mask_flags
-from recur.images.read import Grid, Volume, read_image, read_mask
+from recur.images.read import EmptyMask, Grid, Volume, read_image, read_mask
 from recur.images.regions import Rim, bounding_box, lesions, maximum_diameter, rims, widen
 from recur.isolated import Crashed, isolated
 from recur.sources import checksums, closure
@@ -167,8 +167,8 @@ def _masks(
         what, label = column.replace("_", " "), row.get(_label_column(column))
         try:
             mask = _named(what, read_mask, row[column], label, image, mask_grid)
-        except StudyError as error:
-            if column in ("vessel_mask", "lesions_mask", "aorta_mask") and "mask is empty" in str(error):
+        except EmptyMask:
+            if column in ("vessel_mask", "lesions_mask", "aorta_mask"):
                 continue  # no vessel and no other lesion is a finding, not an error; the aorta may lie outside
             raise
         masks[column] = mask.voxels
@@ -346,6 +346,8 @@ def _rim_problem(
 def _named(what: str, read: Any, *arguments: Any, **options: Any) -> Any:
     try:
         return read(*arguments, **options)
+    except EmptyMask as error:
+        raise EmptyMask(f"{what} {error}") from None
     except StudyError as error:
         raise StudyError(f"{what} {error}") from None
 

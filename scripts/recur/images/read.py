@@ -52,6 +52,10 @@ ORTHONORMAL = 1e-3  # NIfTI stores rotations as float32 quaternions
 sitk.ProcessObject.SetGlobalWarningDisplay(False)  # ITK's warnings quote headers; what matters is checked here
 
 
+class EmptyMask(StudyError):
+    """A mask without a voxel: an error of the tumour's, a finding where it is that of vessels or other lesions."""
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without pydicom's warnings: they quote header values, and what matters is checked here."""
@@ -136,7 +140,7 @@ def read_mask(path: str | Path, label: str | None, image: Volume, mask_grid: str
     else:
         mask = _read_dicom_mask(path, path.name, label, image, mask_grid)
     if not mask.voxels.any():
-        raise StudyError(f"{path.name}: the mask is empty" + (f" (label {label})" if label else ""))
+        raise EmptyMask(f"{path.name}: the mask is empty" + (f" (label {label})" if label else ""))
     if mask.voxels.all():
         raise StudyError(f"{path.name}: the mask is the whole image; check the label and the file's scaling")
     return mask
@@ -290,7 +294,7 @@ def _labelled(voxels: np.ndarray, segments: list[tuple[str, int, int]], label: s
     labelled = voxels != 0
     values = np.unique(voxels[labelled])
     if not len(values):
-        raise StudyError(f"{path.name}: the mask is empty")
+        raise EmptyMask(f"{path.name}: the mask is empty")
     if len(values) > 255 or not (values == np.floor(values)).all():
         raise StudyError(
             f"{path.name}: {len(values)} different or fractional values ({values[0]:g} to {values[-1]:g}), whole "

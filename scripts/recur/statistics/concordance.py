@@ -110,10 +110,8 @@ def uno_c(time: ArrayLike, event: ArrayLike, score: ArrayLike, tau: float) -> di
 
 def _c(time, event, score, weight, any_event=None) -> dict:
     reason = _no_concordance(event, score)
-    if reason == "all scores are equal":
-        return blank(reason) | {"estimate": 0.5}
     if reason:
-        return blank(reason)
+        return blank(reason) | ({"estimate": 0.5} if event.any() else {})
     # an event after tau is no event of a pair, but at the same time as one it is still not "later"
     weight = np.where(event, weight, 0.0)
     c, influence = _concordance(time, event if any_event is None else any_event, score, weight)

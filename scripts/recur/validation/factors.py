@@ -15,8 +15,8 @@ from recur.validation.survival import KEPT, survival_tables
 def factor_groups(frame: pd.DataFrame, terms: list[str], variables: dict[str, Any]) -> pd.DataFrame:
     """Rows of the patients by factor, as survival_tables takes them: model is the factor's label, group its level.
 
-    A number is halved at the median of the training rows (stated in the level's name); a missing value leaves the
-    patient out of that factor.
+    A number is halved at the median of the training rows (stated in the level's name; is_upper_half tells the halves
+    apart); a missing value leaves the patient out of that factor.
     """
     keep = [name for name in KEPT if name in frame]
     parts = []
@@ -27,11 +27,14 @@ def factor_groups(frame: pd.DataFrame, terms: list[str], variables: dict[str, An
         if variable["kind"] == "numeric":
             cut = float(values[frame["cohort"] == "train"].median())
             unit = f" {variable['unit']}" if variable["unit"] else ""
-            level = np.where(values > cut, f"above {cut:.4g}{unit}", f"up to {cut:.4g}{unit}")
+            is_upper = values > cut
+            level = np.where(is_upper, f"above {cut:.4g}{unit}", f"up to {cut:.4g}{unit}")
         else:
+            is_upper = pd.Series(False, index=frame.index)
             names = variable.get("levels", ["no", "yes"])
             level = np.array([str(names[int(code)]) if code == code else "" for code in values], dtype=object)
-        parts.append(frame.loc[known, keep].assign(model=label, group=level[known.to_numpy()]))
+        groups = {"group": level[known.to_numpy()], "is_upper_half": is_upper[known]}
+        parts.append(frame.loc[known, keep].assign(model=label, **groups))
     return pd.concat(parts, ignore_index=True)
 
 

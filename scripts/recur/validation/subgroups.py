@@ -44,9 +44,8 @@ def subgroups(risks: pd.DataFrame, frame: pd.DataFrame, terms: list[str], variab
         for factor, part in here.groupby("factor", sort=False) if len(here) else []:
             if part["group"].nunique() < 2:
                 continue
-            members = dict(list(part.groupby("group")["patient_id"]))
-            ordered = sorted(members, key=lambda level: (level.startswith("above "), level))
-            found = {level: estimate(own.loc[own.index.intersection(members[level])]) for level in ordered}
+            members = part.groupby(["is_upper_half", "group"])["patient_id"]  # the lower half first
+            found = {level: estimate(own.loc[own.index.intersection(ids)]) for (_, level), ids in members}
             p = np.nan if cohort == "train" else heterogeneity([values[:3] for values in found.values()])
             rows += [(model, apparent(cohort), factor, level, *values, p, method) for level, values in found.items()]
     table = pd.DataFrame(rows, columns=[name for name in COLUMNS if name != "metric"])
