@@ -1,5 +1,6 @@
 """What the pages say of the tree is so: the sections and the paths that they point to exist."""
 
+import ast
 import importlib.util
 import re
 from pathlib import Path
@@ -37,6 +38,30 @@ def test_every_path_on_a_page_exists(page):
     named = set(re.findall(rf"(?<![\w/.$>])((?:{FOLDERS})/[\w./-]*\w)(?![\w*<{{])", page.read_text()))
     named = {path for path in named if not path.startswith(A_USERS_OWN)}
     assert {path for path in named if not ((ROOT / path).exists() or (page.parent / path).exists())} == set()
+
+
+def test_the_rooms_are_those_of_the_page_and_each_says_what_it_may_do():
+    page = (ROOT / "CONTRIBUTING.md").read_text().split("## 3.")[0]
+    described = re.findall(r"^\| `(\w+)` \| \S", page, re.M)
+    doors = {path.parent.name: path for path in (ROOT / "scripts/recur").glob("*/__init__.py")}
+    assert sorted(described) == sorted(doors)
+    silent = [room for room, door in doors.items() if not ast.get_docstring(ast.parse(door.read_text()))]
+    assert silent == []
+
+
+def test_tests_stand_in_folders_of_the_rooms():
+    rooms = {path.parent.name for path in (ROOT / "scripts/recur").glob("*/__init__.py")}
+    folders = {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")}
+    assert folders - rooms == {"workflow", "figures"}
+    assert rooms - folders == set()
+
+
+def test_what_is_added_touches_the_number_of_files_that_the_page_says():
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    sections = re.findall(r"^### .*?: (\d+) files?\n(.*?)(?=^##)", page, re.M | re.S)
+    assert len(sections) >= 6
+    counted = [len(re.findall(r"^- `[\w./<>]+`", text, re.M)) for _, text in sections]
+    assert counted == [int(number) for number, _ in sections]
 
 
 def test_the_study_file_of_the_first_study_is_one_and_so_are_its_further_sections():
