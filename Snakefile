@@ -19,33 +19,31 @@ if FROM_TABLES:
     check_tables_unchanged()
 elif "reported" not in STUDY:
 
+    include: "rules/targets.smk"  # the plan, tables of all analyses, checksums
     include: "rules/demo.smk"  # a synthetic cohort with known truth
     include: "rules/download.smk"  # a public cohort: chosen, fetched, listed
-    include: "rules/cohort.smk"  # 1 who is in train, test or external: `assign_cohorts`
-    include: "rules/images.smk"  # 2 the rim and every other region: `cases`
-    include: "rules/features.smk"  # 3 pyradiomics features, then the split files: `analysis_set`
-    include: "rules/stability.smk"  # 4 agreement between readers
-    include: "rules/signature.smk"  # 5 ranking and the LASSO-Cox signature
-    include: "rules/models.smk"  # 6 Cox models and their cut-points, frozen as JSON
+    include: "rules/cohort.smk"  # 1 who is in train, test or external, and the rows of every analysis
+    include: "rules/images.smk"  # 2 the rim and every other region
+    include: "rules/features.smk"  # 3 pyradiomics features of every region
+    include: "rules/fit.smk"  # 4-6 stable features, signature, models, cut-points: frozen as JSON
     include: "rules/validation.smk"  # 7 frozen models applied to every cohort
-    include: "rules/binary.smk"  #   the same for a binary endpoint
-    include: "rules/categories.smk"  #   ordinal and categorical endpoints: models and tests
-    include: "rules/sensitivity.smk"  #   ablations, learning curve, two analyses side by side
-    include: "rules/null.smk"  #   outcomes redrawn: does noise stay noise?
+    include: "rules/resampling.smk"  #   the whole fit repeated: resamples, folds, fewer patients, noise
 
 
 if not FROM_TABLES:
 
-    include: "rules/diagnostic.smk"  #   accuracy of tests, readers, groups; printed numbers checked
+    include: "rules/consistency.smk"  #   printed numbers checked by arithmetic
+    include: "rules/diagnostic.smk"  #   accuracy of tests, agreement of readers, groups
 
 
 include: "rules/figures.smk"  # 8 one rule, one file a figure in scripts/figures/
-include: "rules/report.smk"  # 9 the HTML report
+include: "rules/report.smk"  # 9 report, calculator, model card, other pages
 
 
 if not FROM_TABLES:
 
     rule all:
+        """Everything that the study file asks for."""
         default_target: True
         input:
             final_outputs(),

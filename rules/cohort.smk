@@ -1,29 +1,15 @@
-"""Floor 1: who is in train, test or external, fixed before any image is read."""
+"""Floor 1: who is in train, test or external, fixed before any image is read; then the rows of every analysis."""
 
 
 localrules:
-    check,
     assign_cohorts,
     follow_up,
     patients,
     scores,
 
 
-rule check:
-    input:
-        series=only("public" in STUDY, f"{INPUT}/series.csv"),  # shows what would be fetched
-        script="scripts/check.py",
-    log:
-        "logs/{study}/check.log".format(study=NAME),
-    conda:
-        "../envs/modelling.yaml"
-    params:
-        study=STUDY_FILE,
-    shell:
-        "python {input.script} --study {params.study:q} 2>&1 | tee {log} >&2"
-
-
 rule assign_cohorts:
+    """Who is in train, test or external, and every endpoint of every patient; before any image is read."""
     input:
         table=STUDY["clinical"]["table"],
         visits=only("visits" in STUDY["clinical"], STUDY["clinical"].get("visits", {}).get("table")),
@@ -50,6 +36,7 @@ rule assign_cohorts:
 
 
 rule scores:
+    """Published scores of every patient, from the formulas in scores/."""
     input:
         clinical="results/{study}/cohort/clinical.csv",
         study="results/{study}/settings/comparators.json",
@@ -77,6 +64,7 @@ rule scores:
 
 
 rule patients:
+    """Every patient and every exclusion with its reason, and the flow of the whole study."""
     input:
         assigned="results/{study}/cohort/assigned.csv",
         endpoints="results/{study}/cohort/endpoints.csv",
@@ -103,18 +91,72 @@ rule patients:
     conda:
         "../envs/modelling.yaml"
     params:
-        cases=lambda wildcards, input: ["--cases", *input.cases] if input.cases else [],
-        features=lambda wildcards, input: ["--features", *input.features] if input.features else [],
+        cases=option("cases"),
+        features=option("features"),
     shell:
         "python {input.script} --assigned {input.assigned} --endpoints {input.endpoints}"
         " --exclusions {input.exclusions} {params.cases} {params.features} --patients {output.patients}"
         " --merged {output.exclusions} --flow {output.flow} > {log} 2>&1"
 
 
-rule table1:
+rule analysis_set:
+    """Clinical data, endpoint and features joined by patient: training and held-out rows in separate files."""
     input:
-        train="results/{study}/cohort/{analysis}/train.csv",
-        heldout="results/{study}/cohort/{analysis}/heldout.csv",
+        assigned="results/{study}/cohort/assigned.csv",
+        clinical="results/{study}/cohort/clinical.csv",
+        endpoints="results/{study}/cohort/endpoints.csv",
+        missing_endpoints="results/{study}/cohort/missing_endpoints.csv",
+        scores=only("comparators" in STUDY, "results/{study}/cohort/scores.csv"),
+        features=lambda wildcards: only(
+            uses_features(wildcards.analysis),
+            *expand(
+                "results/{{study}}/features/{table}.parquet",
+                table=studies.reading_tables(STUDY, wildcards.analysis),
+            ),
+        ),
+        script="scripts/analysis_set.py",
+        package=imports("scripts/analysis_set.py"),
+    output:
+        train_cohort="results/{study}/cohort/{analysis}/train.csv",
+        train_features="results/{study}/features/{analysis}/train.parquet",
+        train_repeats="results/{study}/features/{analysis}/train_repeats.parquet",
+        heldout_cohort="results/{study}/cohort/{analysis}/heldout.csv",
+        heldout_features="results/{study}/features/{analysis}/heldout.parquet",
+        excluded="results/{study}/cohort/{analysis}/excluded.csv",
+    log:
+        "logs/{study}/analysis_set/{analysis}.log",
+    benchmark:
+        "benchmarks/{study}/analysis_set/{analysis}.tsv"
+    conda:
+        "../envs/modelling.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+    params:
+        endpoint=lambda wildcards: STUDY["analyses"][wildcards.analysis]["endpoint"],
+        competing=lambda wildcards: "--competing" if competing_death(wildcards.analysis) else "",
+        follow_up=lambda wildcards: follow_up_argument(wildcards.analysis),
+        scores=option("scores"),
+        subset=lambda wildcards: feature_subset(wildcards.analysis),
+        complete=only("features" in STUDY, "--complete"),
+        tumour=json.dumps(
+            {key: STUDY["clinical"][f"tumour_{key}"] for key in ("size", "volume")}
+            | studies.tumour_columns(STUDY)
+        ),
+    shell:
+        "python {input.script} --analysis {wildcards.analysis} --endpoint {params.endpoint} {params.competing}"
+        " --missing-endpoints {input.missing_endpoints}"
+        " {params.follow_up} {params.scores} {params.complete}"
+        " --subset {params.subset:q} --tumour {params.tumour:q} --assigned {input.assigned} --clinical {input.clinical}"
+        " --endpoints {input.endpoints} --features {input.features}"
+        " --train-cohort {output.train_cohort} --train-features {output.train_features}"
+        " --train-repeats {output.train_repeats} --heldout-cohort {output.heldout_cohort}"
+        " --heldout-features {output.heldout_features} --excluded {output.excluded} > {log} 2>&1"
+
+
+rule table1:
+    """Table 1, the balance of the parts and the flow of an analysis."""
+    input:
+        unpack(both_cohorts),
         excluded="results/{study}/cohort/{analysis}/excluded.csv",
         exclusions="results/{study}/cohort/exclusions.csv",
         flow="results/{study}/cohort/flow.csv",
@@ -141,9 +183,9 @@ rule table1:
 
 
 rule follow_up:
+    """How long the patients of an analysis were followed."""
     input:
-        train="results/{study}/cohort/{analysis}/train.csv",
-        heldout="results/{study}/cohort/{analysis}/heldout.csv",
+        unpack(both_cohorts),
         script="scripts/follow_up.py",
         package=imports("scripts/follow_up.py"),
     output:

@@ -228,6 +228,58 @@ def only(condition, *values):
     return list(values) if condition else []
 
 
+# Input functions and parameters that rules share. Who fits unpacks `training_rows`, and no file of a held-out patient.
+
+
+def training_rows(wildcards):
+    """Who fits sees these: training rows, and the repeat readings of them."""
+    return {
+        "cohort": "results/{study}/cohort/{analysis}/train.csv",
+        "features": "results/{study}/features/{analysis}/train.parquet",
+        "repeats": "results/{study}/features/{analysis}/train_repeats.parquet",
+    }
+
+
+def all_rows(wildcards):
+    """Who applies frozen models sees these: training and held-out rows."""
+    return {
+        "train_cohort": "results/{study}/cohort/{analysis}/train.csv",
+        "train_features": "results/{study}/features/{analysis}/train.parquet",
+        "heldout_cohort": "results/{study}/cohort/{analysis}/heldout.csv",
+        "heldout_features": "results/{study}/features/{analysis}/heldout.parquet",
+    }
+
+
+def both_cohorts(wildcards):
+    """Clinical rows alone, without features."""
+    return {
+        "train": "results/{study}/cohort/{analysis}/train.csv",
+        "heldout": "results/{study}/cohort/{analysis}/heldout.csv",
+    }
+
+
+def signature_file(wildcards):
+    """The frozen signature of an analysis with features."""
+    path = "results/{study}/signature/{analysis}/signature.json"
+    return only(uses_features(wildcards.analysis), path)
+
+
+def training_scores(wildcards):
+    """The signature's scores of the training patients, which the models are fitted with."""
+    path = "results/{study}/signature/{analysis}/training_scores.parquet"
+    return only(uses_features(wildcards.analysis), path)
+
+
+def option(name):
+    """A parameter: the program's option of an input, which some studies do not have."""
+
+    def given(wildcards, input):
+        files = getattr(input, name)
+        return [f"--{name.replace('_', '-')}", *files] if files else []
+
+    return given
+
+
 def has_ablations(analysis):
     return uses_features(analysis) and STUDY["analyses"][analysis]["ablations"]
 

@@ -7,6 +7,7 @@ if DEMO:
         demo_tables,
 
     rule demo_tables:
+        """Clinical table, image manifest and truth of the generated cohort."""
         input:
             script="scripts/demo_tables.py",
             package=imports("scripts/demo_tables.py"),
@@ -26,6 +27,7 @@ if DEMO:
             " --clinical {output.clinical:q} --images {output.images:q} --truth {output.truth:q} > {log} 2>&1"
 
     rule demo_images:
+        """Images and masks of one batch of generated patients."""
         input:
             images=f"{INPUT}/images.csv",
             truth=f"{INPUT}/truth.csv",

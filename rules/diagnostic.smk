@@ -1,82 +1,4 @@
-"""Diagnostic accuracy, readers and groups on the cohort floor; printed numbers checked by arithmetic."""
-
-
-localrules:
-    diagnostic_report,
-
-
-if ANALYSES:
-
-    localrules:
-        table_consistency,
-
-    rule table_consistency:
-        """The study's own tables checked by arithmetic before anybody reads them."""
-        input:
-            performance="results/{study}/validation/performance.csv",
-            coefficients="results/{study}/models/coefficients.csv",
-            comparisons="results/{study}/validation/comparisons.csv",
-            rates=[f"{RESULTS}/survival/rates.csv"] if SURVIVAL else [],
-            table1=[f"{RESULTS}/cohort/{analysis}/table1.csv" for analysis in ANALYSES],
-            script="scripts/table_consistency.py",
-            package=imports("scripts/table_consistency.py"),
-        output:
-            "results/{study}/validation/consistency.csv",
-        log:
-            "logs/{study}/table_consistency.log",
-        conda:
-            "../envs/modelling.yaml"
-        shell:
-            "python {input.script} --performance {input.performance} --coefficients {input.coefficients}"
-            " --comparisons {input.comparisons} --rates {input.rates} --table1 {input.table1} --output {output}"
-            " > {log} 2>&1"
-
-
-if "reported" in STUDY:
-
-    localrules:
-        consistency,
-
-    rule consistency:
-        """What a paper prints, checked and reproduced as far as it can be."""
-        input:
-            statements="results/{study}/study.resolved.yaml",
-            schemas=["schemas/reported.schema.yaml", "schemas/study.schema.yaml"],
-            script="scripts/consistency.py",
-            package=imports("scripts/consistency.py"),
-        output:
-            "results/{study}/diagnostic/consistency.csv",
-        log:
-            "logs/{study}/consistency.log",
-        conda:
-            "../envs/modelling.yaml"
-        shell:
-            "python {input.script} --input {input.statements} --output {output} > {log} 2>&1"
-
-
-if IMAGES and len(READERS) > 1:
-
-    rule mask_agreement:
-        """Overlap and surface distances of the readers' tumour masks, from the cached label maps."""
-        input:
-            cases=expand("results/{{study}}/images/batch-{batch}.csv", batch=BATCHES),
-            script="scripts/mask_agreement.py",
-            package=imports("scripts/mask_agreement.py"),
-        output:
-            masks="results/{study}/diagnostic/masks.csv",
-            summary="results/{study}/diagnostic/mask_summary.csv",
-        log:
-            "logs/{study}/mask_agreement.log",
-        benchmark:
-            "benchmarks/{study}/mask_agreement.tsv"
-        conda:
-            "../envs/imaging.yaml"
-        params:
-            cache=STUDY["cache_dir"],
-        shell:
-            "python {input.script} --cases {input.cases} --cache {params.cache:q} --output {output.masks}"
-            " --summary {output.summary} > {log} 2>&1"
-
+"""Accuracy of index tests, agreement of readers, groups compared, on the cohort floor."""
 
 if "lesions" in DIAGNOSTIC:
 
@@ -84,6 +6,7 @@ if "lesions" in DIAGNOSTIC:
         lesions,
 
     rule lesions:
+        """The table of lesions, checked, with the patients they belong to."""
         input:
             table=DIAGNOSTIC["lesions"]["table"],
             clinical="results/{study}/cohort/clinical.csv",
@@ -132,6 +55,7 @@ if DIAGNOSTIC.get("readers"):
         reader_agreement,
 
     rule reader_agreement:
+        """How far readers agree on the same patients."""
         input:
             units=diagnostic_units(),
             assigned="results/{study}/cohort/assigned.csv",
@@ -152,6 +76,7 @@ if DIAGNOSTIC.get("readers"):
 if "groups" in DIAGNOSTIC:
 
     rule compare_groups:
+        """Groups of patients compared, unadjusted and weighted."""
         input:
             units="results/{study}/cohort/clinical.csv",
             endpoints="results/{study}/cohort/endpoints.csv",
@@ -171,29 +96,3 @@ if "groups" in DIAGNOSTIC:
         shell:
             "python {input.script} --settings {input.settings} --units {input.units} --assigned {input.assigned}"
             " --endpoints {input.endpoints} --output results/{wildcards.study}/diagnostic > {log} 2>&1"
-
-
-rule diagnostic_report:
-    input:
-        study="results/{study}/study.resolved.yaml",
-        tables=diagnostic_tables(),
-        flow=only(DIAGNOSTIC.get("tests"), "results/{study}/cohort/flow.csv"),
-        figures=diagnostic_figure_files(["png"]),
-        script="scripts/diagnostic_report.py",
-        package=imports("scripts/diagnostic_report.py"),
-    output:
-        report(
-            "results/{study}/report/diagnostic.html",
-            category="Report",
-            caption="../report/diagnostic.rst",
-            labels={"page": "Diagnostic study"},
-        ),
-    log:
-        "logs/{study}/diagnostic_report.log",
-    conda:
-        "../envs/report.yaml"
-    params:
-        captions=[diagnostic_caption(name) for name in diagnostic_figures()],
-    shell:
-        "python {input.script} --results results/{wildcards.study} --figures {input.figures}"
-        " --captions {params.captions:q} --output {output} > {log} 2>&1"

@@ -10,6 +10,7 @@ if PUBLIC:
         image_manifest,
 
     rule select_series:
+        """Which series of the public collection are fetched, from an index that needs no network."""
         input:
             assigned=f"{RESULTS}/cohort/assigned.csv",
             script="scripts/select_series.py",
@@ -33,6 +34,7 @@ if PUBLIC:
             " 2>&1 | tee {log} >&2"
 
     rule download_series:
+        """The chosen series of one batch of patients, fetched."""
         input:
             series=f"{INPUT}/series.csv",
             script="scripts/download_series.py",
@@ -53,6 +55,7 @@ if PUBLIC:
             " --batch {wildcards.batch} --batches {params.batches} --output {output:q} 2>&1 | tee {log} >&2"
 
     rule image_manifest:
+        """The fetched series as an image manifest, with the phase that each shows."""
         input:
             downloaded=expand("{folder}/batch-{batch}.csv", folder=INPUT, batch=BATCHES),
             script="scripts/image_manifest.py",

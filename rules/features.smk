@@ -1,8 +1,9 @@
-"""Floor 3: pyradiomics features of every region, then separate training and held-out files."""
+"""Floor 3: features of every region, of its variants, or from a ready table."""
 
 if IMAGES:
 
     rule features:
+        """Features of every region of one batch of cases."""
         input:
             cases="results/{study}/images/batch-{batch}.csv",
             script="scripts/features.py",
@@ -30,6 +31,7 @@ if IMAGES:
             " --missing {output.missing} 2>&1 | tee {log} >&2"
 
     rule feature_table:
+        """One table of features a reader, with the manifest of the extraction."""
         input:
             batches=expand("results/{{study}}/features/batches/{batch}.parquet", batch=BATCHES),
             script="scripts/feature_table.py",
@@ -122,9 +124,37 @@ if IMAGES:
         benchmark:
             "benchmarks/{study}/feature_table/{reader}-{variant}.tsv"
 
+    rule example_case:
+        """One training patient for a figure: slices, regions, a map of the signature's heaviest feature."""
+        input:
+            cases=expand("results/{{study}}/images/batch-{batch}.csv", batch=BATCHES),
+            train="results/{study}/cohort/{analysis}/train.csv",
+            weights="results/{study}/signature/{analysis}/weights.csv",
+            script="scripts/example_case.py",
+            package=imports("scripts/example_case.py"),
+        output:
+            pixels="results/{study}/signature/{analysis}/example_pixels.csv",
+            views="results/{study}/signature/{analysis}/example_views.csv",
+        log:
+            "logs/{study}/example_case/{analysis}.log",
+        benchmark:
+            "benchmarks/{study}/example_case/{analysis}.tsv"
+        conda:
+            "../envs/imaging.yaml"
+        params:
+            cache=STUDY["cache_dir"],
+            phases=IMAGES["phases"],
+            extraction=json.dumps(IMAGES["extraction"], sort_keys=True),
+            labels=labels,
+        shell:
+            "python {input.script} --cases {input.cases} --cache {params.cache:q} --train {input.train}"
+            " --weights {input.weights} --phases {params.phases} --extraction {params.extraction:q}"
+            " --labels {params.labels:q} --pixels {output.pixels} --views {output.views} > {log} 2>&1"
+
 elif "features" in STUDY:
 
     rule import_features:
+        """A ready table of features, checked and renamed."""
         input:
             table=STUDY["features"]["table"],
             repeat=only(STUDY["features"]["repeat"], STUDY["features"]["repeat"]),
@@ -148,62 +178,9 @@ elif "features" in STUDY:
             settings=json.dumps(STUDY["features"]),
             reserved=json.dumps(known_after(STUDY)),
             subsets=json.dumps(studies.feature_subsets(STUDY)),
-            repeat=lambda wildcards, input: ["--repeat", *input.repeat] if input.repeat else [],
+            repeat=option("repeat"),
         shell:
             "python {input.script} --table {input.table:q} {params.repeat:q} --settings {params.settings:q}"
             " --reserved {params.reserved:q} --subsets {params.subsets:q} --clinical {input.clinical}"
             " --output {output.table} --repeat-output {output.repeat} --exclusions {output.exclusions}"
             " --doubts {output.doubts} > {log} 2>&1"
-
-
-rule analysis_set:
-    input:
-        assigned="results/{study}/cohort/assigned.csv",
-        clinical="results/{study}/cohort/clinical.csv",
-        endpoints="results/{study}/cohort/endpoints.csv",
-        missing_endpoints="results/{study}/cohort/missing_endpoints.csv",
-        scores=only("comparators" in STUDY, "results/{study}/cohort/scores.csv"),
-        features=lambda wildcards: only(
-            uses_features(wildcards.analysis),
-            *expand(
-                "results/{{study}}/features/{table}.parquet",
-                table=studies.reading_tables(STUDY, wildcards.analysis),
-            ),
-        ),
-        script="scripts/analysis_set.py",
-        package=imports("scripts/analysis_set.py"),
-    output:
-        train_cohort="results/{study}/cohort/{analysis}/train.csv",
-        train_features="results/{study}/features/{analysis}/train.parquet",
-        train_repeats="results/{study}/features/{analysis}/train_repeats.parquet",
-        heldout_cohort="results/{study}/cohort/{analysis}/heldout.csv",
-        heldout_features="results/{study}/features/{analysis}/heldout.parquet",
-        excluded="results/{study}/cohort/{analysis}/excluded.csv",
-    log:
-        "logs/{study}/analysis_set/{analysis}.log",
-    benchmark:
-        "benchmarks/{study}/analysis_set/{analysis}.tsv"
-    conda:
-        "../envs/modelling.yaml"
-    resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-    params:
-        endpoint=lambda wildcards: STUDY["analyses"][wildcards.analysis]["endpoint"],
-        competing=lambda wildcards: "--competing" if competing_death(wildcards.analysis) else "",
-        follow_up=lambda wildcards: follow_up_argument(wildcards.analysis),
-        scores=lambda wildcards, input: ["--scores", *input.scores] if input.scores else [],
-        subset=lambda wildcards: feature_subset(wildcards.analysis),
-        complete=only("features" in STUDY, "--complete"),
-        tumour=json.dumps(
-            {key: STUDY["clinical"][f"tumour_{key}"] for key in ("size", "volume")}
-            | studies.tumour_columns(STUDY)
-        ),
-    shell:
-        "python {input.script} --analysis {wildcards.analysis} --endpoint {params.endpoint} {params.competing}"
-        " --missing-endpoints {input.missing_endpoints}"
-        " {params.follow_up} {params.scores} {params.complete}"
-        " --subset {params.subset:q} --tumour {params.tumour:q} --assigned {input.assigned} --clinical {input.clinical}"
-        " --endpoints {input.endpoints} --features {input.features}"
-        " --train-cohort {output.train_cohort} --train-features {output.train_features}"
-        " --train-repeats {output.train_repeats} --heldout-cohort {output.heldout_cohort}"
-        " --heldout-features {output.heldout_features} --excluded {output.excluded} > {log} 2>&1"

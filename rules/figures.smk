@@ -2,6 +2,7 @@
 
 
 rule figure:
+    """One figure of an analysis."""
     input:
         tables=lambda wildcards: figure_tables(wildcards.analysis, wildcards.figure).values(),
         script="scripts/figure.py",
@@ -35,6 +36,7 @@ rule figure:
 
 
 rule diagnostic_figure:
+    """One figure of a diagnostic study."""
     input:
         tables=lambda wildcards: diagnostic_inputs(wildcards.figure).values(),
         script="scripts/figure.py",
@@ -84,6 +86,7 @@ if FROM_TABLES:
 else:
 
     rule figures:
+        """Every figure of the study."""
         input:
             figure_files(),
             diagnostic_figure_files(),

@@ -3,10 +3,10 @@
 if IMAGES:
 
     localrules:
-        qc_page,
         acquisition,
 
     rule inventory:
+        """Images and masks of one batch, with fingerprints that change when a file does."""
         input:
             manifest=IMAGES["manifest"],
             assigned="results/{study}/cohort/assigned.csv",
@@ -35,6 +35,7 @@ if IMAGES:
             " --batch {wildcards.batch} --batches {params.batches} --output {output} > {log} 2>&1"
 
     rule cases:
+        """Images and regions of one batch in one grid a case: tumour, rim, liver."""
         input:
             inventory="results/{study}/images/inventory/batch-{batch}.csv",
             script="scripts/cases.py",
@@ -65,29 +66,6 @@ if IMAGES:
             " --acquisition {output.acquisition} --qc {output.pictures} {params.synthetic}"
             " 2>&1 | tee {log} >&2"
 
-    rule qc_page:
-        input:
-            cases=expand("results/{{study}}/images/batch-{batch}.csv", batch=BATCHES),
-            regions=expand("results/{{study}}/images/regions/batch-{batch}.csv", batch=BATCHES),
-            pictures=expand("results/{{study}}/images/qc/batch-{batch}", batch=BATCHES),
-            assigned="results/{study}/cohort/assigned.csv",
-            review=only(IMAGES["review"], IMAGES["review"]),
-            page=["scripts/recur/report/qc.html", "scripts/recur/report/qc.js"],
-            script="scripts/qc_page.py",
-            package=imports("scripts/qc_page.py"),
-        output:
-            "results/{study}/images/qc/index.html",
-        log:
-            "logs/{study}/qc_page.log",
-        conda:
-            "../envs/imaging.yaml"
-        params:
-            synthetic="--synthetic" if STUDY["synthetic"] else "",
-            review=lambda wildcards, input: ["--review", *input.review] if input.review else [],
-        shell:
-            "python {input.script} --study {wildcards.study} --cases {input.cases} --regions {input.regions}"
-            " --assigned {input.assigned} {params.synthetic} {params.review:q} --output {output} > {log} 2>&1"
-
     rule acquisition:
         """Of the DICOM headers only what is listed in scripts/recur/images/acquisition.py."""
         input:
@@ -103,3 +81,27 @@ if IMAGES:
             "../envs/imaging.yaml"
         shell:
             "python {input.script} --batches {input.batches} --assigned {input.assigned} --output {output} > {log} 2>&1"
+
+
+if IMAGES and len(READERS) > 1:
+
+    rule mask_agreement:
+        """Overlap and surface distances of the readers' tumour masks, from the cached label maps."""
+        input:
+            cases=expand("results/{{study}}/images/batch-{batch}.csv", batch=BATCHES),
+            script="scripts/mask_agreement.py",
+            package=imports("scripts/mask_agreement.py"),
+        output:
+            masks="results/{study}/diagnostic/masks.csv",
+            summary="results/{study}/diagnostic/mask_summary.csv",
+        log:
+            "logs/{study}/mask_agreement.log",
+        benchmark:
+            "benchmarks/{study}/mask_agreement.tsv"
+        conda:
+            "../envs/imaging.yaml"
+        params:
+            cache=STUDY["cache_dir"],
+        shell:
+            "python {input.script} --cases {input.cases} --cache {params.cache:q} --output {output.masks}"
+            " --summary {output.summary} > {log} 2>&1"

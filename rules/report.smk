@@ -1,14 +1,16 @@
-"""Floor 9: a papermill notebook, executed to one self-contained HTML file; the risk calculator and the model card."""
+"""Floor 9: the report, the manuscript's tables, the risk calculator, the model card, pages of images and tests."""
 
 
 localrules:
     calculator,
     checklists,
+    diagnostic_report,
     manuscript_tables,
     model_card,
 
 
 rule report:
+    """The notebook of the study, executed to one self-contained page."""
     input:
         notebook="notebooks/report.ipynb",
         tables=result_tables() + all_figure_tables() + feature_tables(),
@@ -107,6 +109,7 @@ rule calculator:
 
 
 rule model_card:
+    """What the frozen models are for, what they know and what they do not."""
     input:
         study="results/{study}/settings/model_card.json",
         models=[f"{RESULTS}/models/{analysis}/frozen" for analysis in ANALYSES],
@@ -146,9 +149,7 @@ rule model_card:
         "../envs/modelling.yaml"
     params:
         analyses=ANALYSES,
-        manifest=lambda wildcards, input: (
-            ["--manifest", *input.manifest] if input.manifest else []
-        ),
+        manifest=option("manifest"),
     shell:
         "python {input.script} --study {input.study} --results results/{wildcards.study} --analyses {params.analyses}"
         " {params.manifest} --citation {input.citation} --markdown {output.markdown} --html {output.html} > {log} 2>&1"
@@ -188,6 +189,33 @@ rule checklists:
         "python {input.script} --results results/{wildcards.study} --table {output.table} --html {output.html} > {log} 2>&1"
 
 
+rule diagnostic_report:
+    """The page of a diagnostic study."""
+    input:
+        study="results/{study}/study.resolved.yaml",
+        tables=diagnostic_tables(),
+        flow=only(DIAGNOSTIC.get("tests"), "results/{study}/cohort/flow.csv"),
+        figures=diagnostic_figure_files(["png"]),
+        script="scripts/diagnostic_report.py",
+        package=imports("scripts/diagnostic_report.py"),
+    output:
+        report(
+            "results/{study}/report/diagnostic.html",
+            category="Report",
+            caption="../report/diagnostic.rst",
+            labels={"page": "Diagnostic study"},
+        ),
+    log:
+        "logs/{study}/diagnostic_report.log",
+    conda:
+        "../envs/report.yaml"
+    params:
+        captions=[diagnostic_caption(name) for name in diagnostic_figures()],
+    shell:
+        "python {input.script} --results results/{wildcards.study} --figures {input.figures}"
+        " --captions {params.captions:q} --output {output} > {log} 2>&1"
+
+
 rule provenance:
     """What everything above was made from; the last thing a run writes."""
     input:
@@ -209,3 +237,33 @@ rule provenance:
     shell:
         "python {input.script} --study {input.study} --study-file {params.study_file:q}"
         " --results results/{wildcards.study} > {log} 2>&1"
+
+
+if IMAGES:
+
+    localrules:
+        qc_page,
+
+    rule qc_page:
+        """One page of all masks, worst first, to look through."""
+        input:
+            cases=expand("results/{{study}}/images/batch-{batch}.csv", batch=BATCHES),
+            regions=expand("results/{{study}}/images/regions/batch-{batch}.csv", batch=BATCHES),
+            pictures=expand("results/{{study}}/images/qc/batch-{batch}", batch=BATCHES),
+            assigned="results/{study}/cohort/assigned.csv",
+            review=only(IMAGES["review"], IMAGES["review"]),
+            page=["scripts/recur/report/qc.html", "scripts/recur/report/qc.js"],
+            script="scripts/qc_page.py",
+            package=imports("scripts/qc_page.py"),
+        output:
+            "results/{study}/images/qc/index.html",
+        log:
+            "logs/{study}/qc_page.log",
+        conda:
+            "../envs/imaging.yaml"
+        params:
+            synthetic="--synthetic" if STUDY["synthetic"] else "",
+            review=option("review"),
+        shell:
+            "python {input.script} --study {wildcards.study} --cases {input.cases} --regions {input.regions}"
+            " --assigned {input.assigned} {params.synthetic} {params.review:q} --output {output} > {log} 2>&1"

@@ -1,21 +1,21 @@
 """Floor 7: frozen models applied to every cohort. It applies, and never fits; the tables say how well."""
 
 
+localrules:
+    contrast,
+    guards,
+
+
 rule apply_models:
+    """Frozen models applied to every cohort; nothing is fitted."""
     input:
+        unpack(all_rows),
         models="results/{study}/models/{analysis}/frozen",
-        signature=lambda wildcards: only(
-            uses_features(wildcards.analysis),
-            "results/{study}/signature/{analysis}/signature.json",
-        ),
+        signature=signature_file,
         out_of_fold=lambda wildcards: only(
             sees_out_of_fold(wildcards.analysis),
             "results/{study}/signature/{analysis}/training_scores.parquet",
         ),
-        train_cohort="results/{study}/cohort/{analysis}/train.csv",
-        train_features="results/{study}/features/{analysis}/train.parquet",
-        heldout_cohort="results/{study}/cohort/{analysis}/heldout.csv",
-        heldout_features="results/{study}/features/{analysis}/heldout.parquet",
         script="scripts/apply_models.py",
         package=imports("scripts/apply_models.py"),
     output:
@@ -30,12 +30,8 @@ rule apply_models:
     conda:
         "../envs/modelling.yaml"
     params:
-        signature=lambda wildcards, input: (
-            ["--signature", *input.signature] if input.signature else []
-        ),
-        out_of_fold=lambda wildcards, input: (
-            ["--out-of-fold", *input.out_of_fold] if input.out_of_fold else []
-        ),
+        signature=option("signature"),
+        out_of_fold=option("out_of_fold"),
         labels=labels,
         seed=STUDY["seed"],
         imputations=lambda wildcards: STUDY["analyses"][wildcards.analysis]["missing"][
@@ -53,6 +49,7 @@ rule apply_models:
 
 
 rule performance:
+    """How well the risks discriminate, calibrate and help, and what survival the risk groups have."""
     input:
         risks="results/{study}/validation/{analysis}/risks.csv",
         nested="results/{study}/validation/{analysis}/nested_cv.csv",
@@ -89,18 +86,79 @@ rule performance:
         " --survival results/{wildcards.study}/survival/{wildcards.analysis} > {log} 2>&1"
 
 
-rule transport:
+rule binary_performance:
+    """The same of outcomes without a time."""
     input:
         risks="results/{study}/validation/{analysis}/risks.csv",
-        models="results/{study}/models/{analysis}/frozen",
-        signature=lambda wildcards: only(
-            uses_features(wildcards.analysis),
-            "results/{study}/signature/{analysis}/signature.json",
+        nested="results/{study}/validation/{analysis}/nested_cv.csv",
+        script="scripts/binary_performance.py",
+        package=imports("scripts/binary_performance.py"),
+    output:
+        multiext(
+            "results/{study}/validation/{analysis}/",
+            "heldout_and_apparent.csv",
+            "roc.csv",
+            "calibration.csv",
+            "net_benefit.csv",
+            "comparisons.csv",
         ),
-        train_cohort="results/{study}/cohort/{analysis}/train.csv",
-        train_features="results/{study}/features/{analysis}/train.parquet",
-        heldout_cohort="results/{study}/cohort/{analysis}/heldout.csv",
-        heldout_features="results/{study}/features/{analysis}/heldout.parquet",
+    log:
+        "logs/{study}/binary_performance/{analysis}.log",
+    benchmark:
+        "benchmarks/{study}/binary_performance/{analysis}.tsv"
+    wildcard_constraints:
+        analysis=one_of(BINARY),
+    conda:
+        "../envs/modelling.yaml"
+    params:
+        thresholds=THRESHOLDS,
+        labels=labels,
+        seed=STUDY["seed"],
+        folder=lambda wildcards: f"{RESULTS}/validation/{wildcards.analysis}",
+    shell:
+        "python {input.script} --risks {input.risks} --nested {input.nested} --thresholds {params.thresholds}"
+        " --seed {params.seed} --labels {params.labels:q} --validation {params.folder} > {log} 2>&1"
+
+
+rule category_performance:
+    """Frozen models of several levels applied to every cohort, and tests over the levels."""
+    input:
+        unpack(all_rows),
+        models="results/{study}/models/{analysis}/categories",
+        cross_validated="results/{study}/validation/{analysis}/category_cv.csv",
+        settings="results/{study}/settings/{analysis}/fit.json",
+        script="scripts/category_performance.py",
+        package=imports("scripts/category_performance.py"),
+    output:
+        risks="results/{study}/validation/{analysis}/category_risks.csv",
+        performance="results/{study}/validation/{analysis}/category_performance.csv",
+        tests="results/{study}/validation/{analysis}/category_tests.csv",
+    log:
+        "logs/{study}/category_performance/{analysis}.log",
+    benchmark:
+        "benchmarks/{study}/category_performance/{analysis}.tsv"
+    wildcard_constraints:
+        analysis=one_of(CATEGORIES),
+    conda:
+        "../envs/modelling.yaml"
+    params:
+        seed=STUDY["seed"],
+        labels=labels,
+    shell:
+        "python {input.script} --models {input.models} --cross-validated {input.cross_validated}"
+        " --cohorts {input.train_cohort} {input.heldout_cohort}"
+        " --features {input.train_features} {input.heldout_features} --settings {input.settings}"
+        " --seed {params.seed} --labels {params.labels:q} --risks {output.risks}"
+        " --performance {output.performance} --tests {output.tests} > {log} 2>&1"
+
+
+rule transport:
+    """Case-mix, updating and the needed size of every held-out cohort."""
+    input:
+        unpack(all_rows),
+        risks="results/{study}/validation/{analysis}/risks.csv",
+        models="results/{study}/models/{analysis}/frozen",
+        signature=signature_file,
         visits="results/{study}/cohort/surveillance.csv",
         script="scripts/transport.py",
         package=imports("scripts/transport.py"),
@@ -115,9 +173,7 @@ rule transport:
     conda:
         "../envs/modelling.yaml"
     params:
-        signature=lambda wildcards, input: (
-            ["--signature", *input.signature] if input.signature else []
-        ),
+        signature=option("signature"),
         seed=STUDY["seed"],
         labels=labels,
     shell:
@@ -127,97 +183,10 @@ rule transport:
         " --seed {params.seed} --labels {params.labels:q} --output {output} > {log} 2>&1"
 
 
-rule resample:
-    input:
-        cohort="results/{study}/cohort/{analysis}/train.csv",
-        features="results/{study}/features/{analysis}/train.parquet",
-        repeats="results/{study}/features/{analysis}/train_repeats.parquet",
-        settings="results/{study}/settings/{analysis}/fit.json",
-        script="scripts/resample.py",
-        package=imports("scripts/resample.py"),
-    output:
-        "results/{study}/validation/{analysis}/resamples/{chunk}.csv",
-    log:
-        "logs/{study}/resample/{analysis}/{chunk}.log",
-    benchmark:
-        "benchmarks/{study}/resample/{analysis}/{chunk}.tsv"
-    conda:
-        "../envs/modelling.yaml"
-    resources:
-        mem_mb=lambda wildcards, attempt: 1500 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
-    params:
-        seed=STUDY["seed"],
-        size=RESAMPLE_CHUNK,
-    shell:
-        "python {input.script} --cohort {input.cohort} --features {input.features} --repeats {input.repeats}"
-        " --settings {input.settings} --seed {params.seed} --chunk {wildcards.chunk} --size {params.size}"
-        " --output {output} 2>&1 | tee {log} >&2"
-
-
-rule nested_cv:
-    input:
-        cohort="results/{study}/cohort/{analysis}/train.csv",
-        features="results/{study}/features/{analysis}/train.parquet",
-        repeats="results/{study}/features/{analysis}/train_repeats.parquet",
-        settings="results/{study}/settings/{analysis}/fit.json",
-        script="scripts/nested_cv.py",
-        package=imports("scripts/nested_cv.py"),
-    output:
-        "results/{study}/validation/{analysis}/nested_cv.csv",
-    log:
-        "logs/{study}/nested_cv/{analysis}.log",
-    benchmark:
-        "benchmarks/{study}/nested_cv/{analysis}.tsv"
-    conda:
-        "../envs/modelling.yaml"
-    resources:
-        mem_mb=lambda wildcards, attempt: 1500 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
-    params:
-        seed=STUDY["seed"],
-    shell:
-        "python {input.script} --cohort {input.cohort} --features {input.features} --repeats {input.repeats}"
-        " --settings {input.settings} --seed {params.seed} --output {output} 2>&1 | tee {log} >&2"
-
-
-rule internal_validation:
-    input:
-        measured="results/{study}/validation/{analysis}/heldout_and_apparent.csv",
-        nested="results/{study}/validation/{analysis}/nested_cv.csv",
-        missing="results/{study}/validation/{analysis}/missing_data.csv",
-        features="results/{study}/features/{analysis}/train.parquet",
-        resamples=lambda wildcards: expand(
-            "results/{study}/validation/{analysis}/resamples/{chunk}.csv",
-            study=wildcards.study,
-            analysis=wildcards.analysis,
-            chunk=resample_chunks(wildcards.analysis),
-        ),
-        script="scripts/internal_validation.py",
-        package=imports("scripts/internal_validation.py"),
-    output:
-        performance="results/{study}/validation/{analysis}/performance.csv",
-        frequencies="results/{study}/signature/{analysis}/selection_frequency.csv",
-    log:
-        "logs/{study}/internal_validation/{analysis}.log",
-    benchmark:
-        "benchmarks/{study}/internal_validation/{analysis}.tsv"
-    conda:
-        "../envs/modelling.yaml"
-    params:
-        labels=labels,
-        seed=STUDY["seed"],
-        metric=lambda wildcards: "auc" if wildcards.analysis in BINARY else "c_harrell",
-    shell:
-        "python {input.script} --measured {input.measured} --nested {input.nested} --missing {input.missing} --features {input.features} --resamples {input.resamples}"
-        " --metric {params.metric} --seed {params.seed} --labels {params.labels:q} --output {output.performance}"
-        " --frequencies {output.frequencies} > {log} 2>&1"
-
-
 rule factors:
+    """Survival by each candidate alone."""
     input:
-        train="results/{study}/cohort/{analysis}/train.csv",
-        heldout="results/{study}/cohort/{analysis}/heldout.csv",
+        unpack(both_cohorts),
         settings="results/{study}/settings/{analysis}/models.json",
         script="scripts/factors.py",
         package=imports("scripts/factors.py"),
@@ -242,10 +211,10 @@ rule factors:
 
 
 rule subgroups:
+    """The main model in subgroups of patients."""
     input:
+        unpack(both_cohorts),
         risks="results/{study}/validation/{analysis}/risks.csv",
-        train="results/{study}/cohort/{analysis}/train.csv",
-        heldout="results/{study}/cohort/{analysis}/heldout.csv",
         settings="results/{study}/settings/{analysis}/models.json",
         script="scripts/subgroups.py",
         package=imports("scripts/subgroups.py"),
@@ -319,9 +288,9 @@ rule heatmap:
 
 
 rule compare_scores:
+    """Models against published scores, paired, on the same patients."""
     input:
-        train="results/{study}/cohort/{analysis}/train.csv",
-        heldout="results/{study}/cohort/{analysis}/heldout.csv",
+        unpack(both_cohorts),
         risks="results/{study}/validation/{analysis}/risks.csv",
         nested="results/{study}/validation/{analysis}/nested_cv.csv",
         own="results/{study}/models/{analysis}/frozen",
@@ -353,48 +322,30 @@ rule compare_scores:
         " --labels {params.labels:q} --output {params.folder} > {log} 2>&1"
 
 
-rule split_distribution:
+rule contrast:
+    """The analyses of a study side by side on the same patients."""
     input:
-        cohort="results/{study}/cohort/{analysis}/train.csv",
-        features="results/{study}/features/{analysis}/train.parquet",
-        repeats="results/{study}/features/{analysis}/train_repeats.parquet",
-        heldout_cohort="results/{study}/cohort/{analysis}/heldout.csv",
-        heldout_features="results/{study}/features/{analysis}/heldout.parquet",
-        settings="results/{study}/settings/{analysis}/fit.json",
-        script="scripts/split_distribution.py",
-        package=imports("scripts/split_distribution.py"),
+        risks=expand("results/{{study}}/validation/{analysis}/risks.csv", analysis=ANALYSES),
+        assigned="results/{study}/cohort/assigned.csv",
+        script="scripts/contrast.py",
+        package=imports("scripts/contrast.py"),
     output:
-        "results/{study}/validation/{analysis}/splits.csv",
+        "results/{study}/validation/contrast.csv",
     log:
-        "logs/{study}/split_distribution/{analysis}.log",
-    benchmark:
-        "benchmarks/{study}/split_distribution/{analysis}.tsv"
+        "logs/{study}/contrast.log",
     conda:
         "../envs/modelling.yaml"
-    resources:
-        mem_mb=lambda wildcards, attempt: 1500 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
-    params:
-        seed=STUDY["seed"],
-        split=lambda wildcards: json.dumps(studies.split_of(STUDY, wildcards.analysis)),
-        labels=labels,
     shell:
-        "python {input.script} --cohort {input.cohort} --features {input.features} --repeats {input.repeats}"
-        " --heldout-cohort {input.heldout_cohort} --heldout-features {input.heldout_features}"
-        " --settings {input.settings} --split {params.split:q} --seed {params.seed} --labels {params.labels:q}"
-        " --output {output} 2>&1 | tee {log} >&2"
+        "python {input.script} --risks {input.risks} --assigned {input.assigned} --output {output} > {log} 2>&1"
 
 
 rule guards:
+    """Which of the known errors an analysis makes, and what holds each off."""
     input:
+        unpack(both_cohorts),
         study="results/{study}/settings/guards.json",
-        train="results/{study}/cohort/{analysis}/train.csv",
-        heldout="results/{study}/cohort/{analysis}/heldout.csv",
         models="results/{study}/models/{analysis}/frozen",
-        signature=lambda wildcards: only(
-            uses_features(wildcards.analysis),
-            f"{RESULTS}/signature/{wildcards.analysis}/signature.json",
-        ),
+        signature=signature_file,
         tables=lambda wildcards: list(guard_tables(wildcards.analysis).values()),
         script="scripts/guards.py",
         package=imports("scripts/guards.py"),
@@ -405,9 +356,7 @@ rule guards:
     conda:
         "../envs/modelling.yaml"
     params:
-        signature=lambda wildcards, input: (
-            ["--signature", *input.signature] if input.signature else []
-        ),
+        signature=option("signature"),
         tables=lambda wildcards: [
             f"{name}={path}" for name, path in guard_tables(wildcards.analysis).items()
         ],
@@ -417,51 +366,3 @@ rule guards:
         "python {input.script} --study {input.study} --analysis {wildcards.analysis} --train {input.train}"
         " --heldout {input.heldout} --models {input.models} {params.signature} --evaluations {params.evaluations}"
         " --tables {params.tables} --labels {params.labels:q} --output {output} > {log} 2>&1"
-
-
-localrules:
-    collect,
-    guards,
-    tables_checksum,
-
-
-OF_SURVIVAL = ("km", "logrank", "rates")
-
-
-rule collect:
-    input:
-        tables=lambda wildcards: expand(
-            "results/{study}/{floor}/{analysis}/{table}.csv",
-            study=wildcards.study,
-            floor=wildcards.floor,
-            table=wildcards.table,
-            analysis=SURVIVAL if wildcards.table in OF_SURVIVAL else ANALYSES,
-        ),
-        script="scripts/collect.py",
-        package=imports("scripts/collect.py"),
-    output:
-        "results/{study}/{floor}/{table}.csv",
-    log:
-        "logs/{study}/collect/{floor}_{table}.log",
-    wildcard_constraints:
-        floor="models|validation|survival",
-        table="coefficients|performance|comparisons|score_comparisons|scores|guards|km|logrank|rates",
-    conda:
-        "../envs/modelling.yaml"
-    shell:
-        "python {input.script} --tables {input.tables} --output {output} > {log} 2>&1"
-
-
-rule tables_checksum:
-    input:
-        tables=all_figure_tables(),
-    output:
-        "results/{study}/tables.sha256",
-    log:
-        "logs/{study}/tables_checksum.log",
-    conda:
-        "../envs/modelling.yaml"
-    params:
-        names=[str(Path(path).relative_to(RESULTS)) for path in all_figure_tables()],
-    shell:
-        "(cd results/{wildcards.study} && sha256sum {params.names}) > {output} 2> {log}"

@@ -339,10 +339,14 @@ def test_every_guard_has_its_place_and_its_tests_in_the_table_of_the_docs():
 
 
 def rules():
-    """rule -> what it reads and writes below results/{study}/, as the rule files have it."""
+    """rule -> what it reads and writes below results/{study}/, as rule files and input functions have it."""
     found = {}
+    functions = re.split(r"^def (?=\w+\()", (ROOT / "rules/common.smk").read_text(), flags=re.M)[1:]
+    unpacked = {function.split("(")[0]: function for function in functions}
     for path in sorted((ROOT / "rules").glob("*.smk")):
         for text in re.split(r"^(?=(?:rule|checkpoint) \w+:)", path.read_text(), flags=re.M)[1:]:
+            named = r"unpack\((\w+)\)|(?<==)(\w+_file|training_scores)(?=,)"
+            text = re.sub(named, lambda match: unpacked[match[1] or match[2]], text)
             parts = [re.search(rf"^    {part}:\n(.*?)(?=^    \w+:)", text, re.M | re.S) for part in ("input", "output")]
             files = [re.findall(r'results/\{study\}/([^"]*)"', part[1] if part else "") for part in parts]
             found[re.match(r"\w+ (\w+)", text)[1]] = files
