@@ -9,9 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from recur.cli import reported
+from recur.report.methods import methods
 from recur.report.model_card import card, markdown
 from recur.report.pages import blocks_page
-from recur.report.report import methods
 from recur.tables import read_frozen, read_json, read_made, write_text
 
 PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn")

@@ -6,19 +6,13 @@ import pandas as pd
 import pytest
 import yaml
 
+from recur.report.limits import with_holders
 from recur.report.manuscript import cox
-from recur.report.report import (
-    cells_imputed,
-    facts,
-    horizon_facts,
-    median_text,
-    methods,
-    plain_reading,
-    sentences,
-    texts,
-    what_it_holds,
-    with_holders,
-)
+from recur.report.methods import facts, methods, sentences, texts
+from recur.report.models import cells_imputed
+from recur.report.outcome import horizon_facts
+from recur.report.patients import median_text
+from recur.report.summary import plain_reading, what_it_holds
 from recur.study.file import ROOT, resolve
 from recur.style import number
 from recur.style import p_text as p_in_figures
@@ -88,7 +82,7 @@ def test_a_study_of_a_clinical_table_says_nothing_of_centres_images_and_features
 def test_no_program_formats_p_values_by_itself():
     """`p = 0.000` came from a format of its own; p-values recomputed from a manuscript keep theirs."""
     own = re.compile(r"""\bp (= |<= )?\{[\w.\[\]"']*:\.\df\}|\{[\w.\[\]"']*\bp(_\w+)?["'\]]*:\.\df\}""")
-    files = [path for path in ROOT.glob("scripts/**/*.py") if path.name not in ("wording.py", "consistency.py")]
+    files = [path for path in ROOT.glob("scripts/**/*.py") if path.name not in ("vocabulary.py", "statements.py")]
     found = {path.name: line for path in files for line in path.read_text().splitlines() if own.search(line)}
     assert found == {}
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recur.report.report import summary
+from recur.report.summary import summary
 from recur.resampling.splits import joined, split_distribution
 from recur.study.file import ROOT
 from recur.tables import StudyError, write_json, write_table

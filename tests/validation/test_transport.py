@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import norm
 
 from recur.cohort.clinical import clinical_cells, visit_intervals
-from recur.report.report import transport_table as report_table
+from recur.report.transport import transport_table as report_table
 from recur.statistics import meta_analysis
 from recur.statistics.concordance import harrell_c
 from recur.tables import StudyError

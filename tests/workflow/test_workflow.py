@@ -18,10 +18,9 @@ from rocrate.rocrate import ROCrate
 from small import ROOT, run_snakemake, small_project
 
 from recur.contracts import problems_of_results
-from recur.report import checklists
+from recur.report import checklists, report
 from recur.report.manuscript import as_html, manuscript_tables
 from recur.report.pages import blocks_page
-from recur.report.report import report
 from recur.vocabulary import study_words
 
 

@@ -14,7 +14,7 @@ import yaml
 
 from recur.report.pages import Block
 from recur.report.processing_sheet import processing_sheet
-from recur.report.report import of_analysis, primary, read
+from recur.report.results import of_analysis, primary, read
 from recur.study.file import ROOT, split_of, uses_features
 
 MET, PARTLY, DECLARED, HUMAN, UNMET, NONE = (

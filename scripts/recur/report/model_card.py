@@ -51,7 +51,7 @@ def card(facts: dict[str, Any]) -> list[Block]:
 
     facts: study (settings), models (analysis -> model -> JSON), signatures (analysis -> JSON), cohorts (analysis ->
     rows of train.csv and heldout.csv), methods (analysis -> headings and
-    paragraphs, recur.report.report), performance, guards, versions (name -> number),
+    paragraphs, recur.report.methods), performance, guards, versions (name -> number),
     licence, manifest (the first reader's feature manifest, None without images).
     """
     study = facts["study"]

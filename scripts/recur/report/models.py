@@ -1,0 +1,103 @@
+"""How the models were fitted, on how many patients."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from recur.report.pages import html_table
+from recur.report.parts import escape
+from recur.report.phrases import listed
+from recur.report.results import of_analysis, read
+from recur.statistics.linear_predictor import clinical_terms
+from recur.study.endpoints import is_weighted
+from recur.study.file import ROOT, candidates_of, outcome_kind, uses_features
+from recur.tables import read_frozen
+from recur.vocabulary import WORDS, is_of_ji, missing_cells
+
+SEPARATED = {"firth": "Firth's penalised likelihood", "ridge": "a ridge penalty"}
+SELECTION = {
+    "none": "",
+    "backward_aic": "backward elimination on AIC",
+    "backward_p": "backward elimination of terms with p above {p_remove:g}",
+}
+
+
+def sample_size(results: Path, analysis: str, _: Mapping[str, str]) -> str:
+    """Riley's criteria for the development."""
+    sizes = of_analysis(results, "models/{}/sample_size.csv", analysis)
+    if sizes.empty:
+        return ""
+    rows = [
+        [row.scope, f"{row.parameters:.0f}", f"{row.events_per_parameter:.3g}", row.criterion, f"{row.required_n:.0f}",
+         f"{row.n:.0f}", "yes" if row.met in (True, "True") else "no"]
+        for row in sizes.itertuples()
+    ]  # fmt: skip
+    heads = ["Counted", "Parameters", "Events each", "Criterion", "Patients needed", "Patients there", "Met"]
+    source = f"Riley's criteria; Cox-Snell R2 {sizes['r2_cs'].iloc[0]:.3f}: {sizes['r2_source'].iloc[0]}."
+    return f"<h4>Sample size of the development</h4>{html_table(heads, rows)}<p class=note>{escape(source)}</p>"
+
+
+def model_facts(results: Path, study: Mapping[str, Any], analysis: str, performance: pd.DataFrame) -> dict[str, Any]:
+    """How the models were fitted, on whom and on which terms."""
+    chosen, outcome, candidates = (
+        study["analyses"][analysis],
+        outcome_kind(study, analysis),
+        candidates_of(study, analysis),
+    )
+    stage, features = chosen["second_stage"], uses_features(study, analysis)
+    labels = {name: v.get("label") or name for name, v in study["clinical"]["variables"].items()}
+    known = {
+        "model": WORDS[outcome]["model"],
+        "forest": WORDS[outcome]["forest"],
+        "likelihood": likelihood_text(study, analysis),
+        "clinical_terms": candidates["pre"] or candidates["post"],
+        "pre": listed([labels[name] for name in candidates["pre"]]) or "none",
+        "post": listed([labels[name] for name in candidates["post"]]) or "none",
+        "out_of_fold": features and stage["scores"] == "out_of_fold",
+        "in_sample": features and stage["scores"] == "in_sample",
+        "second_folds": stage["folds"],
+        "no_selection": stage["selection"] == "none",
+        "selection": SELECTION[stage["selection"]].format(**stage),
+        "screen": stage["screen_p"],
+        "missing_fit": chosen["missing"]["fit"].replace("_", " "),
+        "missing_cells": cells_imputed(results, analysis),
+        "of_ji": is_of_ji(study, analysis) or chosen.get("preset") == "ji2020",
+        "assumed": assumed(chosen),
+    }
+    if len(performance):
+        train = performance[performance["cohort"].str.startswith("train")].iloc[0]
+        known |= {"n_train": f"{train['n']:.0f}", "events_train": f"{train['events']:.0f}"}
+    return known
+
+
+def likelihood_text(study: Mapping[str, Any], analysis: str) -> str:
+    """Ties or weights of the models' likelihood, and what takes its place where it has no maximum."""
+    chosen = study["analyses"][analysis]
+    penalty = SEPARATED[chosen["second_stage"]["separated"]]
+    if outcome_kind(study, analysis) == "survival":
+        return f"Efron ties; {penalty} where a coefficient would be infinite"
+    weighted = "weighted " if is_weighted(study["endpoints"][chosen["endpoint"]]) else ""
+    return f"{weighted}maximum likelihood; {penalty} where groups are separated"
+
+
+def cells_imputed(results: Path, analysis: str) -> str:
+    """How many cells of the models' terms were missing in each cohort, as guard 26 counts them."""
+    models = [read_frozen(path) for path in sorted((results / f"models/{analysis}/frozen").glob("*.json"))]
+    terms = {term for model in models for term in clinical_terms(model.get("terms", []))}
+    texts = []
+    for name, cohort in (("train", {"cohort": "train"}), ("heldout", {})):
+        frame = read(results, f"cohort/{analysis}/{name}.csv").assign(**cohort)
+        texts += missing_cells(frame, terms) if len(frame) else []
+    return "; ".join(texts)
+
+
+def assumed(chosen: Mapping[str, Any]) -> list[str]:
+    """The lines of the preset that are marked as assumed, where a paper does not say them."""
+    path = ROOT / "presets" / f"{chosen.get('preset')}.yaml"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [" ".join(line.split()) for line in lines if re.search(r"#.*assumed", line) and ":" in line.split("#")[0]]

@@ -1,0 +1,104 @@
+"""The table of Ji et al. 2020 beside ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from recur.report.models import assumed
+from recur.report.pages import html_table
+from recur.report.parts import escape
+from recur.report.results import of_analysis, primary
+from recur.study.file import ROOT
+from recur.vocabulary import cohort_title, interval, is_of_ji
+
+
+def published_table(results: Path, study: Mapping[str, Any]) -> str:
+    """The table of Ji et al. 2020 beside ours, line by line, with what may be compared."""
+    # another outcome, disease or treatment has nothing to stand beside it
+    presets = {name: chosen.get("preset") for name, chosen in study["analyses"].items() if is_of_ji(study, name)}
+    analysis = next(
+        (name for name, preset in presets.items() if preset == "ji2020"), primary(study) or next(iter(presets), None)
+    )
+    if analysis not in presets:
+        return ""
+    published = yaml.safe_load((ROOT / "report" / "ji2020.yaml").read_text())
+    tables = {name: of_analysis(results, path, analysis) for name, path in (
+        ("performance", "validation/{}/performance.csv"), ("scores", "validation/{}/scores.csv"),
+        ("rates", "survival/{}/rates.csv"), ("logrank", "survival/{}/logrank.csv"), ("icc", "signature/{}/icc.csv"),
+        ("ranking", "signature/{}/ranking.csv"), ("weights", "signature/{}/weights.csv"))}  # fmt: skip
+    if tables["performance"].empty:
+        return ""
+    held = next((c for c in tables["performance"]["cohort"] if not c.startswith("train")), None)
+    rows = []
+    for row in published["rows"]:
+        ours = [our_value(tables, row["ours"], cohort) for cohort in ("train", held)]
+        rows.append([row["quantity"], row["train"], row["test"], *ours, row["compare"]])
+    where = cohort_title(held).lower() if held else "no held-out patients"
+    heads = [
+        "",
+        "Ji 2020, training",
+        "Ji 2020, test",
+        "Here, training (apparent)",
+        f"Here, {where}",
+        "What may be compared",
+    ]
+    note = f"Here: analysis {analysis}. C with its ties dropped (c_gamma). An empty cell: this run does not have it."
+    lines = assumed(study["analyses"][analysis])
+    extra = "".join(f"<li><code>{escape(line)}</code></li>" for line in lines)
+    extra = f"<h3>Settings that are assumed, not published</h3><ul>{extra}</ul>" if lines else ""
+    return (
+        f'<h2 id="published">Ji et al. 2020 beside ours</h2><p>{escape(published["source"])}</p>'
+        f'<div class="wide">{html_table(heads, rows)}</div><p class="note">{escape(note)}</p>{extra}'
+    )
+
+
+def our_value(tables: Mapping[str, pd.DataFrame], what: Mapping[str, Any], cohort: str | None) -> str:
+    """One cell of our side of the published table; empty where the run has no such thing."""
+    if cohort is None:
+        return ""
+    kind, train = what["kind"], cohort == "train"
+    apparent = "train-apparent" if train else cohort
+    if kind in ("stable", "ranked", "selected"):
+        return counted(tables, kind) if train else ""
+    if kind == "size":
+        own = tables["performance"][tables["performance"]["cohort"] == apparent]
+        return f"{own['n'].iloc[0]:.0f} ({own['events'].iloc[0]:.0f} events)" if len(own) else ""
+    if kind == "c":
+        source = tables["scores"] if "score" in what else tables["performance"]
+        name = what.get("score") or what["model"]
+        found = (
+            source[(source["model"] == name) & (source["cohort"] == apparent) & (source["metric"] == "c_gamma")]
+            if len(source)
+            else source
+        )
+        return interval(next(found.itertuples())) if len(found) else ""
+    if kind == "logrank":
+        found = tables["logrank"]
+        found = found[(found["model"] == what["model"]) & (found["cohort"] == cohort)] if len(found) else found
+        return f"{found['chi2'].iloc[0]:.2f}" if len(found) else ""
+    rates, group = tables["rates"], what.get("group", "all")
+    model = what.get("model", "all")
+    found = rates[(rates["model"] == model) & (rates["cohort"] == cohort) & (rates["group"] == group)
+                  & (rates["horizon_months"] == what["horizon"])] if len(rates) else rates  # fmt: skip
+    if found.empty or pd.isna(found["survival"].iloc[0]):
+        return ""
+    free, low, high, n = (found[name].iloc[0] for name in ("survival", "lower", "upper", "n"))
+    if kind == "group":
+        free, low, high = 1 - free, 1 - high, 1 - low
+    size = f", n = {n:.0f}" if kind == "group" else ""
+    return f"{100 * free:.1f} % ({100 * low:.1f} to {100 * high:.1f}{size})"
+
+
+def counted(tables: Mapping[str, pd.DataFrame], kind: str) -> str:
+    icc, ranking, weights = tables["icc"], tables["ranking"], tables["weights"]
+    if kind == "stable":
+        return f"{icc['stable'].astype(bool).sum()} of {len(icc)}" if len(icc) else ""
+    if kind == "ranked":
+        ranked = ranking[ranking["mrmr_rank"].notna()] if "mrmr_rank" in ranking else ranking
+        return f"{ranking['selected'].ne('none').sum()}" if len(ranked) and ranked["mrmr_rank"].notna().any() else ""
+    return str(len(weights)) if len(weights) else ""
