@@ -18,11 +18,8 @@ COLUMNS = ["table", "check", "rows", "failed", "place", "printed", "recomputed",
 TOLERANCE = 1e-6
 SHOWN = 20  # failing rows a check
 SHARES = ("c_", "auc", "brier", "ibs", "ici", "e50", "e90")  # metrics between 0 and 1
-# metrics whose interval is estimate +/- 1.96 errors, by the beginning of their method; clipped ones are left out
-WALD = {
-    "c_harrell": "ties in risk one half", "c_gamma": "ties in risk dropped", "c_uno": "IPCW",
-    "auc": "cumulative/dynamic", "d_royston": "log hazard ratio", "calibration_slope": "Cox model",
-}  # fmt: skip
+WALD = ("c_harrell", "c_gamma", "c_uno", "d_royston")  # metrics whose interval is estimate +/- 1.96 errors
+RESAMPLED = ("train-nested_cv", "train-oob", "train-optimism_corrected")  # cohorts whose intervals are of resamples
 PLACE = ("analysis", "model", "cohort", "stage", "group", "variable", "level", "term", "model_a", "model_b", "metric")
 PLACE += ("horizon_months",)
 Check = tuple[str, pd.DataFrame, np.ndarray, pd.Series, pd.Series, str]
@@ -65,14 +62,25 @@ def performance_checks(frame: pd.DataFrame) -> Iterator[Check]:
         "",
     )
     yield counted(frame, "events")
-    known = [
-        str(method).startswith(WALD.get(metric, "\0")) and "bootstrap" not in str(method)
-        for metric, method in zip(frame["metric"], frame["method"], strict=True)
-    ]
-    rows = frame[known].dropna(subset=["estimate", "lower", "upper"])
+    rows = frame[has_wald_limits(frame)].dropna(subset=["estimate", "lower", "upper"])
+    # clipped ones are left out
     rows = rows[~(rows["metric"].str.startswith(SHARES) & (rows["lower"].le(0) | rows["upper"].ge(1)))]
     middle = (rows["lower"] + rows["upper"]) / 2
     yield "interval symmetric", rows, close(rows["estimate"], middle), rows["estimate"], middle, ""
+
+
+def has_wald_limits(frame: pd.DataFrame) -> pd.Series:
+    """Whether the interval of each row of performance.csv is its estimate +/- 1.96 errors.
+
+    Of outcomes in time also that of the AUC at a horizon (a binary outcome's is on the scale of log odds) and of the
+    calibration slope, but with competing death.
+    """
+    metric, of_analysis = frame["metric"], frame.groupby("analysis")["metric"]
+    in_time = of_analysis.transform(lambda metrics: metrics.eq("c_harrell").any())
+    with_competing_death = of_analysis.transform(lambda metrics: metrics.eq("c_competing").any())
+    is_wald = metric.isin(WALD) | (metric.eq("auc") & frame["horizon_months"].notna())
+    is_wald |= metric.eq("calibration_slope") & in_time & ~with_competing_death
+    return is_wald & ~frame["cohort"].isin(RESAMPLED)
 
 
 def coefficient_checks(frame: pd.DataFrame) -> Iterator[Check]:
