@@ -151,7 +151,7 @@ def test_what_nearly_every_row_says_is_said_once_in_the_head_with_the_exceptions
         "spacing ratio … (20 of 20 cases)",
         "no liver mask: rim clipped to -100..300 HU (19 of 20 cases; not on Q1 AP)",
     ]
-    assert table["why"].tolist()[:3] == ["excluded: mask m.nii: no such file", "tumour of 7 pieces", ""]
+    assert table["why"].tolist()[:3] == ["excluded: AP reader1: mask m.nii: no such file", "tumour of 7 pieces", ""]
     assert table["score"].tolist()[2:] == [0] * 19
     assert table["more"][2] == "spacing ratio 3.2; no liver mask: rim clipped to -100..300 HU"
     html = page(table, common, "rims")
@@ -579,7 +579,7 @@ def test_a_note_is_never_trusted_further_than_its_hashes_go():
     table, _ = concerns(reviewed(cases, pd.DataFrame(lines, columns=COLUMNS)), regions)
     again = "noted seen on other voxels than now: look again"
     assert table[["patient_id", "why"]].to_numpy().tolist() == [
-        ["P0", "excluded: mask m.nii: no such file"],
+        ["P0", "excluded: AP reader1: mask m.nii: no such file"],
         ["P4", "noted redraw, and the mask is unchanged"],
         ["P5", "noted redraw, of which voxels is not known"],
         ["P2", again],

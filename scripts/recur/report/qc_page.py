@@ -71,12 +71,23 @@ MEASURED_HERE = ("thick", "odd")  # flags that are judged by the columns
 NOT_COMMON = ("excluded", "redraw", "review", "volumes", "overlap", "phases", "exam")
 
 
+FORMS = {  # of flags with numbers, of kinds that say one thing only: see Remark
+    "copied": "… identical duplicate slices left out",
+    "edge": "tumour touches the image's edge (… voxels)",
+    "outside": "… % of the tumour lies outside the liver mask",
+}
+
+
 class Remark(NamedTuple):
-    """What is worth a look in a case: a key of CONCERNS, its points, its words."""
+    """What is worth a look in a case: a key of CONCERNS, its points, its words.
+
+    form: the words that it shares with the same remark on other cases, `…` for its numbers; those of text where empty.
+    """
 
     kind: str
     points: float
     text: str
+    form: str = ""
 
 
 def concerns(cases: pd.DataFrame, regions: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -129,12 +140,11 @@ def _judge(row: dict, times: float) -> list[Remark]:
     """Everything that is worth a look in one row."""
     found = _noted(row)
     if row["status"] != "ok":
-        reason = str(row["reason"]).removeprefix(f"{row['phase']} {row['reader']}: ")
-        return [Remark("excluded", 100, f"excluded: {reason}"), *found]
+        return [Remark("excluded", 100, f"excluded: {row['reason']}"), *found]
     found += _judge_regions(row)
     if row["spacing ratio"] > THICK:
         points = 1 if row["spacing ratio"] <= VERY_THICK else 2
-        found.append(Remark("thick", points, f"spacing ratio {row['spacing ratio']:.1f}"))
+        found.append(Remark("thick", points, f"spacing ratio {row['spacing ratio']:.1f}", "spacing ratio …"))
     if times > TWOFOLD:
         found.append(_remark("volumes", f"tumour volumes of this patient differ {times:.1f}-fold"))
     if row.get("dice", 1.0) < LEAST_DICE:
@@ -166,9 +176,9 @@ def _contrast(row: dict) -> list[Remark]:
         return []
     native = row["phase"] == PHASES[0]
     if native and aorta > BLOOD_HU:
-        return [_remark("contrast", f"aorta of {aorta:.0f} HU in {row['phase']}: with contrast?")]
+        return [_with_number("contrast", f"aorta of {{}} HU in {row['phase']}: with contrast?", aorta)]
     if not native and aorta <= BLOOD_HU:
-        return [_remark("contrast", f"aorta of {aorta:.0f} HU in {row['phase']}: without contrast?")]
+        return [_with_number("contrast", f"aorta of {{}} HU in {row['phase']}: without contrast?", aorta)]
     return []
 
 
@@ -177,11 +187,13 @@ def _judge_regions(row: dict) -> list[Remark]:
     for name in [column.removesuffix(" voxels") for column in row if column.endswith(" voxels")]:
         voxels, median, kept = row[f"{name} voxels"], row[f"{name} median"], row.get(f"{name} kept")
         if name == "rim" and 1 - kept >= CLIPPED:
-            found.append(Remark("clipped", 10 * (1 - kept), f"{100 * (1 - kept):.0f} % of the rim's shell lost"))
+            lost = _with_number("clipped", "{} % of the rim's shell lost", 100 * (1 - kept))
+            found.append(lost._replace(points=10 * (1 - kept)))
         if voxels < FEW:
-            found.append(Remark("few", 2 if voxels >= VERY_FEW else 5, f"{name} of {voxels:.0f} voxels"))
+            few = _with_number("few", f"{name} of {{}} voxels", voxels)
+            found.append(few._replace(points=2 if voxels >= VERY_FEW else 5))
         if _has_hu(row) and not np.isnan(median) and not HU_RANGE[0] <= median <= HU_RANGE[1]:
-            found.append(_remark("odd", f"{name} median {median:.0f} HU"))
+            found.append(_with_number("odd", f"{name} median {{}} HU", median))
     return found
 
 
@@ -202,7 +214,12 @@ def _flagged(row: dict) -> list[Remark]:
 
 
 def _remark(kind: str, text: str) -> Remark:
-    return Remark(kind, CONCERNS[kind][1], text)
+    return Remark(kind, CONCERNS[kind][1], text, FORMS.get(kind, ""))
+
+
+def _with_number(kind: str, words: str, number: float) -> Remark:
+    """A remark with the number, in whole ones, at the place {} of its words."""
+    return _remark(kind, words.replace("{}", f"{number:.0f}"))._replace(form=words.replace("{}", "…"))
 
 
 def _has_hu(row: dict) -> bool:
@@ -243,7 +260,7 @@ def _contradictions(early: dict, late: dict) -> list[str]:
 
 def _alike(remark: Remark) -> tuple[str, str]:
     """Remarks that differ in their numbers only are one."""
-    return remark.kind, re.sub(r"\d[\d.]*", "…", remark.text)
+    return remark.kind, remark.form or remark.text
 
 
 def _common(rows: list[dict], judged: list[list[Remark]]) -> dict[tuple[str, str], str]:
