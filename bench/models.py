@@ -32,7 +32,8 @@ from bench.worker import peak_mib
 from recur.cohort.training import Training
 from recur.fit.ranking import forest_importance, mrmr
 from recur.fit.whole import fit
-from recur.resampling.bootstrap import bootstrap_fit, nested_predictions, resample_settings
+from recur.resampling.bootstrap import bootstrap_fit, resample_settings
+from recur.resampling.nested import nested_predictions
 from recur.statistics.agreement import icc_2_1
 from recur.statistics.cox import univariable_cox
 from recur.statistics.elastic_net import Penalty, cox_family, cross_validate, elastic_net_path

@@ -8,7 +8,7 @@ from recur.cli import progress, reported, training_parser
 from recur.cohort.analysis_set import read_training
 from recur.fit.whole import fit
 from recur.resampling.ablation import ALL, compared, restricted, subsets
-from recur.resampling.bootstrap import nested_columns, nested_predictions
+from recur.resampling.nested import nested_columns, nested_predictions
 from recur.statistics.estimate import NotEstimable
 from recur.tables import StudyError, write_frozen, write_table
 

@@ -9,10 +9,11 @@ import pandas as pd
 from recur.cli import reported
 from recur.cohort.analysis_set import read_rows
 from recur.cohort.training import TRAIN
+from recur.predict.apply import apply_models
 from recur.resampling.ablation import ALL, COLUMNS, ablation_rows, nested_rows
-from recur.resampling.bootstrap import nested_performance
+from recur.resampling.nested import nested_performance
 from recur.tables import labelled, read_frozen, read_made, write_table
-from recur.validation.survival import apparent, apply_models
+from recur.validation.survival import apparent
 
 
 def main() -> None:

@@ -9,13 +9,13 @@ import pandas as pd
 from recur.cli import reported
 from recur.cohort.analysis_set import read_rows
 from recur.cohort.training import TRAIN
-from recur.fit.signature import signature_scores
+from recur.predict.apply import apply_models
+from recur.predict.signature import signature_scores
 from recur.statistics.estimate import NotEstimable
 from recur.tables import StudyError, labelled, manifest_of, one_manifest, read_frozen, write_table
 from recur.validation.evaluations import log_evaluation
 from recur.validation.missing_data import missing_data_performance
 from recur.validation.ranges import outside_training, predictors_used
-from recur.validation.survival import apply_models
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from recur.cli import reported
 from recur.tables import labelled, read_made, write_table
-from recur.validation import binary as validation
+from recur.validation import binary
 
 
 def main() -> None:
@@ -20,11 +20,11 @@ def main() -> None:
     args = parser.parse_args()
     risks, nested = read_made(args.risks), read_made(args.nested)
     tables = {
-        "heldout_and_apparent": validation.performance(risks, args.seed),
-        "roc": validation.roc_curves(risks, nested),
-        "calibration": validation.calibration_tables(risks, nested),
-        "net_benefit": validation.net_benefit_table(risks, nested, args.thresholds),
-        "comparisons": validation.comparisons(risks),
+        "heldout_and_apparent": binary.performance(risks, args.seed),
+        "roc": binary.roc_curves(risks, nested),
+        "calibration": binary.calibration_tables(risks, nested),
+        "net_benefit": binary.net_benefit_table(risks, nested, args.thresholds),
+        "comparisons": binary.comparisons(risks),
     }
     for name, table in tables.items():
         write_table(labelled(table, args.labels), args.validation / f"{name}.csv")

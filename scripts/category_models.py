@@ -6,9 +6,10 @@ import numpy as np
 
 from recur.cli import reported, training_parser
 from recur.cohort.analysis_set import read_training
+from recur.fit.categories import category_models, coefficient_rows
+from recur.resampling.categories import cross_validated
+from recur.study.parameters import too_few_events
 from recur.tables import StudyError, labelled, write_frozen, write_table
-from recur.validation.categories import category_models, coefficient_rows, cross_validated
-from recur.validation.guards import too_few_events
 
 
 def main() -> None:

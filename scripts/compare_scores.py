@@ -7,8 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from recur.cli import reported
+from recur.predict.published_scores import apply_scores
 from recur.tables import labelled, read_frozen, read_made, write_table
-from recur.validation import published_scores as score_models
+from recur.validation import published_scores
 
 
 def main() -> None:
@@ -28,13 +29,13 @@ def main() -> None:
     timing = {name: model["timing"] for name, model in own_models.items()}
     frame = pd.concat(map(read_made, args.cohorts), ignore_index=True)
     own = read_made(args.risks)
-    risks, same = score_models.same_patients(score_models.apply_scores(models, frame), own)
-    curves, net_benefit = score_models.score_curves(risks, models, same, own_models, args.thresholds)
+    risks, same = published_scores.same_patients(apply_scores(models, frame), own)
+    curves, net_benefit = published_scores.score_curves(risks, models, same, own_models, args.thresholds)
     tables = {
-        "scores": score_models.score_performance(risks, models, args.seed),
+        "scores": published_scores.score_performance(risks, models, args.seed),
         "score_curves": curves,
         "score_net_benefit": net_benefit,
-        "score_comparisons": score_models.score_comparisons(
+        "score_comparisons": published_scores.score_comparisons(
             own, risks, models, timing, read_made(args.nested), args.seed
         ),
     }

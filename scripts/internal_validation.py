@@ -6,10 +6,11 @@ import json
 import pandas as pd
 
 from recur.cli import reported
-from recur.resampling.bootstrap import nested_performance, resample_performance, selection_frequency
+from recur.resampling.bootstrap import resample_performance, selection_frequency
 from recur.resampling.internal_calibration import nested_measures
+from recur.resampling.nested import nested_performance
 from recur.tables import labelled, read_made, write_table
-from recur.validation.binary import nested_measures as nested_binary_measures
+from recur.validation import binary
 from recur.validation.survival import horizons_of
 
 
@@ -37,7 +38,7 @@ def main() -> None:
     if len(nested):
         parts.append(nested_performance(nested, args.seed).assign(metric=args.metric))
         if "risk" in nested:
-            parts.append(nested_binary_measures(nested, args.seed))
+            parts.append(binary.nested_measures(nested, args.seed))
         elif horizons_of(nested):
             parts.append(nested_measures(nested, args.seed))
     if args.resamples:

@@ -6,14 +6,15 @@ import pandas as pd
 
 from recur.cli import reported, training_parser
 from recur.cohort.analysis_set import read_training
-from recur.fit.models import coefficient_table, fit_models
+from recur.fit.coefficients import coefficient_table
+from recur.fit.models import fit_models
 from recur.fit.sample_size import candidate_parameters, sample_size_table
-from recur.predict.new_patients import declared_inputs
+from recur.fit.support import with_support
+from recur.predict.inputs import declared_inputs
 from recur.predict.nomogram import nomogram_tables
-from recur.predict.support import with_support
 from recur.statistics.estimate import NotEstimable
+from recur.study.parameters import smaller_class, too_few_events
 from recur.tables import StudyError, labelled, write_frozen, write_table
-from recur.validation.guards import smaller_class, too_few_events
 
 
 def main() -> None:

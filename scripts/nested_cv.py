@@ -6,7 +6,7 @@ import pandas as pd
 
 from recur.cli import reported, training_parser
 from recur.cohort.analysis_set import read_training
-from recur.resampling.bootstrap import nested_columns, nested_predictions
+from recur.resampling.nested import nested_columns, nested_predictions
 from recur.resume import fingerprint, forget, resumed
 from recur.tables import write_table
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from recur.cli import reported
 from recur.resampling.internal_calibration import nested_calibration
 from recur.tables import labelled, read_frozen, read_made, write_table
-from recur.validation import survival as validation
+from recur.validation import survival
 
 
 def main() -> None:
@@ -25,14 +25,14 @@ def main() -> None:
     risks, nested = read_made(args.risks), read_made(args.nested)
     models = {path.stem: read_frozen(path) for path in sorted(args.models.glob("*.json"))}
     tables = {
-        args.validation / "heldout_and_apparent.csv": validation.performance(risks, models),
-        args.validation / "time_curves.csv": validation.time_curves(risks, models),
-        args.validation / "roc.csv": validation.roc_curves(risks, models),
-        args.validation / "calibration.csv": validation.calibration_tables(risks, models, nested_calibration(nested)),
-        args.validation / "net_benefit.csv": validation.net_benefit_table(risks, models, args.thresholds),
-        args.validation / "comparisons.csv": validation.comparisons(risks, nested, args.seed),
+        args.validation / "heldout_and_apparent.csv": survival.performance(risks, models),
+        args.validation / "time_curves.csv": survival.time_curves(risks, models),
+        args.validation / "roc.csv": survival.roc_curves(risks, models),
+        args.validation / "calibration.csv": survival.calibration_tables(risks, models, nested_calibration(nested)),
+        args.validation / "net_benefit.csv": survival.net_benefit_table(risks, models, args.thresholds),
+        args.validation / "comparisons.csv": survival.comparisons(risks, nested, args.seed),
     }
-    for name, table in validation.survival_tables(risks, args.horizons).items():
+    for name, table in survival.survival_tables(risks, args.horizons).items():
         tables[args.survival / f"{name}.csv"] = table
     for path, table in tables.items():
         write_table(labelled(table, args.labels), path)

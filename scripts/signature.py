@@ -6,8 +6,8 @@ import pandas as pd
 
 from recur.cli import reported, training_parser
 from recur.cohort.analysis_set import read_training
-from recur.fit.signature import build_signature, signature_scores, volume_correlations
-from recur.fit.whole import second_stage_scores
+from recur.fit.signature import build_signature, second_stage_scores, volume_correlations
+from recur.predict.signature import signature_scores
 from recur.statistics.estimate import NotEstimable
 from recur.tables import StudyError, labelled, manifest_of, read_made, write_frozen, write_table
 

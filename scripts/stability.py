@@ -2,7 +2,7 @@
 
 from recur.cli import reported, training_parser
 from recur.cohort.analysis_set import read_training
-from recur.fit.signature import stability
+from recur.fit.stability import stability
 from recur.tables import labelled, write_table
 
 

@@ -17,10 +17,10 @@ from recur.contracts import (
     problems_of_table,
     read_contracted,
 )
+from recur.fit.categories import category_models
 from recur.fit.whole import fit
-from recur.predict.new_patients import declared_inputs
+from recur.predict.inputs import declared_inputs
 from recur.tables import StudyError, write_frozen
-from recur.validation.categories import category_models
 
 
 @pytest.fixture(scope="module")

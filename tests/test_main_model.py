@@ -10,7 +10,7 @@ from matplotlib.text import Text
 from recur import style
 from recur.report import calculator, manuscript
 from recur.study.file import ROOT
-from recur.validation import published_scores as score_models
+from recur.validation import published_scores
 from recur.vocabulary import main_model, main_models, model_title, study_words
 
 WORDS = study_words({"wording": {"treatment": "radiotherapy"}})
@@ -88,8 +88,8 @@ def test_a_figure_without_a_row_of_the_main_model_says_so_and_draws_no_other(nam
 def test_no_program_chooses_a_main_model_by_itself():
     """Three definitions lived side by side: pictures showed one model, the summary and the calculator another."""
     own = re.compile(r"""headline_model|style\.main_model|models\[0\]|def main_models?\(""")
-    files = [path for path in ROOT.glob("scripts/**/*.py") if path.name != "wording.py"]
+    files = [path for path in ROOT.glob("scripts/**/*.py") if path.name != "vocabulary.py"]
     assert {path.name: own.findall(path.read_text()) for path in files if own.search(path.read_text())} == {}
     said = [path for path in FIGURES.glob("*.py") if "the main model" in path.read_text().split("def draw")[0]]
     assert len(said) > 8 and [path.name for path in said if "main_of(" not in path.read_text()] == []
-    assert score_models.main_models is main_models
+    assert published_scores.main_models is main_models

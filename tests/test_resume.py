@@ -13,7 +13,7 @@ import pytest
 
 from recur.fit.model_checks import diagnose
 from recur.fit.whole import fit
-from recur.resampling.bootstrap import nested_performance
+from recur.resampling.nested import nested_performance
 from recur.resume import fingerprint, finished, forget, kept_file, resumed
 from recur.study.file import ROOT
 from recur.tables import write_table

@@ -21,8 +21,9 @@ from recur.cohort.analysis_set import (
     shared_images,
     without_gaps,
 )
-from recur.predict.design import encode, learn_columns
-from recur.predict.imputation import learn_imputer
+from recur.fit.design import learn_columns
+from recur.fit.imputation import learn_imputer
+from recur.predict.design import encode
 from recur.tables import StudyError, manifest_of, read_made, read_table, signed, write_frozen, write_table
 
 ROOT = Path(__file__).parents[2]

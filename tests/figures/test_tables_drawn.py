@@ -13,7 +13,7 @@ from recur.cohort.table1 import make_table1
 from recur.features.example import NO_FEATURE, chosen_patient, example_tables, mapped_feature
 from recur.features.resample import Case
 from recur.fit.model_checks import cutpoint_scan
-from recur.fit.models import apply_model
+from recur.predict.apply import apply_model
 from recur.predict.equation import equation_table
 from recur.statistics.roc import auc
 from recur.validation.heatmap import annotation, heatmap, shown_features

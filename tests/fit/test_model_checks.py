@@ -15,7 +15,8 @@ from recur.fit.model_checks import (
     univariable_features,
 )
 from recur.fit.models import fit_models
-from recur.fit.whole import fit, second_stage_scores
+from recur.fit.signature import second_stage_scores
+from recur.fit.whole import fit
 from recur.statistics.survival import kaplan_meier
 from tests.fit.test_whole import cohort, settings
 

@@ -11,11 +11,15 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from selenium.webdriver.common.by import By
 
+from recur.fit.coefficients import coefficient_table
 from recur.fit.model_checks import added_value
-from recur.fit.models import apply_model, bounded_fit, coefficient_table, fit_model, fit_models
-from recur.fit.signature import signature_scores
+from recur.fit.models import fit_model, fit_models
+from recur.fit.selection import bounded_fit
 from recur.fit.whole import fit, predict
-from recur.predict.new_patients import check_pair, declared_inputs
+from recur.predict.apply import apply_model
+from recur.predict.inputs import declared_inputs
+from recur.predict.new_patients import check_pair
+from recur.predict.signature import signature_scores
 from recur.report.calculator import page
 from recur.report.model_card import model_blocks
 from recur.statistics import cox, logistic

@@ -9,17 +9,24 @@ import pytest
 
 import figure
 from recur.cohort.training import Training
-from recur.fit.models import apply_model, fit_model, fit_models, linear_predictor, risk_at, with_strata
+from recur.fit.design import learn_columns, spline_knots
+from recur.fit.imputation import learn_imputer
+from recur.fit.models import fit_model, fit_models
+from recur.fit.strata import with_strata
 from recur.fit.whole import Frozen, fit, predict
-from recur.predict.design import design, learn_columns, parameters, spline_knots
+from recur.predict.apply import apply_model, apply_models
+from recur.predict.design import design
 from recur.predict.equation import equation_table
-from recur.predict.imputation import complete, learn_imputer
-from recur.predict.new_patients import declared_inputs, input_fields, score_patients
+from recur.predict.imputation import complete
+from recur.predict.inputs import declared_inputs, input_fields
+from recur.predict.model import linear_predictor, risk_at
+from recur.predict.new_patients import score_patients
 from recur.predict.nomogram import model_axes, model_nomogram, nomogram_tables
 from recur.predict.strata import offsets, strata_of
 from recur.statistics.cox import wald_test
 from recur.statistics.estimate import NotEstimable
-from recur.validation.survival import apply_models, rank_at
+from recur.study.parameters import column_count
+from recur.validation.survival import rank_at
 from recur.vocabulary import analysis_words
 
 DATA = Path(__file__).parents[1] / "data"
@@ -91,7 +98,7 @@ def test_knots_and_basis_are_those_of_rms(count):
     columns = learn_columns(COHORT, ["age"], variables)
     x = design(complete(COHORT, learn_imputer(COHORT, ["age"], variables)), columns)
     np.testing.assert_allclose(x[:5], r["x"], rtol=1e-10, atol=1e-13)
-    assert parameters(["age"], variables) == x.shape[1] == count - 1
+    assert column_count(["age"], variables) == x.shape[1] == count - 1
 
 
 @pytest.mark.parametrize("count", [3, 4, 5])

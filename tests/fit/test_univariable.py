@@ -8,7 +8,8 @@ import pytest
 from sksurv.datasets import load_gbsg2
 
 from recur.cohort.training import Training
-from recur.fit.models import coefficient_table, fit_models
+from recur.fit.coefficients import coefficient_table
+from recur.fit.models import fit_models
 from recur.report.manuscript import cox as cox_of_manuscript
 from recur.statistics.estimate import NotEstimable
 from recur.statistics.group_tests import weighted_hazard_ratio

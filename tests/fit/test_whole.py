@@ -10,17 +10,14 @@ from sksurv.metrics import concordance_index_censored
 
 from recur.cohort.analysis_set import make_analysis_set, read_training, split_sets
 from recur.cohort.training import Training
-from recur.fit.models import fit_models, linear_predictor, risk_at, risk_group
-from recur.fit.signature import build_signature, signature_scores, stability, usable_columns
-from recur.fit.whole import fit, predict, second_stage_scores
-from recur.resampling.bootstrap import (
-    bootstrap_fit,
-    nested_performance,
-    nested_predictions,
-    resample_performance,
-    resample_rows,
-    resample_settings,
-)
+from recur.fit.models import fit_models
+from recur.fit.signature import build_signature, second_stage_scores
+from recur.fit.stability import stability, usable_columns
+from recur.fit.whole import fit, predict
+from recur.predict.model import linear_predictor, risk_at, risk_group
+from recur.predict.signature import signature_scores
+from recur.resampling.bootstrap import bootstrap_fit, resample_performance, resample_rows, resample_settings
+from recur.resampling.nested import nested_performance, nested_predictions
 from recur.statistics.concordance import c_index as concordance
 from recur.statistics.nested_concordance import bootstrap_concordance
 from recur.study.file import ROOT

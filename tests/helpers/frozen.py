@@ -10,7 +10,7 @@ import yaml
 
 from recur.cohort.training import Training
 from recur.fit.whole import fit
-from recur.predict.new_patients import declared_inputs
+from recur.predict.inputs import declared_inputs
 from recur.study.file import ROOT
 from recur.tables import write_frozen
 

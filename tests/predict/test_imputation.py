@@ -10,9 +10,12 @@ from sklearn.impute import IterativeImputer
 from sklearn.linear_model import LinearRegression
 
 from recur.cohort.training import Training
-from recur.fit.models import coefficient_table, fit_model, linear_predictor
-from recur.predict import imputation
-from recur.predict.imputation import complete, imputations, learn_imputer, pool
+from recur.fit import imputation
+from recur.fit.coefficients import coefficient_table
+from recur.fit.imputation import imputations, learn_imputer, pool
+from recur.fit.models import fit_model
+from recur.predict.imputation import complete
+from recur.predict.model import linear_predictor
 from recur.statistics.cox import fit_cox
 
 NUMBER = {"kind": "numeric", "transform": "none", "label": None, "unit": "", "timing": "pre"}

@@ -13,10 +13,10 @@ import pytest
 
 from recur.cohort.analysis_set import make_analysis_set, tumour_burden
 from recur.cohort.clinical import read_cohort
+from recur.predict.inputs import input_fields
 from recur.predict.new_patients import (
     centre_problems,
     check_pair,
-    input_fields,
     read_new_features,
     read_new_patients,
     score_patients,

@@ -5,11 +5,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recur.fit.models import apply_model, fit_models
+from recur.fit.models import fit_models
+from recur.fit.support import supported_until, with_support
+from recur.predict.apply import apply_model
 from recur.predict.equation import equation_table
-from recur.predict.new_patients import declared_inputs, patient_warnings
+from recur.predict.inputs import declared_inputs
+from recur.predict.new_patients import patient_warnings
 from recur.predict.nomogram import nomogram_tables
-from recur.predict.support import supported_until, why_no_risk, with_support
+from recur.predict.support import why_no_risk
 from recur.report.calculator import calculator_entry
 from recur.report.model_card import model_blocks
 from recur.vocabulary import study_words

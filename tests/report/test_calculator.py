@@ -16,8 +16,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
-from recur.fit.models import applied_design, apply_model, fit_model, linear_predictor, risk_at
-from recur.predict.new_patients import declared_inputs
+from recur.fit.models import fit_model
+from recur.predict.apply import apply_model
+from recur.predict.inputs import declared_inputs
+from recur.predict.model import applied_design, linear_predictor, risk_at
 from recur.predict.nomogram import model_nomogram, total_points
 from recur.predict.strata import strata_of
 from recur.report.calculator import page

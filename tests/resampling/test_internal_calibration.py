@@ -5,16 +5,10 @@ import pandas as pd
 import pytest
 
 from recur.fit.whole import apply, fit
-from recur.resampling.bootstrap import (
-    bootstrap_fit,
-    imputed_once,
-    nested_columns,
-    nested_predictions,
-    resample_performance,
-    resample_rows,
-    resample_settings,
-)
+from recur.resampling.bootstrap import bootstrap_fit, resample_performance, resample_rows, resample_settings
+from recur.resampling.fits import imputed_once
 from recur.resampling.internal_calibration import measure_column, nested_calibration, nested_measures
+from recur.resampling.nested import nested_columns, nested_predictions
 from recur.statistics import calibration
 from recur.statistics.brier import brier_at, ipa
 from recur.statistics.competing import c_competing

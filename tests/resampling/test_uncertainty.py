@@ -9,8 +9,9 @@ from recur.fit.sample_size import candidate_parameters, largest_r2, required_siz
 from recur.fit.signature import build_signature, volume_correlations
 from recur.resampling import bootstrap as resampling
 from recur.resampling.ablation import ALL, ablation_rows, restricted, subsets
-from recur.resampling.bootstrap import nested_performance, nested_predictions, resample_performance, selection_frequency
+from recur.resampling.bootstrap import resample_performance, selection_frequency
 from recur.resampling.learning import learning_curve, learning_fits
+from recur.resampling.nested import nested_performance, nested_predictions
 from recur.statistics.concordance import c_difference, harrell_c
 from recur.statistics.estimate import NotEstimable
 from recur.validation.contrast import contrast

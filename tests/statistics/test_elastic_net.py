@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recur.fit.signature import standardised
+from recur.fit.ranking import standardised
 from recur.statistics.elastic_net import (
     Penalty,
     choose_lambda,

@@ -10,8 +10,10 @@ from browser import console, open_page
 
 from recur.cohort.training import Training
 from recur.fit.model_checks import cutpoint_scan
-from recur.fit.models import apply_model, fit_model, linear_predictor
-from recur.predict.new_patients import declared_inputs
+from recur.fit.models import fit_model
+from recur.predict.apply import apply_model
+from recur.predict.inputs import declared_inputs
+from recur.predict.model import linear_predictor
 from recur.report.calculator import page
 from recur.statistics.cutpoint import best_cutpoint
 from recur.statistics.linear_predictor import linear_sum, tied

@@ -10,8 +10,8 @@ from eliminate import eliminate_logistic
 from rscript import needs_r
 from scipy.special import expit
 
+from recur.fit.ranking import standardised
 from recur.fit.sample_size import required_sizes_binary
-from recur.fit.signature import standardised
 from recur.statistics.elastic_net import (
     Penalty,
     choose_lambda,

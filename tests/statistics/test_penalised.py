@@ -16,9 +16,12 @@ from scipy.stats import rankdata
 
 from figures import forest
 from recur.consistency.own_tables import coefficient_checks
+from recur.fit.coefficients import coefficient_table
 from recur.fit.model_checks import univariable_features
-from recur.fit.models import apply_model, coefficient_table, fit_model, fit_models
-from recur.resampling.bootstrap import bootstrap_fit, nested_performance, nested_predictions, resample_performance
+from recur.fit.models import fit_model, fit_models
+from recur.predict.apply import apply_model
+from recur.resampling.bootstrap import bootstrap_fit, resample_performance
+from recur.resampling.nested import nested_performance, nested_predictions
 from recur.statistics import logistic, penalised
 from recur.statistics.cox import backward, fit_cox, term_test
 from recur.statistics.estimate import NotEstimable, Separated

@@ -7,21 +7,17 @@ import oracle
 import pandas as pd
 import pytest
 
+from recur.fit.categories import category_models, coefficient_rows, fit_multinomial, fit_ordinal
+from recur.predict.categories import probabilities, risk_rows
+from recur.resampling.categories import cross_validated
 from recur.statistics.estimate import NotEstimable
 from recur.validation.categories import (
-    category_models,
     category_performance,
     chi_square,
     cochran_armitage,
-    coefficient_rows,
-    cross_validated,
-    fit_multinomial,
-    fit_ordinal,
     jonckheere,
     kruskal_wallis,
     level_tests,
-    probabilities,
-    risk_rows,
 )
 from tests.fit.test_whole import VARIABLES, N, as_bytes, cohort, settings
 

@@ -12,9 +12,10 @@ import pytest
 from recur.report.summary import summary
 from recur.resampling.splits import joined, split_distribution
 from recur.study.file import ROOT
+from recur.study.parameters import too_few_events
 from recur.tables import StudyError, write_json, write_table
 from recur.validation.evaluations import log_evaluation, read_evaluations
-from recur.validation.guards import BLOCKED, CHECKS, evaluate, flags, share_outside, too_few_events
+from recur.validation.guards import BLOCKED, CHECKS, evaluate, flags, share_outside
 from recur.validation.judgement import calibration_reading
 from recur.validation.ranges import outside_training, predictors_used
 from tests.fit.test_whole import cohort, settings

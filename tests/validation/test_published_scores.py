@@ -7,12 +7,12 @@ from scipy.special import expit
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from recur.cohort.published_scores import NOTE_COLUMNS
+from recur.fit.published_scores import fit_scores
+from recur.predict.published_scores import apply_scores
 from recur.statistics.concordance import harrell_c
 from recur.statistics.nested_concordance import NESTED_COLUMNS
 from recur.statistics.roc import auc_difference
 from recur.validation.published_scores import (
-    apply_scores,
-    fit_scores,
     same_patients,
     score_comparisons,
     score_curves,

@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from recur.predict.apply import apply_models
 from recur.statistics.brier import brier_at
 from recur.statistics.concordance import c_difference, harrell_c
 from recur.statistics.nested_concordance import NESTED_COLUMNS
 from recur.statistics.time_roc import auc_at
 from recur.validation.survival import (
-    apply_models,
     calibration_tables,
     comparisons,
     net_benefit_table,

@@ -6,12 +6,12 @@ import pytest
 from scipy.stats import norm
 
 from recur.cohort.clinical import clinical_cells, visit_intervals
+from recur.predict.apply import apply_models
 from recur.report.transport import transport_table as report_table
 from recur.statistics import meta_analysis
 from recur.statistics.concordance import harrell_c
 from recur.tables import StudyError
 from recur.validation import transport
-from recur.validation.survival import apply_models
 
 MONTHS = np.arange(1, 1201) / 10
 COEF = {"a": 0.8, "b": 0.4}

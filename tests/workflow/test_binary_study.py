@@ -16,17 +16,14 @@ from recur.cohort.analysis_set import make_analysis_set, read_training, split_se
 from recur.cohort.clinical import read_cohort
 from recur.cohort.training import Training
 from recur.contracts import problems_of_results
-from recur.fit.models import apply_model, binary_cutpoint, coefficient_table
-from recur.fit.signature import signature_scores
+from recur.fit.coefficients import coefficient_table
+from recur.fit.cutpoints import binary_cutpoint
 from recur.fit.whole import fit, predict
-from recur.predict.new_patients import declared_inputs
-from recur.resampling.bootstrap import (
-    bootstrap_fit,
-    nested_performance,
-    nested_predictions,
-    resample_performance,
-    resample_rows,
-)
+from recur.predict.apply import apply_model
+from recur.predict.inputs import declared_inputs
+from recur.predict.signature import signature_scores
+from recur.resampling.bootstrap import bootstrap_fit, resample_performance, resample_rows
+from recur.resampling.nested import nested_performance, nested_predictions
 from recur.study.file import analysis_settings, candidates_of, model_names, resolve
 from recur.tables import StudyError, write_table
 from recur.validation import binary as validation

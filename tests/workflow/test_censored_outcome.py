@@ -18,11 +18,14 @@ from recur.cohort.analysis_set import make_analysis_set, read_training, split_se
 from recur.cohort.clinical import read_cohort
 from recur.cohort.training import Training
 from recur.contracts import problems_of_results
-from recur.fit import signature
-from recur.fit.models import apply_model, coefficient_table
+from recur.fit import ranking
+from recur.fit.coefficients import coefficient_table
 from recur.fit.ranking import classifier_importance
 from recur.fit.whole import fit, predict
-from recur.resampling.bootstrap import bootstrap_fit, nested_performance, nested_predictions, resample_rows
+from recur.predict import signature
+from recur.predict.apply import apply_model
+from recur.resampling.bootstrap import bootstrap_fit, resample_rows
+from recur.resampling.nested import nested_performance, nested_predictions
 from recur.statistics import brier as prediction_error
 from recur.statistics.brier import brier_at, null_risk
 from recur.statistics.calibration import observed_expected
@@ -296,7 +299,7 @@ class TestLogistic:
     @needs_r("glmnet")
     def test_the_elastic_net_is_that_of_glmnet(self, tmp_path):
         rng, part = np.random.default_rng(6), at_horizon(followed(150))
-        x = signature.standardised(np.column_stack([part["x"], rng.normal(size=(150, 29))]))[0]
+        x = ranking.standardised(np.column_stack([part["x"], rng.normal(size=(150, 29))]))[0]
         event, known = part["event"].fillna(0).to_numpy(int), part["event"].notna().to_numpy()
         weight, fold = censoring_weights(part["follow_up"], known), rng.integers(0, 5, 150)
         family = logistic_family(event, weight)

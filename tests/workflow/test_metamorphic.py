@@ -29,9 +29,9 @@ from recur.cohort.clinical import assign_all, read_cohort
 from recur.cohort.published_scores import score_table
 from recur.features.imported import read_features
 from recur.fit.whole import fit
+from recur.predict.apply import apply_models
 from recur.study.file import analysis_settings, resolve, tumour_columns, uses_features
 from recur.tables import write_table
-from recur.validation.survival import apply_models
 
 QUICK = {"learning_repeats": 0, "resamples": 0, "nested_folds": 0, "nested_repeats": 0, "splits": 0}
 TABLES = ("clinical", "features")

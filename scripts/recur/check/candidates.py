@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from recur.cohort.training import TRAIN
-from recur.predict.design import spline_knots
+from recur.fit.design import spline_knots
 from recur.statistics.estimate import NotEstimable
 from recur.study.coding import levels_of
 from recur.study.endpoints import EVENT

@@ -24,8 +24,8 @@ from recur.images.inventory import FILES, inventory, read_rows
 from recur.images.review import KEY, review_notes
 from recur.study.endpoints import EVENT
 from recur.study.file import analysis_settings, model_names, outcome_kind, timed_endpoint, uses_features, variants
+from recur.study.parameters import smaller_class, too_few_events
 from recur.tables import StudyError, grouped, read_table
-from recur.validation.guards import smaller_class, too_few_events
 
 BYTES_PER_CASE = 4_000_000  # a cropped case, its features and its picture, measured on the demo
 BYTES_PER_ANALYSIS = 60_000_000

@@ -10,8 +10,7 @@ from typing import Any
 import pandas as pd
 from tableone import TableOne
 
-from recur.predict.new_patients import input_label
-from recur.study.coding import levels_of
+from recur.study.coding import input_label, levels_of
 
 OBSERVED = "Time to event or censoring (months)"
 

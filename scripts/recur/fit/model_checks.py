@@ -19,8 +19,12 @@ from sklearn.preprocessing import StandardScaler
 
 from recur.cli import progress
 from recur.cohort.training import Training
-from recur.fit.models import applied_design, fit_columns, linear_predictor, risk_group, term_groups, with_strata
-from recur.fit.signature import build_signature, stability, usable_columns
+from recur.fit.regression import fit_columns
+from recur.fit.selection import term_groups
+from recur.fit.signature import build_signature
+from recur.fit.stability import stability, usable_columns
+from recur.fit.strata import with_strata
+from recur.predict.model import applied_design, linear_predictor, risk_group
 from recur.statistics.cox import likelihood_ratio_test, schoenfeld_test, term_test, univariable_cox, wald_test
 from recur.statistics.cutpoint import best_cutpoint
 from recur.statistics.estimate import NotEstimable

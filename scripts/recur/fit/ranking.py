@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from functools import cache
 from types import ModuleType
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.ensemble import RandomForestClassifier
 
+from recur.cohort.training import Training
 from recur.compiled import compiling
-from recur.statistics.concordance import c_index, somers_d
+from recur.statistics.concordance import c_index, doubled_ranks, somers_d
 
 BLOCK = 64  # features compared at once with those already kept
+
+RANKING_COLUMNS = ["feature", "mrmr_rank", "mrmr_score", "forest_rank", "forest_importance", "selected"]
 
 
 @cache
@@ -157,3 +162,37 @@ def without_redundant(ranks: np.ndarray, relevance: np.ndarray, limit: float) ->
                 count += 1
                 free &= ~close[i]
     return np.sort(order[chosen[:count]])
+
+
+def rank(train: Training, columns: np.ndarray, settings: dict[str, Any], seed: int) -> tuple[np.ndarray, pd.DataFrame]:
+    """Columns that go on to the elastic net, and the table of both rankings (empty when ranking is off)."""
+    ranking, rho, weight = settings["ranking"], settings["redundancy"]["spearman"], train.weight
+    if rho is not None and len(columns):
+        ranks = doubled_ranks(train.features[:, columns])
+        relevance = np.abs(somers_d(ranks, train.time, train.event, weight))
+        columns = columns[without_redundant(ranks, relevance, rho)]
+    if ranking["kind"] == "none" or not len(columns):
+        return columns, pd.DataFrame(columns=RANKING_COLUMNS)
+    names, keep = [train.names[column] for column in columns], ranking["keep"]
+    x = train.features[:, columns]
+    chosen = mrmr(x, names, train.time, train.event, keep, weight)
+    options = (ranking["trees"], ranking["min_samples_leaf"], ranking["permutations"], seed)
+    if train.binary:
+        importance = classifier_importance(standardised(x)[0], train.event, *options, weight)
+    else:
+        importance = forest_importance(standardised(x)[0], train.time, train.event, *options)
+    order = sorted(range(len(names)), key=lambda i: (-importance[i], names[i]))
+    table = pd.DataFrame({"feature": names, "forest_importance": importance})
+    table["forest_rank"] = pd.Series(np.argsort(order) + 1, index=table.index)
+    table["mrmr_rank"], table["mrmr_score"] = pd.array([pd.NA] * len(names), dtype="Int64"), np.nan
+    for place, (column, score) in enumerate(chosen):
+        table.loc[column, ["mrmr_rank", "mrmr_score"]] = place + 1, score
+    by_mrmr, by_forest = table["mrmr_rank"].notna(), table["forest_rank"] <= keep
+    table["selected"] = np.select([by_mrmr & by_forest, by_mrmr, by_forest], ["both", "mrmr", "forest"], "none")
+    return columns[(by_mrmr | by_forest).to_numpy()], table[RANKING_COLUMNS]
+
+
+def standardised(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Columns with mean 0 and SD 1 (1/n, as glmnet), and the means and SDs."""
+    mean, sd = x.mean(axis=0), x.std(axis=0)
+    return (x - mean) / sd, mean, sd

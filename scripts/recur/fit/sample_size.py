@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recur.predict.design import parameters
+from recur.study.parameters import column_count
 
 SHRINKAGE, OPTIMISM, PRECISION = 0.9, 0.05, 0.05
 ASSUMED_SHARE = 0.15  # of the largest possible R2, where nothing is known (Riley 2020, BMJ)
@@ -110,6 +110,6 @@ def candidate_parameters(settings: dict[str, Any], features: int) -> dict[str, i
     count of everything that was looked at.
     """
     variables, candidates = settings["variables"], settings["candidates"]
-    columns = parameters(candidates["pre"] + candidates["post"], variables, candidates.get("interactions"))
+    columns = column_count(candidates["pre"] + candidates["post"], variables, candidates.get("interactions"))
     scopes = {"clinical terms and signature" if features else "clinical terms": columns + bool(features)}
     return scopes | ({"clinical terms and every feature": columns + features} if features else {})

@@ -1,4 +1,4 @@
-"""Floors 4 and 5: stable features, ranking, and the elastic-net Cox or logistic signature, from training rows only."""
+"""Floor 5: the elastic-net Cox or logistic signature, from training rows only."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from recur.cohort.training import Training
-from recur.fit.ranking import classifier_importance, forest_importance, mrmr, without_redundant
-from recur.statistics.agreement import icc_2_1
+from recur.fit.ranking import rank
+from recur.fit.stability import decided, stability, usable_columns
+from recur.predict.signature import signature_scores
 from recur.statistics.combat import apply_combat, frozen_combat, learn_combat, usable_in_every_centre
-from recur.statistics.concordance import doubled_ranks, somers_d
 from recur.statistics.elastic_net import (
     Penalty,
     choose_lambda,
@@ -24,77 +24,7 @@ from recur.statistics.elastic_net import (
     logistic_family,
 )
 from recur.statistics.folds import grouped_folds
-from recur.statistics.scaling import learn_scaling, scaling_of
-
-ICC_COLUMNS = ["feature", "n", "icc", "lower", "upper", "stable", "readings", "source"]
-RANKING_COLUMNS = ["feature", "mrmr_rank", "mrmr_score", "forest_rank", "forest_importance", "selected"]
-
-
-def stability(train: Training, settings: dict[str, Any]) -> pd.DataFrame:
-    """ICC(2,1) between readings per feature, and which features pass (ICC_COLUMNS); empty when the filter is off."""
-    rule, twice = settings["rule"], train.read_twice
-    if rule == "none" or twice.sum() < settings["min_patients"]:
-        return pd.DataFrame(columns=ICC_COLUMNS)
-    ratings = np.concatenate([train.features[twice, None, :], train.repeats[twice]], axis=1)
-    table = icc_2_1(ratings)
-    value = table["icc"] if rule == "point" else table["lower"]
-    table = table.assign(feature=train.names, n=int(twice.sum()), stable=(value >= settings["threshold"]).to_numpy())
-    # perturbed images are no readers: the table says whose readings these are
-    table = table.assign(readings=ratings.shape[1], source=settings.get("source", "readers"))
-    return table[ICC_COLUMNS]
-
-
-def decided(train: Training, settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings with the stability filter on or off for good: folds and resamples must do as the whole data does."""
-    rule = settings["stability"]
-    if rule["rule"] != "none" and train.read_twice.sum() >= rule["min_patients"]:
-        return settings | {"stability": rule | {"min_patients": 3}}
-    return settings | {"stability": rule | {"rule": "none"}}
-
-
-def usable_columns(train: Training, icc: pd.DataFrame) -> np.ndarray:
-    """Indices of features that passed the stability filter and vary in training, in the order of their names.
-
-    Ties of the rankings, trees and sums would otherwise follow the order of a table's columns.
-    """
-    stable = icc["stable"].to_numpy(bool) if len(icc) else np.ones(len(train.names), bool)
-    spread = train.features.std(axis=0)
-    usable = np.flatnonzero(stable & (spread > 1e-12 * np.abs(train.features).max(axis=0, initial=0)))
-    return usable[np.argsort(np.array(train.names, str)[usable], kind="stable")]
-
-
-def rank(train: Training, columns: np.ndarray, settings: dict[str, Any], seed: int) -> tuple[np.ndarray, pd.DataFrame]:
-    """Columns that go on to the elastic net, and the table of both rankings (empty when ranking is off)."""
-    ranking, rho, weight = settings["ranking"], settings["redundancy"]["spearman"], train.weight
-    if rho is not None and len(columns):
-        ranks = doubled_ranks(train.features[:, columns])
-        relevance = np.abs(somers_d(ranks, train.time, train.event, weight))
-        columns = columns[without_redundant(ranks, relevance, rho)]
-    if ranking["kind"] == "none" or not len(columns):
-        return columns, pd.DataFrame(columns=RANKING_COLUMNS)
-    names, keep = [train.names[column] for column in columns], ranking["keep"]
-    x = train.features[:, columns]
-    chosen = mrmr(x, names, train.time, train.event, keep, weight)
-    options = (ranking["trees"], ranking["min_samples_leaf"], ranking["permutations"], seed)
-    if train.binary:
-        importance = classifier_importance(standardised(x)[0], train.event, *options, weight)
-    else:
-        importance = forest_importance(standardised(x)[0], train.time, train.event, *options)
-    order = sorted(range(len(names)), key=lambda i: (-importance[i], names[i]))
-    table = pd.DataFrame({"feature": names, "forest_importance": importance})
-    table["forest_rank"] = pd.Series(np.argsort(order) + 1, index=table.index)
-    table["mrmr_rank"], table["mrmr_score"] = pd.array([pd.NA] * len(names), dtype="Int64"), np.nan
-    for place, (column, score) in enumerate(chosen):
-        table.loc[column, ["mrmr_rank", "mrmr_score"]] = place + 1, score
-    by_mrmr, by_forest = table["mrmr_rank"].notna(), table["forest_rank"] <= keep
-    table["selected"] = np.select([by_mrmr & by_forest, by_mrmr, by_forest], ["both", "mrmr", "forest"], "none")
-    return columns[(by_mrmr | by_forest).to_numpy()], table[RANKING_COLUMNS]
-
-
-def standardised(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Columns with mean 0 and SD 1 (1/n, as glmnet), and the means and SDs."""
-    mean, sd = x.mean(axis=0), x.std(axis=0)
-    return (x - mean) / sd, mean, sd
+from recur.statistics.scaling import learn_scaling
 
 
 def build_signature(
@@ -184,23 +114,6 @@ def harmonised(
     return train, usable, combat
 
 
-def signature_scores(
-    signature: dict[str, Any], features: np.ndarray, names: list[str], centre: np.ndarray | None = None
-) -> np.ndarray:
-    """Score (n,) of each row of features (n, p): the weighted sum of z-scored features, 0 for an empty signature.
-
-    centre (n,) is needed by a harmonised signature only.
-    """
-    place = {name: j for j, name in enumerate(names)}
-    x = features[:, [place[feature["name"]] for feature in signature["features"]]]
-    x = apply_combat(signature["harmonisation"], x, centre)
-    z = scaling_of(signature["features"], signature["winsorise_sd"]).apply(x)
-    score = np.zeros(len(features))
-    for j, feature in enumerate(signature["features"]):
-        score += feature["weight"] * z[:, j]
-    return score
-
-
 def volume_correlations(train: Training, signature: dict[str, Any]) -> pd.DataFrame:
     """volume_rho (Spearman) and volume_partial_rho (given the signature's other features) of each of its features with
     the tumour's volume in training; NaN where the volume is unknown or too few patients are left (flag 21).
@@ -242,3 +155,14 @@ def out_of_fold_scores(train: Training, settings: dict[str, Any], seed: int) -> 
 def centre_of(train: Training, rows: np.ndarray) -> np.ndarray | None:
     """Centres of the rows, where they are known."""
     return None if train.centre is None else train.centre[rows]
+
+
+def second_stage_scores(train: Training, signature: dict[str, Any], settings: dict[str, Any], seed: int) -> np.ndarray:
+    """The signature scores (n,) that the second-stage Cox models are fitted on.
+
+    All zero for an empty signature, so that the models fall back to the clinical terms. Out of fold by default; in
+    sample (as published, flag 41) inflates the signature's coefficient.
+    """
+    if not signature["features"] or settings["second_stage"]["scores"] == "in_sample":
+        return signature_scores(signature, train.features, train.names, train.centre)
+    return out_of_fold_scores(train, settings, seed)

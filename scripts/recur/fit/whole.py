@@ -8,8 +8,12 @@ import numpy as np
 import pandas as pd
 
 from recur.cohort.training import Training
-from recur.fit.models import apply_model, fit_models, linear_predictor
-from recur.fit.signature import build_signature, out_of_fold_scores, signature_scores, stability
+from recur.fit.models import fit_models
+from recur.fit.signature import build_signature, second_stage_scores
+from recur.fit.stability import stability
+from recur.predict.apply import apply_model
+from recur.predict.model import linear_predictor
+from recur.predict.signature import signature_scores
 from recur.statistics.estimate import NotEstimable
 
 
@@ -32,17 +36,6 @@ def fit(train: Training, settings: dict[str, Any], seed: int) -> Frozen:
         signature, _ = build_signature(train, icc, settings, seed)
         score = second_stage_scores(train, signature, settings, seed)
     return Frozen(signature, fit_models(train, score, settings, seed))
-
-
-def second_stage_scores(train: Training, signature: dict[str, Any], settings: dict[str, Any], seed: int) -> np.ndarray:
-    """The signature scores (n,) that the second-stage Cox models are fitted on.
-
-    All zero for an empty signature, so that the models fall back to the clinical terms. Out of fold by default; in
-    sample (as published, flag 41) inflates the signature's coefficient.
-    """
-    if not signature["features"] or settings["second_stage"]["scores"] == "in_sample":
-        return signature_scores(signature, train.features, train.names, train.centre)
-    return out_of_fold_scores(train, settings, seed)
 
 
 def predict(

@@ -8,10 +8,9 @@ from typing import Any
 import pandas as pd
 
 from recur.predict.design import cube_weights
-from recur.predict.new_patients import input_label
 from recur.predict.support import last_month
 from recur.statistics.cox import survival_at
-from recur.study.coding import levels_of
+from recur.study.coding import input_label, levels_of
 
 COLUMNS = ["model", "part", "name", "label", "unit", "transform", "value"]
 

@@ -17,10 +17,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from recur.predict.design import design, terms_in
-from recur.predict.new_patients import input_label
 from recur.predict.support import last_month
 from recur.statistics.cox import survival_at
-from recur.study.coding import levels_of
+from recur.study.coding import input_label, levels_of
 
 RISKS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 

@@ -13,19 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recur.statistics.cox import baseline_survival, survival_at
-from recur.statistics.estimate import NotEstimable
-from recur.study.coding import levels_of
-
 UNKNOWN = ""  # the stratum of a patient who has no value
-
-
-def declared_strata(names: list[str], variables: dict[str, Any]) -> list[dict[str, Any]]:
-    """What tells a patient's stratum, JSON-ready: term, label and levels of each variable."""
-    return [
-        {"term": name, "label": variables[name]["label"] or name, "levels": levels_of(variables[name])}
-        for name in names
-    ]
 
 
 def strata_of(clinical: pd.DataFrame, declared: list[dict[str, Any]]) -> np.ndarray:
@@ -38,59 +26,6 @@ def strata_of(clinical: pd.DataFrame, declared: list[dict[str, Any]]) -> np.ndar
     table = pd.concat(parts, axis=1)
     texts = table.fillna("").agg(", ".join, axis=1)
     return texts.where(table.notna().all(axis=1), UNKNOWN).to_numpy(object)
-
-
-def mean_baseline(
-    designs: list[np.ndarray], time: np.ndarray, event: np.ndarray, coef: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Event times (J,) and baseline survival (J,) at x = 0, the mean hazard over the designs of all imputations."""
-    steps = [baseline_survival(x, time, event, coef) for x in designs]
-    return steps[0][0], np.exp(np.mean([np.log(survival) for _, survival in steps], axis=0))
-
-
-def stratum_baselines(
-    designs: list[np.ndarray], time: np.ndarray, event: np.ndarray, coef: np.ndarray, strata: np.ndarray
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """mean_baseline of every stratum; a stratum without an event keeps no step."""
-    found = {}
-    for name in sorted(set(strata)):
-        own = strata == name
-        if event[own].any():
-            found[name] = mean_baseline([x[own] for x in designs], time[own], event[own], coef)
-        else:
-            found[name] = np.zeros(0), np.zeros(0)
-    return found
-
-
-def learn_strata(
-    baselines: dict[str, tuple[np.ndarray, np.ndarray]],
-    time: np.ndarray,
-    event: np.ndarray,
-    strata: np.ndarray,
-    months: float,
-) -> dict[str, Any]:
-    """The strata of a frozen model: at_months, and of each level offset, time, survival, follow_up_months, n, events.
-
-    at_months is `months`, or later where a stratum has no event by then. Raises NotEstimable where a patient has no
-    stratum, or a stratum no event.
-    """
-    if (strata == UNKNOWN).any():
-        raise NotEstimable(f"{(strata == UNKNOWN).sum()} patients have no stratum: the variable is missing")
-    never = [name for name in baselines if not event[strata == name].any()]
-    if never:
-        raise NotEstimable(f"no event in the stratum {', '.join(never)}: it has no baseline hazard")
-    at = max(months, *(times[0] for times, _ in baselines.values()))
-    hazard = {name: float(-np.log(survival_at(*steps, at))) for name, steps in baselines.items()}
-    middle = np.mean([np.log(hazard[name]) for name in strata])
-    levels = []
-    for name, (times, survival) in baselines.items():
-        own, offset = strata == name, float(np.log(hazard[name]) - middle)
-        levels.append(
-            {"stratum": name, "offset": offset, "time": times.tolist()}
-            | {"survival": (survival ** np.exp(-offset)).tolist(), "follow_up_months": float(time[own].max())}
-            | {"n": int(own.sum()), "events": int(event[own].sum())}
-        )
-    return {"at_months": float(at), "levels": levels}
 
 
 def offsets(model: dict[str, Any], clinical: pd.DataFrame) -> np.ndarray:

@@ -9,12 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from recur.predict.new_patients import input_fields, input_label
+from recur.predict.inputs import input_fields
 from recur.predict.nomogram import model_axes, model_nomogram, nomogram_tables
 from recur.predict.strata import strata_of
 from recur.predict.support import last_month, why_no_risk
 from recur.report.pages import filled, json_data
 from recur.statistics.logistic import ML
+from recur.study.coding import input_label
 from recur.study.file import split_of, timed_endpoint
 from recur.vocabulary import (
     MODELS,

@@ -14,12 +14,13 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from recur.predict.new_patients import input_fields, input_label, value_text
+from recur.predict.inputs import input_fields, value_text
 from recur.predict.support import last_month, why_no_risk
 from recur.report.calculator import NOT_FOR, WITHOUT, endpoint_label, ordered
 from recur.report.pages import Block
 from recur.statistics.cox import survival_at
 from recur.statistics.logistic import ML
+from recur.study.coding import input_label
 from recur.study.file import outcome_kind, split_of, uses_features
 from recur.validation.judgement import calibration_reading
 from recur.vocabulary import (

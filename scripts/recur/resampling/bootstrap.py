@@ -1,4 +1,4 @@
-"""Internal validation of the whole fit: bootstrap optimism, out-of-bag, and repeated nested cross-validation."""
+"""Bootstrap of the whole fit: optimism, out-of-bag estimates, and how often a feature is selected."""
 
 from __future__ import annotations
 
@@ -7,22 +7,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recur.cli import progress
 from recur.cohort.training import Training
-from recur.fit.signature import decided, stability
+from recur.fit.stability import decided, stability
 from recur.fit.whole import Frozen, apply, fit
+from recur.resampling.fits import imputed_once, penalised_said
 from recur.resampling.internal_calibration import measure_column, place_measures
-from recur.statistics.concordance import c_index as concordance
+from recur.statistics.concordance import c_index
 from recur.statistics.estimate import NotEstimable
-from recur.statistics.folds import grouped_folds
-from recur.statistics.logistic import ML
-from recur.statistics.nested_concordance import NESTED_COLUMNS, nested_concordance
 from recur.tables import StudyError
 from recur.validation.binary import FITTED, risk_estimates
 
 LEAST = 20  # resamples that an interval needs
 PLACES = ("resample", "all", "out_of_bag")  # where a resample's models are measured
-BINARY_NESTED_COLUMNS = [*NESTED_COLUMNS, "risk", "group"]
 
 
 def resample_rows(train: Training, seed: int, number: int) -> np.ndarray:
@@ -51,16 +47,11 @@ def resample_settings(train: Training, settings: dict[str, Any]) -> dict[str, An
     return settings | {"stability": rule | {"rule": "point", "threshold": threshold}}
 
 
-def imputed_once(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings with at most one stochastic imputation a fit."""
-    return settings | {"missing": settings["missing"] | {"imputations": 1}}
-
-
 def bootstrap_fit(train: Training, settings: dict[str, Any], seed: int, number: int) -> list[dict[str, Any]]:
     """Refit everything on one resample: what each model measures on the resample, on all rows, and on the rows left
     out, as <measure>_resample, _all and _out_of_bag.
 
-    Measures: c; of a binary outcome validation_binary.risk_estimates, else internal_calibration.place_measures.
+    Measures: c; of a binary outcome validation.binary.risk_estimates, else internal_calibration.place_measures.
     """
     rows = resample_rows(train, seed, number)
     sample, out = train.rows(rows), np.setdiff1d(np.arange(len(train.time)), rows)
@@ -91,88 +82,13 @@ def measures(frozen: Frozen, part: Training) -> dict[str, dict[str, float]]:
     """Model -> measure -> estimate of the frozen models on the rows, weighted by weights of these rows."""
     weight, result = part.weight, {}
     for name, frame in apply(frozen, part).items():
-        found = {"c": concordance(frame["lp"].to_numpy(), part.time, part.event, weight)}
+        found = {"c": c_index(frame["lp"].to_numpy(), part.time, part.event, weight)}
         if part.binary:
             found |= risk_estimates(part.event.astype(int), frame["risk"].to_numpy(), weight)
         else:
             found |= place_measures(frame)
         result[name] = found
     return result
-
-
-def nested_columns(train: Training, settings: dict[str, Any]) -> list[str]:
-    """Columns of nested_predictions: NESTED_COLUMNS, and what the outcome adds."""
-    if train.binary:
-        return [*BINARY_NESTED_COLUMNS, *([] if train.follow_up is None else ["follow_up"])]
-    competing = [] if train.competing is None else ["competing"]
-    return [*NESTED_COLUMNS, *competing, *(f"risk_{months:g}" for months in settings["horizons_months"])]
-
-
-def nested_predictions(train: Training, settings: dict[str, Any], seed: int, repeat: int, folds: int) -> pd.DataFrame:
-    """Predictions of every training patient by models fitted without their fold: fold, model, patient_id, lp and the
-    risks.
-
-    Of an outcome in time a risk at each horizon, and the competing event; of a binary outcome one risk, and the group
-    by the fold's own frozen cut-point; of one at a horizon follow_up, and event is NaN where censored before. A fold
-    whose fit is not estimable is a row with its reason under `failed` and no model.
-    """
-    settings, columns = imputed_once(decided(train, settings)), nested_columns(train, settings)
-    fold = grouped_folds(train.patient_id, train.event, folds, np.random.default_rng([seed, 4, repeat]))
-    parts = []
-    for number in range(folds):
-        held = train.rows(np.flatnonzero(fold == number))
-        base = {"repeat": repeat, "fold": number}
-        try:
-            frozen = fit(train.rows(np.flatnonzero(fold != number)), settings, seed)
-            predicted = apply(frozen, held)
-        except NotEstimable as error:
-            parts.append(pd.DataFrame([base | {"model": "", "failed": str(error)}], columns=columns))
-            continue
-        for model, frame in predicted.items():
-            likelihood = frozen.models[model]["likelihood"]
-            part = frame.assign(**base, model=model, patient_id=held.patient_id, likelihood=likelihood, failed="")
-            if held.follow_up is not None:
-                part["follow_up"], part["event"] = held.follow_up, np.where(held.known, held.event, np.nan)
-            parts.append(part[columns])
-    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
-
-
-def nested_performance(nested: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """C of the nested cross-validation per model, pairs within a fold only, with a bootstrap interval over patients."""
-    rows = []
-    failed = nested[nested["failed"].fillna("") != ""]
-    left_out, anew = "", ", weights for censoring anew in each draw" if "follow_up" in nested else ""
-    if len(failed):
-        folds = ", ".join(f"{row.repeat}/{row.fold}" for row in failed.itertuples())
-        left_out = f"; {len(failed)} folds left out (repeat/fold {folds}: {failed['failed'].iloc[0]})"
-    nested = nested[nested["failed"].fillna("") == ""].astype({"lp": float, "time": float})
-    models = list(nested.groupby("model", sort=False))
-    for model, part in progress(models, len(models), "intervals of the nested cross-validation", "models"):
-        estimate, draws = nested_concordance(part, "lp", np.random.default_rng([seed, 5]))
-        first = part.drop_duplicates("patient_id")
-        rows.append(
-            {
-                "model": model,
-                "cohort": "train-nested_cv",
-                "estimate": estimate,
-                "lower": np.nanquantile(draws, 0.025),
-                "upper": np.nanquantile(draws, 0.975),
-                "n": len(first),
-                "events": int(first["event"].sum()),
-                "method": f"repeated nested cross-validation ({part['repeat'].nunique()} x {part['fold'].nunique()}), "
-                f"whole fit in each fold; bootstrap over patients{anew}{left_out}"
-                f"{penalised_said(part.drop_duplicates(['repeat', 'fold']), 'folds')}",
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def penalised_said(fits: pd.DataFrame, what: str) -> str:
-    """In how many of the fits (a row each, column likelihood) a coefficient would have been infinite; "" if in none."""
-    if "likelihood" not in fits:
-        return ""
-    names = fits.loc[~fits["likelihood"].isin([ML, ""]), "likelihood"].dropna()
-    return f"; {len(names)} of {len(fits)} {what} by penalised likelihood ({names.iloc[0]})" if len(names) else ""
 
 
 def centiles(values: pd.Series) -> tuple[float, float]:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from recur.cli import progress
+from recur.resampling.fits import fitted_rows
 from recur.statistics.calibration import calibration_curve, calibration_groups
 from recur.statistics.competing import c_competing
 from recur.statistics.estimate import MIN_VALID, no_horizon
@@ -32,11 +33,6 @@ COMPETING_METHODS = {
     "ipa": "1 - Brier / Brier of Aalen-Johansen",
     "oe_ratio": "Aalen-Johansen / mean risk",
 }
-
-
-def done(nested: pd.DataFrame) -> pd.DataFrame:
-    """The rows of nested predictions whose fold could be fitted."""
-    return nested[nested["failed"].fillna("") == ""]
 
 
 def place_measures(frame: pd.DataFrame) -> dict[str, float]:
@@ -79,7 +75,7 @@ def nested_measures(nested: pd.DataFrame, seed: int) -> pd.DataFrame:
     Risks of all folds of a repeat are judged together; those of one patient never by a model that saw the patient.
     """
     rows: list[dict[str, Any]] = []
-    models = list(done(nested).groupby("model", sort=False))
+    models = list(fitted_rows(nested).groupby("model", sort=False))
     for model, part in progress(models, len(models), "calibration of the nested predictions", "models"):
         repeats = common_repeats(part)
         first = repeats[0]
@@ -144,7 +140,7 @@ def nested_calibration(nested: pd.DataFrame) -> list[pd.DataFrame]:
     (all repeats together) at every horizon; without limits, a patient being there once a repeat.
     """
     parts = []
-    for model, part in done(nested).groupby("model", sort=False):
+    for model, part in fitted_rows(nested).groupby("model", sort=False):
         repeats = common_repeats(part)
         for months in horizons_of(part):
             together = pd.concat(repeats)

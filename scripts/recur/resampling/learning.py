@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from recur.cohort.training import Training
-from recur.fit.signature import decided
+from recur.fit.stability import decided
 from recur.fit.whole import fit, predict
-from recur.resampling.bootstrap import imputed_once
-from recur.statistics.concordance import c_index as concordance
+from recur.resampling.fits import imputed_once
+from recur.statistics.concordance import c_index
 from recur.statistics.estimate import NotEstimable
 from recur.statistics.folds import grouped_folds
 
@@ -42,7 +42,7 @@ def learning_fits(train: Training, settings: dict[str, Any], seed: int, repeat: 
             rows.append(base | {"model": "", "c": np.nan, "failed": str(error)})
             continue
         rows += [
-            base | {"model": name, "c": concordance(lp, test.time, test.event, test.weight), "failed": ""}
+            base | {"model": name, "c": c_index(lp, test.time, test.event, test.weight), "failed": ""}
             for name, lp in scores.items()
         ]
     return rows

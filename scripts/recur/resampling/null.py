@@ -13,9 +13,11 @@ from recur.cohort.analysis_set import make_analysis_set
 from recur.cohort.clinical import assign_all, read_cohort
 from recur.cohort.training import TRAIN, Training
 from recur.demo.tables import redraw
-from recur.fit.signature import build_signature, signature_scores, usable_columns
+from recur.fit.signature import build_signature
+from recur.fit.stability import usable_columns
 from recur.fit.whole import fit, predict
-from recur.statistics.concordance import c_index as concordance
+from recur.predict.signature import signature_scores
+from recur.statistics.concordance import c_index
 from recur.statistics.concordance import doubled_ranks, somers_d
 from recur.tables import write_table
 from recur.vocabulary import WITHOUT_SIGNATURE, main_model
@@ -56,7 +58,7 @@ def redrawn_performance(
     for name in sorted(set(frame["cohort"]) - {TRAIN}):
         held = np.flatnonzero(frame["cohort"] == name)
         time, event = everyone.time[held], everyone.event[held]
-        rows += [(signal, seed, name, model, concordance(score[held], time, event)) for model, score in scores.items()]
+        rows += [(signal, seed, name, model, c_index(score[held], time, event)) for model, score in scores.items()]
     return pd.DataFrame(rows, columns=["signal", "seed", "cohort", "model", "c_harrell"])
 
 

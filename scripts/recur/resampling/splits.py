@@ -14,8 +14,8 @@ import pandas as pd
 from recur.cohort.clinical import assign_cohorts
 from recur.cohort.training import TRAIN, Training
 from recur.fit.whole import fit, predict
-from recur.resampling.bootstrap import imputed_once
-from recur.statistics.concordance import c_index as concordance
+from recur.resampling.fits import imputed_once
+from recur.statistics.concordance import c_index
 from recur.statistics.estimate import NotEstimable
 from recur.statistics.outcome import times_of
 
@@ -72,7 +72,7 @@ def split_distribution(
             continue
         for model in frozen.models:
             c = [
-                concordance(score[model], part.time, part.event, part.weight)
+                c_index(score[model], part.time, part.event, part.weight)
                 for score, part in zip(scores, parts, strict=True)
             ]
             rows.append((model, number, int(number == 0), *c))

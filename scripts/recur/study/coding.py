@@ -13,7 +13,10 @@ from typing import Any
 
 import pandas as pd
 
-from recur.tables import StudyError, first_of
+from recur.tables import (
+    StudyError,
+    first_of,
+)
 
 DECIMAL = re.compile(r"(?P<sign>-?)(?P<whole>[0-9]*)\.(?P<fraction>[0-9]*)")
 FREQUENT, FEWEST = 0.05, 3  # share and number of patients from which on an undeclared level is a coding, not an error
@@ -246,3 +249,8 @@ def flag_problems(table: pd.DataFrame, dates: dict[str, str]) -> list[str]:
 def is_flagged(cell: Any) -> bool:
     """Whether a flag beside a date says yes."""
     return one_spelling(str(cell).strip()).lower() in FLAG_YES
+
+
+def input_label(label: str, transform: str) -> str:
+    """The name of what is entered: a variable labelled `ln AFP` is entered as AFP."""
+    return label.removeprefix("ln ") if transform == "ln" else label

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recur.predict.new_patients import input_label
+from recur.predict.apply import KEPT
 from recur.statistics.survival import logrank_trend
-from recur.validation.survival import KEPT, survival_tables
+from recur.study.coding import input_label
+from recur.validation.survival import survival_tables
 
 
 def factor_groups(frame: pd.DataFrame, terms: list[str], variables: dict[str, Any]) -> pd.DataFrame:

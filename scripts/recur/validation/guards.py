@@ -13,8 +13,7 @@ import pandas as pd
 
 from recur.cohort.linkage import copies
 from recur.features.doubts import in_words
-from recur.fit.models import BURDEN
-from recur.predict.design import parameters
+from recur.predict.inputs import BURDEN
 from recur.predict.strata import strata_of
 from recur.statistics.ipcw import censoring_weights
 from recur.statistics.linear_predictor import clinical_terms
@@ -22,12 +21,12 @@ from recur.study.endpoints import is_weighted
 from recur.study.file import (
     candidates_of,
     endpoint_of,
-    is_replicate,
     outcome_kind,
     split_of,
     timed_endpoint,
     uses_features,
 )
+from recur.study.parameters import candidate_terms
 from recur.validation.judgement import SAYS, departures, judged_cohorts
 from recur.vocabulary import (
     analysis_words,
@@ -46,8 +45,7 @@ from recur.vocabulary import (
 
 COLUMNS = ["guard", "mode", "status", "title", "text"]
 FEW_AT_RISK = 10
-FEW_EVENTS, TOO_FEW_EVENTS = 10, 5  # per candidate column
-FEWEST_EVENTS = 10  # of a model
+FEW_EVENTS = 10  # per candidate column
 THICK_SLICE_MM = 3.0
 CENTRE_AUC = 0.7
 VOLUME_RHO = 0.8
@@ -99,12 +97,6 @@ def guard(number: int, mode: str, title: str) -> Callable[[Check], Check]:
         return check
 
     return register
-
-
-def smaller_class(event: Any, known: Any = None) -> int:
-    """Patients of the rarer outcome, which limit a logistic model as events limit a Cox model; of those known only."""
-    event = event if known is None else event[known]
-    return int(min(event.sum(), len(event) - event.sum()))
 
 
 def is_binary(facts: dict[str, Any]) -> bool:
@@ -316,19 +308,6 @@ def events_per_term(facts):
         if terms and events / terms < FEW_EVENTS
     ]
     return f"Fewer than {FEW_EVENTS} events per candidate. {'; '.join(texts)}." if texts else ""
-
-
-def candidate_terms(settings: dict[str, Any], with_signature: bool) -> list[tuple[str, int]]:
-    """(preoperative or postoperative, candidate columns): each level of a category but the first, each part of a spline
-    and each product counts one, a signature one."""
-    candidates, variables = settings["candidates"], settings["variables"]
-    models = [("preoperative", candidates["pre"])]
-    if candidates["post"]:
-        models.append(("postoperative", candidates["pre"] + candidates["post"]))
-    return [
-        (timing, parameters(terms, variables, candidates.get("interactions")) + with_signature)
-        for timing, terms in models
-    ]
 
 
 @guard(12, "F", "Proportional hazards violated")
@@ -859,20 +838,3 @@ def flags(guards: pd.DataFrame) -> list[tuple[int, str]]:
     """(number, text) of the guards that fired."""
     fired = guards[guards["status"] == "fired"]
     return list(zip(fired["guard"].astype(int), fired["text"], strict=True))
-
-
-def too_few_events(settings: dict[str, Any], analysis: str, events: int, with_signature: bool) -> list[str]:
-    """Guard 11 as an error under `recommended`: fewer than 10 events, or fewer than 5 per candidate column of a model.
-
-    settings: preset, candidates, variables. A declared `*_replicate` is flagged only.
-    """
-    if is_replicate(analysis, settings):
-        return []
-    if events < FEWEST_EVENTS:
-        return [f"analysis {analysis}: {events} training events; no model is fitted on fewer than {FEWEST_EVENTS}"]
-    return [
-        f"analysis {analysis}: {events} training events for {terms} candidate columns of the {timing} model, "
-        f"fewer than {TOO_FEW_EVENTS} each; name fewer candidates"
-        for timing, terms in candidate_terms(settings, with_signature)
-        if terms and events / terms < TOO_FEW_EVENTS
-    ]

@@ -10,8 +10,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import pdist
 from scipy.stats import rankdata
 
-from recur.predict.new_patients import input_label
-from recur.study.coding import levels_of
+from recur.study.coding import input_label, levels_of
 
 MOST_FEATURES = 60
 MOST_PATIENTS = 400  # more would not be seen as columns of a page

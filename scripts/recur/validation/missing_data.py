@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from recur.fit.models import complete_cases, linear_predictor
+from recur.predict.model import complete_cases, linear_predictor
 from recur.predict.strata import offsets
 from recur.statistics.outcome import c_of, times_of
 

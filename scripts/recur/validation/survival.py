@@ -7,11 +7,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from recur.cohort.training import TRAIN
-from recur.fit.models import apply_model, risk_at
-from recur.fit.signature import signature_scores
+from recur.predict.apply import predicted_risks
 from recur.predict.support import why_no_risk
 from recur.statistics.brier import brier_at, brier_difference, brier_null, ibs, ipa
 from recur.statistics.calibration import (
@@ -30,14 +28,6 @@ from recur.statistics.survival import kaplan_meier, logrank, survival_rates
 from recur.statistics.time_roc import auc_at, auc_difference, roc_at
 
 CURVE_STEP_MONTHS = 3
-KEPT = (
-    "patient_id",
-    "cohort",
-    "time",
-    "follow_up",
-    "event",
-    "competing",
-)  # of the rows of an analysis, in every risks table
 THRESHOLD_STEP = 0.01
 COMPARISON_COLUMNS = [
     "cohort",
@@ -64,38 +54,6 @@ PAIRS = [
 PERFORMANCE_COLUMNS = [
     "model", "cohort", "metric", "horizon_months", "estimate", "lower", "upper", "n", "events", "method"
 ]  # fmt: skip
-
-
-def apply_models(
-    models: dict[str, dict[str, Any]],
-    signature: dict[str, Any] | None,
-    frame: pd.DataFrame,
-    features: np.ndarray,
-    names: list[str],
-) -> pd.DataFrame:
-    """Every frozen model on every row: model, patient_id, cohort, time, event, lp, group, risk_<months>.
-
-    A patient of a stratum that the training rows did not have (recur.predict.strata) has no row of that model.
-    Where the endpoint has a competing event also competing (0/1) and lp_competing, the predictor of its hazard; the
-    risks are then cumulative incidences.
-    """
-    centre = frame["centre"].fillna("").to_numpy(object) if "centre" in frame else None
-    score = signature_scores(signature, features, names, centre) if signature is not None else None
-    known = [name for name in KEPT if name in frame]
-    parts = []
-    for name, model in models.items():
-        part = pd.concat([frame[known], apply_model(model, frame, score)], axis=1)
-        part = part[part["lp"].notna()]
-        part.insert(0, "model", name)
-        parts.append(part)
-    return pd.concat(parts, ignore_index=True)
-
-
-def predicted_risks(model: dict[str, Any], part: pd.DataFrame, times: ArrayLike) -> np.ndarray:
-    """Predicted risks (n, J) of the rows of a risks table at several times."""
-    own, other = part["lp"].to_numpy(), part["lp_competing"].to_numpy() if "competing" in model else None
-    strata = part["stratum"].to_numpy(object) if "strata" in model else None
-    return np.column_stack([risk_at(model, own, months, other, strata) for months in np.atleast_1d(times)])
 
 
 def outcome_of(part: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

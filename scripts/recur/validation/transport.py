@@ -16,9 +16,10 @@ from sklearn.linear_model import LogisticRegression
 from statsmodels.api import GLM, families
 
 from recur.cohort.training import TRAIN
-from recur.fit.models import applied_design
-from recur.fit.signature import signature_scores
+from recur.predict.apply import predicted_risks
 from recur.predict.design import is_entered
+from recur.predict.model import applied_design
+from recur.predict.signature import signature_scores
 from recur.statistics.brier import brier_at, ipa
 from recur.statistics.calibration import calibration_slope, observed_expected
 from recur.statistics.competing import c_competing, cause_specific_incidence
@@ -29,7 +30,7 @@ from recur.statistics.folds import grouped_folds
 from recur.statistics.ipcw import censoring_survival
 from recur.statistics.linear_predictor import linear_sum
 from recur.statistics.meta_analysis import random_effects
-from recur.validation.survival import outcome_of, predicted_risks
+from recur.validation.survival import outcome_of
 
 FOLDS = 5
 LADDER = ("none", "baseline", "baseline_slope", "refit")
