@@ -17,8 +17,7 @@ from recur.fit.signature import build_signature
 from recur.fit.stability import usable_columns
 from recur.fit.whole import fit, predict
 from recur.predict.signature import signature_scores
-from recur.statistics.concordance import c_index
-from recur.statistics.concordance import doubled_ranks, somers_d
+from recur.statistics.concordance import c_index, doubled_ranks, somers_d
 from recur.tables import write_table
 from recur.vocabulary import WITHOUT_SIGNATURE, main_model
 
