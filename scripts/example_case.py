@@ -8,7 +8,7 @@ import pandas as pd
 
 from recur.cli import reported
 from recur.features.example import PIXELS, VIEWS, chosen_patient, example_tables, mapped_feature
-from recur.features.extract import load_case
+from recur.images.case_file import load_case
 from recur.tables import labelled, read_made, read_table, write_table
 
 

@@ -78,7 +78,7 @@ GROWTH = f"""
 import re
 import numpy as np
 from recur.features.extract import extract_case
-from recur.features.resample import Case
+from recur.images.case_file import Case
 
 def case(seed):
     rng = np.random.default_rng(seed)
@@ -88,6 +88,7 @@ def case(seed):
     return Case(
         image=np.rint(rng.normal(90, 30, shape)).astype(np.float32), labels=labels, spacing=np.array([1.0, 1.0, 2.5]),
         direction=np.eye(3).ravel(), full_size=np.array(shape[::-1]), offset=np.zeros(3, int), full_origin=np.zeros(3),
+        facts={{"regions": {{"tumour": 1, "rim": 2}}}},
     )
 
 extraction = {{

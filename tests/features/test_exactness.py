@@ -14,8 +14,8 @@ from radiomics.generalinfo import GeneralInfo
 
 from recur.features import ibsi
 from recur.features.extract import check_extraction, extract_case
-from recur.features.resample import Case
 from recur.features.self_test import within
+from recur.images.case_file import Case
 
 ROOT = os.environ.get("REFERENCE_DATA")
 if not ROOT:

@@ -17,10 +17,10 @@ from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filt
 
 from recur.features import accelerate, extract, plain
 from recur.features.filters import filtered
-from recur.features.resample import Case
 from recur.features.sets import SHAPE_JI846, count_by_class, feature_names
 from recur.features.shape import mesh_coefficients
 from recur.features.texture import Voxels
+from recur.images.case_file import Case
 from recur.tables import StudyError
 
 EXTRACTION = {

@@ -9,7 +9,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from recur.features import ibsi
 from recur.features.bins import bin_edges
 from recur.features.extract import check_extraction, extract_case
-from recur.features.resample import Case
+from recur.images.case_file import Case
 from recur.tables import StudyError
 
 EXTRACTION = {

@@ -19,10 +19,10 @@ from scipy.ndimage import distance_transform_edt
 
 from recur.cohort.analysis_set import without_regions
 from recur.features.cache import feature_key
-from recur.features.extract import extract_with_reasons, load_case
+from recur.features.extract import extract_with_reasons
 from recur.features.sets import feature_names
 from recur.features.table import manifest, merge_batches, patient_rows, table_columns
-from recur.images.case import Case, save_case
+from recur.images.case_file import Case, load_case, save_case
 from recur.tables import MANIFEST, StudyError, one_manifest, read_table, signed
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -63,7 +63,6 @@ def stored_case(seed, path, rim_mm=4.0, tumour_bit=1):
         image=image.astype(np.float32),
         labels=labels.astype(np.uint8),
         spacing=np.array(spacing),
-        origin=np.zeros(3),
         direction=np.eye(3).ravel(),
         full_size=np.array(shape[::-1]),
         offset=np.zeros(3, int),

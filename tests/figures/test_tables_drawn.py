@@ -11,8 +11,8 @@ from scipy.stats import norm
 
 from recur.cohort.table1 import make_table1
 from recur.features.example import NO_FEATURE, chosen_patient, example_tables, mapped_feature
-from recur.features.resample import Case
 from recur.fit.model_checks import cutpoint_scan
+from recur.images.case_file import Case
 from recur.predict.apply import apply_model
 from recur.predict.equation import equation_table
 from recur.statistics.roc import auc

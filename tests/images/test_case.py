@@ -23,6 +23,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RTStructureSetSt
 from cases import say_times
 from recur.batches import batch_of
 from recur.images import case as cases
+from recur.images import case_file
 from recur.images.detached import data_files
 from recur.images.inventory import fingerprint, inventory
 from recur.images.montage import PANEL
@@ -476,7 +477,7 @@ def test_every_format_gives_the_same_case(study, tmp_path):
     assert np.array_equal(nifti.image, dicom.image) and np.array_equal(nifti.labels, dicom.labels)
     assert (nifti.facts["bits"], dicom.facts["bits"]) == ("nifti", "dicom")
     facts = nifti.facts
-    assert facts["tumour_voxels"] == tumour.sum() == ((nifti.labels & cases.TUMOUR) > 0).sum()
+    assert facts["tumour_voxels"] == tumour.sum() == ((nifti.labels & case_file.TUMOUR) > 0).sum()
     assert facts["tumour_ml"] == pytest.approx(tumour.sum() * 1.2 * 1.3 * 2.5 / 1000)
     assert facts["shell_fraction"] == 1 and facts["flags"] == ""
 
@@ -577,8 +578,8 @@ def test_features_of_the_crop_equal_those_of_the_whole_image(tmp_path):
         mask=write(tumour, tmp_path / "tumour.nii.gz", spacing=spacing),
     )
     case = cases.make_case(row, REGIONS | {"rim_mm": 4})
-    cases.save_case(case, tmp_path / "case.npz")
-    case = cases.load_case(tmp_path / "case.npz")
+    case_file.save_case(case, tmp_path / "case.npz")
+    case = case_file.load_case(tmp_path / "case.npz")
     assert case.image.size < 0.7 * hu.size and (np.array(case.image.shape) < shape).all()
     plain = extractor.RadiomicsFeatureExtractor(
         resampledPixelSpacing=[1, 1, 1], interpolator="sitkBSpline", padDistance=10, additionalInfo=False, binWidth=25
@@ -594,7 +595,7 @@ def test_features_of_the_crop_equal_those_of_the_whole_image(tmp_path):
     for region in ("tumour", "rim"):
         mask = whole_mask(case, region)
         assert Grid(mask.GetSize(), mask.GetSpacing(), mask.GetOrigin(), mask.GetDirection()) == grid
-        expected, found = plain.execute(whole, mask), plain.execute(cases.case_image(case), mask)
+        expected, found = plain.execute(whole, mask), plain.execute(case_file.case_image(case), mask)
         assert len(expected) > 400 and expected.keys() == found.keys()
         for name in expected:
             assert float(found[name]) == pytest.approx(float(expected[name]), rel=1e-9, abs=1e-9), name
@@ -672,7 +673,7 @@ def test_cases_are_reused_and_damaged_ones_remade(study, tmp_path, monkeypatch):
         assert stored == ours if isinstance(ours, dict) else np.array_equal(ours, stored) and ours.dtype == stored.dtype
     for damage in (b"", good[: len(good) // 2], good[:5000] + b"\xff" * 100 + good[5100:]):
         (tmp_path / name).write_bytes(damage)
-        assert "not a readable case" in refused(cases.load_case, tmp_path / name)
+        assert "not a readable case" in refused(case_file.load_case, tmp_path / name)
         cases.cached_cases(row, REGIONS, tmp_path)
         assert (tmp_path / name).read_bytes() == good
 

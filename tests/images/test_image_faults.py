@@ -9,7 +9,6 @@ import SimpleITK as sitk
 from scanner import SPACING, ct_slices, phantom, positions, save
 
 from recur.features.extract import extract_case
-from recur.features.resample import Case
 from recur.images.case import make_case
 from recur.images.plausible import hu_problem, hu_remark
 from recur.images.read import read_image, read_mask
@@ -131,8 +130,7 @@ def test_one_scan_has_equal_features_in_every_order_and_format(tmp_path):
         for what, name in ((image, "image"), (drawn, "mask")):
             paths[name] = str(tmp_path / f"{name}{order}.{kind}")
             sitk.WriteImage(sitk.DICOMOrient(what, order), paths[name])
-        case = make_case(paths, {})
-        found[order] = extract_case(Case(**{key: getattr(case, key) for key in Case._fields}), settings)
+        found[order] = extract_case(make_case(paths, {}), settings)
     base = found.pop("LPS")
     assert len(base) > 800
     for values in found.values():

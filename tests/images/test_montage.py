@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recur.images.case import LIVER, RIM, TUMOUR, Case
+from recur.images.case_file import LIVER, RIM, TUMOUR, Case
 from recur.images.montage import (
     COLOURS,
     GAP,
@@ -38,7 +38,7 @@ def made(labels, image=None, direction=AXIAL, offset=(0, 0, 0), full_size=None, 
     if image is None:
         image = np.where(labels & TUMOUR, 120, 80)
     return Case(
-        image.astype(np.float32), labels.astype(np.uint8), np.array(spacing, float), np.zeros(3),
+        image.astype(np.float32), labels.astype(np.uint8), np.array(spacing, float),
         np.ravel(direction).astype(float), np.array(full_size or labels.shape[::-1]), np.array(offset), np.zeros(3),
         {"regions": {"tumour": TUMOUR, "rim": RIM, "liver": LIVER}} | (facts or {}),
     )  # fmt: skip

@@ -22,7 +22,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from cases import draw
-from recur.images.case import Case
+from recur.images.case_file import Case
 from recur.images.montage import Reading
 from recur.images.review import COLUMNS, read_review, reviewed
 from recur.images.slices import slices_script
@@ -405,7 +405,7 @@ def ramp_case():
     image = (100 * z + 10 * y + x - 1000).astype(np.float32)
     facts = {"modality": "CT", "normalise": "none", "regions": {"tumour": 1}}
     spacing = np.array([1.0, 1.0, 2.0])
-    return Case(image, labels, spacing, np.zeros(3), np.eye(3).ravel(), np.array([40, 30, 20]), np.zeros(3, int),
+    return Case(image, labels, spacing, np.eye(3).ravel(), np.array([40, 30, 20]), np.zeros(3, int),
                 np.zeros(3), facts)  # fmt: skip
 
 

@@ -16,7 +16,8 @@ from scipy.ndimage import gaussian_filter
 
 from recur.contracts import problems_of_results
 from recur.features.lesions import aggregated
-from recur.images.case import CLIP, LIVER, RIM, TUMOUR, cached_cases, make_case, make_cases, save_case
+from recur.images.case import cached_cases, make_case, make_cases
+from recur.images.case_file import CLIP, LIVER, RIM, TUMOUR, save_case
 from recur.images.controls import controlled
 from recur.images.normalise import in_body, normalised, without_bias
 from recur.images.perturb import noise_sd, perturbed, resized
@@ -283,7 +284,8 @@ EXTRACTION = {
 def test_shuffling_inside_loses_the_texture_signal_and_keeps_shape_and_histogram(tmp_path):
     """Two groups of tumours with one histogram and one shape, but fine or coarse texture."""
     pytest.importorskip("radiomics")
-    from recur.features.extract import extract_case, load_case
+    from recur.features.extract import extract_case
+    from recur.images.case_file import load_case
 
     spacing, shape = (1.0, 1.0, 1.0), (50, 50, 50)
     tumour = sum((i - 25) ** 2 for i in np.indices(shape)) <= 64

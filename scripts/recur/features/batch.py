@@ -13,9 +13,9 @@ import pandas as pd
 
 from recur.cli import progress
 from recur.features.cache import Features, cached_features, feature_key
-from recur.features.extract import check_extraction, extract_with_reasons, load_case
+from recur.features.extract import check_extraction, extract_with_reasons
 from recur.features.lesions import aggregated
-from recur.features.resample import Case
+from recur.images.case_file import Case, load_case
 from recur.isolated import isolated
 
 Found = dict[tuple[str, str], dict[str, dict[str, float]]]  # (patient, reader) -> phase -> features

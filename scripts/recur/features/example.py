@@ -12,8 +12,7 @@ import pandas as pd
 import SimpleITK as sitk
 
 from recur.features.plain import extractor
-from recur.features.resample import Case, placed
-from recur.images.case import BITS
+from recur.images.case_file import BITS, Case, placed
 from recur.images.montage import MARGIN_MM, Reading, slice_of, view_of
 
 PIXELS = ["phase", "row", "column", "intensity", "tumour", "rim", "liver", "other_reader", "map"]

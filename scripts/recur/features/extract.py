@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import warnings
-import zipfile
-import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +12,6 @@ from recur.features.accelerate import grid_features
 from recur.features.ibsi import ibsi_features
 from recur.features.plain import bin_settings, plain_features
 from recur.features.resample import (
-    Case,
     bounds,
     region_box,
     resampled_image,
@@ -24,6 +19,7 @@ from recur.features.resample import (
     spline_coefficients,
 )
 from recur.features.sets import feature_names
+from recur.images.case_file import Case
 from recur.tables import StudyError
 
 SETTINGS = ("spacing_mm", "image_types", "feature_set", "interpolator", "pad_distance")
@@ -79,27 +75,6 @@ def check_extraction(extraction: dict[str, Any]) -> dict[str, Any]:
     if not hasattr(sitk, str(extraction["interpolator"])):
         raise StudyError(f"extraction interpolator {extraction['interpolator']!r} is no SimpleITK interpolator")
     return extraction
-
-
-def load_case(path: str | Path) -> Case:
-    """Read a case .npz of floor 2. Raises StudyError when it is missing or damaged: no fault of the patient's."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return Case(
-                image=np.ascontiguousarray(stored["image"], np.float32),
-                labels=stored["labels"],
-                spacing=stored["spacing"].astype(float),
-                direction=stored["direction"].astype(float),
-                full_size=stored["full_size"].astype(int),
-                offset=stored["offset"].astype(int),
-                full_origin=stored["full_origin"].astype(float),
-                facts=json.loads(stored["facts"].tobytes()),
-            )
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        name = Path(path).name
-        raise StudyError(
-            f"{name}: not a readable case ({type(error).__name__}); make it again: snakemake --forcerun cases"
-        ) from None
 
 
 def extract_case(case: Case, extraction: dict[str, Any]) -> dict[str, float]:

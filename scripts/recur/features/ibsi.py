@@ -21,8 +21,9 @@ from scipy import ndimage
 from recur.features.accelerate import grid_features
 from recur.features.bins import bin_edges
 from recur.features.plain import bin_settings, extractor
-from recur.features.resample import MARGIN_VOXELS, Case, bounds
+from recur.features.resample import MARGIN_VOXELS, bounds
 from recur.features.sets import TEXTURES, class_features
+from recur.images.case_file import Case
 
 ORDERS = {"sitkLinear": 1, "sitkBSpline": 3}
 DECIMALS = 6  # interpolated values are settled to these, so that halves fall one way whatever the crop

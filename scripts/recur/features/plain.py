@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from radiomics.featureextractor import RadiomicsFeatureExtractor
 
-from recur.features.resample import Case, placed
 from recur.features.sets import class_features
+from recur.images.case_file import Case, placed
 
 logging.getLogger("radiomics").setLevel(logging.CRITICAL + 1)  # one line per feature class and region otherwise
 

@@ -7,32 +7,16 @@ box of voxels is the box that pyradiomics cuts from the whole resampled image.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
 
 from recur.features import kernels
+from recur.images.case_file import Case, placed
 
 # The spline's error from a cut edge falls 3.7 times a voxel: below 1e-9 from 14 voxels, float32 bit for bit from 20.
 MARGIN_VOXELS = 16
-
-
-class Case(NamedTuple):
-    """What features need of recur.images.case.Case, which may stand for it.
-
-    Arrays are (z, y, x); the geometry's tuples are (x, y, z), mm, as SimpleITK's.
-    """
-
-    image: np.ndarray  # float32 crop, HU
-    labels: np.ndarray  # uint8 bit flags, named in facts["regions"]
-    spacing: np.ndarray
-    direction: np.ndarray
-    full_size: np.ndarray  # voxels of the whole image
-    offset: np.ndarray  # index of the crop's first voxel in the whole image
-    full_origin: np.ndarray  # of the whole image
-    facts: Mapping[str, Any] = {"regions": {"tumour": 1, "rim": 2}}  # of floor 2: regions, modality, normalise
 
 
 class Box(NamedTuple):
@@ -117,15 +101,6 @@ def resampled_image(case: Case, coefficients: np.ndarray, box: Box) -> np.ndarra
         # ITK puts 0 where a point lies outside the image; on its very border rounding decides, so ITK is asked
         values[resampled_region(case, np.ones(case.image.shape, bool), box) == 0] = 0
     return values
-
-
-def placed(array: np.ndarray, case: Case, origin: np.ndarray) -> sitk.Image:
-    """A (z, y, x) array as an image with the case's spacing and direction, its first voxel at `origin`."""
-    image = sitk.GetImageFromArray(array)
-    image.SetSpacing(case.spacing.tolist())
-    image.SetDirection(case.direction.tolist())
-    image.SetOrigin(origin.tolist())
-    return image
 
 
 def _on_box(resample: sitk.ResampleImageFilter, image: sitk.Image, case: Case, box: Box) -> sitk.Image:

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 
 from recur.features.extract import extract_case
 from recur.features.ibsi import DEVIATIONS
-from recur.features.resample import Case
+from recur.images.case_file import Case
 from recur.tables import StudyError
 
 FILES = ("phantom.nii.gz", "mask.nii.gz", "ibsi_tag_to_pyradiomics.csv", "reference_values_digital_phantom.csv")

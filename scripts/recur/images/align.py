@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import fft
 
-from recur.images.case import TUMOUR, Case, case_image
+from recur.images.case_file import TUMOUR, Case, case_image
 from recur.images.flags import flag
 
 FLAGGED_MM = 3.0

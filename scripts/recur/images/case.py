@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pydicom
 import scipy
 import SimpleITK as sitk
 
+from recur.images.case_file import BITS, CLIP, FURTHER, LIVER, TUMOUR, Case, load_case, save_case
 from recur.images.detached import data_files
 from recur.images.dicom import file_state, files_of
 from recur.images.flags import added, flag, joined, kind_of
@@ -26,12 +25,8 @@ from recur.images.read import EmptyMask, Grid, Volume, read_image, read_mask
 from recur.images.regions import Rim, bounding_box, lesions, maximum_diameter, rims, widen
 from recur.isolated import Crashed, isolated
 from recur.sources import checksums, closure
-from recur.tables import StudyError, whole_file
+from recur.tables import StudyError
 
-TUMOUR, RIM, LIVER = 1, 2, 4  # bits of the label map
-BITS = {"tumour": TUMOUR, "rim": RIM, "liver": LIVER}
-FURTHER = (8, 16, 32, 64)  # of the further rims, in the order of the study file
-CLIP = 128  # where a rim may lie: what perturbed masks need to make their rims again; no region of its own
 MASKS = ("mask", "liver_mask", "vessel_mask", "lesions_mask", "aorta_mask")
 
 # The crop must hold the box that pyradiomics resamples (regions + padDistance, rounded outwards on the new grid) and 20
@@ -43,26 +38,6 @@ ROUNDING_VOXELS = 2
 PAD_MM = 11.5
 THICK_SLICE_RATIO = 3.0
 ODD_HU = (-200.0, 400.0)  # medians of a tumour outside this are flagged: fat, air, metal, or a lost rescale intercept
-
-
-class Case(NamedTuple):
-    """A cropped image with its regions, on the voxel lattice of the whole image.
-
-    image (z, y, x) float32; labels (z, y, x) uint8 of bits, named in facts["regions"]; spacing (3,) mm, direction
-    (9,), origin (3,) of the crop, offset (3,) of its first voxel in the whole image, full_size (3,) and full_origin
-    (3,) of the whole image, all in x, y, z order; facts: the columns of the case table that are measured here, and
-    regions (name -> bit), rims (name -> [inner, outer] mm), region_table (a row a region).
-    """
-
-    image: np.ndarray
-    labels: np.ndarray
-    spacing: np.ndarray
-    origin: np.ndarray
-    direction: np.ndarray
-    full_size: np.ndarray
-    offset: np.ndarray
-    full_origin: np.ndarray
-    facts: dict[str, Any]
 
 
 def make_case(row: Mapping[str, str | None], regions: Mapping[str, Any]) -> Case:
@@ -311,12 +286,10 @@ def _region_row(name: str, mask: np.ndarray, image: np.ndarray, spacing: tuple[f
 
 
 def _crop(image: np.ndarray, labels: np.ndarray, grid: Grid, offset: np.ndarray, facts: dict[str, Any]) -> Case:
-    affine = np.reshape(grid.direction, (3, 3)) * np.asarray(grid.spacing)
     return Case(
         image=np.ascontiguousarray(image, np.float32),  # whole numbers would be truncated when resampled
         labels=np.ascontiguousarray(labels),
         spacing=np.array(grid.spacing),
-        origin=np.array(grid.origin) + affine @ offset,
         direction=np.array(grid.direction),
         full_size=np.array(grid.size),
         offset=offset,
@@ -350,40 +323,6 @@ def _named(what: str, read: Any, *arguments: Any, **options: Any) -> Any:
         raise EmptyMask(f"{what} {error}") from None
     except StudyError as error:
         raise StudyError(f"{what} {error}") from None
-
-
-def case_image(case: Case) -> sitk.Image:
-    """The cropped image for ITK and pyradiomics (float32)."""
-    image = sitk.GetImageFromArray(case.image)
-    image.SetSpacing(case.spacing.tolist())
-    image.SetOrigin(case.origin.tolist())
-    image.SetDirection(case.direction.tolist())
-    return image
-
-
-def save_case(case: Case, path: Path) -> None:
-    """Write the case as .npz, equal bytes for equal cases, under a temporary name first.
-
-    Deflated at the lowest level: a third of the size; higher levels gain another tenth for ten times the time.
-    """
-    arrays = case._asdict() | {"facts": np.frombuffer(json.dumps(case.facts).encode(), dtype=np.uint8)}
-    compressed = {"compression": zipfile.ZIP_DEFLATED, "compresslevel": 1}
-    with whole_file(path) as partial, zipfile.ZipFile(partial, "w", **compressed) as archive:
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:  # a name, not a file, has a fixed date
-                np.lib.format.write_array(stream, array, allow_pickle=False)
-
-
-def load_case(path: Path) -> Case:
-    """Read a stored case; raises StudyError when the file is missing or damaged."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in Case._fields}
-        return Case(**arrays | {"facts": json.loads(arrays["facts"].tobytes())})
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise StudyError(
-            f"{path.name}: not a readable case ({type(error).__name__}); make it again: snakemake --forcerun cases"
-        ) from None
 
 
 def cached_cases(row: Mapping[str, str | None], regions: Mapping[str, Any], cache: Path) -> list[tuple[str, Case]]:

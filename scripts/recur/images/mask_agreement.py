@@ -9,7 +9,7 @@ import pandas as pd
 import SimpleITK as sitk
 
 from recur.cli import progress
-from recur.images.case import TUMOUR, Case, load_case
+from recur.images.case_file import TUMOUR, Case, load_case
 
 COLUMNS = ["patient_id", "phase", "lesion", "reader_a", "reader_b", "dice", "jaccard", "hausdorff_mm", "hd95_mm"]
 COLUMNS += ["mean_distance_mm", "volume_a_ml", "volume_b_ml", "reason"]

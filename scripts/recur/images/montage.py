@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from recur.images.case import TUMOUR, Case
+from recur.images.case_file import TUMOUR, Case
 from recur.tables import whole_file
 
 PANEL, GAP, LINE, THUMBNAIL = 270, 4, 17, 112  # pixels
