@@ -10,7 +10,7 @@ import pytest
 from recur.demo.dicom import uid, write_ct_series, write_seg
 from recur.demo.images import SCANNERS
 from recur.download.store import FETCHED
-from recur.images.dicom import Volumes
+from recur.images.dicom.series import Volumes
 from recur.images.manifest import Found, assign_phases, image_manifest, phase_word
 from recur.images.read import read_image, read_mask
 

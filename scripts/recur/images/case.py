@@ -16,7 +16,7 @@ import SimpleITK as sitk
 
 from recur.images.case_file import BITS, CLIP, FURTHER, LIVER, TUMOUR, Case, load_case, save_case
 from recur.images.detached import data_files
-from recur.images.dicom import file_state, files_of
+from recur.images.dicom.slices import file_state, files_of
 from recur.images.flags import added, flag, joined, kind_of
 from recur.images.grid import in_anatomical_order, rounded
 from recur.images.normalise import normalised, without_bias

@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 import pydicom
 
-from recur.images.dicom import DICOM_ERRORS, PHASE_WORDS, Volumes, files_of, list_volumes, open_dicom
+from recur.images.dicom.choice import PHASE_WORDS
+from recur.images.dicom.series import Volumes, list_volumes
+from recur.images.dicom.slices import DICOM_ERRORS, files_of, open_dicom
 from recur.images.labels import choose
 from recur.tables import StudyError
 

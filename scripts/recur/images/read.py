@@ -21,7 +21,8 @@ import pydicom
 import SimpleITK as sitk
 from isal import igzip, isal_zlib
 
-from recur.images.dicom import DICOM_ERRORS, IMAGE_STORAGE, files_of, open_dicom, read_series
+from recur.images.dicom.slices import DICOM_ERRORS, IMAGE_STORAGE, files_of, open_dicom
+from recur.images.dicom.volume import read_series
 from recur.images.flags import flag
 from recur.images.grid import Grid, Mask, Volume, fitted_mask, grid_of, rounded
 from recur.images.headers import check_metaimage, check_nifti, check_nrrd
