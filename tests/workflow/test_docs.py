@@ -40,6 +40,18 @@ def test_every_path_on_a_page_exists(page):
     assert {path for path in named if not ((ROOT / path).exists() or (page.parent / path).exists())} == set()
 
 
+def test_what_is_decided_is_decided_where_the_readme_says():
+    table = (ROOT / "README.md").read_text().split("### Where is it decided?")[1].split("\n\n")[1]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
+    assert len(rows) >= 20
+    rules = {name for path in ROOT.glob("rules/*.smk") for name in re.findall(r"\brule (\w+):", path.read_text())}
+    assert {name for _, where, _ in rows for name in re.findall(r"`(\w+)`", where)} - rules == set()
+    functions = [pair for _, _, where in rows for pair in re.findall(r"`(\w+)` in (\S+\.py)", where)]
+    assert len(functions) >= 20
+    lost = [pair for pair in functions if f"\ndef {pair[0]}(" not in (ROOT / pair[1]).read_text()]
+    assert lost == []
+
+
 def test_the_rooms_are_those_of_the_page_and_each_says_what_it_may_do():
     page = (ROOT / "CONTRIBUTING.md").read_text().split("## 3.")[0]
     described = re.findall(r"^\| `(\w+)` \| \S", page, re.M)
