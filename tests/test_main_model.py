@@ -48,7 +48,7 @@ def test_calculator_and_the_manuscripts_table_lead_with_the_main_model(kind):
     names, main, both = KINDS[kind]
     assert calculator.ordered({name: {} for name in names[::-1]})[0][0] == main
     terms = pd.DataFrame({"model": names, "stage": "multivariable", "term": "t", "label": "t", "p": 0.5, "n": 9})
-    terms = terms.assign(events=5, hr=1.0, lower=0.5, upper=2.0)
+    terms = terms.assign(events=5, hr=1.0, lower=0.5, upper=2.0, likelihood="maximum likelihood", limits="Wald")
     heads = manuscript.cox(terms, WORDS).heads
     assert [head.split(":")[0] for head in heads[3::2]] == [model_title(name, WORDS) for name in both]
 

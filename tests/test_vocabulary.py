@@ -122,7 +122,8 @@ def test_what_a_study_is_about_is_what_it_declares():
 
 def test_a_footnote_on_the_signature_stands_only_where_there_is_one():
     row = {"model": "clinical_pre", "stage": "multivariable", "term": "age", "label": "Age", "hr": 1.1, "lower": 1.0,
-           "upper": 1.2, "p": 0.04, "n": 90, "events": 40}  # fmt: skip
+           "upper": 1.2, "p": 0.04, "n": 90, "events": 40, "likelihood": "maximum likelihood",
+           "limits": "Wald"}  # fmt: skip
     clinical = pd.DataFrame([row])
     assert "signature" not in " ".join(cox(clinical, WORDS).notes).lower()
     with_one = pd.DataFrame([row, row | {"term": "signature", "label": "Signature"}])

@@ -38,6 +38,7 @@ SOUND = {
             "p": 2 * norm.sf(abs(COEF / SE)),
             "n": 100,
             "events": 40,
+            "limits": "Wald",
         }
     ),
     "comparisons": pd.DataFrame(

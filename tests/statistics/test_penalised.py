@@ -181,8 +181,10 @@ class TestStudy:
             assert (
                 row["method"] == f"{name}; profile penalised likelihood" and 0 < row["lower"] < row["hr"] < row["upper"]
             )
+            assert (row["likelihood"], row["limits"]) == (name, "profile")
             assert row["p"] < 1e-4 and row["p_term"] == row["p"] and row["upper"] < 1
         assert rows.loc["multivariable_complete_cases", "method"] == f"{name}; Wald limits"
+        assert rows.loc["multivariable_complete_cases", "limits"] == "Wald"
         assert (table.loc[table["model"] == "clinical_pre", "method"] == logistic.ML).all()
         for check in coefficient_checks(table):
             assert np.all(check[2]), check[0]

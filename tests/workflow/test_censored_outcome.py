@@ -406,10 +406,10 @@ class TestFit:
         table = coefficient_table(train, score, frozen.models, settings(), 1)
         row = table[(table["model"] == "clinical_post") & (table["term"] == "mvi")].iloc[0]
         assert row["method"] == "Firth, weighted: no valid limits known" and row["or"] > 1
-        assert row[["se", "lower", "upper", "p"]].isna().all()
+        assert row["likelihood"] == "Firth" and row[["se", "lower", "upper", "p", "limits"]].isna().all()
         others = table[(table["model"] == "clinical_pre") & (table["stage"] == "multivariable")]
         assert (others["method"] == "maximum likelihood, weighted; sandwich errors").all()
-        assert others["lower"].notna().all()
+        assert others["lower"].notna().all() and (others["limits"] == "sandwich").all()
 
     def test_a_resample_and_the_rows_left_out_have_weights_of_their_own(self):
         train, chosen = weighted_training(), settings() | {"models": ["combined_pre"]}

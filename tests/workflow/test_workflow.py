@@ -97,6 +97,8 @@ def test_the_tables_have_their_columns(study):
         "n",
         "events",
         "method",
+        "likelihood",
+        "limits",
     ]
     assert [c for c in table(study, "models/coefficients.csv").columns if c != "label"] == first + coefficients
 

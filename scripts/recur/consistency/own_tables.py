@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from recur.statistics.estimate import Z95
+from recur.statistics.estimate import PROFILE, Z95
 
 COLUMNS = ["table", "check", "rows", "failed", "place", "printed", "recomputed", "note"]
 TOLERANCE = 1e-6
@@ -94,7 +94,7 @@ def coefficient_checks(frame: pd.DataFrame) -> Iterator[Check]:
     rows = frame.dropna(subset=["coef", "lower", "upper"])
     rows = rows[(rows["lower"] > 0) & np.isfinite(rows["upper"])]
     middle = np.sqrt(rows["lower"] * rows["upper"])
-    wald = rows if "method" not in rows else rows[~rows["method"].astype(str).str.contains("profile")]
+    wald = rows[rows["limits"] != PROFILE]
     middle = middle.loc[wald.index]
     yield (
         "interval symmetric on the log scale",
@@ -105,7 +105,7 @@ def coefficient_checks(frame: pd.DataFrame) -> Iterator[Check]:
         "",
     )
     # pooled over imputations the limits and P values are of t distributions
-    plain = wald[~wald["stage"].str.contains("imputed")].dropna(subset=["se", "p"])
+    plain = wald[wald["stage"] != "multivariable_imputed"].dropna(subset=["se", "p"])
     p = pd.Series(2 * norm.sf((plain["coef"] / plain["se"]).abs()), index=plain.index)
     width = np.exp(plain["coef"] + Z95 * plain["se"])
     yield "P value from coefficient and error", plain, close(plain["p"], p, 1e-5), plain["p"], p, ""

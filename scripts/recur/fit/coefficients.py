@@ -22,10 +22,12 @@ from recur.predict.model import (
 )
 from recur.statistics import logistic, penalised
 from recur.statistics.cox import term_test, wald_test
+from recur.statistics.estimate import PROFILE, SANDWICH, WALD
 from recur.statistics.linear_predictor import clinical_terms
 
 COEFFICIENT_COLUMNS = [
-    "model", "stage", "term", "label", "coef", "se", "hr", "lower", "upper", "p", "p_term", "n", "events", "method"
+    "model", "stage", "term", "label", "coef", "se", "hr", "lower", "upper", "p", "p_term", "n", "events", "method",
+    "likelihood", "limits",
 ]  # fmt: skip
 ODDS_COLUMNS = [*COEFFICIENT_COLUMNS[:6], "or", *COEFFICIENT_COLUMNS[7:]]  # of logistic models
 
@@ -69,6 +71,10 @@ def coefficient_table(
     table["upper"], table["p"] = np.exp(table["coef"] + half), 2 * norm.sf(np.abs(table["coef"] / table["se"]))
     keys = zip(table["model"], table["stage"], table["term"], strict=True)
     table["p_term"] = [joint.get(key, np.nan) for key in keys]
+    # method says it in words; of a model that cannot be estimated it says why
+    table["likelihood"] = table["method"].where(table["method"].isin([logistic.ML, *PENALTIES.values()]))
+    limits = WALD if train.weight is None else SANDWICH
+    table["limits"] = np.where(table["likelihood"].notna(), limits, None)
     if train.weight is not None:
         table["method"] = table["method"].replace(logistic.ML, f"{logistic.ML}, weighted; sandwich errors")
     fitted_on = {
@@ -80,7 +86,7 @@ def coefficient_table(
         rows_of = with_strata(train, settings) if "strata" in model else train
         x = applied_design(model, train.clinical, score)
         fitted_on |= {(name, column["name"]): (model["terms"], x, rows_of) for column in model["terms"]}
-    for i in table.index[table["method"].isin(PENALTIES.values())]:
+    for i in table.index[table["likelihood"].isin(PENALTIES.values())]:
         own = fitted_on[table.loc[i, "model"], table.loc[i, "term"]]
         profiled = table.loc[i, "stage"] in ("univariable", "multivariable") and len(designs) == 1
         table.loc[i] = penalised_row(table.loc[i].copy(), *own, profiled)
@@ -93,10 +99,11 @@ def penalised_row(
     """A row of coefficient_table with the limits and p-values of a penalised estimate: by the profile of the model on
     the columns x (n, p), or Wald's of one that is pooled or fitted on other rows.
     """
-    method = row["method"]
+    method = row["likelihood"]
     if train.weight is not None:
         # neither a sandwich nor a profile is known to hold for a penalised, weighted likelihood
         row[["se", "lower", "upper", "p", "p_term"]] = np.nan
+        row["limits"] = None
         row["method"] = f"{method}, weighted: no valid limits known"
         return row
     if not profiled:
@@ -113,6 +120,7 @@ def penalised_row(
     row[["lower", "upper", "p"]] = np.exp(low), np.exp(high), p
     row["p_term"] = p if len(at) == 1 else term_test(fit_columns(x, train, method), at)["p"]
     row["method"] = f"{method}; profile penalised likelihood"
+    row["limits"] = PROFILE
     return row
 
 

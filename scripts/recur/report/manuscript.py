@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 
 from recur.report.pages import blocks_page
+from recur.statistics.estimate import SANDWICH
+from recur.statistics.logistic import FIRTH, RIDGE
 from recur.tables import plain_cell, read_made
 from recur.vocabulary import METRICS, cohort_title, interval, lower_first, main_models, model_title, p_text, ratio_text
 
@@ -118,17 +120,16 @@ def cox(coefficients: pd.DataFrame, words: Mapping[str, str]) -> Table:
         )
     if (coefficients["term"] == "signature").any():
         notes.append(f"The signature was built on these patients: its univariable {ratio} is optimistic.")
-    if "method" in coefficients:
-        if coefficients["method"].str.contains("weighted").any():
-            notes.append(
-                "Patients censored before the horizon are weighted for (inverse probability of censoring); sandwich "
-                "standard errors."
-            )
-        used = [name for name in ("Firth", "ridge") if coefficients["method"].str.startswith(name).any()]
-        notes += [
-            f"Where groups were separated: penalised likelihood ({name}){interval_of(coefficients['method'])}."
-            for name in used
-        ]
+    weighted = is_weighted(coefficients)
+    if weighted:
+        notes.append(
+            "Patients censored before the horizon are weighted for (inverse probability of censoring); sandwich "
+            "standard errors."
+        )
+    intervals = ", weighted, without an interval" if weighted else " with profile intervals"
+    for penalty in (FIRTH, RIDGE):
+        if coefficients["likelihood"].eq(penalty).any():
+            notes.append(f"Where groups were separated: penalised likelihood ({penalty}){intervals}.")
     title = f"Univariable and multivariable {name} models"
     return Table(name.lower(), title, heads, rows, abbreviated(notes, ratio, "CI"))
 
@@ -146,8 +147,10 @@ def p_of_term(rows: pd.DataFrame) -> str:
     return f"{own} (joint {p_text(rows['p_term'].iloc[0])})" if has_joint_p(rows).iloc[0] else own
 
 
-def interval_of(method: pd.Series) -> str:
-    return ", weighted, without an interval" if method.str.contains("weighted").any() else " with profile intervals"
+def is_weighted(coefficients: pd.DataFrame) -> bool:
+    """Whether patients weigh for censoring: estimates then have the limits of a sandwich, or of penalised ones none."""
+    has_none = coefficients["likelihood"].notna() & coefficients["limits"].isna()
+    return bool((coefficients["limits"].eq(SANDWICH) | has_none).any())
 
 
 def performance(table: pd.DataFrame, words: Mapping[str, str]) -> Table:
@@ -193,7 +196,9 @@ def comparisons(table: pd.DataFrame, words: Mapping[str, str]) -> Table:
     return Table("comparisons", "Models compared", heads, rows, abbreviated(notes, "CI"))
 
 
-def published_scores(table: pd.DataFrame, notes_of: pd.DataFrame, words: Mapping[str, str]) -> Table:
+def published_scores(
+    table: pd.DataFrame, notes_of: pd.DataFrame, coefficients: pd.DataFrame, words: Mapping[str, str]
+) -> Table:
     """The study's model against published scores, Holm-corrected."""
     held = table[table["metric"].isin(("c_harrell", "c_competing", "auc"))]
     labels = dict(zip(notes_of["id"], notes_of["label"], strict=True)) if len(notes_of) else {}
@@ -205,8 +210,9 @@ def published_scores(table: pd.DataFrame, notes_of: pd.DataFrame, words: Mapping
             pair = f"   {model_title(row['model_a'], words)} less {labels.get(row['model_b'], row['model_b'])}"
             count = "" if pd.isna(row["n"]) else f"{row['n']:.0f}"
             rows.append([pair, count, difference, p_text(row["p"]), p_text(row["p_holm"]), cell(row["note"])])
-    measure = "AUC" if held["metric"].eq("auc").any() else "Harrell's C (half credit for ties)"
-    measure += " (DeLong)" if held["method"].str.startswith("DeLong").any() else ""
+    measure = "Harrell's C (half credit for ties)"
+    if held["metric"].eq("auc").any():
+        measure = "AUC" if is_weighted(coefficients) else "AUC (DeLong)"
     notes = [f"Difference of {measure}, paired, two-sided; patients with both values only."]
     heads = ["Comparison", "n", "Difference (95 % CI)", "P", "P (Holm)", "Note"]
     return Table("scores", "Models against published scores", heads, rows, abbreviated(notes, "CI"))
@@ -273,7 +279,8 @@ def manuscript_tables(results: Path, analysis: str, words: Mapping[str, str]) ->
         (partial(cox, words=words), ["models/{}/coefficients.csv"]),
         (partial(performance, words=words), ["validation/{}/performance.csv"]),
         (partial(comparisons, words=words), ["validation/{}/comparisons.csv"]),
-        (partial(published_scores, words=words), ["validation/{}/score_comparisons.csv", "cohort/score_notes.csv"]),
+        (partial(published_scores, words=words),
+         ["validation/{}/score_comparisons.csv", "cohort/score_notes.csv", "models/{}/coefficients.csv"]),
         (features, ["signature/{}/weights.csv", "signature/{}/icc.csv", "signature/{}/selection_frequency.csv",
                     ]),
     ]  # fmt: skip

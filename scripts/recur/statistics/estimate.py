@@ -12,6 +12,7 @@ import numpy as np
 from scipy.stats import norm
 
 Z95 = norm.ppf(0.975)
+WALD, SANDWICH, PROFILE = "Wald", "sandwich", "profile"  # limits of a coefficient
 
 MIN_AT_RISK = 10  # a quantity at a horizon needs this many patients still followed there
 MIN_VALID = 0.8  # share of bootstrap resamples that must give a value
