@@ -111,7 +111,7 @@ rule analysis_set:
             uses_features(wildcards.analysis),
             *expand(
                 "results/{{study}}/features/{table}.parquet",
-                table=studies.reading_tables(STUDY, wildcards.analysis),
+                table=facts.reading_tables(STUDY, wildcards.analysis),
             ),
         ),
         script="scripts/analysis_set.py",
@@ -140,7 +140,7 @@ rule analysis_set:
         complete=only("features" in STUDY, "--complete"),
         tumour=json.dumps(
             {key: STUDY["clinical"][f"tumour_{key}"] for key in ("size", "volume")}
-            | studies.tumour_columns(STUDY)
+            | facts.tumour_columns(STUDY)
         ),
     shell:
         "python {input.script} --analysis {wildcards.analysis} --endpoint {params.endpoint} {params.competing}"

@@ -15,12 +15,14 @@ from pathlib import Path
 sys.path.insert(0, f"{workflow.basedir}/scripts")
 
 from recur import sources
-from recur.study import file as studies
-from recur.check.check import batch_fingerprints, check_tables
-from recur.study.endpoints import has_competing
+from recur.check.check import check_tables
 from recur.failures import causes
-from recur.check.predictors import known_after
-from recur.tables import StudyError
+from recur.images.inventory import batch_fingerprints
+from recur.study import facts
+from recur.study.endpoints import has_competing
+from recur.study.file import resolve
+from recur.study.settings import write_settings
+from recur.tables import StudyError, write_changed
 from recur.vocabulary import WORDS, analysis_words, endpoint_words, main_model, study_words
 
 STARTED = time.time()
@@ -35,7 +37,7 @@ STUDY_FILE = config.get("study", "config.yaml")
 FROM_TABLES = config.get("from") == "tables"
 
 try:
-    STUDY = studies.resolve(STUDY_FILE)
+    STUDY = resolve(STUDY_FILE)
     # cluster jobs read this file too; tables are checked once, by the main process
     if workflow.is_main_process and not FROM_TABLES and "clinical" in STUDY:
         check_tables(STUDY)
@@ -44,19 +46,19 @@ except StudyError as error:
 
 NAME = STUDY["study"]
 RESULTS = f"results/{NAME}"
-OUTCOMES = {name: studies.outcome_kind(STUDY, name) for name in STUDY["analyses"]}
+OUTCOMES = {name: facts.outcome_kind(STUDY, name) for name in STUDY["analyses"]}
 SURVIVAL, BINARY, CATEGORIES = (
     [n for n, kind in OUTCOMES.items() if kind == k] for k in ("survival", "binary", "categories")
 )
 ANALYSES = [*SURVIVAL, *BINARY]  # those with models of floors 5 and 6
 # those whose patients may be censored
-FOLLOWED = [n for n in ANALYSES if studies.timed_endpoint(STUDY, n)]
+FOLLOWED = [n for n in ANALYSES if facts.timed_endpoint(STUDY, n)]
 BATCHES = range(STUDY["batches"])
 IMAGES = STUDY.get("images")
 INPUT = os.path.dirname(IMAGES["manifest"]) if IMAGES else None  # of a manifest that a rule makes
 IMAGES_MADE = "demo" in STUDY or "public" in STUDY  # generated or fetched by a rule
 DIAGNOSTIC = STUDY.get("diagnostic", {})
-VARIANTS = studies.variants(STUDY)
+VARIANTS = facts.variants(STUDY)
 READERS = IMAGES["readers"] if IMAGES else ["reader1"] + ["reader2"] * bool(STUDY.get("features"))
 THRESHOLDS = STUDY.get("thresholds", [0.05, 0.8])
 LEARNING_CHUNK = 10  # repeats of the learning curve a job
@@ -96,7 +98,7 @@ def imports(*files):
     if workflow.is_main_process:
         own = sources.closure(*(Path(workflow.basedir, file) for file in files))
         lines = [f"{digest}  {path}\n" for digest, path in sources.checksums(own)]
-        studies.write_changed(listed, "".join(lines))
+        write_changed(listed, "".join(lines))
     return str(listed)
 
 
@@ -172,7 +174,7 @@ ANALYSIS_SETTINGS = {
 }
 if workflow.is_main_process:
     try:
-        studies.write_settings(STUDY, f"{RESULTS}/settings", SECTIONS, ANALYSIS_SETTINGS)
+        write_settings(STUDY, f"{RESULTS}/settings", SECTIONS, ANALYSIS_SETTINGS)
     except OSError as error:
         sys.exit(f"ERROR: {RESULTS}: cannot be written ({error.strerror})")
 
@@ -207,7 +209,7 @@ def competing_endpoint(analysis):
 
 
 def uses_features(analysis):
-    return studies.uses_features(STUDY, analysis)
+    return facts.uses_features(STUDY, analysis)
 
 
 def sees_out_of_fold(analysis):
@@ -296,7 +298,7 @@ def resample_chunks(analysis):
 
 def guard_tables(analysis):
     """name -> path of the tables that the guards of an analysis look at."""
-    features, split = uses_features(analysis), studies.split_of(STUDY, analysis)
+    features, split = uses_features(analysis), facts.split_of(STUDY, analysis)
     paths = {
         "performance": f"validation/{analysis}/performance.csv",
         "risks": f"validation/{analysis}/risks.csv",
@@ -337,9 +339,9 @@ def feature_settings():
         "extraction": IMAGES["extraction"],
         "images": {key: IMAGES[key] for key in keys},
         "phases": IMAGES["phases"],
-        "regions": studies.region_names(IMAGES),
+        "regions": facts.region_names(IMAGES),
         "pinned": IMAGES["extraction_manifest"],
-        "phase_sets": studies.phase_sets(STUDY),
+        "phase_sets": facts.phase_sets(STUDY),
     }
     return json.dumps(settings, sort_keys=True)
 
@@ -457,7 +459,7 @@ def figure_caption(analysis, figure):
     chosen = STUDY["analyses"][analysis]
     words = WORDS[OUTCOMES[analysis]] | figure_words(analysis, figure)
     parts = [FIGURES[figure]["CAPTION"].format(endpoint=chosen["endpoint"], **words)]
-    if FIGURES[figure]["NEEDS"] == "stability" and studies.is_perturbed(chosen):
+    if FIGURES[figure]["NEEDS"] == "stability" and facts.is_perturbed(chosen):
         parts.append("The readings are perturbed images and masks: there is no second reader.")
     if FIGURES[figure]["NEEDS"] == "stability" and chosen["stability"]["source"] == "settings":
         parts.append("The readings are two extraction settings of the same masks, not two readers.")
@@ -478,8 +480,8 @@ def has_figure(analysis, figure):
         "signature": features,
         "images": bool(IMAGES),
         "stability": features
-        and len(studies.reading_tables(STUDY, analysis)) > 1
-        and (bool(IMAGES) or studies.has_repeats(STUDY))
+        and len(facts.reading_tables(STUDY, analysis)) > 1
+        and (bool(IMAGES) or facts.has_repeats(STUDY))
         and chosen["stability"]["rule"] != "none",
         "ablations": has_ablations(analysis),
         "scores": "comparators" in STUDY,
@@ -487,7 +489,7 @@ def has_figure(analysis, figure):
         "example": features and bool(IMAGES),
         "resampled": features and chosen["internal_validation"]["resamples"] > 0,
         "null": "null_study" in STUDY,
-        "held_out": studies.split_of(STUDY, analysis)["kind"] != "none",
+        "held_out": facts.split_of(STUDY, analysis)["kind"] != "none",
         "factors": bool(STUDY["candidates"]["pre"] + STUDY["candidates"]["post"]),
         "learning": chosen["internal_validation"]["learning_repeats"] > 0,
         "forest": features and chosen["ranking"]["kind"] != "none",
@@ -534,7 +536,7 @@ def figure_arguments(analysis, figure):
         *("--endpoint", STUDY["analyses"][analysis]["endpoint"]),
         *("--primary-horizon", str(STUDY["horizons_months"][0])),
         *("--words", json.dumps(figure_words(analysis, figure))),
-        *("--main-model", main_model(studies.model_names(STUDY, analysis))),
+        *("--main-model", main_model(facts.model_names(STUDY, analysis))),
         *only(STUDY["synthetic"], "--synthetic"),
     ]
 
@@ -557,7 +559,7 @@ def list_of_figures():
     listed += [diagnostic_figure_arguments(f) for f in diagnostic_figures()]
     path = Path(RESULTS, "settings", "figures.json")
     if workflow.is_main_process:
-        studies.write_changed(path, json.dumps(listed, indent=1) + "\n")
+        write_changed(path, json.dumps(listed, indent=1) + "\n")
     return str(path)
 
 

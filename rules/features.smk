@@ -67,9 +67,9 @@ if IMAGES:
         params:
             # not of the study: where it is not, the report says that nothing was tested
             phantom=only(
-                studies.reference_data(),
+                facts.reference_data(),
                 "--phantom",
-                f"{studies.reference_data()}/ibsi1_digital_phantom",
+                f"{facts.reference_data()}/ibsi1_digital_phantom",
             ),
             engine=IMAGES["extraction"]["engine"],
             cache=STUDY["cache_dir"],
@@ -176,8 +176,8 @@ elif "features" in STUDY:
             mem_mb=lambda wildcards, attempt: 2000 * attempt,
         params:
             settings=json.dumps(STUDY["features"]),
-            reserved=json.dumps(known_after(STUDY)),
-            subsets=json.dumps(studies.feature_subsets(STUDY)),
+            reserved=json.dumps(facts.known_after(STUDY)),
+            subsets=json.dumps(facts.feature_subsets(STUDY)),
             repeat=option("repeat"),
         shell:
             "python {input.script} --table {input.table:q} {params.repeat:q} --settings {params.settings:q}"

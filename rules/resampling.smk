@@ -109,7 +109,7 @@ rule split_distribution:
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         seed=STUDY["seed"],
-        split=lambda wildcards: json.dumps(studies.split_of(STUDY, wildcards.analysis)),
+        split=lambda wildcards: json.dumps(facts.split_of(STUDY, wildcards.analysis)),
         labels=labels,
     shell:
         "python {input.script} --cohort {input.cohort} --features {input.features} --repeats {input.repeats}"

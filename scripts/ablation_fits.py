@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from recur.cli import progress, reported, training_parser
-from recur.cohort.analysis_set import read_training
+from recur.cohort.training import read_training
 from recur.fit.whole import fit
 from recur.resampling.ablation import ALL, compared, restricted, subsets
 from recur.resampling.nested import nested_columns, nested_predictions

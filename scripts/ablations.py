@@ -7,8 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from recur.cli import reported
-from recur.cohort.analysis_set import read_rows
-from recur.cohort.training import TRAIN
+from recur.cohort.training import TRAIN, read_rows
 from recur.predict.apply import apply_models
 from recur.resampling.ablation import ALL, COLUMNS, ablation_rows, nested_rows
 from recur.resampling.nested import nested_performance

@@ -7,16 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from recur.cli import reported
-from recur.cohort.analysis_set import (
-    complete_only,
-    followed_long_enough,
-    make_analysis_set,
-    select_features,
-    split_sets,
-    tumour_burden,
-    without_gaps,
-    without_regions,
-)
+from recur.cohort.analysis_set import followed_long_enough, make_analysis_set, split_sets, tumour_burden, without_gaps
+from recur.features.complete import complete_only, select_features, without_regions
 from recur.tables import one_manifest, read_made, signed, write_table
 
 

@@ -4,7 +4,9 @@ import argparse
 import sys
 
 from recur.cli import reported
-from recur.cohort.clinical import assign_all, read_cohort, visit_intervals
+from recur.cohort.clinical import read_cohort
+from recur.cohort.split import assign_all
+from recur.cohort.surveillance import visit_intervals
 from recur.tables import read_json, write_table
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from recur.cli import reported, training_parser
-from recur.cohort.analysis_set import read_training
+from recur.cohort.training import read_training
 from recur.fit.categories import category_models, coefficient_rows
 from recur.resampling.categories import cross_validated
 from recur.study.parameters import too_few_events

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from recur.cli import reported
-from recur.cohort.analysis_set import read_rows
+from recur.cohort.training import read_rows
 from recur.predict.categories import risk_rows
 from recur.tables import labelled, read_frozen, read_json, read_made, write_table
 from recur.validation.categories import category_performance, level_tests

@@ -2,7 +2,8 @@
 
 import argparse
 
-from recur.check.check import check_tables, plan
+from recur.check.check import check_tables
+from recur.check.plan import plan
 from recur.cli import reported
 from recur.study.file import resolve
 

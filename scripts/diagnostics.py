@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from recur.cli import reported, training_parser
-from recur.cohort.analysis_set import read_training
+from recur.cohort.training import read_training
 from recur.fit.model_checks import cutpoint_scan, diagnose, univariable_features
 from recur.tables import labelled, read_frozen, write_table
 

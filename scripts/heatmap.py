@@ -3,8 +3,7 @@
 import argparse
 
 from recur.cli import SHARED, reported
-from recur.cohort.analysis_set import read_rows
-from recur.cohort.training import TRAIN
+from recur.cohort.training import TRAIN, read_rows
 from recur.tables import labelled, read_made, write_table
 from recur.validation.heatmap import annotation, heatmap, shown_features
 from recur.vocabulary import main_model

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from recur.cli import progress, reported, training_parser
-from recur.cohort.analysis_set import read_training
+from recur.cohort.training import read_training
 from recur.resampling.learning import LEARNING_COLUMNS, learning_fits
 from recur.tables import write_table
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from recur.cli import reported, training_parser
-from recur.cohort.analysis_set import read_training
+from recur.cohort.training import read_training
 from recur.fit.coefficients import coefficient_table
 from recur.fit.models import fit_models
 from recur.fit.sample_size import candidate_parameters, sample_size_table

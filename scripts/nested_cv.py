@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from recur.cli import reported, training_parser
-from recur.cohort.analysis_set import read_training
+from recur.cohort.training import read_training
 from recur.resampling.nested import nested_columns, nested_predictions
 from recur.resume import fingerprint, forget, resumed
 from recur.tables import write_table

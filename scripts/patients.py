@@ -5,7 +5,8 @@ import argparse
 import pandas as pd
 
 from recur.cli import reported
-from recur.cohort.analysis_set import explain_absence, flow_table, merge_exclusions, shared_images
+from recur.cohort.flow import explain_absence, flow_table, merge_exclusions
+from recur.images.duplicates import shared_images
 from recur.tables import StudyError, read_made, write_table
 
 

@@ -10,7 +10,7 @@ import papermill
 from nbconvert import HTMLExporter
 
 from recur.cli import reported
-from recur.study.file import ROOT
+from recur.sources import ROOT
 from recur.tables import write_text
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"

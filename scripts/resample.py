@@ -3,7 +3,7 @@
 import pandas as pd
 
 from recur.cli import reported, training_parser
-from recur.cohort.analysis_set import read_training
+from recur.cohort.training import read_training
 from recur.resampling.bootstrap import bootstrap_fit, resample_settings
 from recur.resume import fingerprint, forget, resumed
 from recur.tables import write_table

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from recur.cli import reported, training_parser
-from recur.cohort.analysis_set import read_training
+from recur.cohort.training import read_training
 from recur.fit.published_scores import fit_scores
 from recur.tables import labelled, read_made, write_frozen, write_table
 

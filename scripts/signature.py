@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from recur.cli import reported, training_parser
-from recur.cohort.analysis_set import read_training
+from recur.cohort.training import read_training
 from recur.fit.signature import build_signature, second_stage_scores, volume_correlations
 from recur.predict.signature import signature_scores
 from recur.statistics.estimate import NotEstimable

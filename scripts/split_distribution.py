@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from recur.cli import progress, reported, training_parser
-from recur.cohort.analysis_set import read_rows, read_training
+from recur.cohort.training import read_rows, read_training
 from recur.resampling.splits import joined, split_distribution
 from recur.tables import labelled, write_table
 

@@ -1,7 +1,7 @@
 """Agreement between readers per feature: ICC(2,1) with confidence limits, on training patients."""
 
 from recur.cli import reported, training_parser
-from recur.cohort.analysis_set import read_training
+from recur.cohort.training import read_training
 from recur.fit.stability import stability
 from recur.tables import labelled, write_table
 

@@ -6,7 +6,7 @@ import json
 import pandas as pd
 
 from recur.cli import reported
-from recur.cohort.analysis_set import analysis_flow
+from recur.cohort.flow import analysis_flow
 from recur.cohort.table1 import make_table1
 from recur.tables import labelled, read_json, read_made, write_table
 

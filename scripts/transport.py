@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from recur.cli import reported
-from recur.cohort.analysis_set import read_rows
+from recur.cohort.training import read_rows
 from recur.tables import labelled, read_frozen, read_made, write_table
 from recur.validation.transport import model_inputs, surveillance_rows, transport_table
 

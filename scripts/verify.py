@@ -15,7 +15,8 @@ from pathlib import Path
 
 from recur.cli import reported
 from recur.report.provenance import differences, environment
-from recur.study.file import ROOT, resolve
+from recur.sources import ROOT
+from recur.study.file import resolve
 from recur.tables import StudyError, read_json
 
 NOT_COPIED = (".git", ".venv", ".snakemake", "results", "logs", "benchmarks", "*_cache", "__pycache__")

@@ -6,7 +6,7 @@ import sys
 import time
 
 from recur.failures import causes, last_errors
-from recur.study.file import ROOT
+from recur.sources import ROOT
 
 SNAKEFILE = """
 import sys, time

@@ -9,7 +9,7 @@ from matplotlib.text import Text
 
 from recur import style
 from recur.report import calculator, manuscript
-from recur.study.file import ROOT
+from recur.sources import ROOT
 from recur.validation import published_scores
 from recur.vocabulary import main_model, main_models, model_title, study_words
 

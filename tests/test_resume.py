@@ -15,7 +15,7 @@ from recur.fit.model_checks import diagnose
 from recur.fit.whole import fit
 from recur.resampling.nested import nested_performance
 from recur.resume import fingerprint, finished, forget, kept_file, resumed
-from recur.study.file import ROOT
+from recur.sources import ROOT
 from recur.tables import write_table
 from tests.fit.test_whole import TWICE, N, cohort, settings
 

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from recur.sources import SCRIPTS, closure, third_party
-from recur.study.file import ROOT
+from recur.sources import ROOT, SCRIPTS, closure, third_party
 
 PROGRAMS = ("cases", "features", "qc_page", "resample", "performance", "table1")
 EDITS = {

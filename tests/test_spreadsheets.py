@@ -10,8 +10,11 @@ import openpyxl
 import pandas as pd
 import pytest
 
-from recur.cohort.clinical import centre_warnings, clinical_cells, read_cohort, visit_intervals
+from recur.cohort.cells import clinical_cells
+from recur.cohort.clinical import read_cohort
 from recur.cohort.dates import as_iso
+from recur.cohort.identity import centre_warnings
+from recur.cohort.surveillance import visit_intervals
 from recur.images.inventory import read_rows
 from recur.tables import StudyError, read_table
 
@@ -156,7 +159,8 @@ def test_the_clinical_table_is_read_once_and_handed_on(tmp_path, monkeypatch):
         readings.append(Path(path).name)
         return read_table(path, *arguments)
 
-    monkeypatch.setattr("recur.cohort.clinical.read_table", counted)
+    for module in ("cells", "surveillance"):
+        monkeypatch.setattr(f"recur.cohort.{module}.read_table", counted)
     (tmp_path / "study.json").write_text(json.dumps(read))
     names = ("assigned", "clinical", "endpoints", "exclusions", "missing-endpoints", "surveillance")
     given = [word for name in names for word in (f"--{name}", str(tmp_path / f"{name}.csv"))]

@@ -13,7 +13,8 @@ from recur.report.models import cells_imputed
 from recur.report.outcome import horizon_facts
 from recur.report.patients import median_text
 from recur.report.summary import plain_reading, what_it_holds
-from recur.study.file import ROOT, resolve
+from recur.sources import ROOT
+from recur.study.file import resolve
 from recur.style import number
 from recur.style import p_text as p_in_figures
 from recur.tables import write_frozen, write_table

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
-SCRIPTS = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]  # the project's folder
+SCRIPTS = ROOT / "scripts"
 OWN = ("recur", "figures")  # packages of this project in scripts/
 
 

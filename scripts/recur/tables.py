@@ -379,3 +379,8 @@ def labelled(table: pd.DataFrame, labels: dict[str, str]) -> pd.DataFrame:
     """The table with constant first columns, such as analysis and endpoint."""
     constant = pd.DataFrame({name: [value] * len(table) for name, value in labels.items()}, index=table.index)
     return pd.concat([constant.astype(object), table.drop(columns=list(labels), errors="ignore")], axis=1)
+
+
+def write_changed(path: Path, text: str) -> None:
+    if not path.exists() or path.read_text() != text:
+        write_text(text, path)

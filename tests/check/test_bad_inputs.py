@@ -25,10 +25,15 @@ import SimpleITK as sitk
 import yaml
 
 from cases import process
-from recur.check.check import check_tables, image_root, training_warnings
-from recur.cohort.analysis_set import explain_absence, import_feature_table, shared_images
-from recur.cohort.clinical import Cohort, assign_all, read_cohort, read_manifest
-from recur.images.inventory import inventory
+from recur.check.check import check_tables
+from recur.check.training import training_warnings
+from recur.cohort.clinical import Cohort, read_cohort
+from recur.cohort.flow import explain_absence
+from recur.cohort.split import assign_all
+from recur.features.complete import import_feature_table
+from recur.images.duplicates import shared_images
+from recur.images.inventory import image_root, inventory
+from recur.images.manifest_table import read_manifest
 from recur.study.file import resolve
 from recur.tables import StudyError, read_frozen, write_frozen
 from tests.images.test_case import write_rtstruct

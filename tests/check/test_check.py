@@ -10,9 +10,12 @@ import pytest
 import yaml
 
 from recur.check.candidates import horizon_findings, strata_problems, term_problems, term_warnings
-from recur.check.check import NAMED_MISSING, check_tables, plan, what_is_read
+from recur.check.check import check_tables
+from recur.check.images import NAMED_MISSING, what_is_read
+from recur.check.plan import plan
 from recur.cohort.clinical import read_cohort
-from recur.study.file import ROOT, resolve
+from recur.sources import ROOT
+from recur.study.file import resolve
 from recur.tables import StudyError
 
 

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from recur.check.check import check_tables, plan
+from recur.check.check import check_tables
+from recur.check.plan import plan
 from recur.cohort.clinical import read_cohort
 from recur.study.file import resolve
 from recur.tables import StudyError

@@ -9,20 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recur.cohort.analysis_set import (
-    analysis_flow,
-    cause,
-    explain_absence,
-    flow_table,
-    followed_long_enough,
-    import_feature_table,
-    merge_exclusions,
-    select_features,
-    shared_images,
-    without_gaps,
-)
+from recur.cohort.analysis_set import followed_long_enough, without_gaps
+from recur.cohort.flow import analysis_flow, cause, explain_absence, flow_table, merge_exclusions
+from recur.features.complete import import_feature_table, select_features
 from recur.fit.design import learn_columns
 from recur.fit.imputation import learn_imputer
+from recur.images.duplicates import shared_images
 from recur.predict.design import encode
 from recur.tables import StudyError, manifest_of, read_made, read_table, signed, write_frozen, write_table
 

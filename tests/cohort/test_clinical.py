@@ -3,7 +3,9 @@
 import pandas as pd
 import pytest
 
-from recur.cohort.clinical import assign_all, assign_cohorts, read_cohort, read_manifest
+from recur.cohort.clinical import read_cohort
+from recur.cohort.split import assign_all, assign_cohorts
+from recur.images.manifest_table import read_manifest
 from recur.tables import Problem, StudyError, grouped, told
 
 DATES = {"t0": "op", "recurrence": "rec", "death": "dead", "last_contact": "seen", "last_imaging": "scan"}

@@ -8,9 +8,9 @@ import pytest
 
 from recur.cohort.clinical import read_cohort
 from recur.cohort.dates import parse_dates, why_no_date
+from recur.cohort.endpoints import beyond_milan, endpoint_from_dates
 from recur.cohort.time_units import impossible_times, time_warnings
 from recur.statistics.competing import incidence_at
-from recur.study.endpoints import beyond_milan, endpoint_from_dates
 from recur.tables import Problem, told
 from tests.cohort.test_clinical import DATES, ROW, study
 

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recur.cohort.clinical import read_variables
 from recur.cohort.published_scores import mapping_problems, score_inputs, score_table, wanted_scores
 from recur.cohort.score_formulas import read_scores
+from recur.cohort.variables import read_variables
 from recur.tables import Problem, StudyError
 
 PLAIN = {"transform": "none", "label": None, "unit": "", "timing": "pre", "kind": "numeric"}

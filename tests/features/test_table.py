@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 from scipy.ndimage import distance_transform_edt
 
-from recur.cohort.analysis_set import without_regions
 from recur.features.cache import feature_key
+from recur.features.complete import without_regions
 from recur.features.extract import extract_with_reasons
 from recur.features.sets import feature_names
 from recur.features.table import manifest, merge_batches, patient_rows, table_columns

@@ -8,8 +8,8 @@ import pytest
 import yaml
 from sksurv.metrics import concordance_index_censored
 
-from recur.cohort.analysis_set import make_analysis_set, read_training, split_sets
-from recur.cohort.training import Training
+from recur.cohort.analysis_set import make_analysis_set, split_sets
+from recur.cohort.training import Training, read_training
 from recur.fit.models import fit_models
 from recur.fit.signature import build_signature, second_stage_scores
 from recur.fit.stability import stability, usable_columns
@@ -18,9 +18,9 @@ from recur.predict.model import linear_predictor, risk_at, risk_group
 from recur.predict.signature import signature_scores
 from recur.resampling.bootstrap import bootstrap_fit, resample_performance, resample_rows, resample_settings
 from recur.resampling.nested import nested_performance, nested_predictions
+from recur.sources import ROOT
 from recur.statistics.concordance import c_index as concordance
 from recur.statistics.nested_concordance import bootstrap_concordance
-from recur.study.file import ROOT
 from recur.tables import StudyError, write_table
 
 N, P, TWICE = 120, 30, 40

@@ -11,7 +11,7 @@ import yaml
 from recur.cohort.training import Training
 from recur.fit.whole import fit
 from recur.predict.inputs import declared_inputs
-from recur.study.file import ROOT
+from recur.sources import ROOT
 from recur.tables import write_frozen
 
 N, P = 160, 6

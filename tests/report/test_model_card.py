@@ -15,8 +15,9 @@ import yaml
 from browser import console, open_page, requested
 
 from recur.report.model_card import markdown, study_of_images
+from recur.sources import ROOT
 from recur.statistics.cox import survival_at
-from recur.study.file import ROOT, resolve
+from recur.study.file import resolve
 from recur.tables import write_json, write_table
 
 EVIL = frozen.EVIL

@@ -14,7 +14,7 @@ from recur.report import calculator, methods, model_card, report
 from recur.report import diagnostic_page as diagnostic_report
 from recur.report.manuscript import as_html, manuscript_tables
 from recur.report.pages import blocks_page
-from recur.study.file import ROOT
+from recur.sources import ROOT
 from recur.tables import read_made, write_table
 from recur.validation.guards import evaluate
 from recur.vocabulary import WORDS, analysis_words, study_words

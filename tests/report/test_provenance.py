@@ -10,7 +10,7 @@ from rocrate.rocrate import ROCrate
 from small import run_snakemake, small_project
 
 from recur.report.provenance import differences, outputs_of, provenance, sha256_of, write_crate
-from recur.study.file import ROOT
+from recur.sources import ROOT
 from recur.tables import read_json, write_json, write_table
 
 

@@ -6,7 +6,9 @@ import pytest
 
 from recur.demo.tables import make_cohort
 from recur.resampling.null import redrawn_performance, summary
-from recur.study.file import ROOT, analysis_settings, resolve
+from recur.sources import ROOT
+from recur.study.file import resolve
+from recur.study.settings import analysis_settings
 
 RUNS = 8
 

@@ -11,13 +11,13 @@ from recur.cohort.training import Training
 from recur.fit.models import fit_models
 from recur.predict.apply import apply_models
 from recur.predict.model import risk_at
+from recur.sources import ROOT
 from recur.statistics import calibration, competing, cox, estimate
 from recur.statistics.brier import brier_at, brier_null, ibs, ipa
 from recur.statistics.concordance import harrell_c, uno_c
 from recur.statistics.nested_concordance import NESTED_COLUMNS
 from recur.statistics.net_benefit import net_benefit
 from recur.statistics.time_roc import auc_at
-from recur.study.file import ROOT
 from recur.validation.survival import comparisons, performance, survival_tables, time_curves
 
 TERMS = ["age", "male", "hgb", "mspike"]

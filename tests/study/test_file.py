@@ -8,7 +8,9 @@ import pytest
 import yaml
 
 from recur.consistency.statements import check_statements
-from recur.study.file import model_names, resolve, schema
+from recur.study.facts import model_names
+from recur.study.file import resolve
+from recur.study.yaml_files import schema
 from recur.tables import StudyError
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ import pytest
 
 from recur.report.summary import summary
 from recur.resampling.splits import joined, split_distribution
-from recur.study.file import ROOT
+from recur.sources import ROOT
 from recur.study.parameters import too_few_events
 from recur.tables import StudyError, write_json, write_table
 from recur.validation.evaluations import log_evaluation, read_evaluations

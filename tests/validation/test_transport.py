@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from recur.cohort.clinical import clinical_cells, visit_intervals
+from recur.cohort.cells import clinical_cells
+from recur.cohort.surveillance import visit_intervals
 from recur.predict.apply import apply_models
 from recur.report.transport import transport_table as report_table
 from recur.statistics import meta_analysis

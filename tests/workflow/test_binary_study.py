@@ -12,9 +12,9 @@ from scipy.special import expit
 from sklearn.metrics import brier_score_loss, roc_auc_score
 from small import run_snakemake, small_project
 
-from recur.cohort.analysis_set import make_analysis_set, read_training, split_sets
+from recur.cohort.analysis_set import make_analysis_set, split_sets
 from recur.cohort.clinical import read_cohort
-from recur.cohort.training import Training
+from recur.cohort.training import Training, read_training
 from recur.contracts import problems_of_results
 from recur.fit.coefficients import coefficient_table
 from recur.fit.cutpoints import binary_cutpoint
@@ -24,7 +24,9 @@ from recur.predict.inputs import declared_inputs
 from recur.predict.signature import signature_scores
 from recur.resampling.bootstrap import bootstrap_fit, resample_performance, resample_rows
 from recur.resampling.nested import nested_performance, nested_predictions
-from recur.study.file import analysis_settings, candidates_of, model_names, resolve
+from recur.study.facts import candidates_of, model_names
+from recur.study.file import resolve
+from recur.study.settings import analysis_settings
 from recur.tables import StudyError, write_table
 from recur.validation import binary as validation
 from tests.fit.test_whole import N, as_bytes, cohort, settings

@@ -14,9 +14,10 @@ from sksurv.metrics import brier_score, cumulative_dynamic_auc
 from sksurv.util import Surv
 from small import run_snakemake, small_project
 
-from recur.cohort.analysis_set import make_analysis_set, read_training, split_sets
+from recur.cohort.analysis_set import make_analysis_set, split_sets
 from recur.cohort.clinical import read_cohort
-from recur.cohort.training import Training
+from recur.cohort.endpoints import state_as_binary
+from recur.cohort.training import Training, read_training
 from recur.contracts import problems_of_results
 from recur.fit import ranking
 from recur.fit.coefficients import coefficient_table
@@ -37,7 +38,6 @@ from recur.statistics.logistic import FIRTH, RIDGE, best_intercept, fit_logistic
 from recur.statistics.outcome import c_difference_of, c_of
 from recur.statistics.roc import youden
 from recur.statistics.time_roc import auc_at, auc_difference
-from recur.study.endpoints import state_as_binary
 from recur.study.file import resolve
 from recur.tables import StudyError, read_made, write_table
 from recur.validation import binary as validation

@@ -17,20 +17,18 @@ import yaml
 from binary_study import write_study
 
 from recur.check.check import check_tables
-from recur.cohort.analysis_set import (
-    complete_enough,
-    make_analysis_set,
-    read_training,
-    split_sets,
-    tumour_burden,
-    without_gaps,
-)
-from recur.cohort.clinical import assign_all, read_cohort
+from recur.cohort.analysis_set import make_analysis_set, split_sets, tumour_burden, without_gaps
+from recur.cohort.clinical import read_cohort
 from recur.cohort.published_scores import score_table
+from recur.cohort.split import assign_all
+from recur.cohort.training import read_training
+from recur.features.complete import complete_enough
 from recur.features.imported import read_features
 from recur.fit.whole import fit
 from recur.predict.apply import apply_models
-from recur.study.file import analysis_settings, resolve, tumour_columns, uses_features
+from recur.study.facts import tumour_columns, uses_features
+from recur.study.file import resolve
+from recur.study.settings import analysis_settings
 from recur.tables import write_table
 
 QUICK = {"learning_repeats": 0, "resamples": 0, "nested_folds": 0, "nested_repeats": 0, "splits": 0}

@@ -21,6 +21,7 @@ from recur.images.case_file import CLIP, LIVER, RIM, TUMOUR, save_case
 from recur.images.controls import controlled
 from recur.images.normalise import in_body, normalised, without_bias
 from recur.images.perturb import noise_sd, perturbed, resized
+from recur.study import facts
 from recur.study import file as studies
 from recur.tables import StudyError
 
@@ -389,20 +390,20 @@ def resolved(tmp_path, **changes):
 
 def test_perturbed_readings_stand_in_for_a_second_reader(tmp_path):
     two = resolved(tmp_path)
-    assert studies.variants(two) == [] and studies.reading_tables(two, "main") == ["reader1", "reader2"]
+    assert facts.variants(two) == [] and facts.reading_tables(two, "main") == ["reader1", "reader2"]
     one = resolved(tmp_path, images={"readers": ["reader1"], "perturbations": {"count": 2}})
     assert one["analyses"]["main"]["stability"]["source"] == "perturbations"
-    assert studies.reading_tables(one, "main") == ["reader1", "reader1-p1", "reader1-p2"]
+    assert facts.reading_tables(one, "main") == ["reader1", "reader1-p1", "reader1-p2"]
     asked = resolved(tmp_path, analysis={"stability": {"source": "perturbations"}})
-    assert studies.reading_tables(asked, "main") == ["reader1", *(f"reader1-p{k}" for k in (1, 2, 3, 4))]
+    assert facts.reading_tables(asked, "main") == ["reader1", *(f"reader1-p{k}" for k in (1, 2, 3, 4))]
 
 
 def test_a_control_takes_all_its_tables_from_the_control(tmp_path):
     study = resolved(tmp_path, analysis={"control": "shuffled_inside"})
-    assert studies.variants(study) == ["shuffled_inside"]
-    assert studies.reading_tables(study, "main") == ["reader1-shuffled_inside", "reader2-shuffled_inside"]
+    assert facts.variants(study) == ["shuffled_inside"]
+    assert facts.reading_tables(study, "main") == ["reader1-shuffled_inside", "reader2-shuffled_inside"]
     alone = resolved(tmp_path, images={"readers": ["reader1"]}, analysis={"control": "shuffled_inside"})
-    assert studies.reading_tables(alone, "main") == ["reader1-shuffled_inside"]
+    assert facts.reading_tables(alone, "main") == ["reader1-shuffled_inside"]
 
 
 @pytest.mark.parametrize(

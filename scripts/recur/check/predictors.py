@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from recur.cohort.analysis_set import complete_enough
 from recur.cohort.clinical import Cohort
 from recur.cohort.published_scores import variables_used, wanted_scores
 from recur.cohort.score_formulas import read_scores
+from recur.features.complete import complete_enough
 from recur.features.doubts import doubts, in_words
 from recur.features.imported import FEATURE, burden_column, few, read_features
 from recur.features.leaks import leak_problems, outcome_rows
-from recur.study.file import candidates_of, feature_subsets, reserved_columns, tumour_columns, uses_features
+from recur.study.facts import candidates_of, feature_subsets, known_after, tumour_columns, uses_features
 from recur.tables import StudyError, first_of
 
 NAMED_FEATURES = 20  # columns that a pattern takes and that are not named as pyradiomics does
@@ -31,13 +31,6 @@ def candidate_problems(study: dict[str, Any], cohort: Cohort) -> list[str]:
         outcomes = outcome_rows(cohort.endpoints[["patient_id", *own]], study["horizons_months"])
         problems += leak_problems(numeric, outcomes, "candidates", "take it out of the candidates")
     return list(dict.fromkeys(problems))
-
-
-def known_after(study: dict[str, Any]) -> dict[str, str]:
-    """Columns that no feature may be -> the key that says so: those reserved, and what only the operation shows."""
-    variables = study["clinical"]["variables"].items()
-    late = {v["column"]: f"clinical.variables.{name}" for name, v in variables if v["timing"] == "post"}
-    return late | reserved_columns(study)
 
 
 def feature_problems(study: dict[str, Any], key: str, cohort: Cohort | None) -> list[str]:

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from recur.study.file import read_yaml, schema, schema_problems
+from recur.sources import ROOT
+from recur.study.yaml_files import read_yaml, schema, schema_problems
 from recur.tables import StudyError
 
-FOLDER = Path(__file__).parents[3] / "scores"
+FOLDER = ROOT / "scores"
 COMPARE = {"le": np.less_equal, "lt": np.less, "ge": np.greater_equal, "gt": np.greater, "eq": np.equal}
 
 

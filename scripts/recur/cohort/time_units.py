@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from recur.cohort.dates import iso_days
+from recur.cohort.endpoints import ROUNDED_MONTHS
 from recur.study.coding import FEWEST, FREQUENT, as_declared
-from recur.study.endpoints import DAYS_PER_MONTH, LONGEST_MONTHS, ROUNDED_MONTHS, UNIT_IN_MONTHS
+from recur.study.endpoints import DAYS_PER_MONTH, LONGEST_MONTHS, UNIT_IN_MONTHS
 from recur.tables import Problem, first_of, grouped
 
 LONG_MONTHS, LONG_MEDIAN = 300, 120  # follow-up that few studies have

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from recur.statistics.ipcw import censoring_weights
+from recur.tables import StudyError, read_made
 
 TRAIN = "train"
+
+# those that an endpoint has: time and event; event, with follow_up where the censored are weighted; or level
+OUTCOME = ("time", "follow_up", "event", "level")
+NOT_VARIABLES = ["patient_id", "centre", "cohort", *OUTCOME]
+COMPETING = "competing"  # column of death without recurrence, where the endpoint has it
 
 
 class Training(NamedTuple):
@@ -56,3 +63,45 @@ class Training(NamedTuple):
         if not self.repeats.size:
             return np.zeros(len(self.time), bool)
         return np.isfinite(self.repeats[:, :, 0]).all(axis=1)
+
+
+def read_rows(cohort: str | Path, features: str | Path) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
+    """Cohort rows, their features (n, p) and the feature names, from the files of one side of the split."""
+    frame = read_made(cohort)
+    values = pd.read_parquet(features)
+    if not frame["patient_id"].equals(values["patient_id"].astype(frame["patient_id"].dtype)):
+        raise StudyError(f"{cohort} and {features} do not list the same patients")
+    names = [name for name in values.columns if name != "patient_id"]
+    return frame, values[names].to_numpy(float), names
+
+
+def read_training(cohort: str | Path, features: str | Path, repeats: str | Path) -> Training:
+    """The training set from its three files; refuses rows that are not training rows."""
+    frame, values, names = read_rows(cohort, features)
+    strangers = frame.loc[frame["cohort"] != TRAIN, "patient_id"]
+    again = pd.read_parquet(repeats)
+    outside = sorted(set(again["patient_id"]) - set(frame["patient_id"]))
+    if len(strangers) or outside:
+        raise StudyError(f"{cohort}: held-out patients among the training rows: {[*strangers, *outside][:5]}")
+    readers = sorted(set(again["reader"]))
+    third = np.full((len(frame), len(readers), len(names)), np.nan)
+    row = {patient: i for i, patient in enumerate(frame["patient_id"])}
+    for k, reader in enumerate(readers):
+        part = again[again["reader"] == reader]
+        third[[row[patient] for patient in part["patient_id"]], k] = part[names].to_numpy(float)
+    clinical, binary = frame.drop(columns=[*NOT_VARIABLES, COMPETING], errors="ignore"), "time" not in frame
+    outcome, weighted = frame["level" if "level" in frame else "event"], "follow_up" in frame
+    return Training(
+        frame["patient_id"].to_numpy(object),
+        np.zeros(len(frame)) if binary else frame["time"].to_numpy(float),
+        outcome.fillna(0).to_numpy(int),
+        clinical,
+        values,
+        third,
+        names,
+        competing=frame[COMPETING].to_numpy(int) if COMPETING in frame else None,
+        centre=frame["centre"].fillna("").to_numpy(object),
+        binary=binary,
+        follow_up=frame["follow_up"].to_numpy(float) if weighted else None,
+        known=outcome.notna().to_numpy() if weighted else None,
+    )

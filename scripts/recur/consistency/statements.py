@@ -23,7 +23,7 @@ from scipy.special import logit
 from recur.statistics.accuracy import mcnemar_test, proportion
 from recur.statistics.estimate import Z95
 from recur.statistics.group_tests import chi2_2x2, contingency, t_from_summary
-from recur.study.file import read_yaml, schema, schema_problems, twice
+from recur.study.yaml_files import read_yaml, schema, schema_problems, twice
 from recur.tables import StudyError, read_table
 
 COLUMNS = ["id", "label", "check", "printed", "recomputed", "verdict", "note"]

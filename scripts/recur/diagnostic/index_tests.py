@@ -16,14 +16,16 @@ import pandas as pd
 import statsmodels.api as sm
 from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
 
-from recur.cohort.clinical import by_id, cells_of, read_variables
+from recur.cohort.cells import cells_of
+from recur.cohort.coding_problems import variable_problems
+from recur.cohort.exclusions import by_id
 from recur.cohort.training import TRAIN
+from recur.cohort.variables import read_variables
 from recur.statistics import roc
 from recur.statistics.accuracy import accuracy, clustered_accuracy, compare_tests, two_by_two
 from recur.statistics.agreement import categories, cross_table, icc
 from recur.statistics.estimate import bootstrap_interval
 from recur.statistics.linear_predictor import linear_sum
-from recur.study.coding import variable_problems
 from recur.tables import Problem, StudyError, grouped, read_table
 
 COMBINATION = "combination"

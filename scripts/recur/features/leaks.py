@@ -24,7 +24,7 @@ TIMES = 10  # patients with a time
 def outcome_rows(endpoints: pd.DataFrame, horizons: list[float]) -> dict[str, tuple[str, pd.Series]]:
     """What a predictor must not determine: description -> (`rank` or `class`, values by patient, NaN unknown).
 
-    endpoints: patient_id and <endpoint>_time, _event, _level ... (recur.cohort.clinical.read_endpoints).
+    endpoints: patient_id and <endpoint>_time, _event, _level ... (recur.cohort.endpoints.read_endpoints).
     """
     table = endpoints.set_index("patient_id")
     found: dict[str, tuple[str, pd.Series]] = {}

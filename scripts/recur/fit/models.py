@@ -29,7 +29,7 @@ def fit_models(
     """Fit every model of an analysis on training rows; score (n,) is the second-stage signature, None without one.
 
     settings: second_stage, missing, candidates, variables, horizons_months, models (names, see
-    recur.study.file.model_names). `size_only` and `volume_only` are added where training knows the tumour's size or
+    recur.study.facts.model_names). `size_only` and `volume_only` are added where training knows the tumour's size or
     volume.
     """
     candidates, everyone = settings["candidates"], train

@@ -6,6 +6,7 @@ import hashlib
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -67,3 +68,19 @@ def fingerprint(paths: list[str]) -> str:
             digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
         digest.update(b"\n")
     return digest.hexdigest()
+
+
+def image_root(images: dict[str, Any]) -> Path:
+    """The folder that the manifest's paths are relative to."""
+    return Path(images["root"] or Path(images["manifest"]).parent)
+
+
+def batch_fingerprints(images: dict[str, Any], batches: int) -> list[str]:
+    """One a batch, which changes when an image or mask of the batch does: a changed file re-runs its batch only."""
+    table = read_rows(images["manifest"], images.get("sheet"))
+    rows = table.groupby(table["patient_id"].map(lambda patient: batch_of(str(patient), batches)))
+    digests = [hashlib.sha256() for _ in range(batches)]
+    for batch, part in rows:
+        prints = inventory(part, image_root(images), part, 0, 1)["fingerprint"]
+        digests[batch].update("".join(prints).encode())
+    return [digest.hexdigest()[:16] for digest in digests]

@@ -21,8 +21,8 @@ def declared_inputs(model: dict[str, Any], settings: dict[str, Any]) -> dict[str
     """What a model asks of a new patient, for its JSON: id and centre columns, cells that mean missing, and the
     variables by term as the study declares them (column, kind, unit, levels, plausible range ...).
 
-    settings: variables and inputs (recur.study.file.analysis_settings). A term that the study measures on the mask has
-    a `measure`, the shape feature that gives it where the table has no such column.
+    settings: variables and inputs (recur.study.settings.analysis_settings). A term that the study measures on the mask
+    has a `measure`, the shape feature that gives it where the table has no such column.
     """
     own, variables = settings["inputs"], {}
     for term in [item["term"] for item in model["imputer"]["terms"]]:

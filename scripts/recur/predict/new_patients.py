@@ -16,7 +16,10 @@ import numpy as np
 import pandas as pd
 
 from recur.cohort.analysis_set import tumour_burden
-from recur.cohort.clinical import by_id, cells_of, id_problems, read_variables, unit_problems
+from recur.cohort.cells import cells_of
+from recur.cohort.exclusions import by_id
+from recur.cohort.identity import id_problems
+from recur.cohort.variables import read_variables, unit_problems
 from recur.features.imported import MEASURES, ids_of, long_to_wide, numbers_of
 from recur.predict.apply import apply_model
 from recur.predict.inputs import input_fields, used_terms, value_text

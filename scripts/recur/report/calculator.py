@@ -16,7 +16,7 @@ from recur.predict.support import last_month, why_no_risk
 from recur.report.pages import filled, json_data
 from recur.statistics.logistic import ML
 from recur.study.coding import input_label
-from recur.study.file import split_of, timed_endpoint
+from recur.study.facts import split_of, timed_endpoint
 from recur.vocabulary import (
     MODELS,
     VALIDATION,

@@ -15,7 +15,8 @@ import yaml
 from recur.report.pages import Block
 from recur.report.processing_sheet import processing_sheet
 from recur.report.results import of_analysis, primary, read
-from recur.study.file import ROOT, split_of, uses_features
+from recur.sources import ROOT
+from recur.study.facts import split_of, uses_features
 
 MET, PARTLY, DECLARED, HUMAN, UNMET, NONE = (
     "met", "partly: needs a human", "as the study file states", "needs a human", "not met", "not applicable"

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from recur.report.results import read
-from recur.study.file import uses_features
+from recur.study.facts import uses_features
 from recur.tables import read_json
 from recur.vocabulary import study_words
 

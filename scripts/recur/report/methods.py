@@ -14,7 +14,7 @@ from recur.report.outcome import outcome_facts
 from recur.report.patients import patient_facts
 from recur.report.results import collected
 from recur.report.validation import validation_facts
-from recur.study.file import ROOT
+from recur.sources import ROOT
 from recur.vocabulary import analysis_words
 
 

@@ -21,7 +21,7 @@ from recur.report.pages import Block
 from recur.statistics.cox import survival_at
 from recur.statistics.logistic import ML
 from recur.study.coding import input_label
-from recur.study.file import outcome_kind, split_of, uses_features
+from recur.study.facts import outcome_kind, split_of, uses_features
 from recur.validation.judgement import calibration_reading
 from recur.vocabulary import (
     VALIDATION,

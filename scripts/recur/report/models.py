@@ -13,9 +13,10 @@ from recur.report.pages import html_table
 from recur.report.parts import escape
 from recur.report.phrases import listed
 from recur.report.results import of_analysis, read
+from recur.sources import ROOT
 from recur.statistics.linear_predictor import clinical_terms
 from recur.study.endpoints import is_weighted
-from recur.study.file import ROOT, candidates_of, outcome_kind, uses_features
+from recur.study.facts import candidates_of, outcome_kind, uses_features
 from recur.tables import read_frozen
 from recur.vocabulary import WORDS, is_of_ji, missing_cells
 

@@ -12,7 +12,7 @@ from recur.predict.support import why_no_risk
 from recur.report.phrases import listed
 from recur.report.results import frozen_model, read
 from recur.study.endpoints import has_competing, is_weighted
-from recur.study.file import outcome_kind, timed_endpoint
+from recur.study.facts import outcome_kind, timed_endpoint
 from recur.vocabulary import analysis_words, censors_death, cohort_title, lower_first, main_model, start_of
 
 

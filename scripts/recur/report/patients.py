@@ -12,7 +12,7 @@ from recur.report.pages import html_table
 from recur.report.parts import table
 from recur.report.phrases import named
 from recur.report.results import of_analysis, read
-from recur.study.file import split_of
+from recur.study.facts import split_of
 from recur.vocabulary import cohort_title, p_text
 
 FOLLOW_UP = "Reverse Kaplan-Meier; pointwise 95 % interval of the median on the log-log scale."

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 from rocrate.rocrate import ROCrate
 
-from recur.study.file import ROOT
+from recur.sources import ROOT
 from recur.tables import read_json, read_made
 
 CODE = ("Snakefile", "rules", "scripts", "schemas", "presets", "scores", "notebooks")

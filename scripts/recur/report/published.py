@@ -13,7 +13,7 @@ from recur.report.models import assumed
 from recur.report.pages import html_table
 from recur.report.parts import escape
 from recur.report.results import of_analysis, primary
-from recur.study.file import ROOT
+from recur.sources import ROOT
 from recur.vocabulary import cohort_title, interval, is_of_ji
 
 

@@ -21,7 +21,7 @@ from recur.report.patients import patients
 from recur.report.published import published_table
 from recur.report.results import primary
 from recur.report.summary import side_by_side, summary
-from recur.study.file import outcome_kind
+from recur.study.facts import outcome_kind
 
 
 def report(results: Path, captions: Mapping[str, str]) -> str:

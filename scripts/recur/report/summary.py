@@ -11,7 +11,7 @@ import pandas as pd
 from recur.report.pages import html_table
 from recur.report.parts import escape, limits_of
 from recur.report.results import frozen_model, of_analysis, rank_of, read
-from recur.study.file import outcome_kind, split_of
+from recur.study.facts import outcome_kind, split_of
 from recur.validation.judgement import calibration_reading
 from recur.vocabulary import (
     METRICS,

@@ -10,7 +10,7 @@ import pandas as pd
 
 from recur.report.phrases import listed
 from recur.report.results import collected, read
-from recur.study.file import own_variables
+from recur.study.facts import own_variables
 
 FEW_EVENTS = 100  # held-out events below which calibration is hardly judged (Vergouwe 2005, Collins 2016)
 

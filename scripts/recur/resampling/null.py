@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from recur.cohort.analysis_set import make_analysis_set
-from recur.cohort.clinical import assign_all, read_cohort
+from recur.cohort.clinical import read_cohort
+from recur.cohort.split import assign_all
 from recur.cohort.training import TRAIN, Training
 from recur.demo.tables import redraw
 from recur.fit.signature import build_signature

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recur.cohort.clinical import assign_cohorts
+from recur.cohort.split import assign_cohorts
 from recur.cohort.training import TRAIN, Training
 from recur.fit.whole import fit, predict
 from recur.resampling.fits import imputed_once

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from recur.study.file import (
-    is_replicate,
-)
+from recur.study.facts import is_replicate
 
 TOO_FEW_EVENTS = 5  # per candidate column
 FEWEST_EVENTS = 10  # of a model

@@ -18,14 +18,7 @@ from recur.predict.strata import strata_of
 from recur.statistics.ipcw import censoring_weights
 from recur.statistics.linear_predictor import clinical_terms
 from recur.study.endpoints import is_weighted
-from recur.study.file import (
-    candidates_of,
-    endpoint_of,
-    outcome_kind,
-    split_of,
-    timed_endpoint,
-    uses_features,
-)
+from recur.study.facts import candidates_of, endpoint_of, outcome_kind, split_of, timed_endpoint, uses_features
 from recur.study.parameters import candidate_terms
 from recur.validation.judgement import SAYS, departures, judged_cohorts
 from recur.vocabulary import (

@@ -437,7 +437,8 @@ def _expit(x: float) -> float:
 def surveillance_rows(visits: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     """How often each centre looked for recurrence (COLUMNS, model empty): seen later, a recurrence counts later.
 
-    `visits` by patient as recur.cohort.clinical.visit_intervals gives them; `frame` has patient_id, cohort and centre.
+    `visits` by patient as recur.cohort.surveillance.visit_intervals gives them; `frame` has patient_id, cohort and
+    centre.
     """
     rows: list[dict[str, Any]] = []
     merged = frame[["patient_id", "cohort", "centre"]].fillna({"centre": ""}).merge(visits, on="patient_id")
