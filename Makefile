@@ -47,6 +47,8 @@ test: environment browser slurm
 	@ruff check --quiet
 	@ruff format --check --quiet
 	@snakefmt --check --compact-diff Snakefile rules
+	@echo "== rooms: import-linter"
+	@PYTHONPATH=scripts lint-imports --no-cache --no-logo
 	@echo "== workflow: snakemake --lint"
 	@snakemake --lint
 	@$(MAKE) --no-print-directory site
