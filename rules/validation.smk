@@ -86,13 +86,8 @@ rule performance:
         " --survival results/{wildcards.study}/survival/{wildcards.analysis} > {log} 2>&1"
 
 
-rule binary_performance:
-    """The same of outcomes without a time."""
-    input:
-        risks="results/{study}/validation/{analysis}/risks.csv",
-        nested="results/{study}/validation/{analysis}/nested_cv.csv",
-        script="scripts/binary_performance.py",
-        package=imports("scripts/binary_performance.py"),
+# the tables that an outcome without a time has
+use rule performance as binary_performance with:
     output:
         multiext(
             "results/{study}/validation/{analysis}/",
@@ -108,16 +103,6 @@ rule binary_performance:
         "benchmarks/{study}/binary_performance/{analysis}.tsv"
     wildcard_constraints:
         analysis=one_of(BINARY),
-    conda:
-        "../envs/modelling.yaml"
-    params:
-        thresholds=THRESHOLDS,
-        labels=labels,
-        seed=STUDY["seed"],
-        folder=lambda wildcards: f"{RESULTS}/validation/{wildcards.analysis}",
-    shell:
-        "python {input.script} --risks {input.risks} --nested {input.nested} --thresholds {params.thresholds}"
-        " --seed {params.seed} --labels {params.labels:q} --validation {params.folder} > {log} 2>&1"
 
 
 rule category_performance:

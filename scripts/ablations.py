@@ -12,7 +12,7 @@ from recur.predict.apply import apply_models
 from recur.resampling.ablation import ALL, COLUMNS, ablation_rows, nested_rows
 from recur.resampling.nested import nested_performance
 from recur.tables import labelled, read_frozen, read_made, write_table
-from recur.validation.survival import apparent
+from recur.validation.common import apparent
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from recur.resampling.internal_calibration import nested_measures
 from recur.resampling.nested import nested_performance
 from recur.tables import labelled, read_made, write_table
 from recur.validation import binary
-from recur.validation.survival import horizons_of
+from recur.validation.tables import horizons_of
 
 
 def feature_names(path: str) -> list[str]:

@@ -21,6 +21,7 @@ from recur.resampling.nested import nested_performance, nested_predictions
 from recur.sources import ROOT
 from recur.statistics.concordance import c_index as concordance
 from recur.statistics.nested_concordance import bootstrap_concordance
+from recur.statistics.outcome import Outcome
 from recur.tables import StudyError, write_table
 
 N, P, TWICE = 120, 30, 40
@@ -230,7 +231,7 @@ class TestResampling:
         rng = np.random.default_rng(3)
         time, event, lp = rng.integers(1, 60, 90).astype(float), rng.random(90) < 0.5, rng.normal(size=90).round(1)
         whole = {"place": np.arange(90), "time": time, "event": event, "lp": lp}
-        estimate, draws = bootstrap_concordance([whole], 90, 20, np.random.default_rng(8))
+        estimate, draws = bootstrap_concordance([whole], Outcome(event, time), 20, np.random.default_rng(8))
         assert estimate == pytest.approx(concordance(lp, time, event), abs=1e-12)
         for value, rows in zip(draws, np.random.default_rng(8).integers(0, 90, (20, 90)), strict=True):
             assert value == pytest.approx(concordance(lp[rows], time[rows], event[rows]), abs=1e-12)

@@ -8,6 +8,7 @@ import pytest
 from recur.resampling.bootstrap import resample_performance
 from recur.statistics import cox
 from recur.statistics.concordance import harrell_c
+from recur.statistics.outcome import Outcome
 from recur.statistics.risk_draws import drawn_outcomes, slopes
 
 
@@ -51,7 +52,7 @@ def test_the_stream_is_rs():
 
 
 def slope_of(time, event, lp):
-    return float(slopes(drawn_outcomes(time, event, None), lp)[0])
+    return float(slopes(drawn_outcomes(Outcome(event, time)), lp)[0])
 
 
 @pytest.mark.reference

@@ -13,6 +13,7 @@ from recur.statistics import calibration
 from recur.statistics.brier import brier_at, ipa
 from recur.statistics.competing import c_competing
 from recur.statistics.nested_concordance import bootstrap_c_competing
+from recur.statistics.outcome import Outcome
 from recur.statistics.risk_draws import drawn_outcomes, risk_measures
 from tests.fit.test_whole import cohort, settings
 
@@ -38,7 +39,7 @@ def test_every_draw_has_the_estimates_of_its_own_rows(with_competing, tied):
     other = other if with_competing else None
     rows = np.vstack([np.arange(150), np.random.default_rng(1).integers(0, 150, (8, 150))])
     counts = np.array([np.bincount(at, minlength=150) for at in rows])
-    found = risk_measures(drawn_outcomes(time, event, other, counts), lp, risks)
+    found = risk_measures(drawn_outcomes(Outcome(event, time, other), counts), lp, risks)
     for i, at in enumerate(rows):
         died = None if other is None else other[at]
         if other is None:
@@ -58,13 +59,15 @@ def test_draws_without_an_answer_are_blank():
     nobody_late = (time <= 20).astype(float)
     nobody_early = (time > 30).astype(float)
     counts = np.array([nobody_late, nobody_early, np.where(event, 0.0, 1.0)])
-    found = risk_measures(drawn_outcomes(time, event, None, counts), lp, risks)
+    found = risk_measures(drawn_outcomes(Outcome(event, time), counts), lp, risks)
     assert np.isnan([found[metric, 30.0][0] for metric in ("brier", "ipa")]).all()
     assert np.isnan([found[metric, 20.0][i] for metric in ("brier", "ipa", "oe_ratio") for i in (1, 2)]).all()
     assert np.isnan(found["calibration_slope", None][2])
-    separated = risk_measures(drawn_outcomes(np.arange(1.0, 41), np.ones(40), None), -np.arange(40.0), {20.0: lp[:40]})
+    separated = risk_measures(
+        drawn_outcomes(Outcome(np.ones(40), np.arange(1.0, 41))), -np.arange(40.0), {20.0: lp[:40]}
+    )
     assert np.isnan(separated["calibration_slope", None]).all()
-    constant = risk_measures(drawn_outcomes(time, event, None), np.ones(150), {20.0: np.full(150, np.nan)})
+    constant = risk_measures(drawn_outcomes(Outcome(event, time)), np.ones(150), {20.0: np.full(150, np.nan)})
     assert np.isnan(np.concatenate(list(constant.values()))[[0, 1, 2]]).all()
 
 

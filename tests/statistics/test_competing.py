@@ -18,7 +18,8 @@ from recur.statistics.concordance import harrell_c, uno_c
 from recur.statistics.nested_concordance import NESTED_COLUMNS
 from recur.statistics.net_benefit import net_benefit
 from recur.statistics.time_roc import auc_at
-from recur.validation.survival import comparisons, performance, survival_tables, time_curves
+from recur.validation.survival import survival_tables, time_curves
+from recur.validation.tables import comparisons, performance
 
 TERMS = ["age", "male", "hgb", "mspike"]
 # pec::cindex(list(risk of CSC), Hist(etime, event) ~ 1, cens.model = "marginal", eval.times, cause = 1) on mgus2
@@ -270,7 +271,7 @@ class TestAStudyWithCompetingDeath:
 
     def test_tables_judge_incidence(self, frozen):
         _, _, models, table, _ = frozen
-        result = performance(table, models)
+        result = performance(table, models, 1)
         own = result[result["cohort"] == "external-B"].set_index("metric")
         assert "c_uno" not in own.index and 0.6 < own.loc["c_competing", "estimate"] < 0.9
         assert own.loc["oe_ratio", "lower"] < 1 < own.loc["oe_ratio", "upper"]

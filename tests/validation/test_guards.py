@@ -333,7 +333,7 @@ def test_every_guard_has_its_place_and_its_tests_in_the_table_of_the_docs():
         assert function in named_in(path), f"guard {number}: {path} has no {function}"
         assert tests, f"guard {number} has no test"
         for test in tests.split(", "):
-            file, name = re.fullmatch(r"`(test_\w+\.py)::(\S+)`", test).groups()
+            file, name = re.fullmatch(r"`((?:\w+/)?test_\w+\.py)::(\S+)`", test).groups()
             assert name in named_in(f"tests/{file}"), f"guard {number}: tests/{file} has no {name}"
     for number, (_, _, check) in CHECKS.items():
         assert f"`{check.__name__}`" in table[number][2]

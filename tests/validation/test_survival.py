@@ -9,17 +9,11 @@ from recur.statistics.brier import brier_at
 from recur.statistics.concordance import c_difference, harrell_c
 from recur.statistics.nested_concordance import NESTED_COLUMNS
 from recur.statistics.time_roc import auc_at
-from recur.validation.survival import (
-    calibration_tables,
-    comparisons,
-    net_benefit_table,
-    performance,
-    roc_curves,
-    survival_tables,
-    time_curves,
-)
+from recur.validation.survival import survival_tables, time_curves
+from recur.validation.tables import calibration_tables, comparisons, net_benefit_table, performance, roc_curves
 
 TIMES = np.arange(1.0, 100.0)
+NOT_NESTED = pd.DataFrame(columns=NESTED_COLUMNS)
 MODEL = {
     "terms": [
         {"name": "signature", "term": "signature", "kind": "signature", "level": None, "coef": 1.0, "mean": 0.0},
@@ -67,7 +61,7 @@ def test_a_frozen_model_is_applied_as_written(risks):
 
 def test_performance_has_every_metric_and_the_functions_values(risks):
     table, models = risks
-    result = performance(table, models)
+    result = performance(table, models, 1)
     own = result[(result["model"] == "combined_pre") & (result["cohort"] == "external-B")].set_index("metric")
     part = table[(table["model"] == "combined_pre") & (table["cohort"] == "external-B")]
     assert own.loc["c_harrell", "estimate"] == harrell_c(part["time"], part["event"], part["lp"])["estimate"]
@@ -81,7 +75,7 @@ def test_performance_has_every_metric_and_the_functions_values(risks):
 
 def test_a_model_without_terms_has_c_one_half_and_blank_estimates_with_reasons(risks):
     table, models = risks
-    result = performance(table, models)
+    result = performance(table, models, 1)
     own = result[(result["model"] == "clinical_pre") & (result["cohort"] == "external-B")].set_index("metric")
     assert own.loc["c_harrell", "estimate"] == 0.5
     assert np.isnan(own.loc["calibration_slope", "estimate"])
@@ -92,13 +86,13 @@ def test_a_horizon_beyond_the_data_is_left_blank(risks):
     table, models = risks
     late = {name: model | {"horizons_months": [24, 60]} for name, model in models.items()}
     short = table.assign(time=table["time"].clip(upper=30), event=table["event"] * (table["time"] <= 30))
-    result = performance(short, late)
+    result = performance(short, late, 1)
     assert result.loc[(result["metric"] == "auc") & (result["horizon_months"] == 60), "estimate"].isna().all()
 
 
 def test_the_difference_of_two_models_is_paired(risks):
     table, _ = risks
-    rows = comparisons(table, pd.DataFrame(columns=NESTED_COLUMNS), 1).query("cohort == 'external-B'")
+    rows = comparisons(table, NOT_NESTED, 1).query("cohort == 'external-B'")
     row = rows[rows["metric"] == "c_harrell"].iloc[0]
     part = table[table["cohort"] == "external-B"].pivot(index="patient_id", columns="model", values="lp")
     first = table[table["cohort"] == "external-B"].drop_duplicates("patient_id").set_index("patient_id").loc[part.index]
@@ -132,10 +126,14 @@ def test_training_patients_are_compared_by_models_that_were_fitted_without_them(
 def test_curve_tables_cover_every_model_and_cohort(risks):
     table, models = risks
     pairs = set(map(tuple, table[["model", "cohort"]].drop_duplicates().to_numpy()))
-    for result in (time_curves(table, models), roc_curves(table, models), net_benefit_table(table, models, (0.1, 0.5))):
+    for result in (
+        time_curves(table, models),
+        roc_curves(table, models, NOT_NESTED),
+        net_benefit_table(table, models, NOT_NESTED, (0.1, 0.5)),
+    ):
         found = set(map(tuple, result[["model", "cohort"]].drop_duplicates().to_numpy()))
         assert pairs <= found
-    calibration = calibration_tables(table, models, [])
+    calibration = calibration_tables(table, models, NOT_NESTED, [])
     assert set(calibration.loc[calibration["model"] == "combined_pre", "kind"]) == {"curve", "group"}
 
 
@@ -144,7 +142,7 @@ def test_the_table_of_net_benefit_keeps_a_horizon_without_support_and_says_why(r
     table, models = risks
     beyond = {name: model | {"supported_months": 30.0} for name, model in models.items()}
     unknown = table.assign(risk_60=np.nan)
-    result = net_benefit_table(unknown, beyond, (0.1, 0.5))
+    result = net_benefit_table(unknown, beyond, NOT_NESTED, (0.1, 0.5))
     late = result[result["horizon_months"] == 60]
     assert set(late["model"]) >= set(models) and late["net_benefit"].isna().all()
     assert late["reason"].str.contains("fewer than 10 training patients were followed so long").all()

@@ -22,13 +22,19 @@ from recur.fit.whole import fit, predict
 from recur.predict.apply import apply_model
 from recur.predict.inputs import declared_inputs
 from recur.predict.signature import signature_scores
-from recur.resampling.bootstrap import bootstrap_fit, resample_performance, resample_rows
+from recur.resampling.bootstrap import (
+    bootstrap_fit,
+    resample_performance,
+    resample_rows,
+)
 from recur.resampling.nested import nested_performance, nested_predictions
+from recur.statistics import binary_risks
+from recur.statistics.roc import auc
 from recur.study.facts import candidates_of, model_names
 from recur.study.file import resolve
 from recur.study.settings import analysis_settings
 from recur.tables import StudyError, write_table
-from recur.validation import binary as validation
+from recur.validation.tables import comparisons, performance
 from tests.fit.test_whole import N, as_bytes, cohort, settings
 
 STABLE_OFF = {"rule": "none", "threshold": 0.0, "min_patients": 10}
@@ -177,7 +183,7 @@ def risks():
 
 class TestPerformance:
     def test_against_scikit_learn_and_counts(self, risks):
-        table = validation.performance(risks, 1).set_index("metric")
+        table = performance(risks, dict.fromkeys(risks["model"], {}), 1).set_index("metric")
         event, risk = risks["event"], risks["risk"]
         value = table["estimate"]
         assert value["auc"] == pytest.approx(roc_auc_score(event, risk), abs=1e-12)
@@ -194,23 +200,25 @@ class TestPerformance:
         rng, drawn = np.random.default_rng(1), []
         for _ in range(1000):
             at = rng.integers(0, 300, 300)
-            drawn.append(validation.ipa(event[at], risk[at])["estimate"])
-        assert validation.ipa(event, risk)["se"] == pytest.approx(np.std(drawn), rel=0.1)
+            drawn.append(binary_risks.ipa(event[at], risk[at])["estimate"])
+        assert binary_risks.ipa(event, risk)["se"] == pytest.approx(np.std(drawn), rel=0.1)
 
     def test_net_benefit_at_one_threshold_by_hand(self):
         event, risk = np.array([1, 0, 1, 0]), np.array([0.9, 0.6, 0.3, 0.1])
-        gain, everybody = validation.net_benefits(event, risk, np.array([0.5, 0.2]))
+        gain, everybody = binary_risks.net_benefits(event, risk, np.array([0.5, 0.2]))
         np.testing.assert_allclose(gain, [1 / 4 - 1 / 4, 2 / 4 - 0.25 * 1 / 4])
         np.testing.assert_allclose(everybody, [0.5 - 0.5, 0.5 - 0.25 * 0.5])
 
     def test_a_model_without_spread_says_why_it_has_no_estimate(self, risks):
-        table = validation.performance(risks.assign(risk=0.4, lp=0.0, group="all"), 1).set_index("metric")
+        table = performance(
+            risks.assign(risk=0.4, lp=0.0, group="all"), dict.fromkeys(risks["model"], {}), 1
+        ).set_index("metric")
         assert table.loc["calibration_slope", "method"] == "not estimated: all predicted risks are equal"
         assert table.loc["sensitivity", "method"] == "not estimated: the model has no cut-point"
 
     def test_training_rows_are_compared_without_a_p_value(self, risks):
         both = pd.concat([risks, risks.assign(model="combined_pre", risk=risks["risk"] ** 2)])
-        table = validation.comparisons(pd.concat([both, both.assign(cohort="train")])).set_index("cohort")
+        table = comparisons(pd.concat([both, both.assign(cohort="train")]), pd.DataFrame(), 1).set_index("cohort")
         assert np.isnan(table.loc["train-apparent", "p"])
 
 
@@ -219,10 +227,10 @@ def test_calibration_and_brier_of_r():
     """aSAH, glm(poor ~ age + female + wfns): fitted risks have slope 1 and intercept 0; Brier and DeLong from R."""
     values = oracle.items("asah", "logistic")["glm/multi/clin"]["values"]
     event, risk = oracle.table("asah")["poor"].to_numpy(), np.array(values["fitted"])
-    assert validation.calibration_slope(event, risk)["estimate"] == pytest.approx(1, abs=1e-6)
-    assert validation.calibration_intercept(event, risk)["estimate"] == pytest.approx(0, abs=1e-6)
-    assert validation.brier(event, risk)["estimate"] == pytest.approx(values["brier"], rel=1e-6)
-    found = validation.auc(event, risk)
+    assert binary_risks.calibration_slope(event, risk)["estimate"] == pytest.approx(1, abs=1e-6)
+    assert binary_risks.calibration_intercept(event, risk)["estimate"] == pytest.approx(0, abs=1e-6)
+    assert binary_risks.brier(event, risk)["estimate"] == pytest.approx(values["brier"], rel=1e-6)
+    found = auc(event, risk)
     np.testing.assert_allclose([found["estimate"], found["lower"], found["upper"]],
                                [values["auc"], values["auc_lower95"], values["auc_upper95"]], rtol=1e-6)  # fmt: skip
 

@@ -27,6 +27,7 @@ from recur.predict import signature
 from recur.predict.apply import apply_model
 from recur.resampling.bootstrap import bootstrap_fit, resample_rows
 from recur.resampling.nested import nested_performance, nested_predictions
+from recur.statistics import binary_risks
 from recur.statistics import brier as prediction_error
 from recur.statistics.brier import brier_at, null_risk
 from recur.statistics.calibration import observed_expected
@@ -35,13 +36,14 @@ from recur.statistics.concordance import somers_d
 from recur.statistics.elastic_net import Penalty, cross_validate, elastic_net_path, lambda_grid, logistic_family
 from recur.statistics.ipcw import censoring_weights, weight_summary
 from recur.statistics.logistic import FIRTH, RIDGE, best_intercept, fit_logistic, fit_or_penalised
-from recur.statistics.outcome import c_difference_of, c_of
+from recur.statistics.outcome import concordance_difference_of, concordance_of, outcome_of
 from recur.statistics.roc import youden
 from recur.statistics.time_roc import auc_at, auc_difference
 from recur.study.file import resolve
 from recur.tables import StudyError, read_made, write_table
 from recur.validation import binary as validation
 from recur.validation.guards import weak_weights
+from recur.validation.tables import performance
 from tests.fit.test_whole import N, as_bytes, cohort, settings
 
 H = 24.0
@@ -150,17 +152,18 @@ class TestEvaluation:
 
     def test_auc_and_its_limits(self, both):
         part, outcome, died = both
-        ours, theirs = c_of(part, part["x"]), auc_at(*outcome, part["x"], H, died)
+        ours, theirs = concordance_of(outcome_of(part), part["x"]), auc_at(*outcome, part["x"], H, died)
         assert [ours[k] for k in ("estimate", "se")] == pytest.approx([theirs[k] for k in ("estimate", "se")], rel=1e-9)
         other = part["x"] + np.random.default_rng(9).normal(size=len(part))
-        ours, theirs = c_difference_of(part, part["x"], other), auc_difference(*outcome, part["x"], other, H, died)
+        ours = concordance_difference_of(outcome_of(part), part["x"], other)
+        theirs = auc_difference(*outcome, part["x"], other, H, died)
         assert [ours[k] for k in ("estimate", "se", "p")] == pytest.approx(
             [theirs[k] for k in ("estimate", "se", "p")], rel=1e-9
         )
 
     def test_error_and_calibration(self, both, few_draws):
         part, outcome, died = both
-        found = {metric: value for metric, _, value in validation.measured(part, part["x"].to_numpy(), 1)}
+        found = {measure.metric: measure.value for measure in validation.measures(part, {}, 1)}
         risk = part["risk"].to_numpy()
         assert found["brier"]["estimate"] == pytest.approx(brier_at(*outcome, risk, H, died)["estimate"])
         assert found["ipa"]["estimate"] == pytest.approx(prediction_error.ipa(*outcome, risk, H, died)["estimate"])
@@ -181,21 +184,23 @@ class TestEvaluation:
         part, outcome = at_horizon(frame), Surv.from_arrays(frame["event"] == 1, frame["time"])
         weight = censoring_weights(part["follow_up"], part["event"].notna())
         auc = cumulative_dynamic_auc(outcome, outcome, frame["x"], [H])[0][0]
-        assert c_of(part, part["x"])["estimate"] == pytest.approx(auc, abs=1e-3)  # it weights by G(t), not G(t-)
+        assert concordance_of(outcome_of(part), part["x"])["estimate"] == pytest.approx(
+            auc, abs=1e-3
+        )  # it weights by G(t), not G(t-)
         brier = brier_score(outcome, outcome, 1 - part["risk"], [H])[1][0]
         event = part["event"].fillna(0).to_numpy()
-        assert validation.brier(event, part["risk"], weight)["estimate"] == pytest.approx(brier, abs=1e-3)
+        assert binary_risks.brier(event, part["risk"], weight)["estimate"] == pytest.approx(brier, abs=1e-3)
 
     def test_classes_and_net_benefit_by_brute_force(self, both):
         part, _, _ = both
         weight = censoring_weights(part["follow_up"], part["event"].notna())
         event, high = part["event"].fillna(0).to_numpy(int), part["group"].eq("high").to_numpy()
-        pairs = validation.at_cut(event, high, weight)
+        pairs = binary_risks.at_cut(event, high, weight)
         true = sum(w for w, e, h in zip(weight, event, high, strict=True) if e and h)
         assert pairs["sensitivity"][0] / pairs["sensitivity"][1] == pytest.approx(true / (weight @ event))
         assert pairs["ppv"][0] / pairs["ppv"][1] == pytest.approx(true / (weight @ high))
         risk = part["risk"].to_numpy()
-        gain, everybody = validation.net_benefits(event, risk, np.array([0.3]), weight)
+        gain, everybody = binary_risks.net_benefits(event, risk, np.array([0.3]), weight)
         kept = risk >= 0.3
         own = (weight * event)[kept].sum() - 3 / 7 * (weight * (1 - event))[kept].sum()
         assert gain[0] == pytest.approx(own / len(part))
@@ -217,9 +222,9 @@ class TestEvaluation:
 
     def test_the_outcome_of_the_censored_plays_no_part(self, few_draws):
         part = at_horizon(followed())
-        table = validation.performance(part.assign(model="m", cohort="test", patient_id=range(len(part))), 1)
+        table = performance(part.assign(model="m", cohort="test", patient_id=range(len(part))), {"m": {}}, 1)
         moved = part.assign(risk=part["risk"].where(part["event"].notna(), part["risk"] / 2), model="m", cohort="test")
-        other = validation.performance(moved.assign(patient_id=range(len(part))), 1)
+        other = performance(moved.assign(patient_id=range(len(part))), {"m": {}}, 1)
         same = table["metric"].isin(["brier", "ipa", "calibration_slope", "calibration_intercept"])
         np.testing.assert_allclose(table.loc[same, "estimate"], other.loc[same, "estimate"], rtol=1e-9)
         assert table["method"].str.contains("censored before the horizon").all()
@@ -347,7 +352,7 @@ def test_ranking_by_weights():
     x = np.column_stack([noise, part["x"]])
     d = somers_d(x, np.zeros(120), event, weight)
     assert np.argmax(np.abs(d)) == 4
-    assert d[4] == pytest.approx(2 * c_of(part, part["x"])["estimate"] - 1)
+    assert d[4] == pytest.approx(2 * concordance_of(outcome_of(part), part["x"])["estimate"] - 1)
     assert concordance(x[:, 4], np.zeros(120), event, np.ones(120)) == pytest.approx(
         concordance(x[:, 4], np.zeros(120), event)
     )
@@ -421,7 +426,7 @@ class TestFit:
         weight = censoring_weights(train.follow_up[out], train.known[out])
         assert row["c_out_of_bag"] == concordance(lp[out], train.time[out], train.event[out], weight)
         risk = expit(model.models["combined_pre"]["intercept"] + lp[out])
-        assert row["brier_out_of_bag"] == validation.brier(train.event[out], risk, weight)["estimate"]
+        assert row["brier_out_of_bag"] == binary_risks.brier(train.event[out], risk, weight)["estimate"]
 
     def test_nested_predictions_keep_the_censored_and_are_weighted(self, few_draws):
         train, chosen = weighted_training(), settings() | {"models": ["combined_pre"]}
@@ -434,7 +439,7 @@ class TestFit:
         rows = validation.nested_measures(mine, 1).set_index("metric")
         event, weight = mine["event"].fillna(0).to_numpy(), censoring_weights(mine["follow_up"], mine["event"].notna())
         assert rows.loc["brier", "estimate"] == pytest.approx(
-            validation.brier(event, mine["risk"].to_numpy(), weight)["estimate"]
+            binary_risks.brier(event, mine["risk"].to_numpy(), weight)["estimate"]
         )
 
 

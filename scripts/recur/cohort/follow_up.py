@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from recur.statistics.ipcw import weight_summary
-from recur.statistics.outcome import binary_outcome
+from recur.statistics.outcome import outcome_of
 from recur.statistics.survival import follow_up, logrank
 
 COLUMNS = ["by", "group", "n", "events", "censored", "median_months", "lower", "upper", "p_censoring"]
@@ -38,7 +38,7 @@ def follow_up_table(frame: pd.DataFrame) -> pd.DataFrame:
             found = follow_up(part["time"], part["ended"])
             months = (found["median"], found["lower"], found["upper"])
             size = (len(part), int(part["event"].sum()), int((1 - part["ended"]).sum()))
-            extent = weight_summary(binary_outcome(part)[1]) if weighted else {}
+            extent = weight_summary(outcome_of(part).weight) if weighted else {}
             rows.append((by, name, *size, *months, np.nan, *(extent.get(key, np.nan) for key in WEIGHTS)))
         if by != "all":
             p = logrank(frame["time"], 1 - frame["ended"], groups.to_numpy())["p"]

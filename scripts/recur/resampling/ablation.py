@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from recur.cohort.training import Training
-from recur.statistics.outcome import c_difference_of, c_of, times_of
+from recur.statistics.outcome import concordance_difference_of, concordance_of, error_of_concordance, outcome_of
 from recur.vocabulary import main_model
 
 ALL = "all"
@@ -48,7 +48,7 @@ def compared(settings: dict[str, Any]) -> dict[str, Any]:
 
 def ablation_rows(
     scores: dict[str, dict[str, pd.Series]],
-    outcome: pd.DataFrame,
+    patients: pd.DataFrame,
     cohort: str,
     sizes: dict[str, tuple[int, int]],
     tested: bool,
@@ -56,25 +56,24 @@ def ablation_rows(
     """Harrell's C (of a binary outcome the AUC) of every ablation and its paired difference from all features in one
     cohort (COLUMNS).
 
-    scores: ablation -> model -> linear predictor by patient; outcome: patient_id, time (or follow_up), event; sizes:
+    scores: ablation -> model -> linear predictor by patient; patients: patient_id, time (or follow_up), event; sizes:
     features offered and selected. The difference has no p-value on rows that were fitted (tested False).
     """
-    rows, everyone = [], outcome
-    metric = times_of(outcome)[1]
+    rows = []
     for ablation, models in scores.items():
         for model, lp in models.items():
-            outcome = everyone[everyone["patient_id"].isin(lp.index)]  # a stratified model leaves out strata new to it
-            value = c_of(outcome, lp.loc[outcome["patient_id"]].to_numpy())
+            part = patients[patients["patient_id"].isin(lp.index)]  # a stratified model leaves out strata new to it
+            outcome = outcome_of(part)
+            value = concordance_of(outcome, lp.loc[part["patient_id"]].to_numpy())
             row = {"ablation": ablation, "features": sizes[ablation][0], "selected": sizes[ablation][1], "model": model}
-            row |= {"cohort": cohort, "metric": metric, "n": len(outcome), "events": int(outcome["event"].sum())}
+            row |= {"cohort": cohort, "metric": outcome.metric, "n": len(part), "events": int(part["event"].sum())}
             row |= {key: value[key] for key in ("estimate", "lower", "upper")}
-            method = (
-                "weighted for censoring; influence function" if "follow_up" in outcome else "infinitesimal jackknife"
-            )
-            row["method"] = method if not value["reason"] else f"not estimated: {value['reason']}"
+            row["method"] = error_of_concordance(outcome)
+            if value["reason"]:
+                row["method"] = f"not estimated: {value['reason']}"
             if ablation != ALL and model in scores[ALL]:
-                a, b = (scores[name][model].loc[outcome["patient_id"]].to_numpy() for name in (ablation, ALL))
-                found = c_difference_of(outcome, a, b)
+                a, b = (scores[name][model].loc[part["patient_id"]].to_numpy() for name in (ablation, ALL))
+                found = concordance_difference_of(outcome, a, b)
                 row |= {"difference": found["estimate"], "p": found["p"] if tested else np.nan}
                 row |= {"difference_lower": found["lower"], "difference_upper": found["upper"]}
             rows.append(row)

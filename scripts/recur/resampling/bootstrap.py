@@ -12,10 +12,11 @@ from recur.fit.stability import decided, stability
 from recur.fit.whole import Frozen, apply, fit
 from recur.resampling.fits import imputed_once, penalised_said
 from recur.resampling.internal_calibration import measure_column, place_measures
+from recur.statistics.binary_risks import risk_estimates
 from recur.statistics.concordance import c_index
 from recur.statistics.estimate import NotEstimable
 from recur.tables import StudyError
-from recur.validation.binary import FITTED, risk_estimates
+from recur.validation.binary import FITTED
 
 LEAST = 20  # resamples that an interval needs
 PLACES = ("resample", "all", "out_of_bag")  # where a resample's models are measured

@@ -14,11 +14,13 @@ from recur.cli import progress
 from recur.resampling.fits import fitted_rows
 from recur.statistics.calibration import calibration_curve, calibration_groups
 from recur.statistics.competing import c_competing
-from recur.statistics.estimate import MIN_VALID, no_horizon
+from recur.statistics.estimate import MIN_VALID, no_horizon, or_reason
 from recur.statistics.nested_concordance import common_repeats, nested_c_competing
+from recur.statistics.outcome import outcome_of
 from recur.statistics.risk_draws import Measures, drawn_outcomes, risk_measures
-from recur.validation.binary import DRAWS, NESTED
-from recur.validation.survival import PERFORMANCE_COLUMNS, horizons_of, or_reason, outcome_of
+from recur.validation.binary import DRAWS
+from recur.validation.common import NESTED, PERFORMANCE_COLUMNS
+from recur.validation.tables import horizons_of
 
 NEEDS_MORE_FOLLOW_UP = ("brier", "ipa")  # than up to the horizon
 METHODS = {
@@ -40,17 +42,19 @@ def place_measures(frame: pd.DataFrame) -> dict[str, float]:
 
     Slope, Brier score, IPA, O/E; with a competing event also Wolbers' C. NaN where there is no estimate.
     """
-    time, event, other = outcome_of(frame)
+    outcome = outcome_of(frame)
     risks = {months: frame[f"risk_{months:g}"].to_numpy() for months in horizons_of(frame)}
-    measures = risk_measures(drawn_outcomes(time, event, other), frame["lp"].to_numpy(), risks)
+    measures = risk_measures(drawn_outcomes(outcome), frame["lp"].to_numpy(), risks)
     found = {
         measure_column(metric, months): np.nan if unsupported(frame, metric, months) else float(values[0])
         for (metric, months), values in measures.items()
     }
-    if other is not None:
+    if outcome.competing is not None:
         last = max(risks)
         known = np.isfinite(risks[last]).all()
-        value = c_competing(time, event, other, risks[last], last)[0]["estimate"] if known else np.nan
+        value = np.nan
+        if known:
+            value = c_competing(outcome.time, outcome.event, outcome.competing, risks[last], last)[0]["estimate"]
         found[measure_column("c_competing", last)] = value
     return found
 
@@ -64,8 +68,8 @@ def unsupported(frame: pd.DataFrame, metric: str, months: float | None) -> str:
     """Why these rows have no such estimate at the horizon; empty where they may have."""
     if months is None:
         return ""
-    time, event, _ = outcome_of(frame)
-    return no_horizon(time, event.astype(bool), months, beyond=metric in NEEDS_MORE_FOLLOW_UP)
+    outcome = outcome_of(frame)
+    return no_horizon(outcome.time, outcome.event.astype(bool), months, beyond=metric in NEEDS_MORE_FOLLOW_UP)
 
 
 def nested_measures(nested: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -113,7 +117,7 @@ def mean_measures(repeats: list[pd.DataFrame], drawn: np.ndarray | None) -> Meas
     """risk_measures of draws (D, n) of the patients (as they are without), means over the repeats."""
     first = repeats[0]
     weight = None if drawn is None else np.array([np.bincount(rows, minlength=len(first)) for rows in drawn])
-    outcomes = drawn_outcomes(*outcome_of(first), weight)
+    outcomes = drawn_outcomes(outcome_of(first), weight)
     found = []
     for own in repeats:
         risks = {months: own[f"risk_{months:g}"].to_numpy(float) for months in horizons_of(own)}
@@ -148,8 +152,8 @@ def nested_calibration(nested: pd.DataFrame) -> list[pd.DataFrame]:
             if np.isnan(risk).any() or unsupported(repeats[0], "oe_ratio", months):
                 continue
             base = {"model": model, "cohort": NESTED, "horizon_months": months, "lower": np.nan, "upper": np.nan}
-            time, event, other = outcome_of(together)
-            groups = calibration_groups(time, event, risk, months, competing=other)
+            outcome = outcome_of(together)
+            groups = calibration_groups(outcome.time, outcome.event, risk, months, competing=outcome.competing)
             parts.append(groups.assign(**base, kind="group"))
             curve = mean_curve(repeats, risk, months)
             if curve is not None:
@@ -164,9 +168,9 @@ def mean_curve(repeats: list[pd.DataFrame], risk: np.ndarray, months: float) -> 
     grid = np.linspace(*np.quantile(risk, [0.01, 0.99]), 100)
     observed = []
     for own in repeats:
-        time, event, other = outcome_of(own)
-        judged = time, event, own[f"risk_{months:g}"].to_numpy(float), months
-        curve = or_reason(calibration_curve, *judged, grid=grid, competing=other).get("curve")
+        outcome = outcome_of(own)
+        judged = outcome.time, outcome.event, own[f"risk_{months:g}"].to_numpy(float), months
+        curve = or_reason(calibration_curve, *judged, grid=grid, competing=outcome.competing).get("curve")
         if curve is None:
             return None
         observed.append(curve["observed"].to_numpy())

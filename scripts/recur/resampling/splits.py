@@ -17,7 +17,7 @@ from recur.fit.whole import fit, predict
 from recur.resampling.fits import imputed_once
 from recur.statistics.concordance import c_index
 from recur.statistics.estimate import NotEstimable
-from recur.statistics.outcome import times_of
+from recur.statistics.outcome import outcome_of
 
 COLUMNS = ["model", "split", "used", "c_train", "c_test"]
 
@@ -31,7 +31,7 @@ def joined(train: Training, frame: pd.DataFrame, features: np.ndarray) -> Traini
     weighted = train.follow_up is not None
     return train._replace(
         patient_id=np.concatenate([train.patient_id, frame["patient_id"].to_numpy(object)]),
-        time=np.concatenate([train.time, times_of(frame)[0]]),
+        time=np.concatenate([train.time, outcome_of(frame).pair_times]),
         event=np.concatenate([train.event, frame["event"].fillna(0).to_numpy(int)]),
         clinical=pd.concat([train.clinical, frame[list(train.clinical.columns)]], ignore_index=True),
         features=np.concatenate([train.features, features]),

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recur.statistics.competing import cumulative_incidence, incidence_at
-from recur.statistics.estimate import blank, interval, no_horizon, paired_difference
+from recur.statistics.estimate import blank, checked_arrays, interval, no_horizon, paired_difference
 from recur.statistics.ipcw import before, censoring_influence, censoring_survival, ipcw_weights
-from recur.statistics.survival import kaplan_meier, outcome
+from recur.statistics.survival import kaplan_meier
 
 
 def brier_at(
@@ -27,7 +27,7 @@ def brier_at(
 
     Who had the `competing` event by the horizon counts as free of the event (Blanche et al. 2015).
     """
-    time, event, risk = outcome(time, event, risk)
+    time, event, risk = checked_arrays(time, event, risk)
     reason = no_horizon(time, event, horizon, beyond=True)
     if reason:
         return blank(reason)
@@ -53,7 +53,7 @@ def brier_difference(
     competing: ArrayLike | None = None,
 ) -> dict:
     """`brier_at` of `risk_a` less that of `risk_b` (below 0: `risk_a` is better); as paired_difference."""
-    time, event, risk_a, risk_b = outcome(time, event, risk_a, risk_b)
+    time, event, risk_a, risk_b = checked_arrays(time, event, risk_a, risk_b)
     reason = no_horizon(time, event, horizon, beyond=True)
     if reason:
         return blank(reason) | {"p": np.nan}
@@ -70,7 +70,7 @@ def null_risk(time: ArrayLike, event: ArrayLike, horizon: float, competing: Arra
 
 def brier_null(time: ArrayLike, event: ArrayLike, horizon: float, competing: ArrayLike | None = None) -> dict:
     """Brier score of the null model, which predicts the observed risk of these patients for everybody."""
-    time, event = outcome(time, event)
+    time, event = checked_arrays(time, event)
     reason = no_horizon(time, event, horizon, beyond=True)
     if reason:
         return blank(reason)
@@ -91,7 +91,7 @@ def brier_curve(
     time: ArrayLike, event: ArrayLike, risk: ArrayLike, times: ArrayLike, competing: ArrayLike | None = None
 ) -> np.ndarray:
     """Brier scores (J,) of risks (n, J) at `times` (J,); no check of the numbers at risk."""
-    time, event = outcome(time, event)
+    time, event = checked_arrays(time, event)
     other = np.zeros(len(time), bool) if competing is None else np.asarray(competing).astype(bool)
     risk, times = np.asarray(risk, float), np.asarray(times, float)
     grid, g = censoring_survival(time, event | other)
@@ -118,7 +118,7 @@ def ibs(
     (n, J); None is the null model (the observed risk of these patients). Blank where fewer than MIN_AT_RISK patients
     are followed to the horizon: the integral to an earlier time is another quantity.
     """
-    time, event = outcome(time, event)
+    time, event = checked_arrays(time, event)
     reason = no_horizon(time, event, horizon)
     if reason:
         return blank(reason)

@@ -16,9 +16,9 @@ from scipy.stats import norm
 from recur.statistics.brier import null_risk
 from recur.statistics.competing import fit_fine_gray, incidence_rates, predict_fine_gray
 from recur.statistics.cox import fit_cox, predicted_survival
-from recur.statistics.estimate import Z95, NotEstimable, blank, no_horizon
+from recur.statistics.estimate import Z95, NotEstimable, blank, checked_arrays, no_horizon
 from recur.statistics.splines import KNOT_QUANTILES, restricted_cubic_spline
-from recur.statistics.survival import outcome, survival_band, survival_rates
+from recur.statistics.survival import survival_band, survival_rates
 
 
 def calibration_slope(time: ArrayLike, event: ArrayLike, lp: ArrayLike) -> dict:
@@ -26,7 +26,7 @@ def calibration_slope(time: ArrayLike, event: ArrayLike, lp: ArrayLike) -> dict:
 
     dict(estimate, se, lower, upper, p, reason): p is the two-sided Wald test of slope 1.
     """
-    time, event, lp = outcome(time, event, lp)
+    time, event, lp = checked_arrays(time, event, lp)
     try:
         fitted = fit_cox(lp[:, None], time, event)
     except NotEstimable as reason:
@@ -44,7 +44,7 @@ def _slope(slope: float, se: float) -> dict:
 
 def competing_slope(time: ArrayLike, event: ArrayLike, competing: ArrayLike, risk: ArrayLike) -> dict:
     """Coefficient of log(-log(1 - risk)) in a Fine-Gray model of this cohort; 1 is ideal. As calibration_slope."""
-    time, event, risk = outcome(time, event, risk)
+    time, event, risk = checked_arrays(time, event, risk)
     x = cloglog(risk)
     try:
         fitted = fit_fine_gray(x, time, event, competing)
@@ -62,7 +62,7 @@ def observed_expected(
     dict(estimate, se of its log, lower, upper, observed, expected, events, reason); interval exp(log OE +/- 1.96 /
     sqrt(events by the horizon)).
     """
-    time, event, risk = outcome(time, event, risk)
+    time, event, risk = checked_arrays(time, event, risk)
     extra = {"observed": np.nan, "expected": float(risk.mean()), "events": int((event & (time <= horizon)).sum())}
     reason = no_horizon(time, event, horizon)
     if not reason and not extra["expected"] > 0:
@@ -92,7 +92,7 @@ def calibration_curve(
     percentile and maximum of |observed - predicted| over the patients. Raises NotEstimable without spread in risk, or
     when the horizon is not reached by enough patients.
     """
-    time, event, risk = outcome(time, event, risk)
+    time, event, risk = checked_arrays(time, event, risk)
     reason = no_horizon(time, event, horizon)
     if reason:
         raise NotEstimable(reason)
@@ -162,7 +162,7 @@ def calibration_groups(
     Observed is Kaplan-Meier's risk, or Aalen-Johansen's incidence. Intervals are log-log; a group not followed to the
     horizon has NaN.
     """
-    time, event, risk = outcome(time, event, risk)
+    time, event, risk = checked_arrays(time, event, risk)
     index = quantile_groups(risk, groups)
     rows = []
     for group in np.unique(index):

@@ -16,15 +16,14 @@ from numpy.typing import ArrayLike
 from scipy.stats import norm
 
 from recur.statistics.cox import LONG_STEPS, MAX_ITERATIONS, solve_information
-from recur.statistics.estimate import MIN_AT_RISK, Z95, NotEstimable, Separated, blank
+from recur.statistics.estimate import MIN_AT_RISK, Z95, NotEstimable, Separated, blank, checked_arrays
 from recur.statistics.ipcw import before, censoring_survival
-from recur.statistics.survival import outcome
 
 
 def states(time: ArrayLike, event: ArrayLike, competing: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Time, event and competing event as checked arrays; nobody has both."""
-    time, event = outcome(time, event)
-    _, competing = outcome(time, competing)
+    time, event = checked_arrays(time, event)
+    _, competing = checked_arrays(time, competing)
     if (event & competing).any():
         raise ValueError("a patient has both the event and the competing event")
     return time, event, competing
@@ -284,7 +283,7 @@ def c_competing(
     patients are followed to tau, as uno_c.
     """
     time, event, competing = states(time, event, competing)
-    _, _, risk = outcome(time, event, risk)
+    _, _, risk = checked_arrays(time, event, risk)
     if (time >= tau).sum() < MIN_AT_RISK:
         return blank(f"fewer than {MIN_AT_RISK} patients at risk at {tau:g}"), np.full(len(time), np.nan)
     grid, g = censoring_survival(time, event | competing)

@@ -24,11 +24,11 @@ from recur.statistics.estimate import (
     Z95,
     NotEstimable,
     blank,
+    checked_arrays,
     interval,
     z_test,
 )
 from recur.statistics.ipcw import before, censoring_survival
-from recur.statistics.survival import outcome
 from recur.statistics.time_roc import weighted_auc
 
 BLOCK = 2**21  # pairs held in memory at once
@@ -89,7 +89,7 @@ def harrell_c(time: ArrayLike, event: ArrayLike, score: ArrayLike) -> dict:
 
     When all scores are equal the estimate is 0.5 with no interval.
     """
-    time, event, score = outcome(time, event, score)
+    time, event, score = checked_arrays(time, event, score)
     return _c(time, event, score, np.ones(len(time)))
 
 
@@ -99,7 +99,7 @@ def uno_c(time: ArrayLike, event: ArrayLike, score: ArrayLike, tau: float) -> di
     G is estimated on these rows; its uncertainty is not in the se, as in R. Blank when fewer than 10 patients are
     followed to tau.
     """
-    time, event, score = outcome(time, event, score)
+    time, event, score = checked_arrays(time, event, score)
     if (time >= tau).sum() < MIN_AT_RISK:
         return blank(f"fewer than {MIN_AT_RISK} patients at risk at {tau:g}")
     times, g = censoring_survival(time, event)
@@ -125,7 +125,7 @@ def c_difference(time: ArrayLike, event: ArrayLike, score_a: ArrayLike, score_b:
 
     dict(estimate, se, lower, upper, z, p, reason); variance sum((influence_a - influence_b)^2).
     """
-    time, event, score_a, score_b = outcome(time, event, score_a, score_b)
+    time, event, score_a, score_b = checked_arrays(time, event, score_a, score_b)
     nothing = dict.fromkeys(("estimate", "se", "lower", "upper", "z", "p"), np.nan)
     if not event.any():
         return nothing | {"reason": "no events"}
@@ -144,7 +144,7 @@ def gamma_c(time: ArrayLike, event: ArrayLike, score: ArrayLike) -> dict:
 
     Equal follow-up times make no pair here, even an event and a censoring.
     """
-    time, event, score = outcome(time, event, score)
+    time, event, score = checked_arrays(time, event, score)
     reason = _no_concordance(event, score)
     if reason:
         return blank(reason)
@@ -176,7 +176,7 @@ def royston_d(time: ArrayLike, event: ArrayLike, score: ArrayLike) -> dict:
     Coefficient of the scores' normal order statistics (Blom, averaged over ties) / sqrt(8 / pi) in a Cox model, as R
     survival::royston; with `r2`, the explained variation of D.
     """
-    time, event, score = outcome(time, event, score)
+    time, event, score = checked_arrays(time, event, score)
     n = len(score)
     _, index, count = np.unique(score, return_inverse=True, return_counts=True)
     blom = norm.ppf((np.arange(1, n + 1) - 0.375) / (n + 0.25)) / np.sqrt(8 / np.pi)
@@ -198,7 +198,7 @@ def legacy_c_difference(time: ArrayLike, event: ArrayLike, score_a: ArrayLike, s
     t = (Ca - Cb) / sqrt(se_a^2 + se_b^2 - 2 r se_a se_b) with r the Spearman correlation of the scores, n - 1 df.
     Only for comparison with papers that used it. dict(estimate, se, t, df, p, reason).
     """
-    time, event, score_a, score_b = outcome(time, event, score_a, score_b)
+    time, event, score_a, score_b = checked_arrays(time, event, score_a, score_b)
     a, b = gamma_c(time, event, score_a), gamma_c(time, event, score_b)
     df = len(time) - 1
     nothing = {"estimate": a["estimate"] - b["estimate"], "se": np.nan, "t": np.nan, "df": df, "p": np.nan}

@@ -14,13 +14,13 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.stats import norm, rankdata
 
+from recur.statistics.estimate import checked_arrays
 from recur.statistics.linear_predictor import midway
-from recur.statistics.survival import outcome
 
 
 def logrank_scores(time: ArrayLike, event: ArrayLike) -> np.ndarray:
     """Log-rank score (n,) of each patient: event less the Nelson-Aalen hazard with the largest rank of a tie."""
-    time, event = outcome(time, event)
+    time, event = checked_arrays(time, event)
     order = np.argsort(time, kind="stable")
     rank = rankdata(time, method="max")
     hazard = np.cumsum((event / (len(time) - rank + 1))[order])
@@ -39,7 +39,7 @@ def best_cutpoint(
     the log-rank chi2. p_corrected is the smaller of the Lausen-Schumacher 1992 and 1994 values, at most 1. Of equal
     maxima the smallest cut wins. `candidates`: cutpoint, n_low, events_low, events_high, statistic.
     """
-    time, event, score = outcome(time, event, score)
+    time, event, score = checked_arrays(time, event, score)
     n = len(score)
     a = logrank_scores(time, event)
     order = np.argsort(score, kind="stable")

@@ -7,8 +7,10 @@ an exception. Limits are of 95 %.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import norm
 
 Z95 = norm.ppf(0.975)
@@ -90,3 +92,22 @@ def bootstrap_interval(function: Callable[[np.ndarray], float], n: int, seed: in
         return result | {"reason": f"only {len(valid)} of {resamples} resamples gave a value"}
     lower, upper = np.quantile(valid, [0.025, 0.975])
     return result | {"lower": float(lower), "upper": float(upper), "se": float(valid.std(ddof=1))}
+
+
+def checked_arrays(time: ArrayLike, event: ArrayLike, *scores: ArrayLike) -> list[np.ndarray]:
+    """Time, event and scores as checked arrays (n,): float, bool, float. Raises ValueError for missing values."""
+    arrays = [np.asarray(time, float), np.asarray(event).astype(bool), *(np.asarray(s, float) for s in scores)]
+    for name, array in zip(["time", "event", *["score"] * len(scores)], arrays, strict=True):
+        if array.shape != arrays[0].shape or array.ndim != 1:
+            raise ValueError(f"{name} has shape {array.shape}, time {arrays[0].shape}")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} has missing or infinite values")
+    return arrays
+
+
+def or_reason(function, *arguments, **named) -> dict[str, Any]:
+    """The estimate, or why there is none."""
+    try:
+        return function(*arguments, **named)
+    except NotEstimable as error:
+        return {"reason": str(error)}

@@ -16,8 +16,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 from scipy.stats.contingency import odds_ratio
 
-from recur.statistics.estimate import Z95
-from recur.statistics.survival import outcome
+from recur.statistics.estimate import Z95, checked_arrays
 
 NEWTON_STEPS, HALVINGS = 100, 60
 SMALL_EXPECTED = 5  # below it in more than a fifth of the cells chi-square is unreliable (Cochran 1954)
@@ -168,7 +167,7 @@ def weighted_hazard_ratio(time: ArrayLike, event: ArrayLike, treated: ArrayLike,
 
     dict(coef, se, hr, lower, upper, p, reason). By hand: lifelines' robust error takes tied deaths singly, 1e-3 off.
     """
-    time, event, x = outcome(time, event, treated)
+    time, event, x = checked_arrays(time, event, treated)
     w = np.asarray(weight, float)
     nothing = dict.fromkeys(("coef", "se", "hr", "lower", "upper", "p"), np.nan)
     if min((event & (x == 1)).sum(), (event & (x == 0)).sum()) == 0:

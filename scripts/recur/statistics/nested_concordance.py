@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from recur.statistics.concordance import blocks, comparable_pairs
-from recur.statistics.ipcw import censoring_weights
+from recur.statistics.outcome import Outcome, outcome_of
 from recur.statistics.risk_draws import Drawn, censoring_curve, drawn_outcomes
 
 INTERVAL_DRAWS = 2000
@@ -14,30 +14,26 @@ NESTED_COLUMNS = ["repeat", "fold", "model", "patient_id", "lp", "time", "event"
 
 
 def bootstrap_concordance(
-    folds: list[dict[str, np.ndarray]],
-    n: int,
-    draws: int,
-    rng: np.random.Generator,
-    horizon: tuple[np.ndarray, np.ndarray] | None = None,
+    folds: list[dict[str, np.ndarray]], outcome: Outcome, draws: int, rng: np.random.Generator
 ) -> tuple[float, np.ndarray]:
     """C over the pairs within each fold, and C (draws,) of bootstrap draws of the n patients; NaN without a pair.
 
     folds: of each, the place (m,) of its patients among the n, their time, event (bool) and lp. C of a draw is
     w' K w / w' U w with w (n,) how often each patient was drawn, K concordant and U usable pairs: two copies of a
-    patient are tied in time, so make no pair. horizon: follow_up (n,) and known (n,) of an outcome at a horizon: each
-    draw estimates its own weights for censoring, and they multiply w. Pairs are made some rows at a time: memory grows
+    patient are tied in time, so make no pair. outcome: of the n patients; of one at a horizon each draw estimates its
+    own weights for censoring, and they multiply w. Pairs are made some rows at a time: memory grows
     with n, not its square.
     """
+    n = len(outcome.event)
     rows = rng.integers(0, n, (draws, n))
     drawn = rows + n * np.arange(draws)[:, None]
     weight = np.bincount(drawn.ravel(), minlength=draws * n).reshape(draws, n).astype(np.float32)
     weight = np.vstack([np.ones(n, np.float32), weight])  # the data as they are, then the draws
-    if horizon is not None:
-        follow_up, known = horizon
+    if outcome.follow_up is not None:
         for i, at in enumerate([np.arange(n), *rows]):
-            own = np.zeros(n, np.float32)
-            own[at] = censoring_weights(follow_up[at], known[at])
-            weight[i] *= own
+            for_censoring = np.zeros(n, np.float32)
+            for_censoring[at] = outcome.rows(at).weight
+            weight[i] *= for_censoring
     sums = np.zeros((2, draws + 1))
     for fold in folds:
         time, event, lp, inside = fold["time"], fold["event"], fold["lp"], weight[:, fold["place"]]
@@ -68,7 +64,7 @@ def bootstrap_c_competing(
     for first in range(0, draws + 1, size):
         part = [np.arange(n) if i == 0 else rows[i - 1] for i in range(first, min(first + size, draws + 1))]
         weight = np.array([np.bincount(drawn, minlength=n) for drawn in part])
-        outcomes = drawn_outcomes(time, event, competing, weight)
+        outcomes = drawn_outcomes(Outcome(event, time, competing), weight)
         sums[:, first : first + len(part)] = wolbers_sums(folds, outcomes, tau)
     with np.errstate(invalid="ignore", divide="ignore"):
         c = sums[0] / sums[1]
@@ -129,11 +125,8 @@ def nested_concordance(part: pd.DataFrame, column: str, rng: np.random.Generator
         }
         for _, held in part.groupby(["repeat", "fold"])
     ]
-    horizon = None
-    if "follow_up" in part:
-        own = part.drop_duplicates("patient_id").set_index("patient_id").loc[patients]
-        horizon = own["follow_up"].to_numpy(float), own["event"].notna().to_numpy()
-    return bootstrap_concordance(folds, len(patients), INTERVAL_DRAWS, rng, horizon)
+    outcome = outcome_of(part.drop_duplicates("patient_id").set_index("patient_id").loc[patients])
+    return bootstrap_concordance(folds, outcome, INTERVAL_DRAWS, rng)
 
 
 def nested_difference(

@@ -11,8 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from recur.statistics.brier import null_risk
-from recur.statistics.estimate import no_horizon
-from recur.statistics.survival import outcome
+from recur.statistics.estimate import checked_arrays, no_horizon
 
 
 def net_benefit(
@@ -30,7 +29,7 @@ def net_benefit(
     the share. Nobody above gives 0. When nobody above the threshold is followed to the horizon, or the cohort does
     not reach it, the value is NaN with the reason.
     """
-    time, event, risk = outcome(time, event, risk)
+    time, event, risk = checked_arrays(time, event, risk)
     thresholds = np.asarray(thresholds, float)
     other = None if competing is None else np.asarray(competing).astype(bool)
     if ((thresholds < 0) | (thresholds >= 1)).any():

@@ -1,80 +1,114 @@
-"""Concordance and time-dependent ROC for a score where higher means worse.
+"""Outcomes of patients, in time or at a horizon, and the concordance that takes either kind.
 
-Written by hand: scikit-survival takes the censoring survival G at t instead of just before it (2e-4 off in Uno's C, up
-to 0.08 with other weights) and gives no standard errors. Conventions are R's survival::concordance,
-riskRegression::Score and survcomp, against which everything here is checked except survcomp (formulas from its source).
-
-Everywhere: `time` (n,), `event` (n,) 0/1 or bool, `score` (n,). Estimates are dict(estimate, se, lower, upper, reason);
-where the data give no answer they are NaN with the reason, never an exception. Intervals are 95%.
+An outcome in time has `time`; one at a horizon, or of a single examination, has none: it is binary, and its C is the
+AUC. Whoever is censored before the horizon has no known outcome, and `follow_up` weighs the others for that.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
 from recur.statistics.concordance import c_difference, harrell_c
-from recur.statistics.estimate import (
-    blank,
-    interval,
-    paired_difference,
-)
+from recur.statistics.estimate import blank, interval, paired_difference
 from recur.statistics.ipcw import censoring_influence, censoring_weights
 from recur.statistics.time_roc import weighted_auc
 
-
-def times_of(frame: pd.DataFrame) -> tuple[np.ndarray, str]:
-    """Times (n,) of the rows and the name of Harrell's C with them: without a time all are 0, and C is the AUC."""
-    return (frame["time"].to_numpy(), "c_harrell") if "time" in frame else (np.zeros(len(frame)), "auc")
+SURVIVAL, BINARY = "survival", "binary"
 
 
-def binary_outcome(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray | None]:
-    """Outcome 0/1 (n,) of the rows and their weights (n,): of those censored before the horizon 0 and 0.
+class Outcome(NamedTuple):
+    """Outcomes of n patients, or of n draws of them."""
 
-    The weights are estimated on these rows; None where no outcome was censored (the frame has no column follow_up).
+    event: np.ndarray  # (n,) 0/1, 0 also where it is not known
+    time: np.ndarray | None = None  # (n,) months to event, competing event or censoring; None of a binary outcome
+    competing: np.ndarray | None = None  # (n,) 0/1; None where the endpoint has no competing event
+    follow_up: np.ndarray | None = None  # (n,) months, cut at the horizon, of a binary outcome there; else None
+    known: np.ndarray | None = None  # (n,) whether the outcome at the horizon is; None where it always is
+
+    @property
+    def kind(self) -> str:
+        """`survival` or `binary`."""
+        return BINARY if self.time is None else SURVIVAL
+
+    @property
+    def metric(self) -> str:
+        """The name of the outcome's concordance in the tables."""
+        return "auc" if self.time is None else "c_harrell"
+
+    @property
+    def pair_times(self) -> np.ndarray:
+        """Times (n,) that make the pairs of a concordance: all 0 of a binary outcome, whose pairs the AUC has."""
+        return np.zeros(len(self.event)) if self.time is None else self.time
+
+    @property
+    def weight(self) -> np.ndarray | None:
+        """Weights (n,) for censoring before the horizon, 0 where the outcome is not known; None without a horizon.
+
+        Estimated on these rows: those of a fold or resample are its own.
+        """
+        return None if self.follow_up is None else censoring_weights(self.follow_up, self.known)
+
+    def rows(self, index: np.ndarray | slice) -> Outcome:
+        """The outcomes of the given rows, repeats allowed."""
+        return Outcome(*(None if array is None else array[index] for array in self))
+
+
+def outcome_of(frame: pd.DataFrame) -> Outcome:
+    """The outcome of the rows of a cohort or of a risks table: the one place that knows these tables' columns.
+
+    time and event; with a competing event also competing. Of a binary outcome event alone, and with a horizon also
+    follow_up, where an event that is not known is empty (nested predictions of such an outcome have a time of 0).
     """
-    known = frame["event"].notna().to_numpy()
+    if "time" in frame and "follow_up" not in frame:
+        competing = frame["competing"].to_numpy() if "competing" in frame else None
+        return Outcome(frame["event"].to_numpy(), frame["time"].to_numpy(), competing)
     event = frame["event"].fillna(0).to_numpy(int)
-    return event, censoring_weights(frame["follow_up"], known) if "follow_up" in frame else None
-
-
-def c_of(frame: pd.DataFrame, score: ArrayLike) -> dict:
-    """harrell_c of the rows; without a time the AUC, of an outcome at a horizon weighted for censoring (auc_at)."""
-    if "follow_up" in frame:
-        return _auc_of_known(frame, score)
-    return harrell_c(times_of(frame)[0], frame["event"].to_numpy(), score)
-
-
-def c_difference_of(frame: pd.DataFrame, score_a: ArrayLike, score_b: ArrayLike) -> dict:
-    """c_difference of the rows, as c_of."""
     if "follow_up" not in frame:
-        return c_difference(times_of(frame)[0], frame["event"].to_numpy(), score_a, score_b)
-    if reason := _one_class(frame):
-        return blank(reason) | {"p": np.nan}
-    return paired_difference(*(_auc_known(frame, score) for score in (score_a, score_b)))
+        return Outcome(event)
+    return Outcome(event, follow_up=frame["follow_up"].to_numpy(float), known=frame["event"].notna().to_numpy())
 
 
-def _one_class(frame: pd.DataFrame) -> str:
-    return "" if frame["event"].nunique() == 2 else "all patients whose outcome is known have the same"
-
-
-def _auc_of_known(frame: pd.DataFrame, score: ArrayLike) -> dict:
-    """auc_at the horizon of outcomes there; who is censored exactly at it counts as followed so far."""
+def concordance_of(outcome: Outcome, score: ArrayLike) -> dict:
+    """Harrell's C of a score (n,); for outcomes without a time the AUC, of one at a horizon weighted for censoring."""
+    if outcome.follow_up is None:
+        return harrell_c(outcome.pair_times, outcome.event, score)
     score = np.asarray(score, float)
-    if reason := _one_class(frame):
+    if reason := _one_class(outcome):
         return blank(reason)
     if score.min() == score.max():
         return blank("all scores are equal") | {"estimate": 0.5}
-    auc, influence = _auc_known(frame, score)
-    return interval(auc, np.sqrt(np.var(influence, ddof=1) * len(frame)))
+    auc, influence = _weighted_auc(outcome, score)
+    return interval(auc, np.sqrt(np.var(influence, ddof=1) * len(score)))
 
 
-def _auc_known(frame: pd.DataFrame, score: ArrayLike) -> tuple[float, np.ndarray]:
-    event, weight = binary_outcome(frame)
-    auc, at_case, at_control = weighted_auc(weight * event, weight * (1 - event), np.asarray(score, float))
-    terms, known = at_case + at_control, frame["event"].notna().to_numpy()
+def concordance_difference_of(outcome: Outcome, score_a: ArrayLike, score_b: ArrayLike) -> dict:
+    """concordance_of score_a less that of score_b on the same patients, two-sided."""
+    if outcome.follow_up is None:
+        return c_difference(outcome.pair_times, outcome.event, score_a, score_b)
+    if reason := _one_class(outcome):
+        return blank(reason) | {"p": np.nan}
+    return paired_difference(*(_weighted_auc(outcome, np.asarray(score, float)) for score in (score_a, score_b)))
+
+
+def error_of_concordance(outcome: Outcome) -> str:
+    """How the standard error of concordance_of is estimated, in words."""
+    return "infinitesimal jackknife" if outcome.follow_up is None else "weighted for censoring; influence function"
+
+
+def _one_class(outcome: Outcome) -> str:
+    classes = np.unique(outcome.event[outcome.known])
+    return "" if len(classes) == 2 else "all patients whose outcome is known have the same"
+
+
+def _weighted_auc(outcome: Outcome, score: np.ndarray) -> tuple[float, np.ndarray]:
+    """AUC at the horizon and its influence (n,); who is censored exactly at it counts as followed so far."""
+    weight, event = outcome.weight, outcome.event
+    auc, at_case, at_control = weighted_auc(weight * event, weight * (1 - event), score)
+    terms = at_case + at_control
     # every weight is 1 / G just before the row's own follow-up
-    return auc, terms + censoring_influence(
-        frame["follow_up"].to_numpy(float), known, np.inf, terms, np.zeros(len(frame))
-    )
+    nothing_at_horizon = np.zeros(len(score))
+    return auc, terms + censoring_influence(outcome.follow_up, outcome.known, np.inf, terms, nothing_at_horizon)

@@ -16,7 +16,8 @@ import numpy as np
 
 from recur.compiled import compiling
 from recur.statistics.calibration import cloglog
-from recur.statistics.survival import outcome
+from recur.statistics.estimate import checked_arrays
+from recur.statistics.outcome import Outcome
 
 SLOPE = "calibration_slope"
 Measures = dict[tuple[str, float | None], np.ndarray]  # (metric, horizon; None of the slope) -> estimates (D,)
@@ -44,22 +45,20 @@ def _loops() -> ModuleType:
     return _slope_loops
 
 
-def drawn_outcomes(
-    time: np.ndarray, event: np.ndarray, competing: np.ndarray | None, weight: np.ndarray | None = None
-) -> Drawn:
-    """The outcomes (n,) of patients in draws, weight (D, n): the patients as they are without it."""
-    time, event = outcome(time, event)
+def drawn_outcomes(outcome: Outcome, weight: np.ndarray | None = None) -> Drawn:
+    """Outcomes in time of n patients in draws, weight (D, n): the patients as they are without it."""
+    time, event = checked_arrays(outcome.time, outcome.event)
     order = np.argsort(time, kind="stable")
     weight = np.ones((1, len(time))) if weight is None else np.asarray(weight, float)
     weight = np.ascontiguousarray(weight[:, order])
     event = event[order]
-    other = None if competing is None else np.asarray(competing).astype(bool)[order]
+    competing = None if outcome.competing is None else np.asarray(outcome.competing).astype(bool)[order]
     _, first, group = np.unique(time[order], return_index=True, return_inverse=True)
-    either = event if other is None else event | other
+    either = event if competing is None else event | competing
     everybody, events, leaving = (np.add.reduceat(weight * kind, first, axis=1) for kind in (True, event, either))
     at_risk = everybody[:, ::-1].cumsum(axis=1)[:, ::-1]
     counts = at_risk, events, leaving, everybody - leaving
-    return Drawn(order, time[order], event, other, group.astype(np.int64), weight, *counts)
+    return Drawn(order, time[order], event, competing, group.astype(np.int64), weight, *counts)
 
 
 def censoring_curve(draws: Drawn, events_first: bool = True) -> tuple[np.ndarray, np.ndarray]:

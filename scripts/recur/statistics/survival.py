@@ -18,17 +18,6 @@ from scipy.stats import chi2
 from recur.statistics.estimate import Z95
 
 
-def outcome(time: ArrayLike, event: ArrayLike, *scores: ArrayLike) -> list[np.ndarray]:
-    """Time, event and scores as checked arrays (n,): float, bool, float. Raises ValueError for missing values."""
-    arrays = [np.asarray(time, float), np.asarray(event).astype(bool), *(np.asarray(s, float) for s in scores)]
-    for name, array in zip(["time", "event", *["score"] * len(scores)], arrays, strict=True):
-        if array.shape != arrays[0].shape or array.ndim != 1:
-            raise ValueError(f"{name} has shape {array.shape}, time {arrays[0].shape}")
-        if not np.isfinite(array).all():
-            raise ValueError(f"{name} has missing or infinite values")
-    return arrays
-
-
 def risk_sets(time: ArrayLike, event: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Distinct times with numbers at risk (time >= t), of events and of censorings."""
     time, event = np.asarray(time, float), np.asarray(event).astype(bool)

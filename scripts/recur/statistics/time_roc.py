@@ -14,12 +14,12 @@ from numpy.typing import ArrayLike
 
 from recur.statistics.estimate import (
     blank,
+    checked_arrays,
     interval,
     no_horizon,
     paired_difference,
 )
 from recur.statistics.ipcw import censoring_influence, ipcw_weights
-from recur.statistics.survival import outcome
 
 
 def auc_at(
@@ -30,7 +30,7 @@ def auc_at(
     Cases: event by the horizon, weight 1 / G(T-); controls: followed beyond it, or the competing event by then; ties
     1/2; weights from these rows. The se includes the estimation of the weights.
     """
-    time, event, score = outcome(time, event, score)
+    time, event, score = checked_arrays(time, event, score)
     reason = no_horizon(time, event, horizon, beyond=True)
     if reason:
         return blank(reason)
@@ -74,7 +74,7 @@ def auc_difference(
     competing: ArrayLike | None = None,
 ) -> dict:
     """`auc_at` of `score_a` less that of `score_b`; as paired_difference."""
-    time, event, score_a, score_b = outcome(time, event, score_a, score_b)
+    time, event, score_a, score_b = checked_arrays(time, event, score_a, score_b)
     reason = no_horizon(time, event, horizon, beyond=True)
     if reason:
         return blank(reason) | {"p": np.nan}
@@ -96,7 +96,7 @@ def roc_at(
 
     The first threshold is NaN (nobody is positive). No rows when auc_at has no answer.
     """
-    time, event, score = outcome(time, event, score)
+    time, event, score = checked_arrays(time, event, score)
     if no_horizon(time, event, horizon, beyond=True):
         return pd.DataFrame({"fpr": [], "tpr": [], "threshold": []}, dtype=float)
     case, beyond, died = ipcw_weights(time, event, horizon, competing)

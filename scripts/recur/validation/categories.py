@@ -21,7 +21,7 @@ from recur.cohort.training import TRAIN
 from recur.statistics.concordance import harrell_c
 from recur.statistics.linear_predictor import linear_sum
 from recur.statistics.roc import auc
-from recur.validation.survival import PERFORMANCE_COLUMNS, apparent
+from recur.validation.common import PERFORMANCE_COLUMNS, apparent
 
 DRAWS = 500
 TESTS = ["kind", "variable", "cohort", "test", "statistic", "df", "p", "q", "n", "reason"]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from recur.cohort.training import TRAIN
-from recur.statistics.outcome import c_difference_of, c_of, times_of
+from recur.statistics.outcome import concordance_difference_of, concordance_of, error_of_concordance, outcome_of
 
 COLUMNS = [
     "endpoint", "analysis_a", "analysis_b", "model", "patients", "metric", "estimate_a", "lower_a", "upper_a",
@@ -50,14 +50,15 @@ def contrast(risks: dict[str, pd.DataFrame], external: set[str] | None = None) -
 
 def compare(a: pd.DataFrame, b: pd.DataFrame) -> dict:
     """C of both linear predictors on the same rows, and their paired difference."""
-    result = {"metric": times_of(a)[1], "n": len(a), "events": int(a["event"].sum()) if len(a) else 0}
+    outcome = outcome_of(a)
+    result = {"metric": outcome.metric, "n": len(a), "events": int(a["event"].sum()) if len(a) else 0}
     if result["events"] < 2:
         return result | {"method": "not estimated: fewer than two events among the common held-out patients"}
     for name, part in (("a", a), ("b", b)):
-        value = c_of(a, part["lp"].to_numpy())
+        value = concordance_of(outcome, part["lp"].to_numpy())
         result |= {f"{key}_{name}": value[key] for key in ("estimate", "lower", "upper")}
-    found = c_difference_of(a, a["lp"].to_numpy(), b["lp"].to_numpy())
+    found = concordance_difference_of(outcome, a["lp"].to_numpy(), b["lp"].to_numpy())
     result |= {"difference": found["estimate"]} | {key: found[key] for key in ("lower", "upper", "p")}
     reason = found["reason"] if not np.isfinite(found["estimate"]) else ""
-    error = "weighted for censoring; influence function" if "follow_up" in a else "infinitesimal jackknife"
-    return result | {"method": reason or f"a less b; {error}, paired, two-sided"}
+    method = f"a less b; {error_of_concordance(outcome)}, paired, two-sided"
+    return result | {"method": reason or method}

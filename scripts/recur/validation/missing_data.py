@@ -10,7 +10,7 @@ from scipy.stats import t as student
 
 from recur.predict.model import complete_cases, linear_predictor
 from recur.predict.strata import offsets
-from recur.statistics.outcome import c_of, times_of
+from recur.statistics.outcome import concordance_of, outcome_of
 
 COLUMNS = ["model", "cohort", "metric", "horizon_months", "estimate", "lower", "upper", "n", "events", "method"]
 
@@ -44,7 +44,8 @@ def missing_data_performance(
     for cohort, at in frame.groupby("cohort", sort=False).indices.items():
         part = frame.iloc[at].reset_index(drop=True)
         own = None if score is None else score[at]
-        metric, events = times_of(part)[1], part["event"]
+        outcome, events = outcome_of(part), part["event"]
+        metric = outcome.metric
         for name, model in models.items():
             known = complete_cases(model, part)
             if known.all() or np.isnan(offsets(model, part)).any():  # some have no stratum: nothing to rank them by
@@ -57,7 +58,7 @@ def missing_data_performance(
             drawn = []
             for number in range(imputations):
                 lp = linear_predictor(model, part, own, np.random.default_rng([seed, 8, number]))
-                drawn.append(c_of(part, lp))
+                drawn.append(concordance_of(outcome, lp))
             estimates, errors = (np.array([value[key] for value in drawn]) for key in ("estimate", "se"))
             count = int((~known).sum())
             if np.isfinite(errors).all() and ((estimates > 0) & (estimates < 1)).all():
@@ -68,7 +69,7 @@ def missing_data_performance(
                     | pooled_c(estimates, errors)
                 )
             lp = linear_predictor(model, part, own)
-            value = c_of(part[known], lp[known])
+            value = concordance_of(outcome.rows(known), lp[known])
             method = f"{count} patients with missing cells left out"
             if value["reason"]:
                 method = f"not estimated: {value['reason']}"

@@ -9,18 +9,14 @@ import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
 from recur.cohort.training import TRAIN
+from recur.statistics.binary_risks import AT_CUT
 from recur.statistics.concordance import blocks, c_difference, comparable_pairs, legacy_c_difference
 from recur.statistics.nested_concordance import nested_difference
-from recur.statistics.outcome import times_of
+from recur.statistics.outcome import BINARY, outcome_of
 from recur.validation import binary
-from recur.validation.survival import (
-    PERFORMANCE_COLUMNS,
-    apparent,
-    by_model_and_cohort,
-    net_benefit_table,
-    performance,
-    time_curves,
-)
+from recur.validation.common import PERFORMANCE_COLUMNS, Measure, apparent, by_model_and_cohort
+from recur.validation.survival import time_curves
+from recur.validation.tables import net_benefit_table, performance
 from recur.vocabulary import main_models
 
 SAME_PATIENTS = 0.2  # a score missing in a larger share of a cohort is judged on its own patients
@@ -32,14 +28,16 @@ COMPARISON_COLUMNS = [
 ]  # fmt: skip
 
 
-def differences(me: pd.DataFrame, theirs: np.ndarray) -> list[tuple[str, str, dict[str, Any]]]:
-    """(metric, method, difference) of the predictor of the rows `me` and a score of the same patients."""
-    if "time" not in me:
-        return [("auc", *binary.auc_difference_of(me, me["lp"], theirs))]
-    values = tuple(np.asarray(a, float) for a in (me["time"], me["event"], me["lp"], theirs))
+def differences(me: pd.DataFrame, theirs: np.ndarray) -> list[Measure]:
+    """Differences of the predictor of the rows `me` and a score (n,) of the same patients."""
+    outcome = outcome_of(me)
+    if outcome.kind == BINARY:
+        return [binary.auc_difference_of(outcome, me["lp"], theirs)]
+    values = tuple(np.asarray(a, float) for a in (outcome.time, outcome.event, me["lp"], theirs))
+    one_sided = "published convention: ties dropped, paired, one-sided"
     return [
-        ("c_harrell", "infinitesimal jackknife, paired, two-sided", c_difference(*values)),
-        ("c_gamma", "published convention: ties dropped, paired, one-sided", legacy_c_difference(*values)),
+        Measure("c_harrell", None, "infinitesimal jackknife, paired, two-sided", c_difference(*values)),
+        Measure("c_gamma", None, one_sided, legacy_c_difference(*values)),
     ]
 
 
@@ -72,16 +70,18 @@ def score_performance(risks: pd.DataFrame, models: dict[str, dict[str, Any]], se
     risks, and how tied a score is: `tied_share` of the usable pairs and `c_attainable`, the largest Harrell C that
     such a score can reach.
     """
-    if "time" in risks:
-        by_rank, by_risk = performance(risks.assign(lp=risks["published"]), models), performance(risks, models)
-    else:
+    if outcome_of(risks).kind == BINARY:
         # a score's own groups are not those of a cut-point of this study
-        by_rank = by_risk = binary.performance(risks.assign(group="all"), seed, "published")
-        by_risk = by_risk[~by_risk["metric"].isin(binary.AT_CUT)]
+        by_rank = by_risk = performance(risks.assign(group="all"), models, seed)
+        by_risk = by_risk[~by_risk["metric"].isin(AT_CUT)]
+    else:
+        by_rank = performance(risks.assign(lp=risks["published"]), models, seed)
+        by_risk = performance(risks, models, seed)
     ties = []
     for name, cohort, part in by_model_and_cohort(risks):
         known = part[part["event"].notna()]
-        share = tied_share(times_of(known)[0], known["event"].to_numpy().astype(bool), known["published"].to_numpy())
+        outcome = outcome_of(known)
+        share = tied_share(outcome.pair_times, outcome.event.astype(bool), known["published"].to_numpy())
         base = (name, apparent(cohort))
         size = (np.nan, np.nan, len(part), int(part["event"].sum()))
         ties.append((*base, "tied_share", np.nan, share, *size, "share of usable pairs"))
@@ -106,15 +106,16 @@ def score_curves(
     """
     mains = {name: own_models[name] for name in main_models(own["model"])}
     own = own[own["model"].isin(mains)]
-    if "time" not in risks:
-        nothing = pd.DataFrame(columns=["model", "cohort", "time_months", "metric", "estimate", "lower", "upper"])
-        none_nested = pd.DataFrame(columns=["model", "failed", "risk"])
-        return nothing, binary.net_benefit_table(pd.concat([own, risks]), none_nested, thresholds)
+    not_nested = pd.DataFrame(columns=["model", "failed", "risk"])
+    net_benefit = net_benefit_table(pd.concat([own, risks]), mains | models, not_nested, thresholds)
+    if outcome_of(risks).kind == BINARY:
+        columns = ["model", "cohort", "time_months", "metric", "estimate", "lower", "upper"]
+        return pd.DataFrame(columns=columns), net_benefit
     auc = time_curves(risks.assign(lp=risks["published"]), models)
     rest = time_curves(risks, models)
     mine = time_curves(own, mains)
     curves = pd.concat([mine, auc[auc["metric"] == "auc"], rest[rest["metric"] != "auc"]], ignore_index=True)
-    return curves, net_benefit_table(pd.concat([own, risks]), mains | models, thresholds)
+    return curves, net_benefit
 
 
 def score_comparisons(
@@ -134,7 +135,7 @@ def score_comparisons(
     (resampling.NESTED_COLUMNS), cohort `train-nested_cv`. A preoperative model against a postoperative score says so in
     `note`; a preoperative score is compared with the preoperative model only.
     """
-    rows, metric_of = [], times_of(own)[1]
+    rows, metric_of = [], outcome_of(own).metric
     for cohort, part in scores.groupby("cohort", sort=False):
         for main in main_models(own["model"]):
             mine = own[(own["model"] == main) & (own["cohort"] == cohort)].set_index("patient_id")
@@ -148,12 +149,12 @@ def score_comparisons(
                 me = mine.loc[both["patient_id"]]
                 notes = [MIXED_TIMING] if timing[main] != score["timing"] else []
                 notes += ["the score's formula rests on memory"] if score["provenance"] == "memory" else []
-                for metric, method, value in differences(me, both["published"].to_numpy(float)):
-                    estimates = [value.get(key, np.nan) for key in ("estimate", "lower", "upper", "p")]
+                for measure in differences(me, both["published"].to_numpy(float)):
+                    estimates = [measure.value.get(key, np.nan) for key in ("estimate", "lower", "upper", "p")]
                     if cohort == TRAIN:
                         estimates[-1] = np.nan
-                    base = (apparent(cohort), main, name, metric, np.nan)
-                    found.append((*base, *estimates, method, np.nan, len(me), "; ".join(notes)))
+                    base = (apparent(cohort), main, name, measure.metric, np.nan)
+                    found.append((*base, *estimates, measure.method, np.nan, len(me), "; ".join(notes)))
                 values = predicted.merge(both[["patient_id", "published"]], on="patient_id")
                 if len(values):
                     base = ("train-nested_cv", main, name, metric_of, np.nan)

@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2
 
-from recur.statistics.concordance import harrell_c
-from recur.statistics.outcome import c_of, times_of
+from recur.statistics.outcome import BINARY, concordance_of, outcome_of
 from recur.statistics.roc import auc
+from recur.validation.common import apparent
 from recur.validation.factors import factor_groups
-from recur.validation.survival import apparent
 
 COLUMNS = ["model", "cohort", "factor", "level", "metric", "estimate", "lower", "upper", "n", "events",
            "p_heterogeneity", "method"]  # fmt: skip
@@ -34,8 +33,10 @@ def subgroups(risks: pd.DataFrame, frame: pd.DataFrame, terms: list[str], variab
     two estimates, and on training rows, where every C is apparent.
     """
     levels = factor_groups(frame, terms, variables).rename(columns={"model": "factor"}) if terms else pd.DataFrame()
-    metric = times_of(risks)[1]
-    method = f"{WEIGHTED if 'follow_up' in risks else METHODS[metric]}; p of Cochran's Q over the levels"
+    outcome = outcome_of(risks)
+    metric = outcome.metric
+    estimated = METHODS[metric] if outcome.follow_up is None else WEIGHTED
+    method = f"{estimated}; p of Cochran's Q over the levels"
     rows: list[tuple] = []
     for (model, cohort), own in risks.groupby(["model", "cohort"], sort=False):
         own = own.set_index("patient_id")
@@ -55,12 +56,16 @@ def subgroups(risks: pd.DataFrame, frame: pd.DataFrame, terms: list[str], variab
 
 def estimate(part: pd.DataFrame) -> tuple[float, float, float, int, int]:
     """C (AUC) with its limits, patients and events of these rows; blank below MIN_EVENTS."""
-    events, found = int(part["event"].sum()), {}
-    if "time" in part and events >= MIN_EVENTS:
-        found = harrell_c(part["time"], part["event"], part["lp"])
-    elif "time" not in part and min(events, int((part["event"] == 0).sum())) >= MIN_EVENTS:
-        found = c_of(part, part["lp"]) if "follow_up" in part else auc(part["event"], part["lp"])
-    return (*(found.get(key, np.nan) for key in ("estimate", "lower", "upper")), len(part), events)
+    outcome, events = outcome_of(part), int(part["event"].sum())
+    smaller_class = events
+    if outcome.kind == BINARY:
+        smaller_class = min(events, int((part["event"] == 0).sum()))
+    value: dict[str, float] = {}
+    if smaller_class >= MIN_EVENTS and outcome.kind == BINARY and outcome.follow_up is None:
+        value = auc(outcome.event, part["lp"])
+    elif smaller_class >= MIN_EVENTS:
+        value = concordance_of(outcome, part["lp"])
+    return (*(value.get(key, np.nan) for key in ("estimate", "lower", "upper")), len(part), events)
 
 
 def heterogeneity(estimates: list[tuple[float, float, float]]) -> float:

@@ -30,7 +30,7 @@ from recur.statistics.folds import grouped_folds
 from recur.statistics.ipcw import censoring_survival
 from recur.statistics.linear_predictor import linear_sum
 from recur.statistics.meta_analysis import random_effects
-from recur.validation.survival import outcome_of
+from recur.statistics.outcome import outcome_of
 
 FOLDS = 5
 LADDER = ("none", "baseline", "baseline_slope", "refit")
@@ -176,15 +176,16 @@ def common_time(risks: pd.DataFrame, last: float) -> float:
 
 def truncated(part: pd.DataFrame, model: dict[str, Any], tau: float) -> list[dict[str, Any]]:
     """Concordance up to the time that all cohorts reach: follow-up then no longer tells them apart."""
-    time, event, other = outcome_of(part)
+    outcome = outcome_of(part)
+    time, event, competing = outcome.time, outcome.event, outcome.competing
     lp, method = part["lp"].to_numpy(), "events up to the common time of all cohorts"
     cut = np.minimum(time, tau), event * (time <= tau)
     found = [row("truncated", "c_harrell", harrell_c(*cut, lp), method, horizon_months=tau)]
-    if other is None:
+    if competing is None:
         return [*found, row("truncated", "c_uno", uno_c(time, event, lp, tau), method, horizon_months=tau)]
     risk = predicted_risks(model, part, tau)[:, 0]
     unknown = {"reason": "no risk at this time"}
-    value = unknown if np.isnan(risk).any() else c_competing(time, event, other, risk, tau)[0]
+    value = unknown if np.isnan(risk).any() else c_competing(time, event, competing, risk, tau)[0]
     return [*found, row("truncated", "c_competing", value, method, horizon_months=tau)]
 
 
@@ -197,7 +198,8 @@ def updating(part: pd.DataFrame, model: dict[str, Any], x: np.ndarray, seed: int
     Each step is estimated in the other folds of this cohort; with competing death its hazard stays the model's.
     """
     months = model["horizons_months"][0]
-    time, event, other = outcome_of(part)
+    outcome = outcome_of(part)
+    time, event, competing = outcome.time, outcome.event, outcome.competing
     fold = grouped_folds(part["patient_id"].to_numpy(), event, FOLDS, np.random.default_rng([seed, 12]))
     rows = []
     for step in LADDER:
@@ -215,9 +217,9 @@ def updating(part: pd.DataFrame, model: dict[str, Any], x: np.ndarray, seed: int
         found = {
             "c_harrell": harrell_c(time, event, risk if step == "refit" else lp),
             "calibration_slope": slope,
-            "oe_ratio": observed_expected(time, event, risk, months, other),
-            "brier": brier_at(time, event, risk, months, other),
-            "ipa": ipa(time, event, risk, months, other),
+            "oe_ratio": observed_expected(time, event, risk, months, competing),
+            "brier": brier_at(time, event, risk, months, competing),
+            "ipa": ipa(time, event, risk, months, competing),
         }
         for quantity, value in found.items():
             shown = {key: value[key] for key in ("estimate", "lower", "upper", "reason")}
@@ -229,7 +231,8 @@ def updated(
     part: pd.DataFrame, model: dict[str, Any], x: np.ndarray, step: str, fold: np.ndarray, months: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Linear predictor (n,) and risk (n,) at `months` of every row by a step of the ladder fitted without its fold."""
-    time, event, _ = outcome_of(part)
+    outcome = outcome_of(part)
+    time, event = outcome.time, outcome.event
     frozen = part["lp"].to_numpy()
     if step == "none":
         return frozen, predicted_risks(model, part, months)[:, 0]
@@ -302,7 +305,8 @@ def poisson_loglik(design: np.ndarray, event: np.ndarray, offset: np.ndarray) ->
 
 def closed_test_rows(part: pd.DataFrame, model: dict[str, Any], x: np.ndarray) -> list[dict[str, Any]]:
     """The closed test in rows: p of the refit against each smaller step, and the step it leaves."""
-    time, event, _ = outcome_of(part)
+    outcome = outcome_of(part)
+    time, event = outcome.time, outcome.event
     lp = part["lp"].to_numpy()
     baseline = survival_at(model["baseline"]["time"], model["baseline"]["survival"], time)
     hazard = -np.log(baseline) * np.exp(lp)
@@ -351,14 +355,15 @@ def simulated(
     part: pd.DataFrame, model: dict[str, Any], n: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Time, event and linear predictor of n patients: the frozen hazards, and the censoring seen in this cohort."""
-    time, event, other = outcome_of(part)
+    outcome = outcome_of(part)
+    time, event, competing = outcome.time, outcome.event, outcome.competing
     drawn = rng.integers(0, len(part), n)
     lp = part["lp"].to_numpy()[drawn]
     event_time = waiting(model["baseline"], lp, rng)
     leave, ended = np.inf, event.astype(bool)
-    if other is not None:
+    if competing is not None:
         leave = waiting(model["competing"]["baseline"], part["lp_competing"].to_numpy()[drawn], rng)
-        ended = (event + other).astype(bool)
+        ended = (event + competing).astype(bool)
     grid, g = censoring_survival(time, ended)
     place = np.searchsorted(-g, -rng.random(n), side="left")  # the first time at which G falls below the draw
     censor = np.append(grid, grid[-1])[place]
@@ -385,11 +390,12 @@ def between_centres(external: pd.DataFrame, model: dict[str, Any]) -> list[dict[
     found: dict[str, list[dict[str, float]]] = {"c_harrell": [], "oe_ratio": []}
     rows = []
     for cohort, part in external.groupby("cohort", sort=False):
-        time, event, other = outcome_of(part)
+        outcome = outcome_of(part)
+        time, event, competing = outcome.time, outcome.event, outcome.competing
         risk = part[f"risk_{months:g}"].to_numpy()
         oe = {"reason": "no risk at the horizon"}
         if not np.isnan(risk).any():
-            oe = observed_expected(time, event, risk, months, other)
+            oe = observed_expected(time, event, risk, months, competing)
         values = {"c_harrell": harrell_c(time, event, part["lp"].to_numpy()), "oe_ratio": oe}
         for quantity, value in values.items():
             shown = {key: value[key] for key in ("estimate", "lower", "upper", "reason") if key in value}
