@@ -7,7 +7,7 @@ import pytest
 from recur.fit.models import fit_models
 from recur.fit.sample_size import candidate_parameters, largest_r2, required_sizes, sample_size_table
 from recur.fit.signature import build_signature, volume_correlations
-from recur.resampling import bootstrap as resampling
+from recur.resampling import nested
 from recur.resampling.ablation import ALL, ablation_rows, restricted, subsets
 from recur.resampling.bootstrap import resample_performance, selection_frequency
 from recur.resampling.learning import learning_curve, learning_fits
@@ -152,7 +152,7 @@ def test_two_analyses_are_compared_on_patients_that_neither_saw():
 
 class TestWhatFailed:
     def test_folds_left_out_are_named_in_the_method(self, monkeypatch):
-        train, chosen, calls, whole = cohort(), settings(), [], resampling.fit
+        train, chosen, calls, whole = cohort(), settings(), [], nested.fit
 
         def sometimes(*arguments):
             calls.append(1)
@@ -160,7 +160,7 @@ class TestWhatFailed:
                 raise NotEstimable("coefficient 0 is infinite (separation)")
             return whole(*arguments)
 
-        monkeypatch.setattr(resampling, "fit", sometimes)
+        monkeypatch.setattr(nested, "fit", sometimes)
         method = nested_performance(nested_predictions(train, chosen, 1, 0, 4), 1)["method"].iloc[0]
         assert "1 folds left out (repeat/fold 0/1: coefficient 0 is infinite (separation))" in method
 
