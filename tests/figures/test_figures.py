@@ -173,7 +173,7 @@ def invented(cohorts: tuple[str, ...], odd: str) -> dict[str, pd.DataFrame]:
             }
             add(
                 "models/{a}/coefficients.csv", model=model, stage="multivariable", term=term, label=labels[term] + odd,
-                p=rng.uniform(0, 0.06) ** 2, n=162, events=74, **row,
+                p=rng.uniform(0, 0.06) ** 2, n=162, events=74, likelihood="maximum likelihood", limits="Wald", **row,
             )  # fmt: skip
         if model == "combined_pre":
             for axis, values, points in (
