@@ -18,7 +18,7 @@ from recur.study.file import resolve
 from recur.style import number
 from recur.style import p_text as p_in_figures
 from recur.tables import write_frozen, write_table
-from recur.vocabulary import about, cohort_title, interval, is_of_ji, p_said, p_text, study_words
+from recur.vocabulary import about, cohort_title, interval, is_of_ji, lower_first, p_said, p_text, study_words
 
 WORDS = study_words({})
 
@@ -220,3 +220,8 @@ def test_the_reading_in_words_is_of_the_largest_external_centre():
     assert "about 57 of 100 pairs (Centre 16, external)" in plain_reading(table, "clinical_pre", "c_harrell")
     inner = table[~table["cohort"].str.startswith("external-")]
     assert "about 65 of 100 pairs" in plain_reading(inner, "clinical_pre", "c_harrell")
+
+
+def test_a_name_keeps_its_capitals_within_a_sentence():
+    assert lower_first("Time to recurrence") == "time to recurrence"
+    assert lower_first("TTR") == "TTR"

@@ -199,6 +199,9 @@ def censors_death(study: Mapping[str, Any], name: str) -> bool:
 
 
 def lower_first(text: str) -> str:
+    """The text as it stands within a sentence: a name such as TTR keeps its capitals."""
+    if not text[1:2].islower():
+        return text
     return text[:1].lower() + text[1:]
 
 
