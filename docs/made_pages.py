@@ -54,7 +54,8 @@ def settings_page() -> str:
             page.append(prose(value["description"]) + "\n")
         rows = keys_below(value, schema)
         if key == "reporting":
-            rows = [(name, {"description": asked_for(name), **part}) for name, part in rows]
+            asked = asked_for()
+            rows = [(name, {"description": "; ".join(asked.get(name, [])), **part}) for name, part in rows]
         if key == "analyses":
             page += [ANALYSIS_HEAD, table_with_presets(rows)]
         else:
@@ -62,15 +63,17 @@ def settings_page() -> str:
     return "\n".join(page)
 
 
-def asked_for(name: str) -> str:
-    """The items of the checklists that a statement of the study file answers."""
-    asked = []
+def asked_for() -> dict[str, list[str]]:
+    """The items of the checklists that ask for a statement of the study file, by its key, a text for each sheet."""
+    asked: dict[str, list[str]] = {}
     for path in sorted(ROOT.glob("checklists/*.yaml")):
         sheet = yaml.safe_load(path.read_text())
-        items = [f"{item['item']} {item['text']}" for item in sheet["items"] if item.get("ask") == name]
-        if items:
-            asked.append(f"{sheet['title']}: {', '.join(items)}")
-    return "; ".join(asked)
+        of_sheet: dict[str, list[str]] = {}
+        for item in sheet["items"]:
+            of_sheet.setdefault(item.get("ask", ""), []).append(f"{item['item']} {item['text']}")
+        for key, items in of_sheet.items():
+            asked.setdefault(key, []).append(f"{sheet['title']}: {', '.join(items)}")
+    return asked
 
 
 def resolved(value: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:

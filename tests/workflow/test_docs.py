@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import re
+import tomllib
 from pathlib import Path
 
 import jsonschema
@@ -57,6 +58,9 @@ def test_the_rooms_are_those_of_the_page_and_each_says_what_it_may_do():
     described = re.findall(r"^\| `(\w+)` \| \S", page, re.M)
     doors = {path.parent.name: path for path in (ROOT / "scripts/recur").glob("*/__init__.py")}
     assert sorted(described) == sorted(doors)
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    assert [room for layer in layers for room in layer.split(" | ") if room in doors] == described
     silent = [room for room, door in doors.items() if not ast.get_docstring(ast.parse(door.read_text()))]
     assert silent == []
 
