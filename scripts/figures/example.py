@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from recur import style
+from recur.features.labels import measure_label
 
 INPUTS = {
     "pixels": "signature/{analysis}/example_pixels.csv",
@@ -53,7 +54,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     axes = fig.subplots(len(phases), 4, squeeze=False, width_ratios=(10, 10, 10, 0.4))
     values = pixels["map"].dropna()
     limits = (values.min(), values.max()) if len(values) else (0, 1)
-    feature = style.feature_label(f" _ _{views['feature'].iloc[0]}", 60).split("·")[-1].strip()
+    feature = measure_label(views["feature"].iloc[0], 55)
     for (phase, view), row in zip(views.set_index("phase").iterrows(), axes, strict=True):
         part = pixels[pixels["phase"] == phase]
         image, shape = plane(part, "intensity"), view["row_mm"] / view["column_mm"]

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from scipy.cluster.hierarchy import dendrogram
 
 from recur import style
+from recur.features.labels import feature_label
 
 INPUTS = {
     "values": "signature/{analysis}/heatmap.csv",
@@ -82,7 +83,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     ax = fig.add_subplot(cells[2, 1])
     drawn = ax.imshow(z, aspect="auto", cmap="cividis", vmin=-3, vmax=3, interpolation="nearest")
     ax.yaxis.tick_right()
-    ax.set_yticks(range(len(features)), [style.feature_label(name, 44) for name in features])
+    ax.set_yticks(range(len(features)), [feature_label(name, 44) for name in features])
     inside = set(tables["weights"]["feature"])
     for tick, name in zip(ax.get_yticklabels(), features, strict=True):
         tick.set(fontsize=style.SMALL, weight="bold" if name in inside else "normal")

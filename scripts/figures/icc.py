@@ -8,6 +8,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from recur import style
+from recur.features.names import parsed
 
 INPUTS = {"icc": "signature/{analysis}/icc.csv"}
 CAPTION = (
@@ -52,8 +53,8 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     what = "ICC, perturbed images and masks" if perturbed else "ICC"
     left.set(xlim=(0, len(table) + 1), ylim=(floor, 1.01), xlabel="Features, sorted", ylabel=what)
     left.legend(loc="lower right", markerscale=2)
-    parts = table["feature"].map(style.plain).str.split("_")
-    place = parts.map(lambda p: f"{p[0]} {p[1]}" if len(p) == 5 else "features")
+    parts = table["feature"].map(style.plain).map(parsed)
+    place = parts.map(lambda feature: f"{feature.source} {feature.region}" if feature else "features")
     shown = pd.DataFrame({"icc": table["icc"], "place": place.map(lambda p: style.shorten(p, 24))})
     names = sorted(shown["place"].unique())[: len(style.SERIES)]
     for name, (colour, line, _) in zip(names, style.SERIES, strict=False):

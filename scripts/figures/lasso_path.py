@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from recur import style
+from recur.features.labels import feature_label
 
 INPUTS = {
     "path": "signature/{analysis}/lasso_path.csv",
@@ -43,7 +44,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         if rows is not None:
             ax.plot(rows["lambda"], rows["coef"], color=colour, linestyle=line, zorder=3)
         weight = weights.loc[weights["feature"] == feature, "weight"].iloc[0]
-        label = f"{style.feature_label(feature, 60)} ({style.minus(f'{weight:+.3f}')})"
+        label = f"{feature_label(feature, 60)} ({style.minus(f'{weight:+.3f}')})"
         handles.append(Line2D([], [], color=colour, linestyle=line, label=label))
     ax.axhline(0, color=style.GREY, linewidth=0.6, zorder=1)
     used = path["lambda"]

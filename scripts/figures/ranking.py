@@ -7,6 +7,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from recur import style
+from recur.features.labels import feature_label
 
 INPUTS = {"ranking": "signature/{analysis}/ranking.csv"}
 CAPTION = (
@@ -34,7 +35,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         if len(part):
             labels.append(f"{name} ({counts[choice]})")  # a line of its own
             rows += [(len(labels) + i, *row) for i, row in enumerate(part[list(RANKS)].itertuples(index=False))]
-            labels += [style.feature_label(f) for f in part["feature"]]
+            labels += [feature_label(f) for f in part["feature"]]
     shown = pd.DataFrame(rows, columns=["row", *RANKS])
     fig = style.new_figure(style.TWO_COLUMNS, 20 + 3.5 * len(labels))
     ax = fig.subplots()

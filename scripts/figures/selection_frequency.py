@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from recur import style
+from recur.features.labels import feature_label
 
 INPUTS = {
     "frequency": "signature/{analysis}/selection_frequency.csv",
@@ -37,7 +38,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     ax.barh(y, table["frequency"], height=0.7, color=[style.BLUE if own else style.LIGHT for own in inside])
     for i, value in zip(y, table["frequency"], strict=True):
         ax.text(value + 0.01, i, f"{100 * value:.0f} %", va="center", fontsize=style.SMALL)
-    ax.set_yticks(y, [style.feature_label(name) for name in table["feature"]])
+    ax.set_yticks(y, [feature_label(name) for name in table["feature"]])
     ax.set(ylim=(len(table) - 0.4, -0.6), xlabel="Resamples that selected the feature (%)")
     ax.set_xlim(0, min(1.0, table["frequency"].max()) + 0.12)
     style.percent(ax.xaxis)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from recur import style
+from recur.features.labels import feature_label
 
 INPUTS = {
     "weights": "signature/{analysis}/weights.csv",
@@ -53,7 +54,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     low, high = low - (room if low < 0 else 0), high + (room if high > 0 else 0)
     ax.set_xlim(low, high)
     ax.xaxis.set_major_locator(MaxNLocator(6))
-    ax.set_yticks(range(len(table)), [style.feature_label(f) for f in table["feature"]])
+    ax.set_yticks(range(len(table)), [feature_label(f) for f in table["feature"]])
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     ax.set(xlabel=f"Weight (log {context['words']['ratio']} per SD)", ylabel="")

@@ -187,43 +187,6 @@ def wrap(text: Any, width_mm: float) -> list[str]:
     return [line.replace("\xa0", " ") for line in textwrap.wrap(text, max(int(width_mm / CHARACTER), 4))] or [""]
 
 
-SHORTER = {
-    "GrayLevel": "GL",
-    "NonUniformity": "NonUnif",
-    "Normalized": "Norm",
-    "Emphasis": "Emph",
-    "Dependence": "Dep",
-    "Difference": "Diff",
-    "Correlation": "Corr",
-    "Variance": "Var",
-    "Contribution": "Contr",
-    "MeanAbsoluteDeviation": "MAD",
-    "RootMeanSquared": "RMS",
-}
-SHORTEST = {"wavelet-": "wav-", "first-order": "FO", "Small": "Sm", "Large": "Lg", "High": "Hi", "Low": "Lo"}
-
-
-def feature_label(feature: Any, characters: int = 48) -> str:
-    """`AP_tumour_wavelet-LLH_glcm_Contrast` as `AP tumour · wavelet-LLH GLCM Contrast`.
-
-    A name of another make (a study that brings its own features) is kept as it is, cut to length.
-    """
-    text = plain(feature)
-    parts = text.split("_")
-    if len(parts) != 5:
-        return shorten(text, characters)
-    phase, region, image, kind, name = parts
-    kind = {"firstorder": "first-order", "shape": "shape"}.get(kind, kind.upper())
-    if sigma := re.fullmatch(r"log-sigma-(\d+)-(\d+)-mm-3D", image):
-        image = f"LoG {sigma[1]}.{sigma[2]} mm"
-    where, text = f"{phase} {region} · ", f"{image} {kind} {name}"
-    for words in (SHORTER, SHORTEST):
-        if len(where + text) > characters:
-            for long, short in words.items():
-                text = text.replace(long, short)
-    return shorten(where + text, characters)
-
-
 def model_label(model: Any, context: dict[str, Any]) -> str:
     """The label of a model; context: what draw is given, whose `words` name the treatment."""
     if model in MODELS:

@@ -19,6 +19,7 @@ from matplotlib.text import Text
 
 import figure as program
 from recur import style
+from recur.features.labels import feature_label
 from recur.tables import write_table
 from recur.vocabulary import WORDS, analysis_words
 
@@ -660,7 +661,7 @@ def test_numbers_at_risk_are_the_tables(paths):
     ],
 )
 def test_feature_labels(name, label):
-    assert style.feature_label(name) == label
+    assert feature_label(name) == label
 
 
 def test_unknown_figure_and_missing_table(tmp_path, capsys, monkeypatch):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from recur.features.imported import Imported, missing_cells, read_features
+from recur.features.names import place_of, selected
 from recur.tables import StudyError
 
 
@@ -55,8 +56,7 @@ def lacking_some(features: pd.DataFrame, of: int, missing: pd.DataFrame) -> pd.D
 
 def select_features(names: list[str], phases: list[str] | None, regions: list[str] | None) -> list[str]:
     """Names of the wanted phases and regions, from `<phase>_<region>_...`; None keeps all."""
-    kept = [n for n in names if phases is None or n.split("_")[0] in phases]
-    kept = [n for n in kept if regions is None or n.split("_")[1] in regions]
+    kept = selected(names, phases, regions)
     if names and not kept:
         raise StudyError(f"no feature is of phases {phases} and regions {regions}: correct them (analyses.*)")
     return kept
@@ -69,7 +69,7 @@ def without_regions(features: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]
     missing: a further rim of which clipping left too little, or that could not be extracted.
     """
     columns = [name for name in features.columns if name != "patient_id"]
-    parts = pd.Series(["_".join(name.split("_")[:2]) for name in columns], index=columns)
+    parts = pd.Series([place_of(name) for name in columns], index=columns)
     empty = pd.DataFrame({part: features[names.index].isna().all(axis=1) for part, names in parts.groupby(parts)})
     lacks = empty.apply(lambda row: ", ".join(row.index[row]), axis=1) if len(empty) else pd.Series(dtype=str)
     gone = lacks.ne("").to_numpy()

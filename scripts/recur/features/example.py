@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
+from recur.features.names import measure_of, measure_parts
 from recur.features.plain import extractor
 from recur.images.case_file import BITS, Case, placed
 from recur.images.montage import MARGIN_MM, Reading, slice_of, view_of
@@ -41,7 +42,7 @@ def chosen_patient(cases: pd.DataFrame, train: set[str], phases: list[str]) -> s
 def mapped_feature(weights: pd.DataFrame) -> str:
     """`original_<class>_<feature>` of the signature's heaviest feature of the unfiltered image that is not a shape."""
     order = weights["weight"].abs().sort_values(ascending=False, kind="stable").index
-    parts = [str(name).split("_", 2)[-1] for name in weights.loc[order, "feature"]]
+    parts = [measure_of(str(name)) for name in weights.loc[order, "feature"]]
     fitting = [name for name in parts if re.fullmatch(r"original_(?!shape)[a-z]+_\w+", name)]
     return fitting[0] if fitting else NO_FEATURE
 
@@ -105,7 +106,7 @@ def feature_map(case: Case, view: Any, k: int, feature: str, extraction: dict[st
     )
     mask = np.zeros(case.image.shape, bool)
     mask.flat[places.image[near].astype(int)] = True
-    _, kind, name = feature.split("_", 2)
+    _, kind, name = measure_parts(feature)
     plain = {"mode": "pyradiomics", "resegment": None, "image_types": ["Original"]}
     made = extractor(extraction | plain, resample=True)
     made.settings |= {"kernelRadius": KERNEL_RADIUS, "maskedKernel": True, "initValue": math.nan, "voxelBatch": 500}

@@ -10,14 +10,9 @@ import SimpleITK as sitk
 
 from recur.features.accelerate import grid_features
 from recur.features.ibsi import ibsi_features
+from recur.features.names import joined
 from recur.features.plain import bin_settings, plain_features
-from recur.features.resample import (
-    bounds,
-    region_box,
-    resampled_image,
-    resampled_region,
-    spline_coefficients,
-)
+from recur.features.resample import bounds, region_box, resampled_image, resampled_region, spline_coefficients
 from recur.features.sets import feature_names
 from recur.images.case_file import Case
 from recur.tables import StudyError
@@ -113,9 +108,9 @@ def extract_with_reasons(case: Case, extraction: dict[str, Any]) -> tuple[dict[s
             values = {}
         for name in names:
             value = float(values.get(name, np.nan))
-            features[f"{region}_{name}"] = value if np.isfinite(value) else np.nan
+            features[joined(region, name)] = value if np.isfinite(value) else np.nan
             if values and not np.isfinite(value):
-                reasons[f"{region}_{name}"] = NOT_DEFINED
+                reasons[joined(region, name)] = NOT_DEFINED
     return features, reasons
 
 

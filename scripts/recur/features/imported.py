@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from recur.features.lesions import aggregated
+from recur.features.names import joined, source_of
 from recur.study.coding import as_declared
 from recur.tables import NAMED, PATIENT_ID, REMARKS, StudyError, first_of, id_columns, read_table, with_id
 
@@ -128,7 +129,8 @@ def one_row_of_phases(
     parts, texts = [], []
     for phase in settings["phases"]:
         rows = phases == str(phase)
-        own, text = values[rows].add_prefix(f"{phase}_"), cells[rows].add_prefix(f"{phase}_")
+        prefix = joined(str(phase), "")
+        own, text = values[rows].add_prefix(prefix), cells[rows].add_prefix(prefix)
         if own.index.duplicated().any():
             within = settings | {"tumour_volume": tumour_volume_in(settings, str(phase), list(own))}
             own = one_row_a_patient(own, within, path)
@@ -148,7 +150,7 @@ def said_of_phases(missing: pd.DataFrame, rows: set[tuple[str, str]]) -> list[st
     """The reasons of missing cells `<phase>_<column>`, with the phase where a patient has no row of it."""
     reasons = []
     for patient, feature, reason in missing[["patient_id", "feature", "reason"]].itertuples(index=False):
-        phase = feature.split("_")[0]
+        phase = source_of(feature)
         reasons.append(reason if (patient, phase) in rows else f"no row of phase {phase}")
     return reasons
 
@@ -163,15 +165,15 @@ def long_to_wide(table: pd.DataFrame, ids: pd.Series, column: str, phases: list[
     parts = []
     for phase in phases:
         rows = (cells == phase).fillna(False).to_numpy(bool)
-        parts.append(table[rows].set_axis([ids[rows], again[rows]], axis=0).add_prefix(f"{phase}_"))
+        parts.append(table[rows].set_axis([ids[rows], again[rows]], axis=0).add_prefix(joined(phase, "")))
     return pd.concat(parts, axis=1).droplevel(1)
 
 
 def tumour_volume_in(settings: dict[str, Any], phase: str, names: list[str]) -> str | None:
     """The column of the tumour's volume in one phase, by which its lesions are joined."""
     declared = settings.get("tumour_volume")
-    if declared and f"{phase}_{declared}" in names:
-        return f"{phase}_{declared}"
+    if declared and joined(phase, declared) in names:
+        return joined(phase, declared)
     return burden_column(names, "volume", None, [phase])
 
 

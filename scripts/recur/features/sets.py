@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from radiomics import getFeatureClasses
 
+from recur.features.names import joined, measure_parts
 from recur.tables import StudyError
 
 TEXTURES = ("glcm", "glrlm", "glszm", "gldm", "ngtdm")
@@ -61,9 +62,9 @@ def feature_names(feature_set: str, image_types: Iterable[str], log_sigma_mm: It
         raise StudyError("image type LoG needs log_sigma_mm: different widths above 0, in mm")
     images = {**IMAGES, "LoG": tuple(log_name(sigma) for sigma in sigmas)}
     classes = class_features(feature_set)
-    names = [f"original_shape_{feature}" for feature in classes.pop("shape")]
+    names = [joined("original", "shape", feature) for feature in classes.pop("shape")]
     for image in (image for kind in IMAGE_TYPES if kind in image_types for image in images[kind]):
-        names += [f"{image}_{name}_{feature}" for name, features in classes.items() for feature in features]
+        names += [joined(image, name, feature) for name, features in classes.items() for feature in features]
     return names
 
 
@@ -72,14 +73,9 @@ def log_name(sigma: float) -> str:
     return f"log-sigma-{str(float(sigma)).replace('.', '-')}-mm-3D"
 
 
-def column_names(phases: Iterable[str], regions: Iterable[str], names: list[str]) -> list[str]:
-    """Columns `<phase>_<region>_<image type>_<class>_<feature>`: phases in the order given, then regions."""
-    return [f"{phase}_{region}_{name}" for phase in phases for region in regions for name in names]
-
-
 def count_by_class(names: Iterable[str]) -> dict[str, dict[str, int]]:
     """Image type -> class -> number of features, of the names of one region and phase."""
-    counted = Counter(tuple(name.split("_")[:2]) for name in names)
+    counted = Counter(measure_parts(name)[:2] for name in names)
     table: dict[str, dict[str, int]] = {}
     for (image, feature_class), n in counted.items():
         table.setdefault(image, {})[feature_class] = n

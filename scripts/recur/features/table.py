@@ -12,7 +12,8 @@ import pandas as pd
 
 from recur.features.cache import versions
 from recur.features.extract import check_extraction
-from recur.features.sets import column_names, count_by_class, feature_names
+from recur.features.names import column_names, joined, place_of
+from recur.features.sets import count_by_class, feature_names
 from recur.tables import MANIFEST, StudyError, signed
 
 IDENTITY = ["patient_id", "reader"]
@@ -54,7 +55,7 @@ def patient_rows(
             continue
         row: dict[str, Any] = {"patient_id": patient, "reader": reader}
         for phase in [phase for phase in phases if phase in cases]:
-            values = {f"{phase}_{name}": value for name, value in cases[phase].items()}
+            values = {joined(phase, name): value for name, value in cases[phase].items()}
             strange = next((name for name in values if name not in known), None)
             if strange:
                 raise StudyError(f"column {strange!r} is no feature of these settings; run floor 3 again")
@@ -72,10 +73,10 @@ def _missing_lines(
     values: Mapping[str, float], reasons: Mapping[str, str], region: str, names: list[str]
 ) -> list[dict[str, Any]]:
     """Lines of the missing table for one region of a case: n features by reason, "all" for the whole region."""
-    absent = [name for name in names if np.isnan(values.get(f"{region}_{name}", np.nan))]
+    absent = [name for name in names if np.isnan(values.get(joined(region, name), np.nan))]
     by_reason: dict[str, list[str]] = {}
     for name in absent:
-        reason = reasons.get(f"{region}_{name}") or reasons.get(region, "no voxels")
+        reason = reasons.get(joined(region, name)) or reasons.get(region, "no voxels")
         by_reason.setdefault(reason, []).append(name)
     return [
         {
@@ -141,7 +142,7 @@ def manifest(settings: dict[str, Any]) -> dict[str, Any]:
         "manifest_sha256": sha256,
         "columns": len(columns),
         "columns_sha256": hashlib.sha256("\n".join(columns).encode()).hexdigest(),
-        "phases_and_regions": list(dict.fromkeys("_".join(name.split("_")[:2]) for name in columns)),
+        "phases_and_regions": list(dict.fromkeys(place_of(name) for name in columns)),
         "features_per_region_and_phase": len(names),
         "features_by_image_type_and_class": count_by_class(names),
         "extraction": extraction,

@@ -21,6 +21,7 @@ from recur.cohort.exclusions import by_id
 from recur.cohort.identity import id_problems
 from recur.cohort.variables import read_variables, unit_problems
 from recur.features.imported import MEASURES, ids_of, long_to_wide, numbers_of
+from recur.features.names import within_source
 from recur.predict.apply import apply_model
 from recur.predict.inputs import input_fields, used_terms, value_text
 from recur.predict.signature import signature_scores
@@ -177,7 +178,7 @@ def read_new_features(
         return column in known or column.endswith(tuple(MEASURES.values()))
 
     # of a long table the features are <phase>_<column>
-    long = {name.partition("_")[2] for name in names} if "feature_phase" in inputs else set()
+    long = {within_source(name) for name in names} if "feature_phase" in inputs else set()
     table = with_id(read_table(path, sheet, used), own)
     one_manifest({"the signature": signature["features_manifest"], str(path): table.attrs.get(MANIFEST)})
     id_column = own if own in table else "patient_id"

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from recur.features.names import Feature, joined, parsed
 from recur.report.pages import blocks_page
 from recur.statistics.estimate import SANDWICH
 from recur.statistics.logistic import FIRTH, RIDGE
@@ -29,10 +30,6 @@ ABBREVIATIONS = {
     "IPA": "index of prediction accuracy (scaled Brier score)", "IBSI": "Image Biomarker Standardisation Initiative",
     "ICI": "integrated calibration index",
 }  # fmt: skip
-FEATURE = re.compile(r"(?P<phase>[^_]+)_(?P<region>.+?)_(?P<image>original|wavelet-\w+|log-sigma-[\w-]+)_"
-                     r"(?P<kind>[a-z0-9]+)_(?P<name>\w+)$")  # fmt: skip
-
-
 MOST_TERMS = 12  # of an equation that is written out
 
 
@@ -225,17 +222,12 @@ def features(weights: pd.DataFrame, icc: pd.DataFrame, frequency: pd.DataFrame) 
     tags = read_made(IBSI_NAMES).set_index("feature")["tag"].to_dict()
     rows = []
     for place, row in enumerate(weights.itertuples(), 1):
-        found = FEATURE.match(row.feature)
-        parts = (
-            found.groupdict()
-            if found
-            else dict.fromkeys(("phase", "region", "image", "kind"), "") | {"name": row.feature}
-        )
+        parts = parsed(row.feature) or Feature("", "", "", "", row.feature)
         reading = interval(icc.loc[row.feature].rename({"icc": "estimate"}), 2) if row.feature in icc.index else ""
         share = chosen.get(row.feature)
         rows.append(
-            [f"x{place}", parts["phase"], parts["region"], parts["image"], parts["kind"], parts["name"],
-             tags.get(f"{parts['kind']}_{parts['name']}", ""), f"{row.weight:.4f}", f"{row.mean:.4g}", f"{row.sd:.4g}",
+            [f"x{place}", *parts,
+             tags.get(joined(parts.kind, parts.name), ""), f"{row.weight:.4f}", f"{row.mean:.4g}", f"{row.sd:.4g}",
              reading, "" if share is None else f"{100 * share:.0f}"]
         )  # fmt: skip
     signs = [f"{'-' if weight < 0 else '+'} {abs(weight):.4f} z{i}" for i, weight in enumerate(weights["weight"], 1)]

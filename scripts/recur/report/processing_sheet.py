@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from recur.features.names import region_of
 from recur.tables import read_json, read_made
 
 FILTERS = {
@@ -110,7 +111,7 @@ def _hounsfield(images: dict[str, Any]) -> bool:
 
 
 def _regions(manifest: dict[str, Any]) -> str:
-    regions = dict.fromkeys(name.split("_", 1)[1] for name in manifest["phases_and_regions"])
+    regions = dict.fromkeys(region_of(place) for place in manifest["phases_and_regions"])
     return f"features of {', '.join(regions)}"
 
 

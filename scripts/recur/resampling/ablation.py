@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from recur.cohort.training import Training
+from recur.features.names import region_of, source_of
 from recur.statistics.outcome import concordance_difference_of, concordance_of, error_of_concordance, outcome_of
 from recur.vocabulary import main_model
 
@@ -21,8 +22,8 @@ COLUMNS = [
 def subsets(names: list[str]) -> dict[str, list[str]]:
     """Ablation -> feature names `<phase>_<region>_...`: `<phase>_only` and `<region>_only` where there are several."""
     result = {}
-    for place in (0, 1):
-        parts = [name.split("_")[place] for name in names]
+    for part_of in (source_of, region_of):
+        parts = [part_of(name) for name in names]
         for value in dict.fromkeys(parts):
             if len(set(parts)) > 1:
                 result[f"{value}_only"] = [name for name, part in zip(names, parts, strict=True) if part == value]
