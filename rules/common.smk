@@ -563,6 +563,19 @@ def list_of_figures():
     return str(path)
 
 
+def captions_of_figures():
+    """The file with category and caption of every figure of the analyses, for the report."""
+    captions = {}
+    for a in ANALYSES:
+        for f in FIGURES:
+            if has_figure(a, f):
+                captions[f"{a}/{f}"] = [FIGURES[f]["CATEGORY"], figure_caption(a, f)]
+    path = Path(RESULTS, "settings", "captions.json")
+    if workflow.is_main_process:
+        studies.write_changed(path, json.dumps(captions, indent=1) + "\n")
+    return str(path)
+
+
 def diagnostic_inputs(figure):
     """name -> path of the tables a diagnostic figure draws."""
     return {

@@ -27,7 +27,8 @@ rule report:
         models=[f"{RESULTS}/models/{analysis}/frozen" for analysis in ANALYSES],
         pictures=only(IMAGES, *(f"{RESULTS}/images/qc/batch-{batch}" for batch in BATCHES)),
         manuscript=manuscript_tables(),
-        texts=["report/texts.yaml", "report/ji2020.yaml", "report/report.css"],
+        captions=captions_of_figures(),
+        texts=["report/texts.yaml", "report/ji2020.yaml"],
         checklists=only(ANALYSES, f"{RESULTS}/report/checklists.csv"),
         script="scripts/report.py",
         package=imports("scripts/report.py", "notebooks/report.ipynb"),
@@ -45,18 +46,9 @@ rule report:
         "benchmarks/{study}/report.tsv"
     conda:
         "../envs/report.yaml"
-    params:
-        captions=json.dumps(
-            {
-                f"{a}/{f}": [FIGURES[f]["CATEGORY"], figure_caption(a, f)]
-                for a in ANALYSES
-                for f in FIGURES
-                if has_figure(a, f)
-            }
-        ),
     shell:
         "python {input.script} --notebook {input.notebook} --results results/{wildcards.study}"
-        " --captions {params.captions:q} --executed {output.notebook} --html {output.html} > {log} 2>&1"
+        " --executed {output.notebook} --html {output.html} > {log} 2>&1"
 
 
 rule manuscript_tables:
@@ -89,7 +81,6 @@ rule calculator:
         study="results/{study}/settings/model_card.json",
         models=[f"{RESULTS}/models/{analysis}/frozen" for analysis in ANALYSES],
         performance="results/{study}/validation/performance.csv",
-        page=["scripts/recur/report/calculator.html", "scripts/recur/report/calculator.js"],
         script="scripts/calculator.py",
         package=imports("scripts/calculator.py"),
     output:
@@ -252,7 +243,6 @@ if IMAGES:
             pictures=expand("results/{{study}}/images/qc/batch-{batch}", batch=BATCHES),
             assigned="results/{study}/cohort/assigned.csv",
             review=only(IMAGES["review"], IMAGES["review"]),
-            page=["scripts/recur/report/qc.html", "scripts/recur/report/qc.js"],
             script="scripts/qc_page.py",
             package=imports("scripts/qc_page.py"),
         output:

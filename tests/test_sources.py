@@ -18,7 +18,7 @@ EDITS = {
     "images/perturb.py": {"p1"},
     "features/texture.py": {"features"},
     "tables.py": {"resample", "nested_cv"},
-    "report/report.py": set(),
+    "report/patients.py": set(),
 }
 # what rules, caches and interrupted jobs are known by, before and after each edit
 KEYS = """
@@ -90,13 +90,27 @@ def test_an_edit_of_a_nested_module_is_noticed_by_what_uses_it_alone(noticed, fi
         assert (f"scripts/{program}.py" in rules) == (module in loaded(SCRIPTS / f"{program}.py"))
 
 
-def test_an_edit_of_a_page_is_noticed():
-    names = {path.name for path in closure(SCRIPTS / "calculator.py")}
-    assert {"calculator.html", "calculator.js"} <= names
+PAGES = {
+    "scripts/calculator.py": {"calculator.html", "calculator.css", "calculator.js", "base.html", "page.css"},
+    "scripts/qc_page.py": {"qc.html", "qc.css", "qc.js", "base.html", "page.css"},
+    "scripts/report.py": {"report.html", "report.css", "base.html", "page.css"},
+    "scripts/model_card.py": {"blocks.html", "block.html", "blocks.css", "base.html", "page.css"},
+    "scripts/checklists.py": {"blocks.html", "block.html", "blocks.css", "base.html", "page.css"},
+    "scripts/diagnostic_report.py": {"blocks.html", "block.html", "blocks.css", "base.html", "page.css"},
+}
+
+
+@pytest.mark.parametrize("program", PAGES)
+def test_an_edit_of_a_page_is_noticed_and_so_is_one_of_the_template_of_all_pages(program):
+    assert PAGES[program] <= {path.name for path in closure(ROOT / program)}
+
+
+def test_a_page_is_not_made_anew_for_the_template_of_another():
+    assert not {"qc.html", "report.html"} & {path.name for path in closure(ROOT / "scripts/calculator.py")}
 
 
 def test_imports_of_a_notebook_count():
-    assert SCRIPTS / "recur" / "report" / "report.py" in closure(ROOT / "notebooks" / "report.ipynb")
+    assert SCRIPTS / "recur" / "report" / "patients.py" in closure(ROOT / "notebooks" / "report.ipynb")
 
 
 def test_imports_inside_functions_and_relative_ones_count():

@@ -20,8 +20,8 @@ def closure(*files: str | Path, within: str | Path | None = None) -> list[Path]:
     """The given source files and every file of the project that they use, directly or not, in the order of their paths.
 
     Followed are imports at every depth of a file, those inside of functions as well, and the names of files beside a
-    module (a page's template). With `within`, only what lies in that folder: an edit elsewhere leaves the keys of its
-    cache alone. Raises SyntaxError if a file is no Python.
+    module or in its folder `templates` (a page's template, and the template that it extends). With `within`, only what
+    lies in that folder: an edit elsewhere leaves the keys of its cache alone. Raises SyntaxError where it is no Python.
     """
     found: set[Path] = set()
     waiting = [Path(file).resolve() for file in files]
@@ -30,7 +30,7 @@ def closure(*files: str | Path, within: str | Path | None = None) -> list[Path]:
         if file in found or not _is_within(file, within):
             continue
         found.add(file)
-        if file.suffix in (".py", ".ipynb"):
+        if file.suffix in (".py", ".ipynb", ".html"):
             waiting += _used(file, _state(file))
     return sorted(found)
 
@@ -70,6 +70,8 @@ def _state(file: Path) -> tuple[int, int]:
 def _used(file: Path, state: tuple[int, int]) -> list[Path]:
     """The project's files that one file names."""
     text = _code(file)
+    if file.suffix == ".html":
+        return _beside(file, text)
     modules = [path for module in _imported(file, text) for path in _files_of(module)]
     return [*modules, *_beside(file, text)]
 
@@ -119,10 +121,12 @@ def _files_of(module: str) -> list[Path]:
 
 
 def _beside(file: Path, text: str) -> list[Path]:
-    """Templates and the like beside the module that it names in double quotes."""
+    """Templates and the like that a file names in double quotes: beside it, or in the folder `templates` beside it."""
     return [path for path in _templates(file.parent) if f'"{path.name}"' in text]
 
 
 @cache
 def _templates(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.iterdir()) if path.is_file() and path.suffix not in (".py", ".ipynb")]
+    places = [folder, *filter(Path.is_dir, [folder / "templates"])]
+    files = [path for place in places for path in sorted(place.iterdir()) if path.is_file()]
+    return [path for path in files if path.suffix not in (".py", ".ipynb")]

@@ -9,11 +9,13 @@ import frozen
 import pandas as pd
 import pytest
 import yaml
+from report_notebook import sections
 
-from recur.report import calculator, methods, model_card, report
+from recur.report import calculator, methods, model_card
 from recur.report import diagnostic_page as diagnostic_report
 from recur.report.manuscript import as_html, manuscript_tables
 from recur.report.pages import blocks_page
+from recur.report.results import run_of
 from recur.sources import ROOT
 from recur.tables import read_made, write_table
 from recur.validation.guards import evaluate
@@ -108,7 +110,7 @@ def test_the_report(results, study):
     folder.mkdir(parents=True)
     for name in FIGURES:
         (folder / f"{name}.png").write_bytes(PNG)
-    page = report.report(results, captions)
+    page = sections(run_of(results, study, captions))
     assert "before radiotherapy" in page and "Free of" not in page
     assert foreign(page) == []
 
@@ -187,5 +189,5 @@ def test_words_of_one_disease_stand_in_the_wording_and_the_demo_only():
         told = [text for text in said if " " in text and text not in docs and words.search(text)]
         found |= {place: told} if told else {}
     assert found == {}
-    texts_of_pages = [ROOT / "report/texts.yaml", *ROOT.glob("scripts/recur/report/calculator.*")]
+    texts_of_pages = [ROOT / "report/texts.yaml", *ROOT.glob("scripts/recur/report/templates/calculator.*")]
     assert [path.name for path in texts_of_pages if words.search(path.read_text())] == []

@@ -18,7 +18,7 @@ CONDA = sorted(path.stem for path in ENVS.glob("*.yaml"))
 LOCK_NAME = {"matplotlib-base": "matplotlib", "python-isal": "isal"}
 POST_DEPLOY = {"imaging": {"radiomics"}, "download": {"idc_index_data"}}  # imported names that post-deploy.sh adds
 CONDA_ONLY = {"python", "pip", "c-compiler"}
-BROUGHT = {"ipykernel": "IPython"}  # what a package needs itself
+BROUGHT = {"ipykernel": "IPython", "jinja2": "markupsafe"}  # what a package needs itself
 IMPORT_NAME = {
     "matplotlib-base": "matplotlib",
     "pillow": "PIL",

@@ -14,13 +14,15 @@ import pandas as pd
 import pydicom
 import pytest
 import yaml
+from report_notebook import sections
 from rocrate.rocrate import ROCrate
 from small import ROOT, run_snakemake, small_project
 
 from recur.contracts import problems_of_results
-from recur.report import checklists, report
+from recur.report import checklists
 from recur.report.manuscript import as_html, manuscript_tables
 from recur.report.pages import blocks_page
+from recur.report.results import run_of
 from recur.vocabulary import study_words
 
 
@@ -309,7 +311,7 @@ def test_hostile_text_of_tables_and_study_file_becomes_no_markup_on_any_page(stu
     }
     lists = checklists.checklists(folder, resolved | {"reporting": {"ethics": evil}})
     pages = {
-        "report": report.report(folder, captions),
+        "report": sections(run_of(folder, resolved, captions)),
         "checklists": blocks_page(checklists.page(lists, resolved), evil),
         "manuscript": "".join(map(as_html, manuscript_tables(folder, "recommended", study_words({})))),
     }

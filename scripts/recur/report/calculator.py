@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from html import escape
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,7 +11,7 @@ from recur.predict.inputs import input_fields
 from recur.predict.nomogram import model_axes, model_nomogram, nomogram_tables
 from recur.predict.strata import strata_of
 from recur.predict.support import last_month, why_no_risk
-from recur.report.pages import filled, json_data
+from recur.report import pages
 from recur.statistics.logistic import ML
 from recur.study.coding import input_label
 from recur.study.facts import split_of, timed_endpoint
@@ -33,7 +31,7 @@ from recur.vocabulary import (
     study_words,
 )
 
-HERE = Path(__file__).parent
+SYNTHETIC = "SYNTHETIC DATA: generated patients. These risks are those of nobody."
 NOT_FOR = (
     "For research only. It is no medical device and must not guide the care of a patient: nobody has shown that "
     "using it helps.",
@@ -60,20 +58,19 @@ def page(models: dict[str, dict[str, dict[str, Any]]], study: dict[str, Any], pe
     ]
     groups = []
     for analysis in models:
-        own = [(i, entry) for i, entry in enumerate(entries) if entry["analysis"] == analysis]
-        options = "".join(f'<option value="{i}">{escape(entry["name"])}</option>' for i, entry in own)
-        label = f"{analysis}: {endpoint_label(study, analysis)}"
-        groups.append(f'<optgroup label="{escape(label)}">{options}</optgroup>')
-    banner = "SYNTHETIC DATA: generated patients. These risks are those of nobody." if study.get("synthetic") else ""
-    parts = {
-        "title": escape(study.get("title") or study["study"]),
-        "study": escape(study["study"]),
-        "synthetic": f'<p class="synthetic">{banner}</p>' if banner else "",
-        "not_for": "".join(f"<li>{escape(text)}</li>" for text in NOT_FOR),
-        "models": "".join(groups),
-        "data": json_data(entries),
-    }
-    return filled(HERE / "calculator.html", HERE / "calculator.js", parts)
+        options = [(i, entry["name"]) for i, entry in enumerate(entries) if entry["analysis"] == analysis]
+        groups.append((f"{analysis}: {endpoint_label(study, analysis)}", options))
+    return pages.page(
+        "calculator.html",
+        f"Risk calculator: {study['study']}",
+        ["calculator.css"],
+        "calculator.js",
+        heading=f"Risk calculator: {study.get('title') or study['study']}",
+        synthetic=SYNTHETIC if study.get("synthetic") else None,
+        not_for=NOT_FOR,
+        groups=groups,
+        data=pages.json_data(entries),
+    )
 
 
 def ordered(models: dict[str, dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
-from recur.report.results import read
+from recur.report.analysis import category
+from recur.report.parts import by_analysis
+from recur.report.results import Run, read
 from recur.study.facts import uses_features
 from recur.tables import read_json
 from recur.vocabulary import study_words
@@ -25,6 +28,11 @@ CONTROLS = {
     "shuffled_outside": "the voxels outside all regions changed places: what the regions themselves hold is left",
     "resampled_outside": "the regions were filled with voxels drawn from around them: only size and shape are left",
 }
+
+
+def section(run: Run) -> Markup:
+    """The signature of each analysis, and the figures of how it was made."""
+    return by_analysis(run, lambda run, analysis: category(run, analysis, "Signature"))
 
 
 def feature_facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, Any]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
-from recur.report.parts import picture, table
+from recur.report.analysis import category
+from recur.report.pages import drawn
+from recur.report.parts import by_analysis, table
 from recur.report.processing_sheet import processing_sheet
+from recur.report.results import Run
 from recur.tables import read_made
+
+MOST_PICTURES = 6
 
 
 def region_summary(results: Path) -> pd.DataFrame:
@@ -37,19 +41,28 @@ def region_summary(results: Path) -> pd.DataFrame:
     )
 
 
-def images(results: Path, study: Mapping[str, Any]) -> str:
-    """Regions, image processing, and the first pictures."""
-    if "images" not in study:
-        return ""
-    regions = region_summary(results)
-    text = f"<h2>Regions</h2>{table(regions)}" if len(regions) else ""
-    pictures = sorted(results.glob("images/qc/batch-*/*.png"))[:6]
-    if pictures:
-        shown = "".join(picture(path, path.stem) for path in pictures)
-        text += (
-            "<h2>Regions in pictures</h2><p>The first patients; "
-            '<a href="../images/qc/index.html">all, worst first</a>.</p>'
-            f'<div class="pictures">{shown}</div>'
-        )
-    sheet = processing_sheet(results, study, study["images"]["readers"][0])
-    return text + f'<h2 id="processing">Image processing (IBSI sheet)</h2>{table(sheet)}'
+def section(run: Run) -> Markup:
+    """The figures of the images of each analysis."""
+    return by_analysis(run, lambda run, analysis: category(run, analysis, "Images"))
+
+
+def regions(run: Run) -> Markup:
+    """Numbers of each region over all cases."""
+    found = region_summary(run.results)
+    return drawn([("table", table(found))] if len(found) else [])
+
+
+def pictures(run: Run) -> Markup:
+    """The first pictures of images and regions."""
+    paths = sorted(run.results.glob("images/qc/batch-*/*.png"))[:MOST_PICTURES]
+    if "images" not in run.study or not paths:
+        return Markup("")
+    return drawn([("group", ("pictures", [("figure", (path, path.stem)) for path in paths]))])
+
+
+def processing(run: Run) -> Markup:
+    """The sheet of image processing."""
+    if "images" not in run.study:
+        return Markup("")
+    sheet = processing_sheet(run.results, run.study, run.study["images"]["readers"][0])
+    return drawn([("table", table(sheet))])

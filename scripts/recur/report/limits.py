@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+
+from markupsafe import Markup
 
 from recur.report.methods import facts, sentences, texts
-from recur.report.parts import escape
+from recur.report.pages import drawn
 from recur.report.phrases import listed
+from recur.report.results import Run
 
 
-def limits(results: Path, study: Mapping[str, Any], analyses: list[str]) -> str:
+def section(run: Run) -> Markup:
     """What this run cannot show: the sentences whose facts hold."""
-    found = {name: sentences(texts()["limitations"], facts(results, study, name)) for name in analyses}
-    items = "".join(f"<li>{escape(text)}</li>" for text in with_holders(found))
-    return f'<h2 id="limits">Limitations</h2><ul>{items}</ul>' if items else ""
+    said = {}
+    for analysis in run.analyses:
+        said[analysis] = sentences(texts()["limitations"], facts(run.results, run.study, analysis))
+    items = with_holders(said)
+    return drawn([("ul", items)] if items else [])
 
 
 def with_holders(found: Mapping[str, list[str]]) -> list[str]:

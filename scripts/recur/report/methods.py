@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from markupsafe import Markup
 
 from recur.report.features import feature_facts
 from recur.report.models import model_facts
 from recur.report.outcome import outcome_facts
+from recur.report.pages import Block
+from recur.report.parts import by_analysis
 from recur.report.patients import patient_facts
-from recur.report.results import collected
+from recur.report.results import Run, collected
 from recur.report.validation import validation_facts
 from recur.sources import ROOT
 from recur.vocabulary import analysis_words
@@ -20,6 +23,16 @@ from recur.vocabulary import analysis_words
 
 def texts() -> dict[str, Any]:
     return yaml.safe_load((ROOT / "report" / "texts.yaml").read_text())
+
+
+def section(run: Run) -> Markup:
+    """The methods of each analysis."""
+    return by_analysis(run, told)
+
+
+def told(run: Run, analysis: str) -> list[Block]:
+    said = methods(run.results, run.study, analysis)
+    return [("p", [(f"{title}.", None), f" {text}"]) for title, text in said]
 
 
 def methods(results: Path, study: Mapping[str, Any], analysis: str) -> list[tuple[str, str]]:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
-from recur.report.pages import html_table
-from recur.report.parts import escape
+from recur.report.analysis import category
+from recur.report.pages import Block
+from recur.report.parts import by_analysis
 from recur.report.phrases import listed
-from recur.report.results import of_analysis, read
+from recur.report.results import Run, of_analysis, read
 from recur.sources import ROOT
 from recur.statistics.linear_predictor import clinical_terms
 from recur.study.endpoints import is_weighted
@@ -28,19 +30,27 @@ SELECTION = {
 }
 
 
-def sample_size(results: Path, analysis: str, _: Mapping[str, str]) -> str:
+def section(run: Run) -> Markup:
+    """The models of each analysis, and the size that their development needed."""
+    return by_analysis(run, developed)
+
+
+def developed(run: Run, analysis: str) -> list[Block]:
+    return category(run, analysis, "Models") + sample_size(run.results, analysis)
+
+
+def sample_size(results: Path, analysis: str) -> list[Block]:
     """Riley's criteria for the development."""
     sizes = of_analysis(results, "models/{}/sample_size.csv", analysis)
     if sizes.empty:
-        return ""
-    rows = [
-        [row.scope, f"{row.parameters:.0f}", f"{row.events_per_parameter:.3g}", row.criterion, f"{row.required_n:.0f}",
-         f"{row.n:.0f}", "yes" if row.met in (True, "True") else "no"]
-        for row in sizes.itertuples()
-    ]  # fmt: skip
+        return []
     heads = ["Counted", "Parameters", "Events each", "Criterion", "Patients needed", "Patients there", "Met"]
+    rows = []
+    for row in sizes.itertuples():
+        counts = [f"{row.required_n:.0f}", f"{row.n:.0f}", "yes" if row.met in (True, "True") else "no"]
+        rows.append([row.scope, f"{row.parameters:.0f}", f"{row.events_per_parameter:.3g}", row.criterion, *counts])
     source = f"Riley's criteria; Cox-Snell R2 {sizes['r2_cs'].iloc[0]:.3f}: {sizes['r2_source'].iloc[0]}."
-    return f"<h4>Sample size of the development</h4>{html_table(heads, rows)}<p class=note>{escape(source)}</p>"
+    return [("h4", "Sample size of the development"), ("table", (heads, rows)), ("note", source)]
 
 
 def model_facts(results: Path, study: Mapping[str, Any], analysis: str, performance: pd.DataFrame) -> dict[str, Any]:

@@ -7,13 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
 from recur.predict.support import why_no_risk
+from recur.report.analysis import category
+from recur.report.parts import by_analysis
 from recur.report.phrases import listed
-from recur.report.results import frozen_model, read
+from recur.report.results import Run, frozen_model, read
 from recur.study.endpoints import has_competing, is_weighted
 from recur.study.facts import outcome_kind, timed_endpoint
 from recur.vocabulary import analysis_words, censors_death, cohort_title, lower_first, main_model, start_of
+
+
+def section(run: Run) -> Markup:
+    """The figures of the outcome in the risk groups of each analysis."""
+    return by_analysis(run, lambda run, analysis: category(run, analysis, "Survival"))
 
 
 def weights_text(followed: pd.DataFrame) -> str:

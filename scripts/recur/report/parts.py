@@ -1,40 +1,45 @@
-"""What the sections of the report are made of: escaped text, tables of any kind, pictures."""
+"""What the sections of the report are made of: tables of any kind, and a part for each analysis."""
 
 from __future__ import annotations
 
-import html
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import quote
 
 import pandas as pd
+from markupsafe import Markup
 
-from recur.report import pages
-from recur.report.pages import html_table
+from recur.report.pages import Block, drawn
+from recur.report.results import Run, rank_of
 from recur.vocabulary import cohort_title, interval, model_title, p_text
 
+LIMITS = (  # columns of an estimate and of its limits, which are printed as one
+    ("estimate", "lower", "upper"),
+    ("difference", "difference_lower", "difference_upper"),
+    ("difference", "lower", "upper"),
+)
 
-def escape(text: Any) -> str:
-    return html.escape(str(text))
+
+def by_analysis(run: Run, part: Callable[[Run, str], list[Block]]) -> Markup:
+    """The part of each analysis that has one, under the name of the analysis where the study has several."""
+    blocks = []
+    for analysis in run.analyses:
+        own = part(run, analysis)
+        if own and len(run.analyses) > 1:
+            blocks.append(("h3", f"{rank_of(run.study, analysis).capitalize()}: {analysis}"))
+        blocks += own
+    return drawn(blocks)
 
 
 def limits_of(estimate: float, lower: float, upper: float) -> str:
     return interval(pd.Series({"estimate": estimate, "lower": lower, "upper": upper}))
 
 
-def picture(path: Path, caption: str, mark: str = "") -> str:
-    """A PNG embedded in the page, with its caption."""
-    place = f' id="{escape(quote(mark))}"' if mark else ""
-    return f"<figure{place}>{pages.picture(path, caption)}</figure>"
-
-
-def table(frame: pd.DataFrame, words: Mapping[str, str] | None = None) -> str:
-    """Any table as HTML: cohorts and models by title (words: recur.vocabulary.study_words), estimates joined with their
-    limits, p-values as printed, empty columns left out."""
+def table(frame: pd.DataFrame, words: Mapping[str, str] | None = None) -> tuple[list[str], list[list[str]]]:
+    """Heads and rows of any table: cohorts and models by title (words: recur.vocabulary.study_words), estimates joined
+    with their limits, p-values as printed, empty columns left out.
+    """
     shown = frame.dropna(axis=1, how="all").copy()
-    for value, low, high in (("estimate", "lower", "upper"), ("difference", "difference_lower", "difference_upper"),
-                             ("difference", "lower", "upper")):  # fmt: skip
+    for value, low, high in LIMITS:
         if {value, low, high} <= set(shown):
             triples = zip(shown[value], shown[low], shown[high], strict=True)
             shown[value] = [limits_of(*three) if pd.notna(three[0]) else "" for three in triples]
@@ -46,7 +51,7 @@ def table(frame: pd.DataFrame, words: Mapping[str, str] | None = None) -> str:
     if "model" in shown:
         shown["model"] = shown["model"].map(lambda name: model_title(name, words or {}), na_action="ignore")
     heads = [str(name).replace("_", " ") for name in shown]
-    return html_table(heads, [[plain(cell) for cell in row] for row in shown.itertuples(index=False)])
+    return heads, [[plain(cell) for cell in row] for row in shown.itertuples(index=False)]
 
 
 def plain(cell: Any) -> str:

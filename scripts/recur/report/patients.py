@@ -7,49 +7,70 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
-from recur.report.pages import html_table
-from recur.report.parts import table
+from recur.report.analysis import category
+from recur.report.pages import Block, drawn
+from recur.report.parts import by_analysis, table
 from recur.report.phrases import named
-from recur.report.results import of_analysis, read
+from recur.report.results import Run, of_analysis, read
 from recur.study.facts import split_of
 from recur.vocabulary import cohort_title, p_text
 
 FOLLOW_UP = "Reverse Kaplan-Meier; pointwise 95 % interval of the median on the log-log scale."
 
 
-def patients(results: Path) -> str:
-    """Who was left out, and why, as counts; which patients, in a list that opens."""
-    text = '<h2 id="patients">Patients</h2>'
-    flow, excluded = read(results, "cohort/flow.csv"), read(results, "cohort/exclusions.csv")
+def section(run: Run) -> Markup:
+    """Who was left out, and why, as counts; which patients, in a list that opens; the patients of each analysis."""
+    return drawn(left_out(run)) + by_analysis(run, analysed)
+
+
+def left_out(run: Run) -> list[Block]:
+    flow, excluded = read(run.results, "cohort/flow.csv"), read(run.results, "cohort/exclusions.csv")
+    blocks = []
     if len(flow):
-        rows = [["" if pd.isna(cell) else f"{cell:.0f}" if isinstance(cell, float) else cohort_title(str(cell))
-                 for cell in row]
-                for row in flow[["step", "n", "excluded", "reason"]].itertuples(index=False)]  # fmt: skip
-        text += html_table(["Step", "Patients", "Excluded", "Reason (patients)"], rows)
+        steps = flow[["step", "n", "excluded", "reason"]].itertuples(index=False)
+        rows = [[flow_cell(cell) for cell in row] for row in steps]
+        blocks.append(("table", (["Step", "Patients", "Excluded", "Reason (patients)"], rows)))
     if len(excluded):
-        text += f"<details><summary>The {len(excluded)} excluded patients</summary>{table(excluded)}</details>"
-    return text if len(flow) or len(excluded) else ""
+        blocks.append(("details", (f"The {len(excluded)} excluded patients", [("table", table(excluded))])))
+    return blocks
 
 
-def follow_up(results: Path, analysis: str, _: Mapping[str, str]) -> str:
-    table = of_analysis(results, "cohort/{}/follow_up.csv", analysis)
-    if table.empty:
+def flow_cell(cell: Any) -> str:
+    if pd.isna(cell):
         return ""
-    rows = [
-        [row.by, cohort_title(row.group), f"{row.n:.0f}", f"{row.events:.0f}",
-         median_text(row),
-         p_text(row.p_censoring)]
-        for row in table.itertuples()
-    ]  # fmt: skip
+    return f"{cell:.0f}" if isinstance(cell, float) else cohort_title(str(cell))
+
+
+def analysed(run: Run, analysis: str) -> list[Block]:
+    """Table 1, the figures of the patients, and how long they were followed."""
+    return category(run, analysis, "Cohort") + follow_up(run.results, analysis)
+
+
+def follow_up(results: Path, analysis: str) -> list[Block]:
+    """How long each group was followed; of an outcome weighted for censoring also how far the weights reach."""
+    followed = of_analysis(results, "cohort/{}/follow_up.csv", analysis)
+    if followed.empty:
+        return []
     heads = ["By", "Group", "Patients", "Events", "Median follow-up, months (95 % CI)", "P of equal censoring"]
-    if "largest_weight" in table:
+    if "largest_weight" in followed:
         heads += ["Censored before the horizon", "Largest weight", "Effective number"]
-        for cells, row in zip(rows, table.itertuples(), strict=True):
-            known = pd.notna(row.largest_weight)
-            extent = [f"{row.largest_weight:.2f}", f"{row.effective_n:.0f}"] if known else ["", ""]
-            cells += [f"{row.censored:.0f}", *extent]
-    return f"<h4>Follow-up</h4>{html_table(heads, rows)}<p class=note>{FOLLOW_UP}</p>"
+    rows = []
+    for row in followed.itertuples():
+        cells = [row.by, cohort_title(row.group), f"{row.n:.0f}", f"{row.events:.0f}"]
+        cells += [median_text(row), p_text(row.p_censoring)]
+        if "largest_weight" in followed:
+            cells += weight_cells(row)
+        rows.append(cells)
+    return [("h4", "Follow-up"), ("table", (heads, rows)), ("note", FOLLOW_UP)]
+
+
+def weight_cells(row: Any) -> list[str]:
+    """Censored patients, the largest weight and the effective number of a group."""
+    if pd.isna(row.largest_weight):
+        return [f"{row.censored:.0f}", "", ""]
+    return [f"{row.censored:.0f}", f"{row.largest_weight:.2f}", f"{row.effective_n:.0f}"]
 
 
 def median_text(row: Any) -> str:

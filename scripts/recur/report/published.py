@@ -3,58 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
+from markupsafe import Markup
 
+from recur.report.analysis import category
 from recur.report.models import assumed
-from recur.report.pages import html_table
-from recur.report.parts import escape
-from recur.report.results import of_analysis, primary
+from recur.report.pages import Block, drawn
+from recur.report.parts import by_analysis
+from recur.report.results import Run, of_analysis, primary, read
 from recur.sources import ROOT
 from recur.vocabulary import cohort_title, interval, is_of_ji
 
+TABLES = {  # what stands beside the published values
+    "performance": "validation/{}/performance.csv",
+    "scores": "validation/{}/scores.csv",
+    "rates": "survival/{}/rates.csv",
+    "logrank": "survival/{}/logrank.csv",
+    "icc": "signature/{}/icc.csv",
+    "ranking": "signature/{}/ranking.csv",
+    "weights": "signature/{}/weights.csv",
+}
 
-def published_table(results: Path, study: Mapping[str, Any]) -> str:
-    """The table of Ji et al. 2020 beside ours, line by line, with what may be compared."""
-    # another outcome, disease or treatment has nothing to stand beside it
-    presets = {name: chosen.get("preset") for name, chosen in study["analyses"].items() if is_of_ji(study, name)}
-    analysis = next(
-        (name for name, preset in presets.items() if preset == "ji2020"), primary(study) or next(iter(presets), None)
-    )
-    if analysis not in presets:
-        return ""
+
+def scores(run: Run) -> Markup:
+    """Published scores in the patients of each analysis."""
+    return by_analysis(run, lambda run, analysis: category(run, analysis, "Scores"))
+
+
+def section(run: Run) -> Markup:
+    """The table of Ji et al. 2020 beside ours, line by line, with what may be compared; of a study of the same only."""
+    analysis = analysis_beside(run.study)
+    if analysis is None or read(run.results, TABLES["performance"].format(analysis)).empty:
+        return Markup("")
     published = yaml.safe_load((ROOT / "report" / "ji2020.yaml").read_text())
-    tables = {name: of_analysis(results, path, analysis) for name, path in (
-        ("performance", "validation/{}/performance.csv"), ("scores", "validation/{}/scores.csv"),
-        ("rates", "survival/{}/rates.csv"), ("logrank", "survival/{}/logrank.csv"), ("icc", "signature/{}/icc.csv"),
-        ("ranking", "signature/{}/ranking.csv"), ("weights", "signature/{}/weights.csv"))}  # fmt: skip
-    if tables["performance"].empty:
-        return ""
+    note = f"Here: analysis {analysis}. C with its ties dropped (c_gamma). An empty cell: this run does not have it."
+    shown = beside(run, analysis, published["rows"])
+    blocks: list[Block] = [("p", published["source"]), ("wide", shown), ("note", note)]
+    lines = assumed(run.study["analyses"][analysis])
+    if lines:
+        blocks += [("h3", "Settings that are assumed, not published"), ("ul", lines)]
+    return drawn(blocks)
+
+
+def analysis_beside(study: Mapping[str, Any]) -> str | None:
+    """The analysis to stand beside the published one; another outcome, disease or treatment has none."""
+    presets = {name: chosen.get("preset") for name, chosen in study["analyses"].items() if is_of_ji(study, name)}
+    for name, preset in presets.items():
+        if preset == "ji2020":
+            return name
+    analysis = primary(study) or next(iter(presets), None)
+    return analysis if analysis in presets else None
+
+
+def beside(run: Run, analysis: str, published: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Heads and rows: what is published, what this run has in training and in its first held-out cohort."""
+    tables = {name: of_analysis(run.results, path, analysis) for name, path in TABLES.items()}
     held = next((c for c in tables["performance"]["cohort"] if not c.startswith("train")), None)
     rows = []
-    for row in published["rows"]:
+    for row in published:
         ours = [our_value(tables, row["ours"], cohort) for cohort in ("train", held)]
         rows.append([row["quantity"], row["train"], row["test"], *ours, row["compare"]])
     where = cohort_title(held).lower() if held else "no held-out patients"
-    heads = [
-        "",
-        "Ji 2020, training",
-        "Ji 2020, test",
-        "Here, training (apparent)",
-        f"Here, {where}",
-        "What may be compared",
-    ]
-    note = f"Here: analysis {analysis}. C with its ties dropped (c_gamma). An empty cell: this run does not have it."
-    lines = assumed(study["analyses"][analysis])
-    extra = "".join(f"<li><code>{escape(line)}</code></li>" for line in lines)
-    extra = f"<h3>Settings that are assumed, not published</h3><ul>{extra}</ul>" if lines else ""
-    return (
-        f'<h2 id="published">Ji et al. 2020 beside ours</h2><p>{escape(published["source"])}</p>'
-        f'<div class="wide">{html_table(heads, rows)}</div><p class="note">{escape(note)}</p>{extra}'
-    )
+    heads = ["", "Ji 2020, training", "Ji 2020, test", "Here, training (apparent)", f"Here, {where}"]
+    return [*heads, "What may be compared"], rows
 
 
 def our_value(tables: Mapping[str, pd.DataFrame], what: Mapping[str, Any], cohort: str | None) -> str:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from html import escape
 from itertools import combinations
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -20,10 +18,9 @@ import pandas as pd
 from recur.images.flags import OTHER
 from recur.images.manifest import PHASES
 from recur.images.review import COLUMNS, REDRAW, SEEN, strangers_line
-from recur.report.pages import filled
+from recur.report import pages
 from recur.tables import first_of
 
-HERE = Path(__file__).parent
 HU_RANGE = (-20.0, 250.0)  # medians of soft tissue, with and without contrast
 FEW, VERY_FEW = 500, 100  # voxels of a region
 CLIPPED = 0.1  # share of the rim's shell
@@ -293,28 +290,24 @@ def page(
     """
     lost = pd.DataFrame(columns=COLUMNS) if lost is None else lost
     columns = _columns(table)
-    parts = {
-        "study": escape(study),
-        "synthetic": '<span class="synthetic">SYNTHETIC DATA</span>' if synthetic else "",
-        "counts": "".join(f"<li><b>{n}</b> {escape(what)}</li>" for what, n in _counts(table)),
-        "seen": str(int(table["seen"].sum())),
-        "common": _everywhere(common),
-        "lost": f"<p>{escape(f'images.review: {strangers_line(lost)}')}</p>" if len(lost) else "",
-        "notes": escape(json.dumps(lost.to_dict("records"))),
-        "points": "".join(f"<li>{escape(_points(*line))}</li>" for line in CONCERNS.values()),
-        "selects": _selects(table),
-        "head": "".join(_head(title, column, digits) for title, column, digits in columns),
-        "rows": "\n".join(_row(row, columns) for row in table.to_dict("records")),
-    }
-    return filled(HERE / "qc.html", HERE / "qc.js", parts)
-
-
-def _everywhere(common: Sequence[str]) -> str:
-    """What stands on nearly every row, once."""
-    if not common:
-        return ""
-    lines = "".join(f"<li>{escape(line)}</li>" for line in common)
-    return f'<section class="common"><h2>On nearly every case</h2><ul>{lines}</ul></section>'
+    return pages.page(
+        "qc.html",
+        f"Image check: {study}",
+        ["qc.css"],
+        "qc.js",
+        {"img-src": "'self' file:", "script-src": "'self' file:"},  # pictures and slices beside the page
+        heading=f"Image check: {study}",
+        synthetic="SYNTHETIC DATA" if synthetic else None,
+        counts=_counts(table),
+        seen=int(table["seen"].sum()),
+        common=common,
+        lost=f"images.review: {strangers_line(lost)}" if len(lost) else "",
+        notes=json.dumps(lost.to_dict("records")),
+        points=[_points(*line) for line in CONCERNS.values()],
+        selects=_selects(table),
+        columns=columns,
+        rows=[_row(row, columns) for row in table.to_dict("records")],
+    )
 
 
 def _points(name: str, points: int, text: str) -> str:
@@ -357,22 +350,16 @@ def _counts(table: pd.DataFrame) -> list[tuple[str, int]]:
     return [*found, ("nothing to remark", int((table["kinds"] == "").sum()))]
 
 
-def _selects(table: pd.DataFrame) -> str:
-    """The filters by what a row has one of."""
+def _selects(table: pd.DataFrame) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """The filters by what a row has one of: (column, title, (value, text) of the choices)."""
     present = set(" ".join(table["kinds"]).split())
     kinds = [(kind, name) for kind, (name, *_) in CONCERNS.items() if kind in present]
-    choices = {"kinds": ("Concern", kinds)}
+    filters = [("kinds", "Concern", kinds)]
     for column in ("phase", "reader", "centre"):
         values = sorted(table[column].dropna().astype(str).unique()) if column in table else []
         if len(values) > 1:
-            choices[column] = (column.capitalize(), [(_token(value), value) for value in values])
-    choices["noted"] = ("Noted", [("open", "not seen yet"), (SEEN, SEEN), (REDRAW, REDRAW)])
-    return "\n".join(
-        f'<label>{title} <select id="{name}"><option value="">all</option>'
-        + "".join(f'<option value="{escape(value)}">{escape(text)}</option>' for value, text in options)
-        + "</select></label>"
-        for name, (title, options) in choices.items()
-    )
+            filters.append((column, column.capitalize(), [(_token(value), value) for value in values]))
+    return [*filters, ("noted", "Noted", [("open", "not seen yet"), (SEEN, SEEN), (REDRAW, REDRAW)])]
 
 
 def _token(value: object) -> str:
@@ -380,50 +367,53 @@ def _token(value: object) -> str:
     return re.sub(r"\s+", "_", str(value))
 
 
-def _head(title: str, column: str, digits: int | None) -> str:
-    kind = "picture" if column == "picture" else "n" if digits is not None else ""
-    extra = ' id="score" aria-sort="descending"' if column == "score" else ""
-    return f'<th scope="col" class="{kind}"{extra}>{escape(title)}</th>'
+class Row(NamedTuple):
+    """A row of the page; every text as it is, for the template escapes it."""
+
+    kind: str  # classes
+    kinds: str  # keys of CONCERNS
+    data: dict[str, str]  # what the page's script reads
+    cells: list[tuple[str, str]]  # class and text; of the class picture the three below
+    name: str
+    picture: str
+    thumbnail: str
 
 
-def _row(row: dict, columns: Sequence[tuple[str, str, int | None]]) -> str:
-    cells = []
-    for _, column, digits in columns:
-        if column == "picture":
-            cells.append(f"<td>{_link(row)}</td>")
-        elif column == "voxel":
-            sides = [row[f"spacing_{axis}"] for axis in "xyz"]
-            cells.append(f"<td class=n>{'' if np.isnan(sides).any() else ' x '.join(f'{s:.3g}' for s in sides)}</td>")
-        elif digits is None:
-            kind = f" class={column}" if column in ("why", "note") else ""
-            text = _note(row) if column == "note" else row[column]
-            cells.append(f"<td{kind}>{escape(str(text)) if not _missing(text) else ''}</td>")
-        else:
-            cells.append(f"<td class=n>{_number(row[column], digits)}</td>")
-    data = {
-        name: _token(row[name]) if not _missing(row[name]) else ""
-        for name in ("phase", "reader", "centre")
-        if name in row
-    }
+def _row(row: dict, columns: Sequence[tuple[str, str, int | None]]) -> Row:
+    data = {}
+    for name in ("phase", "reader", "centre"):
+        if name in row:
+            data[name] = "" if _missing(row[name]) else _token(row[name])
     for name in ("more", "slices", "noted_mask", "noted_image", *COLUMNS):
         data[name] = "" if _missing(row.get(name)) else str(row[name])
     data["outdated"] = "yes" if row.get("outdated") else ""
-    marks = "".join(f' data-{name}="{escape(value)}"' for name, value in data.items())
-    kinds = {"excluded": row["status"] != "ok", "seen": row["done"]}
-    kind = " ".join(name for name, is_so in kinds.items() if is_so)
-    return f'<tr class="{kind}" data-kinds="{escape(row["kinds"])}"{marks}>{"".join(cells)}</tr>'
+    classes = {"excluded": row["status"] != "ok", "seen": row["done"]}
+    return Row(
+        kind=" ".join(name for name, is_so in classes.items() if is_so),
+        kinds=row["kinds"],
+        data=data,
+        cells=[_cell(row, column, digits) for _, column, digits in columns],
+        name=f"{row['patient_id']} {row['phase']}",
+        picture=row.get("picture") or "",
+        thumbnail=row.get("thumbnail") or "",
+    )
+
+
+def _cell(row: dict, column: str, digits: int | None) -> tuple[str, str]:
+    """Class and text of a cell."""
+    if column == "picture":
+        return "picture", ""
+    if column == "voxel":
+        sides = [row[f"spacing_{axis}"] for axis in "xyz"]
+        return "n", "" if np.isnan(sides).any() else " x ".join(f"{side:.3g}" for side in sides)
+    if digits is not None:
+        return "n", _number(row[column], digits)
+    text = _note(row) if column == "note" else row[column]
+    return column if column in ("why", "note") else "", "" if _missing(text) else str(text)
 
 
 def _note(row: dict) -> str:
     return ": ".join(filter(None, [row["verdict"], row["note"]]))
-
-
-def _link(row: dict) -> str:
-    if not row.get("picture"):
-        return ""
-    about = escape(f"{row['patient_id']} {row['phase']}")
-    image = f'<img src="{escape(row["thumbnail"])}" alt="{about}" loading="lazy" width="170" height="84">'
-    return f'<a href="{escape(row["picture"])}">{image if row.get("thumbnail") else f"picture of {about}"}</a>'
 
 
 def _number(value: float, digits: int) -> str:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
-from recur.report.pages import html_table
-from recur.report.parts import escape, limits_of
-from recur.report.results import frozen_model, of_analysis, rank_of, read
+from recur.report.pages import Block, drawn
+from recur.report.parts import limits_of
+from recur.report.results import Run, frozen_model, of_analysis, rank_of, read
 from recur.study.facts import outcome_kind, split_of
 from recur.validation.judgement import calibration_reading
 from recur.vocabulary import (
@@ -46,50 +47,82 @@ def value(performance: pd.DataFrame, model: str, cohort: str, metric: str, horiz
     return next(found.itertuples(), None)
 
 
-def summary(results: Path, study: Mapping[str, Any], analysis: str) -> str:
+def section(run: Run) -> Markup:
+    """The summary of each analysis, in its box."""
+    blocks = []
+    for analysis in run.analyses:
+        mark = rank_of(run.study, analysis)
+        inner = summary(run.results, run.study, analysis)
+        title = ("h3", f"Summary of the {mark}: {analysis}")
+        blocks.append(("group", (f"box {mark.split()[0]}", [title, *inner])))
+    return drawn(blocks)
+
+
+def summary(results: Path, study: Mapping[str, Any], analysis: str) -> list[Block]:
     """What a clinician reads first: n, events, kind of validation, C with its interval, calibration, flags."""
     performance = of_analysis(results, "validation/{}/performance.csv", analysis)
     guards = read(results, f"validation/{analysis}/guards.csv")
+    blocks = judgement(results, study, analysis, performance) if len(performance) else []
+    return [*blocks, ("group", ("flags", flags(guards)))]
+
+
+def judgement(results: Path, study: Mapping[str, Any], analysis: str, performance: pd.DataFrame) -> list[Block]:
+    """The outcome, the main model, and how it was judged, in numbers and in words."""
+    model = main_model(performance["model"])
     endpoint = study["analyses"][analysis]["endpoint"]
-    mark = rank_of(study, analysis)
-    text = [f'<section class="box {mark.split()[0]}"><h2>Summary of the {mark}: {escape(analysis)}</h2>']
-    if len(performance):
-        model = main_model(performance["model"])
-        months = study["horizons_months"][0]
-        kind = VALIDATION[split_of(study, analysis)["kind"]]
-        title = lower_first(what_it_holds(results, analysis, model, study_words(study)))
-        text.append(
-            f"<p>Outcome: <b>{escape(study['endpoints'][endpoint].get('label') or endpoint)}</b>. "
-            f"Model: <b>{escape(title)}</b>. Validation: <b>{escape(kind)}</b>.</p>"
-        )
-        binary = outcome_kind(study, analysis) == "binary"
-        concordance = "auc" if binary else "c_harrell"
-        concordance = "c_competing" if (performance["metric"] == "c_competing").any() else concordance
-        rows = []
-        for cohort in judged(performance, model):
-            own = performance[(performance["model"] == model) & (performance["cohort"] == cohort)]
-            cells = [value(performance, model, cohort, name) for name in (concordance, "calibration_slope")]
-            cells.append(value(performance, model, cohort, "oe_ratio", None if binary else months))
-            texts = [interval(cell, digits) if cell else "-" for cell, digits in zip(cells, (2, 2, 2), strict=True)]
-            rows.append([cohort_title(cohort), f"{own['n'].iloc[0]:.0f}", f"{own['events'].iloc[0]:.0f}", *texts])
-        name, when = METRICS[concordance][0], "" if binary else f" at {months:g} months"
-        heads = ["Judged in", "Patients", "Events", f"{name} (95 % CI)", "Calibration slope (1 is right)",
-                 f"Observed / expected{when} (1 is right)"]  # fmt: skip
-        text.append(html_table(heads, rows))
-        text.append(f"<p>{escape(plain_reading(performance, model, concordance))}</p>")
-        if said := calibration_reading(performance, model):
-            text.append(f"<p>{escape(said)}</p>")
-    fired = guards[guards["status"] == "fired"] if len(guards) else guards
-    items = "".join(
-        f"<li><b>{row.guard} {escape(row.title)}.</b> {escape(row.text)}</li>" for row in fired.itertuples()
-    )
-    judged_guards = guards[guards["status"] != "not applicable"] if len(guards) else guards
-    count = f"None of {len(judged_guards)} guards that apply raised a flag"
-    if len(fired):
-        count = f"{len(fired)} of {len(guards)} guards raised a flag"
+    title = lower_first(what_it_holds(results, analysis, model, study_words(study)))
+    said = {
+        "Outcome": study["endpoints"][endpoint].get("label") or endpoint,
+        "Model": title,
+        "Validation": VALIDATION[split_of(study, analysis)["kind"]],
+    }
+    text = []
+    for name, content in said.items():
+        text += [f"{name}: ", (content, None), ". "]
+    binary = outcome_kind(study, analysis) == "binary"
+    concordance = "auc" if binary else "c_harrell"
+    if (performance["metric"] == "c_competing").any():
+        concordance = "c_competing"
+    months = None if binary else study["horizons_months"][0]
+    blocks = [("p", text), ("table", judged_table(performance, model, concordance, months))]
+    blocks.append(("p", plain_reading(performance, model, concordance)))
+    reading = calibration_reading(performance, model)
+    return [*blocks, ("p", reading)] if reading else blocks
+
+
+def judged_table(
+    performance: pd.DataFrame, model: str, concordance: str, months: float | None
+) -> tuple[list[str], list[list[str]]]:
+    """Patients, events, C or AUC, calibration slope and observed to expected at `months`, a row a cohort."""
+    rows = []
+    for cohort in judged(performance, model):
+        own = performance[(performance["model"] == model) & (performance["cohort"] == cohort)]
+        cells = [value(performance, model, cohort, name) for name in (concordance, "calibration_slope")]
+        cells.append(value(performance, model, cohort, "oe_ratio", months))
+        texts = [interval(cell, 2) if cell else "-" for cell in cells]
+        rows.append([cohort_title(cohort), f"{own['n'].iloc[0]:.0f}", f"{own['events'].iloc[0]:.0f}", *texts])
+    when = "" if months is None else f" at {months:g} months"
+    heads = [
+        "Judged in",
+        "Patients",
+        "Events",
+        f"{METRICS[concordance][0]} (95 % CI)",
+        "Calibration slope (1 is right)",
+        f"Observed / expected{when} (1 is right)",
+    ]
+    return heads, rows
+
+
+def flags(guards: pd.DataFrame) -> list[Block]:
+    """How many guards against known errors fired, and what they say."""
     if guards.empty:
-        count = "The guards were not evaluated"
-    return "".join(text) + f'<div class="flags"><p><b>{count}.</b></p><ul>{items}</ul></div></section>'
+        return [("p", [("The guards were not evaluated.", None)])]
+    fired = guards[guards["status"] == "fired"]
+    count = f"{len(fired)} of {len(guards)} guards raised a flag"
+    if fired.empty:
+        count = f"None of {(guards['status'] != 'not applicable').sum()} guards that apply raised a flag"
+    items = [[(f"{row.guard} {row.title}.", None), f" {row.text}"] for row in fired.itertuples()]
+    return [("p", [(f"{count}.", None)]), ("ul", items)]
 
 
 def what_it_holds(results: Path, analysis: str, model: str, words: Mapping[str, str]) -> str:
@@ -110,11 +143,9 @@ def plain_reading(performance: pd.DataFrame, model: str, concordance: str) -> st
     row = value(performance, model, cohort, concordance)
     if row is None or pd.isna(row.estimate):
         return "Discrimination could not be estimated."
-    apparent = (
-        " These are the rows that the model was fitted on: the figure is too good."
-        if cohort == "train-apparent"
-        else ""
-    )
+    apparent = ""
+    if cohort == "train-apparent":
+        apparent = " These are the rows that the model was fitted on: the figure is too good."
     who = "the one with the earlier event"
     if concordance == "auc":
         who = "one with the outcome and one without, the one with it"
@@ -124,18 +155,18 @@ def plain_reading(performance: pd.DataFrame, model: str, concordance: str) -> st
     )
 
 
-def side_by_side(results: Path, study: Mapping[str, Any]) -> str:
+def side_by_side(run: Run) -> Markup:
     """Two analyses on the patients that neither was trained on."""
-    both = read(results, "validation/contrast.csv")
+    both = read(run.results, "validation/contrast.csv")
     if both.empty:
-        return ""
-    words = study_words(study)
-    rows = [
-        [f"{row.analysis_a}, {row.analysis_b}", model_title(row.model, words), f"{row.n:.0f} ({row.events:.0f})",
-         limits_of(row.estimate_a, row.lower_a, row.upper_a), limits_of(row.estimate_b, row.lower_b, row.upper_b),
-         limits_of(row.difference, row.lower, row.upper), p_text(row.p)]
-        for row in both[both["metric"].isin(["c_harrell", "c_competing", "auc"])].itertuples()
-    ]  # fmt: skip
+        return Markup("")
+    rows = []
+    for row in both[both["metric"].isin(["c_harrell", "c_competing", "auc"])].itertuples():
+        cells = [f"{row.analysis_a}, {row.analysis_b}", model_title(row.model, study_words(run.study))]
+        cells.append(f"{row.n:.0f} ({row.events:.0f})")
+        cells.append(limits_of(row.estimate_a, row.lower_a, row.upper_a))
+        cells.append(limits_of(row.estimate_b, row.lower_b, row.upper_b))
+        cells.append(limits_of(row.difference, row.lower, row.upper))
+        rows.append([*cells, p_text(row.p)])
     heads = ["Analyses", "Model", "Patients (events)", "C (AUC), first", "C (AUC), second", "First less second", "P"]
-    text = "The analyses side by side, on the patients that neither was trained on; paired, two-sided."
-    return f"<h2>The analyses side by side</h2><p>{text}</p>{html_table(heads, rows)}"
+    return drawn([("table", (heads, rows))])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
-from recur.report.parts import table
-from recur.report.results import read
+from recur.report.pages import Block
+from recur.report.parts import by_analysis, table
+from recur.report.results import Run, of_analysis, read
 from recur.vocabulary import interval, main_model, p_said
 
 TRANSPORT = {
@@ -23,13 +24,17 @@ TRANSPORT = {
 }
 
 
-def transport_section(results: Path, analysis: str, performance: pd.DataFrame) -> str:
-    """How the main model travels, as HTML; nothing where no cohort is held out."""
-    transport = read(results, f"validation/{analysis}/transport.csv")
-    if transport.empty:
-        return ""
-    text = "An external figure is to be read with its case-mix."
-    return f"<h3>Transport</h3><p>{text}</p>" + table(transport_table(transport, main_model(performance["model"])))
+def section(run: Run) -> Markup:
+    """How the main model of each analysis travels; nothing where no cohort is held out."""
+    return by_analysis(run, travelled)
+
+
+def travelled(run: Run, analysis: str) -> list[Block]:
+    performance = of_analysis(run.results, "validation/{}/performance.csv", analysis)
+    transport = read(run.results, f"validation/{analysis}/transport.csv")
+    if performance.empty or transport.empty:
+        return []
+    return [("table", table(transport_table(transport, main_model(performance["model"]))))]
 
 
 def transport_cell(row: Any) -> str:

@@ -7,12 +7,34 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
+from recur.report.analysis import category
+from recur.report.pages import Block
+from recur.report.parts import by_analysis
 from recur.report.phrases import listed
-from recur.report.results import collected, read
+from recur.report.results import Run, collected, of_analysis, read
 from recur.study.facts import own_variables
 
 FEW_EVENTS = 100  # held-out events below which calibration is hardly judged (Vergouwe 2005, Collins 2016)
+
+
+def section(run: Run) -> Markup:
+    """How the models of each analysis were judged: tables and figures."""
+    return by_analysis(run, lambda run, analysis: category(run, analysis, "Validation"))
+
+
+def guards(run: Run) -> Markup:
+    """What each guard against a known error says of each analysis."""
+    return by_analysis(run, guarded)
+
+
+def guarded(run: Run, analysis: str) -> list[Block]:
+    found = of_analysis(run.results, "validation/{}/guards.csv", analysis)
+    rows = [
+        [str(row.guard), row.status, row.title, "" if pd.isna(row.text) else row.text] for row in found.itertuples()
+    ]
+    return [("table", (["Guard", "Status", "Error", "What this run says"], rows))] if rows else []
 
 
 def circular_scores(study: dict[str, Any], analysis: str, notes: pd.DataFrame) -> list[str]:
