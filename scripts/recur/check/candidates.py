@@ -19,7 +19,8 @@ from recur.study.endpoints import EVENT
 
 def term_problems(name: str, variable: dict[str, Any], values: pd.Series, analysis: str) -> list[str]:
     """Why a candidate has no effect to estimate: it is constant, its reference empty, a spline has too few values."""
-    place, known = f"clinical.variables.{name}", values.dropna()
+    place = f"clinical.variables.{name}"
+    known = values.dropna()
     if not len(known):
         return [f"{place}: no value in any of the {len(values)} training patients of {analysis}; take it out"]
     if known.nunique() < 2:
@@ -51,7 +52,8 @@ def term_warnings(name: str, variable: dict[str, Any], values: pd.Series, outcom
 
     outcome (n,): code of the event or level, NaN where it is not known; kind is survival, binary or categories.
     """
-    place, names = f"clinical.variables.{name}", levels_of(variable)
+    place = f"clinical.variables.{name}"
+    names = levels_of(variable)
     known = values.notna() & outcome.notna()
     empty = [text for code, text in enumerate(names) if not (values == code).any()]
     found = []
@@ -91,7 +93,8 @@ def strata_problems(names: list[str], variables: dict[str, Any], clinical: pd.Da
     if not names:
         return []
     known = clinical[names].notna().all(axis=1)
-    own, occurred = clinical.loc[known, names], event[known] == EVENT
+    strata = clinical.loc[known, names]
+    occurred = event[known] == EVENT
     place = f"candidates.strata ({listed(names)})"
     if not known.all():
         who = listed(list(clinical.loc[~known, "patient_id"].astype(str)[:3]))
@@ -99,10 +102,10 @@ def strata_problems(names: list[str], variables: dict[str, Any], clinical: pd.Da
             f"{place}: missing in {(~known).sum()} training patients ({who}); a baseline hazard is never filled in: "
             "complete the cells, or leave these patients out by clinical.eligibility"
         ]
-    if len(own.drop_duplicates()) < 2:
+    if len(strata.drop_duplicates()) < 2:
         return [f"{place}: one stratum in training; take it out"]
     found = []
-    for codes, part in occurred.groupby([own[name] for name in names]):
+    for codes, part in occurred.groupby([strata[name] for name in names]):
         if not part.any():
             levels = zip(names, codes, strict=True)
             text = listed([levels_of(variables[name])[int(code)] for name, code in levels])

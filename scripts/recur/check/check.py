@@ -25,7 +25,8 @@ def check_tables(study: dict[str, Any]) -> Cohort | None:
     that first reads them.
     """
     problems: list[str] = mapping_problems(study) + (vector_problems() if "comparators" in study else [])
-    made, cohort = made_tables(study), None
+    made = made_tables(study)
+    cohort = None
     for check, path in ((read_cohort, study["clinical"]["table"]), *image_check(study)):
         if not Path(path).exists():
             if path in made:
@@ -56,7 +57,8 @@ def check_tables(study: dict[str, Any]) -> Cohort | None:
 
 def other_problems(study: dict[str, Any], cohort: Cohort) -> list[str]:
     """Problems of visits, lesions and ids beside the clinical table, and of the scores computed from it."""
-    patients, checks = cohort.clinical["patient_id"], []
+    patients = cohort.clinical["patient_id"]
+    checks = []
     checks.append((visit_intervals, study, cohort.cells, patients))
     if "comparators" in study and not mapping_problems(study):
         checks.append((score_inputs, study, cohort.clinical))

@@ -44,10 +44,12 @@ def said_of_masks(study: dict[str, Any]) -> list[str]:
 
 def what_is_read(cases: pd.DataFrame, study: dict[str, Any]) -> list[str]:
     """A table of the images and masks by phase and reader, and what is missing; looks at names only, reads no file."""
-    images, folder = study["images"], image_root(study["images"])
+    images = study["images"]
+    folder = image_root(study["images"])
     files = [column for column in FILES if column in cases]
     columns = [column for column in (*files, "series") if column in cases and cases[column].notna().any()]
-    table, gone = [["phase", "reader", "cases", *(name.replace("_", " ") for name in columns), "missing files"]], []
+    table = [["phase", "reader", "cases", *(name.replace("_", " ") for name in columns), "missing files"]]
+    gone = []
     for phase in images["phases"]:
         for reader in images["readers"]:
             rows = cases[(cases["phase"] == phase) & (cases["reader"] == reader)]

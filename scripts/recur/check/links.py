@@ -48,7 +48,8 @@ def feature_copies(study: dict[str, Any]) -> list[str]:
 def ids_of_tables(study: dict[str, Any]) -> dict[str, pd.Series]:
     """The ids of every table beside the clinical one that exists; of the manifest by phase and reader."""
     tables = {}
-    images, visits = study.get("images"), study["clinical"].get("visits")
+    images = study.get("images")
+    visits = study["clinical"].get("visits")
     if images and Path(images["manifest"]).exists() and images["manifest"] not in made_tables(study):
         rows = read_manifest(study)
         for (phase, reader), part in rows.groupby(["phase", "reader"]):

@@ -35,7 +35,8 @@ def candidate_problems(study: dict[str, Any], cohort: Cohort) -> list[str]:
 
 def feature_problems(study: dict[str, Any], key: str, cohort: Cohort | None) -> list[str]:
     """What is wrong with a ready feature table, outcomes among its columns, and a tumour that cannot be told apart."""
-    settings, used = study["features"], any(uses_features(study, name) for name in study["analyses"])
+    settings = study["features"]
+    used = any(uses_features(study, name) for name in study["analyses"])
     path = settings[key]
     try:
         features = read_features(settings, path, known_after(study)).features.set_index("patient_id")
@@ -52,7 +53,9 @@ def feature_problems(study: dict[str, Any], key: str, cohort: Cohort | None) -> 
 
 def burden_columns(study: dict[str, Any], names: list[str]) -> dict[str, str]:
     """size_only and volume_only -> where the tumour's size and volume come from, in words; those that have a source."""
-    columns, found, problems = tumour_columns(study), {}, []
+    columns = tumour_columns(study)
+    found = {}
+    problems = []
     for target in ("size", "volume"):
         variable = study["clinical"][f"tumour_{target}"]
         if variable:
@@ -75,7 +78,8 @@ def burden_columns(study: dict[str, Any], names: list[str]) -> dict[str, str]:
 
 def comparator_lines(study: dict[str, Any], names: list[str]) -> list[str]:
     """The models and scores that the study's own models are compared with, and the columns they are made from."""
-    variables, scores = study["clinical"]["variables"], read_scores()
+    variables = study["clinical"]["variables"]
+    scores = read_scores()
     found = burden_columns(study, names)
     for score in wanted_scores(study):
         used = [variables[name]["column"] for name in variables_used(study, scores[score])]
@@ -104,7 +108,9 @@ def taken_lines(study: dict[str, Any], names: list[str]) -> list[str]:
 
 def feature_lines(study: dict[str, Any], cohort: Cohort) -> tuple[list[str], list[str]]:
     """What is taken from the ready feature tables and what is doubtful there, in lines, and the features' names."""
-    settings, lines, names = study["features"], [], []
+    settings = study["features"]
+    lines = []
+    names = []
     centres = cohort.clinical.set_index("patient_id")["centre"]
     for key in ("table", "repeat"):
         if not settings.get(key):

@@ -23,12 +23,14 @@ def training_problems(study: dict[str, Any], cohort: Cohort) -> list[str]:
     """What no analysis can be fitted or judged on: training patients without enough events, held-out ones without any,
     or a term that never varies.
     """
-    assigned, problems = assign_all(study, cohort.clinical, cohort.cells, cohort.excluded), []
+    assigned = assign_all(study, cohort.clinical, cohort.cells, cohort.excluded)
+    problems = []
     for name, analysis in study["analyses"].items():
         own = f"cohort_{name}"
         cohorts = assigned[own if own in assigned else "cohort"]
         train = (cohorts == TRAIN).to_numpy()
-        endpoint, settings = analysis["endpoint"], analysis_settings(study, name)
+        endpoint = analysis["endpoint"]
+        settings = analysis_settings(study, name)
         problems += candidate_findings(study, cohort, cohorts, name)[0]
         if outcome_kind(study, name) == "categories":
             continue
@@ -51,7 +53,8 @@ def training_problems(study: dict[str, Any], cohort: Cohort) -> list[str]:
 
 def training_warnings(study: dict[str, Any], cohort: Cohort) -> list[str]:
     """What can be fitted, but not as a reader would expect: levels without events, horizons beyond the follow-up."""
-    assigned, warnings = assign_all(study, cohort.clinical, cohort.cells, cohort.excluded), []
+    assigned = assign_all(study, cohort.clinical, cohort.cells, cohort.excluded)
+    warnings = []
     for name in study["analyses"]:
         own = f"cohort_{name}"
         warnings += candidate_findings(study, cohort, assigned[own if own in assigned else "cohort"], name)[1]
@@ -68,13 +71,15 @@ def candidate_findings(
     cohorts: the cohort of every patient of cohort.clinical.
     """
     kind, settings = outcome_kind(study, analysis), analysis_settings(study, analysis)
-    endpoint, candidates = study["analyses"][analysis]["endpoint"], settings["candidates"]
+    endpoint = study["analyses"][analysis]["endpoint"]
+    candidates = settings["candidates"]
     code = cohort.endpoints[f"{endpoint}_{'level' if kind == 'categories' else 'event'}"]
     # who is censored before the horizon of a binary outcome stays in training: the others are weighted for them
     follows = cohort.endpoints.get(f"{endpoint}_follow_up")
     has_outcome = code.notna() if follows is None else follows.notna()
     train = ((cohorts == TRAIN) & has_outcome).to_numpy()
-    clinical, outcome = cohort.clinical[train], code[train]
+    clinical = cohort.clinical[train]
+    outcome = code[train]
     problems, warnings = [], []
     for term in candidates["pre"] + candidates["post"]:
         own = term, settings["variables"][term], clinical[term]

@@ -49,7 +49,8 @@ def read_cohort(study: dict[str, Any]) -> Cohort:
     if clinical["centre"]:
         named = [name for split in splits_of(study).values() for name in centres_named(split)]
         centre = coding.as_declared(table[clinical["centre"]], named).fillna("")
-    identity, problems = id_problems(ids) + centre_problems(centre), []
+    identity = id_problems(ids) + centre_problems(centre)
+    problems = []
     named = used_variables(study)
     used = {name: variable for name, variable in clinical["variables"].items() if name in named}
     unused = {name: variable for name, variable in clinical["variables"].items() if name not in named}

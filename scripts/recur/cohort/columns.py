@@ -23,7 +23,8 @@ def cells_named(variable: dict[str, Any]) -> list[Any] | None:
 
 def named_cells(study: dict[str, Any]) -> dict[str, list[Any] | None]:
     """By column of the clinical table, besides those of variables, the cells that the study names; None of numbers."""
-    clinical, splits = study["clinical"], splits_of(study).values()
+    clinical = study["clinical"]
+    splits = splits_of(study).values()
     found: dict[str, list[Any] | None] = {clinical["id"]: None}
     for key, column in clinical.get("recurrence", {}).items():
         found[column] = ["0", "1"] if key in ("vascular", "extrahepatic") else None

@@ -74,7 +74,8 @@ def as_iso(cells: pd.Series, written: str) -> pd.Series:
     """Cells written as `written` says (dd, mm, mmm, yyyy and what stands between) as yyyy-mm-dd; others as they are."""
     if written == ISO:
         return cells
-    pattern, code = re.escape(written), written
+    pattern = re.escape(written)
+    code = written
     for name, (form, directive) in DATE_PARTS.items():
         pattern, code = pattern.replace(name, form, 1), code.replace(name, directive, 1)
     if written.isalpha():  # nothing stands between: 1112015 could be two days

@@ -77,16 +77,19 @@ def endpoint_from_dates(
     """
     kind = endpoint["kind"]
     end = pd.Series(pd.Timestamp(cutoff) if cutoff else FAR, index=parsed.index)
-    recurrence, death = parsed["recurrence"], parsed["death"].fillna(FAR)
+    recurrence = parsed["recurrence"]
+    death = parsed["death"].fillna(FAR)
     if endpoint.get("detected") == "midpoint":
         before = parsed["last_imaging"].where(parsed["last_imaging"] < recurrence, recurrence)
         recurrence = before + (recurrence - before) / 2
     recurrence = recurrence.fillna(FAR)
     contact = parsed["last_contact"].fillna(parsed["death"])
     if kind == "overall_survival":
-        event_date, censor_date = death, contact
+        event_date = death
+        censor_date = contact
     elif kind == "recurrence_free_survival":
-        event_date, censor_date = pd.concat([recurrence, death], axis=1).min(axis=1), contact
+        event_date = pd.concat([recurrence, death], axis=1).min(axis=1)
+        censor_date = contact
     else:
         competing = kind in WITH_COMPETING
         event_date = pd.concat([recurrence, death], axis=1).min(axis=1) if competing else recurrence
@@ -176,7 +179,8 @@ def endpoint_as_recorded(table: pd.DataFrame, endpoint: dict[str, Any]) -> tuple
         value = str(endpoint["competing_value"])
         died = (as_declared(table[own_column], [value]) == value).fillna(False).astype(bool)
         event = event.mask((event == CENSORED) & died, COMPETING)
-    impossible, problems = f"{endpoint['time']}: {{}} is not a time >= 0", []
+    impossible = f"{endpoint['time']}: {{}} is not a time >= 0"
+    problems = []
     longest = f"{endpoint['time']}: {{}} {endpoint['unit']} are more than {LONGEST_MONTHS / 12:g} years"
     for row in table.index:
         if not np.isfinite(time[row]) or time[row] < 0:
@@ -230,8 +234,12 @@ def read_endpoints(
     leaves out that endpoint only.
     """
     row_of = table.assign(row_=table.index)
-    result, problems, missing, warnings = pd.DataFrame(index=table.index), [], [], []
-    dates, pattern = study["clinical"].get("dates"), None
+    result = pd.DataFrame(index=table.index)
+    problems = []
+    missing = []
+    warnings = []
+    dates = study["clinical"].get("dates")
+    pattern = None
     if dates:
         parsed, problems, warnings = parse_dates(row_of, dates, "row_")
     if "recurrence" in study["clinical"]:
@@ -252,14 +260,16 @@ def read_endpoints(
             gone = frame["time"].isna()
             text = f"not alive and recurrence-free at {endpoint['horizon_months']:g} months"
             missing += [(name, Problem(row, text)) for row in table.index[gone]]
-        result[f"{name}_time"], result[f"{name}_event"] = frame["time"].astype(float), frame["event"]
+        result[f"{name}_time"] = frame["time"].astype(float)
+        result[f"{name}_event"] = frame["event"]
         if endpoint["kind"] in BY_HORIZON:
             result[f"{name}_state"] = state_at(frame, endpoint["horizon_months"])
     for name, endpoint in study["endpoints"].items():
         if endpoint["kind"] not in WITHOUT_TIME:
             continue
         if "of" in endpoint:
-            source, months = endpoint["of"], study["endpoints"][endpoint["of"]]["horizon_months"]
+            source = endpoint["of"]
+            months = study["endpoints"][endpoint["of"]]["horizon_months"]
             frame = pd.DataFrame({key: result[f"{source}_{key}"] for key in ("time", "event")})
             outcome, found = state_as_binary(frame, months, endpoint["censored"])
         else:

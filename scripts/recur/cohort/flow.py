@@ -20,7 +20,8 @@ def merge_exclusions(tables: Iterable[pd.DataFrame], cases: Iterable[pd.DataFram
 
     tables hold those columns; cases are the case tables of the images floor, whose excluded cases are joined.
     """
-    columns, tables = ["patient_id", "floor", "reason"], list(tables)
+    columns = ["patient_id", "floor", "reason"]
+    tables = list(tables)
     bad = [table[table["status"] == "excluded"].assign(floor="images") for table in cases]
     merged = pd.concat([part[columns] for part in (tables[:1] + bad + tables[1:])], ignore_index=True)
     return merged.drop_duplicates("patient_id").sort_values("patient_id", ignore_index=True)

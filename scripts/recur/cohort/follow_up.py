@@ -23,7 +23,8 @@ def follow_up_table(frame: pd.DataFrame) -> pd.DataFrame:
     """
     weighted = "follow_up" in frame
     if weighted:
-        ended, frame = frame["event"].notna().to_numpy(int), frame.assign(time=frame["follow_up"])
+        ended = frame["event"].notna().to_numpy(int)
+        frame = frame.assign(time=frame["follow_up"])
     else:
         ended = frame["event"].to_numpy(int)
     if "competing" in frame:

@@ -33,7 +33,8 @@ def id_problems(ids: pd.Series) -> list[Problem]:
 
 def id_warnings(ids: pd.Series) -> list[str]:
     """Ids that only capital letters, or zeros before or behind a number, tell apart: one patient twice?"""
-    known, found = ids.dropna().drop_duplicates(), []
+    known = ids.dropna().drop_duplicates()
+    found = []
     zeros = known.str.replace(r"^0+(?=\d)|\.0+$", "", regex=True)
     for plain, differ in ((known.str.lower(), "capital letters"), (zeros, "zeros")):
         alike = sorted(known[plain.duplicated(keep=False)])

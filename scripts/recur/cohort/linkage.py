@@ -32,7 +32,8 @@ def link(cohorts: pd.Series, known: Iterable[str], others: Iterable[str], what: 
     the table that is called `what`. Nothing is matched by guess: ids that would be equal but for one cause are told.
     """
     others = set(map(str, others))
-    here, strangers = set(cohorts.index), sorted(others - set(known))
+    here = set(cohorts.index)
+    strangers = sorted(others - set(known))
     counts = [f"{len(here & others & set(part))} of {len(part)} of {name}" for name, part in _by_cohort(cohorts)]
     notes = [f"{what}: has {', '.join(counts)}"]
     if not strangers:
@@ -58,12 +59,14 @@ def _by_cohort(cohorts: pd.Series) -> list[tuple[str, list[str]]]:
 
 def likely_cause(strangers: list[str], lost: list[str]) -> tuple[str, list[tuple[str, str]]]:
     """What most of the ids without a partner differ by, and the pairs (there, here) that are equal but for it."""
-    best, found = "", []
+    best = ""
+    found = []
     for cause, cut in CAUSES.items():
         there, here = (_unique(names, cut) for names in (strangers, lost))
         pairs = [(there[key], here[key]) for key in sorted(there.keys() & here.keys())]
         if len(pairs) > len(found):
-            best, found = cause, pairs
+            best = cause
+            found = pairs
     return best, found
 
 
@@ -83,7 +86,8 @@ def copies(cells: pd.DataFrame, ids: pd.Series) -> list[list[str]]:
     equal = cells[cells.duplicated(keep=False)]
     if equal.empty:
         return []
-    found, content = [], pd.util.hash_pandas_object(equal.astype("string").fillna(""), index=False)
+    found = []
+    content = pd.util.hash_pandas_object(equal.astype("string").fillna(""), index=False)
     for _, part in equal.groupby(content, sort=False):
         row = part.iloc[0].dropna()
         shares = [((cells[name] == cell).sum() - 1) / len(cells) for name, cell in row.items()]

@@ -39,7 +39,9 @@ NOTE_COLUMNS += ["variables"]  # the clinical variables that a score is computed
 
 def mapping_problems(study: dict[str, Any]) -> list[str]:
     """What is wrong with `comparators` before any value is read: names, units, inputs that a wanted score lacks."""
-    chosen, variables, scores = study.get("comparators", {}), study["clinical"]["variables"], read_scores()
+    chosen = study.get("comparators", {})
+    variables = study["clinical"]["variables"]
+    scores = read_scores()
     declared = {name: facts for score in scores.values() for name, facts in score["inputs"].items()}
     found = []
     for name, variable in chosen.get("inputs", {}).items():
@@ -88,7 +90,8 @@ def absent_inputs(study: dict[str, Any], score: dict[str, Any]) -> list[str]:
 
 def known_after_surgery(study: dict[str, Any], score: dict[str, Any]) -> list[str]:
     """Inputs of a preoperative score that this study knows only after the operation (pathological size)."""
-    mapped, variables = study["comparators"].get("inputs", {}), study["clinical"]["variables"]
+    mapped = study["comparators"].get("inputs", {})
+    variables = study["clinical"]["variables"]
     late = [name for name in score["inputs"] if name in mapped and variables[mapped[name]]["timing"] == "post"]
     return late if score["timing"] == "pre" else []
 
@@ -116,7 +119,8 @@ def score_inputs(
     volume_ml: tumour volume by patient_id, from the masks. Diameters of a single tumour follow from its size.
     Raises StudyError naming patient, column and value for what is implausible, and for a median in another unit.
     """
-    variables, declared = study["clinical"]["variables"], {}
+    variables = study["clinical"]["variables"]
+    declared = {}
     for score in read_scores().values():
         declared |= score["inputs"]
     inputs: dict[str, np.ndarray] = {}
@@ -173,9 +177,12 @@ def score_table(
     `<id>_group` (text); recorded systems stand there by the variable's name. notes: NOTE_COLUMNS, a row a score.
     """
     inputs = score_inputs(study, clinical, volume_ml)
-    scores, columns, notes = read_scores(), {"patient_id": clinical["patient_id"]}, []
+    scores = read_scores()
+    columns = {"patient_id": clinical["patient_id"]}
+    notes = []
     for name in wanted_scores(study):
-        score, found = scores[name], evaluate(name, inputs)
+        score = scores[name]
+        found = evaluate(name, inputs)
         columns |= {name: found.value, f"{name}_group": found.group}
         remarks = ["formula rests on memory: have it checked"] if score["provenance"] == "memory" else []
         remarks += [score["note"]] if "note" in score else []

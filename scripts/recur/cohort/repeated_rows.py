@@ -48,7 +48,8 @@ def chosen_rows(table: pd.DataFrame, id_column: str, rule: dict[str, Any]) -> pd
     So of a table with a row for each kind of event (R's `colon`, etype) one kind is analysed. Who has no such row keeps
     the first one, and is not eligible.
     """
-    own, cells = table[id_column], coding.as_declared(table[rule["column"]], rule["keep"]).fillna("")
+    own = table[id_column]
+    cells = coding.as_declared(table[rule["column"]], rule["keep"]).fillna("")
     if not (cells.groupby(own).nunique() > 1).any():
         return table
     keep = cells.isin([str(value) for value in rule["keep"]])

@@ -31,7 +31,9 @@ class Scored(NamedTuple):
 @cache
 def read_scores(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
     """Every score by its id; raises StudyError listing all problems of all files."""
-    rules, scores, problems = schema("score"), {}, []
+    rules = schema("score")
+    scores = {}
+    problems = []
     for path in sorted(folder.glob("*.yaml")):
         try:
             score = read_yaml(path, "score")

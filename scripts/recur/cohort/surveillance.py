@@ -25,7 +25,8 @@ def visit_intervals(study: dict[str, Any], cells: pd.DataFrame, ids: pd.Series) 
     clinical = study["clinical"]
     if "visits" not in clinical:
         return pd.DataFrame(columns=VISIT_COLUMNS)
-    visits, path = clinical["visits"], clinical["visits"]["table"]
+    visits = clinical["visits"]
+    path = clinical["visits"]["table"]
     # stripped as the cohort itself is, or an id with a blank has no visits
     table = stripped(read_table(path, visits.get("sheet"), {visits["id"], visits["date"]}.__contains__))
     for name in ("id", "date"):

@@ -23,7 +23,10 @@ def make_table1(frame: pd.DataFrame, variables: dict[str, Any]) -> tuple[pd.Data
     variable, cohort_a, cohort_b, smd (absolute) of every two cohorts.
     """
     shown = frame[["cohort"]].copy()
-    categorical, continuous, order, decimals = [], [], {"Event": ["no", "yes"]}, {OBSERVED: 1}
+    categorical = []
+    continuous = []
+    order = {"Event": ["no", "yes"]}
+    decimals = {OBSERVED: 1}
     for name, variable in variables.items():
         label = input_label(variable["label"] or name, variable["transform"])
         unit = f" ({variable['unit']})" if variable["unit"] and variable["unit"] not in label else ""

@@ -34,7 +34,8 @@ def impossible_times(table: pd.DataFrame, endpoints: dict[str, Any], centre: pd.
         for key in ("time", "competing_time"):
             if endpoint["kind"] != "recorded" or key not in endpoint:
                 continue
-            time, unit = numbers(table, endpoint[key]).dropna(), endpoint["unit"]
+            time = numbers(table, endpoint[key]).dropna()
+            unit = endpoint["unit"]
             months = time * UNIT_IN_MONTHS[unit]
             beyond = time[months > LONGEST_MONTHS]
             frequent = len(beyond) >= max(FEWEST, FREQUENT * len(time))
@@ -68,7 +69,8 @@ def time_warnings(name: str, endpoint: dict[str, Any], table: pd.DataFrame, cent
     time = time[time * UNIT_IN_MONTHS[unit] <= LONGEST_MONTHS]  # longer ones are told of as errors
     if time.empty:
         return []
-    start, months = f"endpoint {name}: ", time * UNIT_IN_MONTHS[unit]
+    start = f"endpoint {name}: "
+    months = time * UNIT_IN_MONTHS[unit]
     found = []
     if months.max() < SHORT[unit]:
         found.append(f"{start}the longest time in {column} is {time.max():g} {unit}; are they {LARGER[unit]}?")
@@ -92,9 +94,11 @@ def time_warnings(name: str, endpoint: dict[str, Any], table: pd.DataFrame, cent
 
 def other_centres(time: pd.Series, column: str, centre: pd.Series) -> list[str]:
     """Centres whose times differ from the others' by more than a difference in follow-up, judged by the medians."""
-    found, names = [], sorted(set(centre))
+    found = []
+    names = sorted(set(centre))
     for name in names[:1] if len(names) == 2 else names:
-        own, others = time[centre == name], time[centre != name]
+        own = time[centre == name]
+        others = time[centre != name]
         if min(len(own), len(others)) < FEW_OF_A_CENTRE:
             continue
         here, there = own.median(), others.median()
@@ -136,7 +140,8 @@ def _is(table: pd.DataFrame, column: str, value: Any) -> pd.Series:
 
 def _deaths(table: pd.DataFrame, study: dict[str, Any], endpoint: str) -> list[tuple[str, pd.Series]]:
     """(column, months of an endpoint's competing event) of every column that tells it; NaN where it did not occur."""
-    own, found = study["endpoints"][endpoint], []
+    own = study["endpoints"][endpoint]
+    found = []
     for name, other in study["endpoints"].items():
         same = other.get("event") == own.get("competing") or other.get("counts_death")
         if name != endpoint and other["kind"] == "recorded" and same and "competing_value" not in other:

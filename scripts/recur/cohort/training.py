@@ -89,8 +89,10 @@ def read_training(cohort: str | Path, features: str | Path, repeats: str | Path)
     for k, reader in enumerate(readers):
         part = again[again["reader"] == reader]
         third[[row[patient] for patient in part["patient_id"]], k] = part[names].to_numpy(float)
-    clinical, binary = frame.drop(columns=[*NOT_VARIABLES, COMPETING], errors="ignore"), "time" not in frame
-    outcome, weighted = frame["level" if "level" in frame else "event"], "follow_up" in frame
+    clinical = frame.drop(columns=[*NOT_VARIABLES, COMPETING], errors="ignore")
+    binary = "time" not in frame
+    outcome = frame["level" if "level" in frame else "event"]
+    weighted = "follow_up" in frame
     return Training(
         frame["patient_id"].to_numpy(object),
         np.zeros(len(frame)) if binary else frame["time"].to_numpy(float),

@@ -21,7 +21,8 @@ def describe_variables(
     """Variables that no model, score or comparison uses, as `read_variables` has them but with NaN for bad cells, and
     a note on these. They exclude nobody.
     """
-    columns, notes = [pd.DataFrame(index=table.index)], []
+    columns = [pd.DataFrame(index=table.index)]
+    notes = []
     for name, variable in variables.items():
         values, found = read_variables(table, {name: variable}, ids)
         rows = [problem.who for problem in found]
@@ -35,7 +36,8 @@ def read_variables(
     table: pd.DataFrame, variables: dict[str, Any], ids: pd.Series
 ) -> tuple[pd.DataFrame, list[Problem]]:
     """Declared variables as numbers (binary 0/1, ordinal and categorical the place of the level), and problems."""
-    values, problems = pd.DataFrame(index=table.index), []
+    values = pd.DataFrame(index=table.index)
+    problems = []
     for name, variable in variables.items():
         text = table[variable["column"]]
         said = f"column {variable['column']}, value {{}}: "

@@ -75,7 +75,8 @@ def has_wald_limits(frame: pd.DataFrame) -> pd.Series:
     Of outcomes in time also that of the AUC at a horizon (a binary outcome's is on the scale of log odds) and of the
     calibration slope, but with competing death.
     """
-    metric, of_analysis = frame["metric"], frame.groupby("analysis")["metric"]
+    metric = frame["metric"]
+    of_analysis = frame.groupby("analysis")["metric"]
     in_time = of_analysis.transform(lambda metrics: metrics.eq("c_harrell").any())
     with_competing_death = of_analysis.transform(lambda metrics: metrics.eq("c_competing").any())
     is_wald = metric.isin(WALD) | (metric.eq("auc") & frame["horizon_months"].notna())

@@ -46,7 +46,8 @@ class Printed:
         self.percent = scale == 100
         self.value = float(number) / scale
         self.half = 0.5 * 10**-self.decimals / scale
-        self.low, self.high = self.value - self.half - SLACK, self.value + self.half + SLACK
+        self.low = self.value - self.half - SLACK
+        self.high = self.value + self.half + SLACK
 
     def holds(self, value: float) -> bool:
         """Whether the value rounds to the number."""
@@ -113,8 +114,10 @@ def p_row(statement: Row, low: float, high: float, note: str = "") -> Row:
 
 
 def check_proportion(statement: Row) -> list[Row]:
-    printed, n = Printed(statement["printed"]), statement["of"]
-    possible, count = grim(printed, n), statement.get("count")
+    printed = Printed(statement["printed"])
+    n = statement["of"]
+    possible = grim(printed, n)
+    count = statement.get("count")
     if count is not None:
         ok = printed.holds(count / n)
         cut = count in truncated(printed, n)
@@ -131,7 +134,8 @@ def check_proportion(statement: Row) -> list[Row]:
         ]
         counts = [count]
     else:
-        rows, counts = [possible_row(statement, printed, n, possible)], possible
+        rows = [possible_row(statement, printed, n, possible)]
+        counts = possible
     if "lower" in statement and len(counts) == 1:
         rows.append(proportion_interval(statement, counts[0], n))
     return rows
@@ -173,7 +177,8 @@ def proportion_interval(statement: Row, count: int, n: int) -> Row:
 
 
 def check_integer_mean(statement: Row) -> list[Row]:
-    printed, n = Printed(statement["printed"]), statement["of"]
+    printed = Printed(statement["printed"])
+    n = statement["of"]
     possible = grim(printed, n)
     shown = f"{possible[0]}/{n}" if possible else "none"
     note = "" if possible else f"no sum of whole numbers over {n} patients gives it"
@@ -216,7 +221,8 @@ def share_of(name: str, tp: int, fp: int, fn: int, tn: int) -> tuple[int, int]:
 
 def check_unknown_split(statement: Row, sensitivity: Printed, specificity: Printed) -> list[Row]:
     """Sensitivity and specificity of which only the total of patients is known: every split that gives both."""
-    total, found = statement["total"], {}
+    total = statement["total"]
+    found = {}
     for how, counts in (("rounded", grim), ("cut", truncated)):
         found[how] = [
             f"{tp[0]}/{m} and {tn[0]}/{total - m}"
@@ -264,16 +270,23 @@ def check_interval(statement: Row) -> list[Row]:
     f, g = known[scale], known[scale]
     middle = (lower.value + upper.value) / 2
     if fits:
-        verdict, shown, note = "consistent", f"symmetric ({scale})", ""
+        verdict = "consistent"
+        shown = f"symmetric ({scale})"
+        note = ""
     elif clipped and estimate.value - lower.value > upper.value - estimate.value:
-        verdict, shown, note = "consistent", "symmetric, clipped at 1", ""
+        verdict = "consistent"
+        shown = "symmetric, clipped at 1"
+        note = ""
     elif measure == "coefficient" and lower.low > 0 and symmetric(estimate, lower, upper, np.log, float):
         shown = f"exp({estimate.text}) = {np.exp(estimate.value):.3f}, "
         shown += f"geometric mean of the limits {np.sqrt(lower.value * upper.value):.3f}"
         note = "the limits are of exp(coefficient), an odds or hazard ratio, not of the coefficient"
-        verdict, f, g = "inconsistent", np.log, float
+        verdict = "inconsistent"
+        f = np.log
+        g = float
     else:
-        verdict, shown = "inconsistent", f"middle {middle:.4g}"
+        verdict = "inconsistent"
+        shown = f"middle {middle:.4g}"
         sides = [f"{limit.value - estimate.value:+.3f}" for limit in (lower, upper)]
         note = f"the limits lie {sides[0]} and {sides[1]} from it: not a Wald interval"
         if not lower.value <= estimate.value <= upper.value:
@@ -348,7 +361,9 @@ def margin_tables(rows: list[int], columns: list[int], chi2: Printed) -> list[tu
 
 
 def check_margins(statement: Row) -> list[Row]:
-    rows, columns, chi2 = statement["rows"], statement["columns"], Printed(statement["chi2"])
+    rows = statement["rows"]
+    columns = statement["columns"]
+    chi2 = Printed(statement["chi2"])
     if sum(rows) != sum(columns):
         note = f"rows add up to {sum(rows)}, columns to {sum(columns)}"
         return [row(statement, "cells from sums and chi-square", chi2.text, "", "inconsistent", note)]
@@ -402,7 +417,9 @@ def check_means(statement: Row) -> list[Row]:
 
 def check_statistic(statement: Row) -> list[Row]:
     """A P value from its statistic; where degrees of freedom are not printed, over all that there could be."""
-    test, value, n = statement["test"], Printed(statement["value"]), statement.get("n")
+    test = statement["test"]
+    value = Printed(statement["value"])
+    n = statement.get("n")
     if test in ("chi2", "f") and value.value < 0:
         return [row(statement, "sign", value.text, "0 or more", "inconsistent", f"{test} cannot be negative")]
     if test == "rank_z" and n and len(n) == 2:
@@ -435,7 +452,8 @@ def tail(test: str, df: list[int] | None, n: list[int] | None) -> tuple[Callable
             "degrees of freedom not printed: 1 to 5" if test == "chi2" else "degrees of freedom not printed: 5 or more"
         )
     else:
-        which, note = [tuple(df)], f"df {', '.join(map(str, df))}"
+        which = [tuple(df)]
+        note = f"df {', '.join(map(str, df))}"
     if test == "t":
         return lambda t, d: 2 * float(stats.t.sf(t, d)), which, note
     if test == "f":

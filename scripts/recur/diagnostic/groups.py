@@ -39,7 +39,8 @@ def compare_groups(
         rows = [row for name in plan["variables"] for row in group_rows(frame, group, name, variables[name], levels)]
         for name in plan["endpoints"]:
             known = frame[[f"{name}_time", f"{name}_event"]].notna().all(axis=1)
-            time, event = frame.loc[known, f"{name}_time"], frame.loc[known, f"{name}_event"] == 1
+            time = frame.loc[known, f"{name}_time"]
+            event = frame.loc[known, f"{name}_event"] == 1
             test = logrank(time, event, group[known])
             for code in sorted(set(group[known])):
                 mine = group[known] == code
@@ -64,7 +65,8 @@ def group_rows(
 ) -> list[dict]:
     """One variable between the groups: a row a group with its summary, and the test."""
     known = frame[name].notna()
-    values, member = frame.loc[known, name], group[known]
+    values = frame.loc[known, name]
+    member = group[known]
     codes = sorted(set(group))
     if variable["kind"] == "numeric":
         test = numbers(values, member)
@@ -105,7 +107,9 @@ def adjusted(
     """
     covariates = dummies(frame, plan["adjust"], variables)
     known = covariates.notna().all(axis=1)
-    covariates, treated, frame = covariates[known], (group[known] == 1).to_numpy(), frame[known]
+    covariates = covariates[known]
+    treated = (group[known] == 1).to_numpy()
+    frame = frame[known]
     empty_balance = pd.DataFrame(columns=BALANCE[1:])
     try:
         weight = iptw(treated, propensity(treated, covariates))

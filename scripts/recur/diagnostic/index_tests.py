@@ -56,7 +56,8 @@ def read_lesions(settings: dict[str, Any], patients: pd.Series) -> pd.DataFrame:
     table, _ = cells_of(table, path, missing, lesions["variables"], set(wanted), {lesions["id"]: None})
     ids = table[lesions["id"]]
     values, problems = read_variables(table, lesions["variables"], ids)
-    known, lines = set(patients), [f"{path}: {text}" for text in variable_problems(table, lesions["variables"])]
+    known = set(patients)
+    lines = [f"{path}: {text}" for text in variable_problems(table, lesions["variables"])]
     problems += [Problem(row, "is no patient of the clinical table") for row in ids.index if ids[row] not in known]
     if lines or problems:
         raise StudyError(lines + grouped(by_id(problems, ids), path))
@@ -115,7 +116,8 @@ def evaluate_tests(cohorts: dict[str, pd.DataFrame], settings: dict[str, Any], s
     """
     plan = settings["diagnostic"]
     tests, reference = plan["tests"], plan["reference"]
-    resamples, variables = plan["resamples"], variables_of(settings)
+    resamples = plan["resamples"]
+    variables = variables_of(settings)
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
     frozen: dict[str, list[tuple[str, float, str]]] = {}
     model = None
@@ -123,7 +125,8 @@ def evaluate_tests(cohorts: dict[str, pd.DataFrame], settings: dict[str, Any], s
         scores = {}
         for name, test in tests.items():
             frame = units.dropna(subset=[reference, name])
-            truth, score = frame[reference].to_numpy(bool), score_of(frame, name, test).to_numpy(float)
+            truth = frame[reference].to_numpy(bool)
+            score = score_of(frame, name, test).to_numpy(float)
             scores[name] = pd.Series(score, frame.index)
             if name not in frozen:
                 given = [(label, cut, "declared") for label, cut in declared_cutoffs(name, test, variables[name])]
@@ -174,12 +177,14 @@ def participants(
     eligible units = no_index_test (missing or indeterminate) + no_reference (of those with the index test) + analysed;
     analysed = tp + fp + fn + tn. cuts: (label, origin, cut-off on the scale of score_of); without one these are blank.
     """
-    tested, known = units[names].notna().all(axis=1), units[reference].notna()
+    tested = units[names].notna().all(axis=1)
+    known = units[reference].notna()
     row: dict[str, Any] = {"test": names[0], "eligible": len(units), "no_index_test": int((~tested).sum())}
     row |= {"no_reference": int((tested & ~known).sum()), "analysed": int((tested & known).sum())}
     rows = []
     for label, origin, cut in cuts:
-        positive, truth = score_of(units, names[0], test) > cut, units[reference] == 1
+        positive = score_of(units, names[0], test) > cut
+        truth = units[reference] == 1
         found = two_by_two(truth[tested & known], positive[tested & known])
         unknown = {"positive_no_reference": int((tested & ~known & positive).sum())}
         unknown["negative_no_reference"] = row["no_reference"] - unknown["positive_no_reference"]
@@ -241,7 +246,8 @@ def compare_pairs(
     resamples: int,
 ) -> pd.DataFrame:
     """Every two tests on the units that have both: AUC by DeLong, accuracy at the first cut-off by McNemar."""
-    names, found = list(scores), []
+    names = list(scores)
+    found = []
     for a, b in ((a, b) for i, a in enumerate(names) for b in names[i + 1 :]):
         both = scores[a].index.intersection(scores[b].index)
         frame = units.loc[both]
@@ -378,7 +384,9 @@ def reader_agreement(cohorts: dict[str, pd.DataFrame], settings: dict[str, Any])
     """Every two readers of every reading, over all cohorts together: kappa and the like, or ICC of numbers; of several
     units a patient with limits by bootstrap over patients and no p.
     """
-    units, variables, found = pd.concat(cohorts.values(), ignore_index=True), variables_of(settings), []
+    units = pd.concat(cohorts.values(), ignore_index=True)
+    variables = variables_of(settings)
+    found = []
     plan = settings["diagnostic"] | {"seed": settings["seed"]}
     for reading, names in settings["diagnostic"]["readers"].items():
         for a, b in ((a, b) for i, a in enumerate(names) for b in names[i + 1 :]):

@@ -67,20 +67,24 @@ def by_labels(
     the codes are numbers. Where the study names neither, labels are read if every cell has one.
     Raises StudyError for a name that is a code and the label of another.
     """
-    table, notes, problems = table.copy(), [], []
+    table = table.copy()
+    notes = []
+    problems = []
     for column, texts in labels.items():
         cells = table[column] if column in table else pd.Series(dtype="string")
         coded = cells[cells.isin(list(texts))]
         if coded.empty:
             continue
-        known, named = set(cells.dropna()), {str(value) for value in declared.get(column) or []}
+        known = set(cells.dropna())
+        named = {str(value) for value in declared.get(column) or []}
         shown = first_of([f"{code} = {texts[code]}" for code in sorted(set(coded))], SHOWN)
         if declared.get(column, []) is None:
             if len(coded) < cells.notna().sum():
                 notes.append(f"column {column}: {len(coded)} cells have a label ({shown}) and are read as numbers; "
                              "declare missing_values for those that mean unknown")  # fmt: skip
             continue
-        codes, words = len(named & (set(texts) | known)), len(named & set(texts.values()))
+        codes = len(named & (set(texts) | known))
+        words = len(named & set(texts.values()))
         if codes == words and any(texts.get(name, name) != name for name in named & set(texts.values())):
             problems.append(
                 f"column {column}: {first_of(sorted(named))} may be codes or labels ({shown}); change the labels, or "

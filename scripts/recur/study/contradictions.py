@@ -23,222 +23,229 @@ def contradictions(study: dict[str, Any]) -> list[str]:
     """What a schema cannot say: names that refer to nothing, terms in the wrong model, splits without their keys."""
     if "clinical" not in study:
         return []
-    clinical, features = study["clinical"], study.get("features", {})
-    found = variable_contradictions(clinical)
+    clinical = study["clinical"]
+    features = study.get("features", {})
+    problems = variable_contradictions(clinical)
     try:
         re.compile(features.get("pattern", ""))
     except re.error as error:
-        found.append(f"features.pattern: no regular expression ({error})")
+        problems.append(f"features.pattern: no regular expression ({error})")
     if "visits" in clinical and not clinical.get("dates"):
-        found.append("clinical.visits: intervals count from the index treatment and need clinical.dates.t0")
-    found += candidate_contradictions(study) + interaction_contradictions(study) + strata_contradictions(study)
-    found += reserved_candidates(study)
-    found += horizon_contradictions(study)
+        problems.append("clinical.visits: intervals count from the index treatment and need clinical.dates.t0")
+    problems += candidate_contradictions(study) + interaction_contradictions(study) + strata_contradictions(study)
+    problems += reserved_candidates(study)
+    problems += horizon_contradictions(study)
     for name, endpoint in study["endpoints"].items():
-        found += endpoint_contradictions(study, name, endpoint)
-    found += split_contradictions(study)
+        problems += endpoint_contradictions(study, name, endpoint)
+    problems += split_contradictions(study)
     if ("phase" in features) != ("phases" in features):
-        found.append("features: phase, a column, and phases, what it holds, go together")
+        problems.append("features: phase, a column, and phases, what it holds, go together")
     if "diagnostic" in study["analyses"]:
-        found.append("analyses.diagnostic: the name is the workflow's own; choose another")
+        problems.append("analyses.diagnostic: the name is the workflow's own; choose another")
     for name, analysis in study["analyses"].items():
-        found += analysis_contradictions(study, name, analysis)
-    found += extraction_contradictions(study.get("images", {}).get("extraction"))
-    found += scale_contradictions(study.get("images")) + public_contradictions(study)
+        problems += analysis_contradictions(study, name, analysis)
+    problems += extraction_contradictions(study.get("images", {}).get("extraction"))
+    problems += scale_contradictions(study.get("images")) + public_contradictions(study)
     if "thresholds" in study and not study["thresholds"][0] < study["thresholds"][1]:
-        found.append("thresholds: the first must be below the second")
+        problems.append("thresholds: the first must be below the second")
     if "primary" in study and study["primary"] not in study["analyses"]:
-        found.append(f"primary: {study['primary']!r} is no analysis of this study ({', '.join(study['analyses'])})")
+        problems.append(f"primary: {study['primary']!r} is no analysis of this study ({', '.join(study['analyses'])})")
     if "null_study" in study and not study["synthetic"]:
-        found.append("null_study: outcomes are redrawn for synthetic studies only")
+        problems.append("null_study: outcomes are redrawn for synthetic studies only")
     if "demo" in study and "images" not in study:
-        found.append("demo: needs images.manifest, where the generated cohort goes")
+        problems.append("demo: needs images.manifest, where the generated cohort goes")
     if "images" in study and "features" in study:
-        found.append("images and features: give one of the two, not both")
-    return found + (diagnostic_contradictions(study) if "diagnostic" in study else [])
+        problems.append("images and features: give one of the two, not both")
+    return problems + (diagnostic_contradictions(study) if "diagnostic" in study else [])
 
 
 def variable_contradictions(clinical: dict[str, Any]) -> list[str]:
     """Of the clinical variables, and of those that are the tumour's size or volume."""
-    found: list[str] = []
+    problems: list[str] = []
     variables = clinical["variables"]
     for name, variable in variables.items():
         if variable["kind"] in ("ordinal", "categorical") and "levels" not in variable:
-            found.append(f"clinical.variables.{name}: kind {variable['kind']!r} needs levels")
+            problems.append(f"clinical.variables.{name}: kind {variable['kind']!r} needs levels")
         elif variable["kind"] in ("ordinal", "categorical", "binary") and same_cell(levels_of(variable)):
-            found.append(f"clinical.variables.{name}: two levels are the same cell")
+            problems.append(f"clinical.variables.{name}: two levels are the same cell")
         if variable["transform"] != "none" and variable["kind"] != "numeric":
-            found.append(f"clinical.variables.{name}: only numeric variables can be transformed")
+            problems.append(f"clinical.variables.{name}: only numeric variables can be transformed")
         if "knots" in variable and variable["transform"] != "rcs":
-            found.append(f"clinical.variables.{name}: knots are those of transform: rcs")
+            problems.append(f"clinical.variables.{name}: knots are those of transform: rcs")
         for key in ("range", "median", "floor"):
             if key in variable and variable["kind"] != "numeric":
-                found.append(f"clinical.variables.{name}: {key} is for numeric variables only")
+                problems.append(f"clinical.variables.{name}: {key} is for numeric variables only")
     for key in ("tumour_size", "tumour_volume"):
         if clinical[key] and variables.get(clinical[key], {}).get("kind") != "numeric":
-            found.append(f"clinical.{key}: {clinical[key]!r} is no numeric clinical variable")
+            problems.append(f"clinical.{key}: {clinical[key]!r} is no numeric clinical variable")
     for key in sorted(variables.keys() & OWN_NAMES):
-        found.append(f"clinical.variables: the name {key!r} is the workflow's own; choose another")
-    return found
+        problems.append(f"clinical.variables: the name {key!r} is the workflow's own; choose another")
+    return problems
 
 
 def candidate_contradictions(study: dict[str, Any]) -> list[str]:
     """Candidate terms that are no variable, a list, or known too late."""
-    found: list[str] = []
+    problems: list[str] = []
     variables = study["clinical"]["variables"]
     for timing in ("pre", "post"):
         for term in study["candidates"][timing]:
             if term not in variables:
                 near = difflib.get_close_matches(term, variables, 1)
-                found.append(
+                problems.append(
                     f"candidates.{timing}: {term!r} is no clinical variable"
                     + (f"; did you mean {near[0]!r}?" if near else "")
                 )
             elif variables[term]["kind"] == "list":
-                found.append(f"candidates.{timing}: {term!r} is a list of numbers, which no model takes")
+                problems.append(f"candidates.{timing}: {term!r} is a list of numbers, which no model takes")
             elif timing == "pre" and variables[term]["timing"] == "post":
-                found.append(
+                problems.append(
                     f"candidates.pre: {term!r} is known only after the operation; put it under candidates.post"
                 )
-    return found
+    return problems
 
 
 def endpoint_contradictions(study: dict[str, Any], name: str, endpoint: dict[str, Any]) -> list[str]:
     """Keys that an endpoint lacks, codes that are one cell."""
-    found: list[str] = []
-    clinical, dates = study["clinical"], study["clinical"].get("dates", {})
+    problems: list[str] = []
+    clinical = study["clinical"]
+    dates = study["clinical"].get("dates", {})
     if endpoint["kind"] == "recorded":
-        found += [
+        problems += [
             f"endpoints.{name}: kind 'recorded' needs {key!r}" for key in ("time", "event") if key not in endpoint
         ]
         codes = [endpoint["event_value"], endpoint["censored_value"]]
         codes += [endpoint["competing_value"]] if "competing_value" in endpoint and "competing" not in endpoint else []
         if same_cell(codes):
-            found.append(f"endpoints.{name}: two of its codes are the same cell")
+            problems.append(f"endpoints.{name}: two of its codes are the same cell")
         if "competing_time" in endpoint and "competing_value" not in endpoint:
-            found.append(f"endpoints.{name}: competing_time needs competing_value, the cell that means the event")
+            problems.append(f"endpoints.{name}: competing_time needs competing_value, the cell that means the event")
         if "competing" in endpoint and "competing_value" not in endpoint:
-            found.append(f"endpoints.{name}: competing needs competing_value, the cell that means the event")
+            problems.append(f"endpoints.{name}: competing needs competing_value, the cell that means the event")
     elif endpoint["kind"] in WITHOUT_TIME:
-        found += [f"endpoints.{name}: {text}" for text in outcome_contradictions(study, endpoint)]
+        problems += [f"endpoints.{name}: {text}" for text in outcome_contradictions(study, endpoint)]
     else:
         for key in NEEDS[endpoint["kind"]]:
             if key not in dates:
-                found.append(f"endpoints.{name}: kind {endpoint['kind']!r} needs clinical.dates.{key}")
+                problems.append(f"endpoints.{name}: kind {endpoint['kind']!r} needs clinical.dates.{key}")
         if endpoint["kind"] == "aggressive_recurrence" and "recurrence" not in clinical:
-            found.append(f"endpoints.{name}: kind 'aggressive_recurrence' needs clinical.recurrence")
+            problems.append(f"endpoints.{name}: kind 'aggressive_recurrence' needs clinical.recurrence")
         if endpoint["detected"] == "midpoint" and "last_imaging" not in dates:
-            found.append(f"endpoints.{name}: detected 'midpoint' needs clinical.dates.last_imaging")
-    return found
+            problems.append(f"endpoints.{name}: detected 'midpoint' needs clinical.dates.last_imaging")
+    return problems
 
 
 def split_contradictions(study: dict[str, Any]) -> list[str]:
     """Of the split of the study and those of single analyses."""
-    found: list[str] = []
+    problems: list[str] = []
     splits = {"split": study["split"]} | {
         f"analyses.{name}.split": analysis["split"]
         for name, analysis in study["analyses"].items()
         if "split" in analysis
     }
     for place, split in splits.items():
-        found += [
+        problems += [
             f"{place}: kind {split['kind']!r} needs {key!r}" for key in SPLIT_NEEDS[split["kind"]] if key not in split
         ]
         both = set(split.get("train", [])) & {*split.get("external", []), *split.get("test", [])}
-        found += [f"{place}: {name!r} is named as training and as held out" for name in sorted(both)]
+        problems += [f"{place}: {name!r} is named as training and as held out" for name in sorted(both)]
         if split["kind"] == "centre" and not study["clinical"]["centre"]:
-            found.append(f"{place}: a split by centre needs clinical.centre")
-    return found
+            problems.append(f"{place}: a split by centre needs clinical.centre")
+    return problems
 
 
 def analysis_contradictions(study: dict[str, Any], name: str, analysis: dict[str, Any]) -> list[str]:
     """Of an analysis: its endpoint, whom it leaves out, its phases."""
-    found: list[str] = []
+    problems: list[str] = []
     phases = study.get("images", {}).get("phases")
     phases = phases or [str(phase) for phase in study.get("features", {}).get("phases", [])]
     if analysis["endpoint"] not in study["endpoints"]:
         near = difflib.get_close_matches(analysis["endpoint"], study["endpoints"], 1)
-        found.append(
+        problems.append(
             f"analyses.{name}.endpoint: {analysis['endpoint']!r} is no endpoint of this study"
             + (f"; did you mean {near[0]!r}?" if near else "")
         )
     if analysis.get("min_follow_up_months") and not is_replicate(name, analysis):
-        found.append(
+        problems.append(
             f"analyses.{name}.min_follow_up_months: leaving out patients by what happened after the operation "
             "conditions on the future; only a replicate (preset ji2020, or a name ending in _replicate) may"
         )
     endpoint = study["endpoints"].get(analysis["endpoint"], {})
     if analysis.get("min_follow_up_months") and endpoint and outcome_of(endpoint) != "survival":
-        found.append(
+        problems.append(
             f"analyses.{name}.min_follow_up_months: {analysis['endpoint']!r} has no time; leave this key out, or "
             "name an endpoint with one"
         )
     if "of" in endpoint and not is_weighted(endpoint) and not is_replicate(name, analysis):
-        found.append(
+        problems.append(
             f"analyses.{name}.endpoint: {analysis['endpoint']!r} leaves out who was censored before its horizon, "
             "which conditions on the future; leave `censored` at weighted, or name the analysis _replicate"
         )
     for phase in analysis.get("phases", []):
         if phases and phase not in phases:
             where = "images" if "images" in study else "features"
-            found.append(f"analyses.{name}.phases: {phase!r} is not among {where}.phases ({', '.join(phases)})")
-    found += image_contradictions(study, name, analysis)
-    return found
+            problems.append(f"analyses.{name}.phases: {phase!r} is not among {where}.phases ({', '.join(phases)})")
+    problems += image_contradictions(study, name, analysis)
+    return problems
 
 
 def extraction_contradictions(extraction: dict[str, Any] | None) -> list[str]:
     """Of how features are extracted; nothing of a study without images."""
     if not extraction:
         return []
-    found: list[str] = []
+    problems: list[str] = []
     if (extraction["bin_width"] is None) == (extraction["bin_count"] is None):
-        found.append("images.extraction: give exactly one of bin_width and bin_count")
+        problems.append("images.extraction: give exactly one of bin_width and bin_count")
     if extraction["resegment"] and not extraction["resegment"][0] < extraction["resegment"][1]:
-        found.append("images.extraction.resegment: the first number must be below the second")
+        problems.append("images.extraction.resegment: the first number must be below the second")
     if extraction["outlier_sd"] is not None and extraction["mode"] != "ibsi":
-        found.append("images.extraction.outlier_sd: known in mode ibsi only")
-    return found
+        problems.append("images.extraction.outlier_sd: known in mode ibsi only")
+    return problems
 
 
 def interaction_contradictions(study: dict[str, Any]) -> list[str]:
     """Interactions of what is no candidate, or declared twice."""
-    candidates, found = study["candidates"], []
+    candidates = study["candidates"]
+    problems = []
     known = candidates["pre"] + candidates["post"]
     for pair in candidates["interactions"]:
-        found += [
+        problems += [
             f"candidates.interactions: {name!r} is not among candidates.pre or candidates.post; name it there as well"
             for name in pair
             if name not in known
         ]
     pairs = [" and ".join(sorted(pair)) for pair in candidates["interactions"]]
-    return found + [f"candidates.interactions: {pair} stand there twice" for pair in twice(pairs)]
+    return problems + [f"candidates.interactions: {pair} stand there twice" for pair in twice(pairs)]
 
 
 def strata_contradictions(study: dict[str, Any]) -> list[str]:
     """Strata that are no level of a clinical variable known beforehand, or of models that have no baseline hazard."""
-    variables, candidates, found = study["clinical"]["variables"], study["candidates"], []
+    variables = study["clinical"]["variables"]
+    candidates = study["candidates"]
+    problems = []
     for name in candidates["strata"]:
         variable = variables.get(name)
         if variable is None:
             near = difflib.get_close_matches(name, variables, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            found.append(f"candidates.strata: {name!r} is no clinical variable{hint}")
+            problems.append(f"candidates.strata: {name!r} is no clinical variable{hint}")
         elif variable["kind"] not in ("binary", "ordinal", "categorical"):
-            found.append(f"candidates.strata: {name!r} is {variable['kind']}; strata are levels of a variable")
+            problems.append(f"candidates.strata: {name!r} is {variable['kind']}; strata are levels of a variable")
         elif variable["timing"] == "post":
-            found.append(f"candidates.strata: {name!r} is known only after the operation; preoperative models need it")
+            problems.append(
+                f"candidates.strata: {name!r} is known only after the operation; preoperative models need it"
+            )
         elif name in candidates["pre"] + candidates["post"]:
-            found.append(
+            problems.append(
                 f"candidates.strata: {name!r} is a candidate too; a stratum has no coefficient, keep one of the two"
             )
     for name, analysis in study["analyses"].items():
         endpoint = study["endpoints"].get(analysis["endpoint"])
         if candidates["strata"] and endpoint is not None and outcome_of(endpoint) != "survival":
-            found.append(
+            problems.append(
                 f"candidates.strata: analysis {name} has an outcome without a time, which has no baseline hazard; "
                 "make the variable a candidate, or give this analysis a study file of its own"
             )
-    return found
+    return problems
 
 
 def horizon_contradictions(study: dict[str, Any]) -> list[str]:
@@ -255,7 +262,8 @@ def horizon_contradictions(study: dict[str, Any]) -> list[str]:
 
 def diagnostic_contradictions(study: dict[str, Any]) -> list[str]:
     """Names of the diagnostic section that refer to nothing, or to a variable of another kind than is needed."""
-    plan, found = study["diagnostic"], []
+    plan = study["diagnostic"]
+    problems = []
     patients = study["clinical"]["variables"]
     units = plan["lesions"]["variables"] if "lesions" in plan else patients
     used = [("reference", plan["reference"], ("binary",))] if "reference" in plan else []
@@ -271,38 +279,38 @@ def diagnostic_contradictions(study: dict[str, Any]) -> list[str]:
         held.append(("groups.by", groups["by"], ("binary", "categorical", "ordinal"), patients))
         kinds = ("binary", "ordinal", "categorical", "numeric")
         held += [(f"groups.{key}", name, kinds, patients) for key in ("variables", "adjust") for name in groups[key]]
-        found += [
+        problems += [
             f"diagnostic.groups.endpoints: {name!r} is no endpoint of this study"
             for name in groups["endpoints"]
             if name not in study["endpoints"]
         ]
         by = patients.get(groups["by"], {})
         if groups["adjust"] and by.get("kind") != "binary" and len(by.get("levels", [])) != 2:
-            found.append("diagnostic.groups.adjust: a propensity score compares two groups")
+            problems.append("diagnostic.groups.adjust: a propensity score compares two groups")
     for place, name, kinds, known in held:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            found.append(f"diagnostic.{place}: {name!r} is no variable{hint}")
+            problems.append(f"diagnostic.{place}: {name!r} is no variable{hint}")
         elif known[name]["kind"] not in kinds:
-            found.append(f"diagnostic.{place}: {name!r} is {known[name]['kind']}; needed: {', '.join(kinds)}")
+            problems.append(f"diagnostic.{place}: {name!r} is {known[name]['kind']}; needed: {', '.join(kinds)}")
     for name, test in plan["tests"].items():
-        found += cutoff_contradictions(name, test, units.get(name, {}))
+        problems += cutoff_contradictions(name, test, units.get(name, {}))
     for reading, names in plan["readers"].items():
         kinds = {units[name]["kind"] for name in names if name in units}
         levels = {str(units[name].get("levels")) for name in names if name in units}
         if len(kinds) > 1 or len(levels) > 1:
-            found.append(
+            problems.append(
                 f"diagnostic.readers.{reading}: the readers' variables are not of one kind with the same levels"
             )
     if (plan["tests"] or plan["combination"]) and "reference" not in plan:
-        found.append("diagnostic.reference: tests need a reference standard")
-    found += [
+        problems.append("diagnostic.reference: tests need a reference standard")
+    problems += [
         f"diagnostic.combination: {name!r} is not among diagnostic.tests"
         for name in plan["combination"]
         if name not in plan["tests"]
     ]
-    return found
+    return problems
 
 
 def cutoff_contradictions(name: str, test: dict[str, Any], variable: dict[str, Any]) -> list[str]:
@@ -327,28 +335,30 @@ def reserved_candidates(study: dict[str, Any]) -> list[str]:
 
     A finding without a time (kind binary, ordinal, categorical) may predict the others: its own models leave it out.
     """
-    variables, reserved = study["clinical"]["variables"], reserved_columns(study)
+    variables = study["clinical"]["variables"]
+    reserved = reserved_columns(study)
     findings = {endpoint.get("column") for endpoint in study["endpoints"].values() if endpoint["kind"] in WITHOUT_TIME}
     used = {f"candidates.{timing}": study["candidates"][timing] for timing in ("pre", "post")}
     used["comparators.recorded"] = study.get("comparators", {}).get("recorded", [])
     centre = study["clinical"]["centre"]
     strata = study["candidates"]["strata"]
     used["candidates.strata"] = [name for name in strata if variables.get(name, {}).get("column") != centre]
-    found = []
+    problems = []
     for place, terms in used.items():
         for term in terms:
             column = variables.get(term, {}).get("column")
             if column in reserved and column not in findings:
-                found.append(
+                problems.append(
                     f"{place}: {term!r} is column {column!r}, which is {reserved[column]}: outcomes, dates, ids and "
                     "centres predict nothing; take it out"
                 )
-    return found
+    return problems
 
 
 def outcome_contradictions(study: dict[str, Any], endpoint: dict[str, Any]) -> list[str]:
     """What is wrong with an endpoint without a time."""
-    kind, source = endpoint["kind"], endpoint.get("of")
+    kind = endpoint["kind"]
+    source = endpoint.get("of")
     if kind != "binary" and "levels" not in endpoint:
         return [f"kind {kind!r} needs levels"]
     if (source is None) == ("column" not in endpoint):
@@ -367,37 +377,40 @@ def same_cell(levels: list[Any]) -> bool:
 
 def image_contradictions(study: dict[str, Any], name: str, analysis: dict[str, Any]) -> list[str]:
     """Regions, controls and readings of an analysis that the study's images do not give."""
-    found, images = [], study.get("images")
+    problems = []
+    images = study.get("images")
     known = region_names(images) if images else []
     for region in analysis.get("regions", []) if images else []:
         if region not in known:
-            found.append(f"analyses.{name}.regions: {region!r} is no region of images.regions ({', '.join(known)})")
+            problems.append(f"analyses.{name}.regions: {region!r} is no region of images.regions ({', '.join(known)})")
     source = analysis["stability"]["source"]
     for key, wanted in (("control", "control" in analysis), ("stability.source", source == "perturbations")):
         if wanted and not images:
-            found.append(f"analyses.{name}.{key}: needs images, this study has none")
+            problems.append(f"analyses.{name}.{key}: needs images, this study has none")
     if source == "settings" and not study.get("features", {}).get("repeat"):
-        found.append(f"analyses.{name}.stability.source: settings needs features.repeat, made with the other settings")
-    return found
+        problems.append(
+            f"analyses.{name}.stability.source: settings needs features.repeat, made with the other settings"
+        )
+    return problems
 
 
 def scale_contradictions(images: dict[str, Any] | None) -> list[str]:
     """Rims without width, and grey values that mean nothing from one scan to the next."""
     if not images:
         return []
-    found = [
+    problems = [
         f"images.regions.more_rims.{name}: the outer width must be above the inner ({inner:g} and {outer:g} mm)"
         for name, (inner, outer) in images["regions"]["more_rims"].items()
         if outer <= inner
     ]
     if images["modality"] == "MR" and images["normalise"] == "none" and images["extraction"].get("bin_width"):
-        found.append(
+        problems.append(
             "images.normalise: MR has no scale of its own, so a fixed bin width means nothing; "
             "set normalise (zscore or liver), or extraction.bin_count"
         )
     if images["n4"] and images["modality"] == "CT":
-        found.append("images.n4: bias fields are corrected in MR only; set modality: MR or n4: false")
-    return found
+        problems.append("images.n4: bias fields are corrected in MR only; set modality: MR or n4: false")
+    return problems
 
 
 def public_contradictions(study: dict[str, Any]) -> list[str]:

@@ -13,7 +13,8 @@ from recur.study.endpoints import is_weighted, outcome_of
 
 def reserved_columns(study: dict[str, Any]) -> dict[str, str]:
     """Columns that predict nothing, as they are an outcome, a date, an id, a centre or the split -> their key."""
-    clinical, found = study["clinical"], {}
+    clinical = study["clinical"]
+    found = {}
     for name, endpoint in study["endpoints"].items():
         for key in ("time", "event", "competing", "competing_time", "column"):
             if key in endpoint:
@@ -151,7 +152,8 @@ def words_in(value: Any) -> Iterator[Any]:
 
 def candidates_of(study: dict[str, Any], analysis: str) -> dict[str, list]:
     """Candidate terms by timing, interactions and strata of the study, less those that are the endpoint itself."""
-    own, declared = set(own_variables(study, analysis)), study["candidates"]
+    own = set(own_variables(study, analysis))
+    declared = study["candidates"]
     found = {key: [name for name in declared.get(key, []) if name not in own] for key in ("pre", "post", "strata")}
     return found | {"interactions": [pair for pair in declared.get("interactions", []) if not own.intersection(pair)]}
 

@@ -15,7 +15,8 @@ from recur.tables import write_changed
 def analysis_settings(study: dict[str, Any], analysis: str, keys: tuple[str, ...] = ()) -> dict[str, Any]:
     """What a fit needs: the analysis with the study's variables, candidates, horizons and models; or only some keys."""
     own = {key: value for key, value in study["analyses"][analysis].items() if key != "split"}
-    itself, variables = own_variables(study, analysis), study["clinical"]["variables"]
+    itself = own_variables(study, analysis)
+    variables = study["clinical"]["variables"]
     own |= {"candidates": candidates_of(study, analysis), "own_variables": itself}
     own["variables"] = {name: variable for name, variable in variables.items() if name not in itself}
     own |= {"horizons_months": study["horizons_months"], "models": model_names(study, analysis)}

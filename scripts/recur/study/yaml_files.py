@@ -50,7 +50,8 @@ def read_yaml(path: Path, what: str = "file") -> Any:
         raise StudyError(f"{path}: not valid YAML: brackets or lists are nested without end") from None
     except (yaml.YAMLError, ValueError, TypeError) as error:  # such as a number of 5,000 digits, a list as a key
         raise StudyError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    waiting, nodes = [(value, 0)], 0
+    waiting = [(value, 0)]
+    nodes = 0
     while waiting:
         node, depth = waiting.pop()
         nodes += 1
@@ -69,7 +70,8 @@ def twice(names: list[str]) -> list[str]:
 
 def schema_problems(value: Any, rules: dict[str, Any], where: str) -> list[str]:
     """Every violation of a schema, one line each, naming the key and the nearest known key."""
-    found, start = [], f"{where}: " if where else ""
+    found = []
+    start = f"{where}: " if where else ""
     for error in sorted(
         Draft202012Validator(rules).iter_errors(value), key=lambda e: [str(p) for p in e.absolute_path]
     ):
