@@ -16,7 +16,8 @@ include: "rules/common.smk"
 
 # The floors; data only goes down.
 if FROM_TABLES:
-    check_tables_unchanged()
+    if problems := outputs.changed_tables(STUDY):
+        sys.exit("\n".join(f"ERROR: {problem}" for problem in problems))
 elif "reported" not in STUDY:
 
     include: "rules/targets.smk"  # the plan, tables of all analyses, checksums
@@ -46,11 +47,11 @@ if not FROM_TABLES:
         """Everything that the study file asks for."""
         default_target: True
         input:
-            final_outputs(),
+            outputs.everything(STUDY),
 
 
 onsuccess:
-    print(where_results_are())
+    print(outputs.where_results_are(STUDY))
 
 
 onerror:

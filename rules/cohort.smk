@@ -133,15 +133,14 @@ rule analysis_set:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
     params:
         endpoint=lambda wildcards: STUDY["analyses"][wildcards.analysis]["endpoint"],
-        competing=lambda wildcards: "--competing" if competing_death(wildcards.analysis) else "",
-        follow_up=lambda wildcards: follow_up_argument(wildcards.analysis),
-        scores=option("scores"),
-        subset=lambda wildcards: feature_subset(wildcards.analysis),
-        complete=only("features" in STUDY, "--complete"),
-        tumour=json.dumps(
-            {key: STUDY["clinical"][f"tumour_{key}"] for key in ("size", "volume")}
-            | facts.tumour_columns(STUDY)
+        competing=lambda wildcards: only(
+            analyses.has_competing_death(STUDY, wildcards.analysis), "--competing"
         ),
+        follow_up=lambda wildcards: analyses.follow_up_option(STUDY, wildcards.analysis),
+        scores=option("scores"),
+        subset=lambda wildcards: json.dumps(settings.feature_subset(STUDY, wildcards.analysis)),
+        complete=only("features" in STUDY, "--complete"),
+        tumour=json.dumps(settings.tumour_settings(STUDY)),
     shell:
         "python {input.script} --analysis {wildcards.analysis} --endpoint {params.endpoint} {params.competing}"
         " --missing-endpoints {input.missing_endpoints}"

@@ -28,7 +28,7 @@ if DIAGNOSTIC.get("tests"):
     rule evaluate_tests:
         """Cut-points that are not declared are chosen in training and applied to the others as they are."""
         input:
-            units=diagnostic_units(),
+            units=diagnostic.units(STUDY),
             assigned="results/{study}/cohort/assigned.csv",
             settings="results/{study}/settings/diagnostic.json",
             script="scripts/evaluate_tests.py",
@@ -36,7 +36,7 @@ if DIAGNOSTIC.get("tests"):
         output:
             expand(
                 "results/{{study}}/diagnostic/{table}.csv",
-                table=TEST_TABLES,
+                table=diagnostic.TEST_TABLES,
             ),
         log:
             "logs/{study}/evaluate_tests.log",
@@ -57,7 +57,7 @@ if DIAGNOSTIC.get("readers"):
     rule reader_agreement:
         """How far readers agree on the same patients."""
         input:
-            units=diagnostic_units(),
+            units=diagnostic.units(STUDY),
             assigned="results/{study}/cohort/assigned.csv",
             settings="results/{study}/settings/diagnostic.json",
             script="scripts/reader_agreement.py",
@@ -87,7 +87,7 @@ if "groups" in DIAGNOSTIC:
         output:
             expand(
                 "results/{{study}}/diagnostic/{table}.csv",
-                table=["groups", "curves", "weighted", "balance"],
+                table=diagnostic.GROUP_TABLES,
             ),
         log:
             "logs/{study}/compare_groups.log",

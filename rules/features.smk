@@ -22,7 +22,7 @@ if IMAGES:
             mem_mb=lambda wildcards, attempt: 2000 * attempt,
             runtime=lambda wildcards, attempt: 30 * attempt,
         params:
-            settings=feature_settings(),
+            settings=json.dumps(settings.feature_settings(STUDY), sort_keys=True),
             cache=STUDY["cache_dir"],
             aggregate=IMAGES["lesion_aggregate"],
         shell:
@@ -46,7 +46,7 @@ if IMAGES:
         conda:
             "../envs/imaging.yaml"
         params:
-            settings=feature_settings(),
+            settings=json.dumps(settings.feature_settings(STUDY), sort_keys=True),
         shell:
             "python {input.script} --batches {input.batches} --reader {wildcards.reader}"
             " --settings {params.settings:q} --output {output.table} --manifest {output.manifest} > {log} 2>&1"
@@ -97,7 +97,7 @@ if IMAGES:
             mem_mb=lambda wildcards, attempt: 2000 * attempt,
             runtime=lambda wildcards, attempt: 30 * attempt,
         params:
-            settings=feature_settings(),
+            settings=json.dumps(settings.feature_settings(STUDY), sort_keys=True),
             perturbations=json.dumps(IMAGES["perturbations"], sort_keys=True),
             cache=STUDY["cache_dir"],
             reader=READERS[0],

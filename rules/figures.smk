@@ -4,7 +4,9 @@
 rule figure:
     """One figure of an analysis."""
     input:
-        tables=lambda wildcards: figure_tables(wildcards.analysis, wildcards.figure).values(),
+        tables=lambda wildcards: figures.tables(
+            STUDY, wildcards.analysis, wildcards.figure
+        ).values(),
         script="scripts/figure.py",
         drawing="scripts/figures/{figure}.py",
         package=imports("scripts/figure.py"),
@@ -12,7 +14,7 @@ rule figure:
         report(
             "results/{study}/figures/{analysis}/{figure}.svg",
             caption="../report/figure.rst",
-            category=lambda wildcards: FIGURES[wildcards.figure]["CATEGORY"],
+            category=lambda wildcards: figures.all_figures()[wildcards.figure].category,
             subcategory="{analysis}",
             labels={"analysis": "{analysis}", "figure": "{figure}"},
         ),
@@ -28,9 +30,9 @@ rule figure:
         runtime=2,
     params:
         arguments=lambda wildcards: shlex.join(
-            figure_arguments(wildcards.analysis, wildcards.figure)
+            figures.arguments(STUDY, wildcards.analysis, wildcards.figure)
         ),
-        caption=lambda wildcards: figure_caption(wildcards.analysis, wildcards.figure),
+        caption=lambda wildcards: figures.caption(STUDY, wildcards.analysis, wildcards.figure),
     shell:
         "python {input.script} {params.arguments} > {log} 2>&1"
 
@@ -38,7 +40,7 @@ rule figure:
 rule diagnostic_figure:
     """One figure of a diagnostic study."""
     input:
-        tables=lambda wildcards: diagnostic_inputs(wildcards.figure).values(),
+        tables=lambda wildcards: figures.diagnostic_tables(STUDY, wildcards.figure).values(),
         script="scripts/figure.py",
         drawing="scripts/figures/{figure}.py",
         package=imports("scripts/figure.py"),
@@ -58,8 +60,10 @@ rule diagnostic_figure:
     resources:
         runtime=2,
     params:
-        arguments=lambda wildcards: shlex.join(diagnostic_figure_arguments(wildcards.figure)),
-        caption=lambda wildcards: diagnostic_caption(wildcards.figure),
+        arguments=lambda wildcards: shlex.join(
+            figures.diagnostic_arguments(STUDY, wildcards.figure)
+        ),
+        caption=lambda wildcards: figures.diagnostic_caption(STUDY, wildcards.figure),
     shell:
         "python {input.script} {params.arguments} > {log} 2>&1"
 
@@ -70,10 +74,10 @@ if FROM_TABLES:
         """Every figure by one job, of which a process draws many. Not outputs: it draws whenever it is asked."""
         default_target: True
         input:
-            all_figure_tables(),
+            figures.all_tables(STUDY),
             drawings=sorted(glob("scripts/figures/*.py")),
             figure="scripts/figure.py",
-            figures=list_of_figures(),
+            figures=written("figures", figures.all_arguments(STUDY)),
             script="scripts/all_figures.py",
         log:
             f"logs/{NAME}/figures.log",
@@ -88,5 +92,5 @@ else:
     rule figures:
         """Every figure of the study."""
         input:
-            figure_files(),
-            diagnostic_figure_files(),
+            figures.files(STUDY),
+            figures.diagnostic_files(STUDY),

@@ -55,7 +55,7 @@ if IMAGES:
             mem_mb=lambda wildcards, attempt: 2000 * attempt,
             runtime=lambda wildcards, attempt: 20 * attempt,
         params:
-            regions=json.dumps(case_settings(), sort_keys=True),
+            regions=json.dumps(settings.case_settings(STUDY), sort_keys=True),
             cache=STUDY["cache_dir"],
             batches=STUDY["batches"],
             synthetic="--synthetic" if STUDY["synthetic"] else "",

@@ -13,21 +13,18 @@ rule report:
     """The notebook of the study, executed to one self-contained page."""
     input:
         notebook="notebooks/report.ipynb",
-        tables=result_tables() + all_figure_tables() + feature_tables(),
+        tables=outputs.result_tables(STUDY)
+        + figures.all_tables(STUDY)
+        + outputs.feature_tables(STUDY),
         regions=only(
             IMAGES, *expand(f"{RESULTS}/images/regions/batch-{{batch}}.csv", batch=BATCHES)
         ),
-        processing=only(
-            IMAGES,
-            f"{RESULTS}/features/{READERS[0]}.manifest.json",
-            f"{RESULTS}/features/ibsi_self_test.csv",
-            f"{RESULTS}/images/acquisition.csv",
-        ),
-        figures=figure_files(["png"]),
+        processing=outputs.processing_files(STUDY),
+        figures=figures.files(STUDY, ["png"]),
         models=[f"{RESULTS}/models/{analysis}/frozen" for analysis in ANALYSES],
         pictures=only(IMAGES, *(f"{RESULTS}/images/qc/batch-{batch}" for batch in BATCHES)),
-        manuscript=manuscript_tables(),
-        captions=captions_of_figures(),
+        manuscript=outputs.manuscript_tables(STUDY),
+        captions=written("captions", figures.captions(STUDY)),
         texts=["report/texts.yaml", "report/ji2020.yaml"],
         checklists=only(ANALYSES, f"{RESULTS}/report/checklists.csv"),
         script="scripts/report.py",
@@ -54,7 +51,7 @@ rule report:
 rule manuscript_tables:
     """Table 1, Cox models, performance, comparisons and features as a manuscript wants them: CSV, HTML, Word."""
     input:
-        tables=lambda wildcards: manuscript_sources(wildcards.analysis),
+        tables=lambda wildcards: outputs.manuscript_sources(STUDY, wildcards.analysis),
         names="scripts/recur/features/ibsi_names.csv",
         script="scripts/manuscript_tables.py",
         package=imports("scripts/manuscript_tables.py"),
@@ -112,7 +109,9 @@ rule model_card:
         ],
         sizes=[f"{RESULTS}/models/{analysis}/sample_size.csv" for analysis in ANALYSES],
         flow="results/{study}/cohort/flow.csv",
-        followed=[f"{RESULTS}/cohort/{analysis}/follow_up.csv" for analysis in FOLLOWED],
+        followed=[
+            f"{RESULTS}/cohort/{analysis}/follow_up.csv" for analysis in analyses.followed(STUDY)
+        ],
         notes=only("comparators" in STUDY, f"{RESULTS}/cohort/score_notes.csv"),
         texts="report/texts.yaml",
         cohorts=[
@@ -151,15 +150,12 @@ rule checklists:
     input:
         sheets=sorted(glob("checklists/*.yaml")),
         study="results/{study}/study.resolved.yaml",
-        tables=result_tables() + all_figure_tables() + feature_tables(),
+        tables=outputs.result_tables(STUDY)
+        + figures.all_tables(STUDY)
+        + outputs.feature_tables(STUDY),
         models=[f"{RESULTS}/models/{analysis}/frozen" for analysis in ANALYSES],
-        pages=applied_pages(),
-        processing=only(
-            IMAGES,
-            f"{RESULTS}/features/{READERS[0]}.manifest.json",
-            f"{RESULTS}/features/ibsi_self_test.csv",
-            f"{RESULTS}/images/acquisition.csv",
-        ),
+        pages=outputs.applied_pages(STUDY),
+        processing=outputs.processing_files(STUDY),
         script="scripts/checklists.py",
         package=imports("scripts/checklists.py"),
     output:
@@ -184,9 +180,9 @@ rule diagnostic_report:
     """The page of a diagnostic study."""
     input:
         study="results/{study}/study.resolved.yaml",
-        tables=diagnostic_tables(),
+        tables=diagnostic.tables(STUDY),
         flow=only(DIAGNOSTIC.get("tests"), "results/{study}/cohort/flow.csv"),
-        figures=diagnostic_figure_files(["png"]),
+        figures=figures.diagnostic_files(STUDY, ["png"]),
         script="scripts/diagnostic_report.py",
         package=imports("scripts/diagnostic_report.py"),
     output:
@@ -201,7 +197,7 @@ rule diagnostic_report:
     conda:
         "../envs/report.yaml"
     params:
-        captions=[diagnostic_caption(name) for name in diagnostic_figures()],
+        captions=[figures.diagnostic_caption(STUDY, name) for name in figures.of_diagnostic(STUDY)],
     shell:
         "python {input.script} --results results/{wildcards.study} --figures {input.figures}"
         " --captions {params.captions:q} --output {output} > {log} 2>&1"
@@ -210,7 +206,7 @@ rule diagnostic_report:
 rule provenance:
     """What everything above was made from; the last thing a run writes."""
     input:
-        results=study_outputs(),
+        results=outputs.of_study(STUDY),
         study="results/{study}/study.resolved.yaml",
         script="scripts/provenance.py",
         package=imports("scripts/provenance.py"),

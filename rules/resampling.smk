@@ -21,7 +21,7 @@ rule resample:
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         seed=STUDY["seed"],
-        size=RESAMPLE_CHUNK,
+        size=analyses.RESAMPLE_CHUNK,
     shell:
         "python {input.script} --cohort {input.cohort} --features {input.features} --repeats {input.repeats}"
         " --settings {input.settings} --seed {params.seed} --chunk {wildcards.chunk} --size {params.size}"
@@ -64,7 +64,7 @@ rule internal_validation:
             "results/{study}/validation/{analysis}/resamples/{chunk}.csv",
             study=wildcards.study,
             analysis=wildcards.analysis,
-            chunk=resample_chunks(wildcards.analysis),
+            chunk=analyses.resample_chunks(STUDY, wildcards.analysis),
         ),
         script="scripts/internal_validation.py",
         package=imports("scripts/internal_validation.py"),
@@ -138,7 +138,7 @@ rule learning_fits:
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         seed=STUDY["seed"],
-        size=LEARNING_CHUNK,
+        size=analyses.LEARNING_CHUNK,
     shell:
         "python {input.script} --cohort {input.cohort} --features {input.features} --repeats {input.repeats}"
         " --settings {input.settings} --seed {params.seed} --chunk {wildcards.chunk} --size {params.size}"
@@ -152,7 +152,7 @@ rule learning_curve:
             "results/{study}/validation/{analysis}/learning/{chunk}.csv",
             study=wildcards.study,
             analysis=wildcards.analysis,
-            chunk=learning_chunks(wildcards.analysis),
+            chunk=analyses.learning_chunks(STUDY, wildcards.analysis),
         ),
         script="scripts/learning_curve.py",
         package=imports("scripts/learning_curve.py"),
@@ -226,9 +226,6 @@ rule ablations:
 NULL = STUDY.get("null_study")
 if NULL:
 
-    NULL_RUNS = {"none": NULL["runs"], "clinical_only": NULL["runs"], "full": NULL["signal_runs"]}
-    NULL_CHUNK = 5
-
     localrules:
         null_table,
 
@@ -268,16 +265,16 @@ if NULL:
         benchmark:
             "benchmarks/{study}/redraw/{signal}-{chunk}.tsv"
         wildcard_constraints:
-            signal="|".join(NULL_RUNS),
+            signal=one_of(analyses.null_runs(STUDY)),
         conda:
             "../envs/modelling.yaml"
         resources:
             mem_mb=lambda wildcards, attempt: 2000 * attempt,
             runtime=lambda wildcards, attempt: 60 * attempt,
         params:
-            seeds=lambda wildcards: list(range(NULL_RUNS[wildcards.signal]))[
-                int(wildcards.chunk) * NULL_CHUNK : (int(wildcards.chunk) + 1) * NULL_CHUNK
-            ],
+            seeds=lambda wildcards: analyses.null_seeds(
+                STUDY, wildcards.signal, int(wildcards.chunk)
+            ),
         shell:
             "python {input.script} --truth {input.truth:q} --clinical {input.clinical:q} --features {input.features}"
             " --study {input.study} --settings {input.settings} --signal {wildcards.signal}"
@@ -286,11 +283,9 @@ if NULL:
     rule null:
         """How often noise looks like signal."""
         input:
-            tables=lambda wildcards: [
-                f"results/{wildcards.study}/validation/redraws/{signal}-{chunk}.csv"
-                for signal, runs in NULL_RUNS.items()
-                for chunk in range(-(-runs // NULL_CHUNK))
-            ],
+            tables=expand(
+                "results/{{study}}/validation/redraws/{job}.csv", job=analyses.null_jobs(STUDY)
+            ),
             script="scripts/null.py",
             package=imports("scripts/null.py"),
         output:

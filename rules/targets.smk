@@ -7,9 +7,6 @@ localrules:
     tables_checksum,
 
 
-OF_SURVIVAL = ("km", "logrank", "rates")  # tables of analyses with a time
-
-
 rule check:
     """All problems of the study file and the tables, and the plan; nothing is run."""
     input:
@@ -33,7 +30,7 @@ rule collect:
             study=wildcards.study,
             floor=wildcards.floor,
             table=wildcards.table,
-            analysis=SURVIVAL if wildcards.table in OF_SURVIVAL else ANALYSES,
+            analysis=SURVIVAL if wildcards.table in outputs.SURVIVAL_TABLES else ANALYSES,
         ),
         script="scripts/collect.py",
         package=imports("scripts/collect.py"),
@@ -53,7 +50,7 @@ rule collect:
 rule tables_checksum:
     """Checksums of every table that a figure draws."""
     input:
-        tables=all_figure_tables(),
+        tables=figures.all_tables(STUDY),
     output:
         "results/{study}/tables.sha256",
     log:
@@ -61,6 +58,6 @@ rule tables_checksum:
     conda:
         "../envs/modelling.yaml"
     params:
-        names=[str(Path(path).relative_to(RESULTS)) for path in all_figure_tables()],
+        names=[str(Path(path).relative_to(RESULTS)) for path in figures.all_tables(STUDY)],
     shell:
         "(cd results/{wildcards.study} && sha256sum {params.names}) > {output} 2> {log}"

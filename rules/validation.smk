@@ -13,7 +13,7 @@ rule apply_models:
         models="results/{study}/models/{analysis}/frozen",
         signature=signature_file,
         out_of_fold=lambda wildcards: only(
-            sees_out_of_fold(wildcards.analysis),
+            analyses.sees_out_of_fold(STUDY, wildcards.analysis),
             "results/{study}/signature/{analysis}/training_scores.parquet",
         ),
         script="scripts/apply_models.py",
@@ -234,7 +234,7 @@ rule incidence:
     conda:
         "../envs/modelling.yaml"
     params:
-        endpoint=lambda wildcards: competing_endpoint(wildcards.analysis),
+        endpoint=lambda wildcards: analyses.competing_endpoint(STUDY, wildcards.analysis),
         labels=labels,
     shell:
         "python {input.script} --risks {input.risks} --endpoints {input.endpoints} --endpoint {params.endpoint}"
@@ -331,7 +331,7 @@ rule guards:
         study="results/{study}/settings/guards.json",
         models="results/{study}/models/{analysis}/frozen",
         signature=signature_file,
-        tables=lambda wildcards: list(guard_tables(wildcards.analysis).values()),
+        tables=lambda wildcards: list(outputs.guard_tables(STUDY, wildcards.analysis).values()),
         script="scripts/guards.py",
         package=imports("scripts/guards.py"),
     output:
@@ -343,7 +343,8 @@ rule guards:
     params:
         signature=option("signature"),
         tables=lambda wildcards: [
-            f"{name}={path}" for name, path in guard_tables(wildcards.analysis).items()
+            f"{name}={path}"
+            for name, path in outputs.guard_tables(STUDY, wildcards.analysis).items()
         ],
         evaluations=lambda wildcards: f"{RESULTS}/validation/{wildcards.analysis}/evaluations.jsonl",
         labels=labels,

@@ -507,11 +507,6 @@ def test_literals(name, paths):
         "Scores",
         "Diagnostic",
     )
-    assert found["NEEDS"] in (
-            "signature", "stability", "forest", "images", "internal", "ablations", "learning", "scores", "factors",
-            "competing", "example", "resampled", "null", "held_out", "tests",
-            "readers", "masks", "groups", None,
-        )  # fmt: skip
     for words in WORDS.values():
         assert "{" not in found["CAPTION"].format(endpoint="TTR", **CONTEXT["said"], **words)
 
