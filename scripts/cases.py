@@ -14,7 +14,8 @@ import pandas as pd
 from recur.cli import progress, reported
 from recur.images.acquisition import acquisition_rows, since_first_phase
 from recur.images.align import shifts_under_one_mask
-from recur.images.case import cached_cases, make_case
+from recur.images.case import make_case
+from recur.images.case_cache import cached_cases
 from recur.images.case_file import Case
 from recur.images.flags import added
 from recur.images.montage import Reading, draw_montage, draw_thumbnail, overlap, save_picture

@@ -24,7 +24,7 @@ EDITS = {
 KEYS = """
 import json, re, sys
 from recur.features.cache import feature_key
-from recur.images.case import case_key
+from recur.images.case_cache import case_key
 from recur.resume import fingerprint
 from recur.sources import SCRIPTS, checksums, closure
 from variant_features import make_variant

@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from scipy.ndimage import gaussian_filter
 
 from recur.features.batch import case_features
-from recur.images.case import cached_cases
+from recur.images.case_cache import cached_cases
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 EXTRACTION = {

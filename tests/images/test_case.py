@@ -23,7 +23,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RTStructureSetSt
 from cases import say_times
 from recur.batches import batch_of
 from recur.images import case as cases
-from recur.images import case_file
+from recur.images import case_cache, case_file
 from recur.images.detached import data_files
 from recur.images.inventory import fingerprint, inventory
 from recur.images.montage import PANEL
@@ -607,20 +607,20 @@ def test_features_of_the_crop_equal_those_of_the_whole_image(tmp_path):
 def test_cache_key_follows_content_not_paths(study, tmp_path):
     folder, hu, tumour, _ = study
     row = manifest_row(folder)
-    key = cases.case_key(row, REGIONS)
+    key = case_cache.case_key(row, REGIONS)
     moved = manifest_row(
         folder,
         patient_id="P9",
         image=write(hu, tmp_path / "renamed.nii.gz"),
         mask=write(tumour.astype(np.uint8), tmp_path / "m.nii.gz"),
     )
-    assert cases.case_key(moved, REGIONS) == key
-    assert cases.case_key(row, REGIONS | {"rim_mm": 6.0, "on_error": "stop"}) == key
-    assert cases.case_key(row, REGIONS | {"rim_mm": 7}) != key
-    assert cases.case_key(row | {"mask_label": "1"}, REGIONS) != key
-    assert cases.case_key(row | {"liver_mask": row["mask"]}, REGIONS) != key
+    assert case_cache.case_key(moved, REGIONS) == key
+    assert case_cache.case_key(row, REGIONS | {"rim_mm": 6.0, "on_error": "stop"}) == key
+    assert case_cache.case_key(row, REGIONS | {"rim_mm": 7}) != key
+    assert case_cache.case_key(row | {"mask_label": "1"}, REGIONS) != key
+    assert case_cache.case_key(row | {"liver_mask": row["mask"]}, REGIONS) != key
     write(hu + 1, tmp_path / "renamed.nii.gz")
-    assert cases.case_key(moved, REGIONS) != key
+    assert case_cache.case_key(moved, REGIONS) != key
 
 
 @pytest.mark.parametrize("kind", ["mhd", "nhdr"])
@@ -633,14 +633,14 @@ def test_a_header_stands_for_the_file_with_its_voxels(study, tmp_path, kind):
         rows.append(manifest_row(folder, image=write(hu + np.int16(change), tmp_path / patient / f"image.{kind}")))
     headers = [Path(row["image"]).read_bytes() for row in rows]
     assert headers[0] == headers[1] and len(list((tmp_path / "A").iterdir())) == 2
-    assert cases.case_key(rows[0], REGIONS) != cases.case_key(rows[1], REGIONS)
+    assert case_cache.case_key(rows[0], REGIONS) != case_cache.case_key(rows[1], REGIONS)
     before = fingerprint([rows[0]["image"]])
     voxels = next(path for path in (tmp_path / "A").iterdir() if "raw" in path.name)
     os.utime(voxels, ns=(1, 1))
     assert fingerprint([rows[0]["image"]]) != before != "missing"
     voxels.unlink()
     assert fingerprint([rows[0]["image"]]) == "missing"
-    assert f"its voxels ({voxels.name}) are not there" in refused(cases.case_key, rows[0], REGIONS)
+    assert f"its voxels ({voxels.name}) are not there" in refused(case_cache.case_key, rows[0], REGIONS)
 
 
 def test_headers_that_name_several_files(tmp_path):
@@ -663,18 +663,18 @@ def test_headers_that_name_several_files(tmp_path):
 def test_cases_are_reused_and_damaged_ones_remade(study, tmp_path, monkeypatch):
     folder, _, _, _ = study
     row = manifest_row(folder)
-    [(name, case)] = cases.cached_cases(row, REGIONS, tmp_path)
+    [(name, case)] = case_cache.cached_cases(row, REGIONS, tmp_path)
     good = (tmp_path / name).read_bytes()
     assert os.listdir(tmp_path) == [name]
     with monkeypatch.context() as patch:
         patch.setattr(cases, "make_cases", None)  # would fail if called
-        again = cases.cached_cases(row, REGIONS, tmp_path)[0][1]
+        again = case_cache.cached_cases(row, REGIONS, tmp_path)[0][1]
     for ours, stored in zip(case, again, strict=True):
         assert stored == ours if isinstance(ours, dict) else np.array_equal(ours, stored) and ours.dtype == stored.dtype
     for damage in (b"", good[: len(good) // 2], good[:5000] + b"\xff" * 100 + good[5100:]):
         (tmp_path / name).write_bytes(damage)
         assert "not a readable case" in refused(case_file.load_case, tmp_path / name)
-        cases.cached_cases(row, REGIONS, tmp_path)
+        case_cache.cached_cases(row, REGIONS, tmp_path)
         assert (tmp_path / name).read_bytes() == good
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from recur.images.case import rim_clips
+from recur.images.cut import rim_clips
 from recur.images.regions import bounding_box, lesions, maximum_diameter, rims, widen
 
 SPACING = (0.8, 1.1, 2.5)  # x, y, z mm

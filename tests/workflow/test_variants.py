@@ -16,7 +16,8 @@ from scipy.ndimage import gaussian_filter
 
 from recur.contracts import problems_of_results
 from recur.features.lesions import aggregated
-from recur.images.case import cached_cases, make_case, make_cases
+from recur.images.case import make_case, make_cases
+from recur.images.case_cache import cached_cases
 from recur.images.case_file import CLIP, LIVER, RIM, TUMOUR, save_case
 from recur.images.controls import controlled
 from recur.images.normalise import in_body, normalised, without_bias

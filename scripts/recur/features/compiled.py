@@ -1,11 +1,11 @@
-"""Compiled kernels kept between jobs; imported before anything that imports numba."""
+"""The compiled loops of this room, kept between jobs; imported before anything that imports numba."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from recur.locks import locked
+from recur.compiled import compiling
 
 
 def compile_kernels(directory: Path) -> None:
@@ -15,5 +15,5 @@ def compile_kernels(directory: Path) -> None:
     system without locks each of them does. numba keeps the code of every kind of processor apart.
     """
     os.environ["NUMBA_CACHE_DIR"] = str(directory.resolve())  # read when numba is imported
-    with locked(directory):
+    with compiling():
         import recur.features.kernels  # noqa: F401
