@@ -334,7 +334,9 @@ def test_pyradiomics_is_whole_again_afterwards():
     before = functions()
     image = study_case().image
     with pytest.raises(ValueError, match="gray levels; raise bin_width"):
-        accelerate.grid_features(image, image > 100, np.ones(3), ["Original"], [], {"binWidth": 1e-3})
+        accelerate.grid_features(
+            image, image > 100, np.ones(3), accelerate.Filters(["Original"], [], {"binWidth": 1e-3})
+        )
     assert functions() == before
 
 

@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import types
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
@@ -37,22 +37,27 @@ _names: dict[type, dict[str, bool]] = {}
 _shapes: dict[str, dict[str, float]] = {}
 
 
+class Filters(NamedTuple):
+    """The images that are made of one, and how each is discretised."""
+
+    image_types: list[str]
+    sigmas: list[float]  # of LoG, mm
+    bins: dict[str, Any]  # settings of bins.bin_edges
+    original_bins: dict[str, Any] = {}  # more of them, for the unfiltered image
+
+
 def grid_features(
     image: np.ndarray,
     region: np.ndarray,
     spacing: np.ndarray,
-    image_types: list[str],
-    sigmas: list[float],
-    bins: dict[str, Any],
-    original_bins: dict[str, Any] | None = None,
+    filters: Filters,
     shape_region: np.ndarray | None = None,
 ) -> dict[str, float]:
     """All features `<image type>_<class>_<feature>` of one region on its grid.
 
     image: float32 or float64 (z, y, x), the region's padded box, finite. region: bool, same shape, two voxels or more
-    in every axis. spacing: mm, (x, y, z). bins: settings of bins.bin_edges, to which original_bins are added for the
-    unfiltered image. shape_region: the region for shape, where it is another one. Images that pyradiomics would not
-    make (LoG of a small box) have no values.
+    in every axis. spacing: mm, (x, y, z). shape_region: the region for shape, where it is another one. Images that
+    pyradiomics would not make (LoG of a small box) have no values.
     """
     part = tuple(
         slice(int(hit[0]), int(hit[-1]) + 1)
@@ -63,8 +68,8 @@ def grid_features(
     with _replaced():
         features = dict(_shape_features(region if shape_region is None else shape_region, spacing))
         voxels = Voxels(tight)
-        for name, values in filtered(image, part, spacing, image_types, sigmas):
-            settings = bins | (original_bins or {}) if name == "original" else bins
+        for name, values in filtered(image, part, spacing, filters.image_types, filters.sigmas):
+            settings = filters.bins | filters.original_bins if name == "original" else filters.bins
             counts = voxels.count(values, settings)
             seen = _Seen(counts, spacing)
             for kind, feature_class in CLASSES.items():

@@ -199,7 +199,9 @@ def in_words(table: pd.DataFrame) -> list[str]:
         first = part.iloc[0]
         columns = "1 column" if len(part) == 1 else f"{len(part)} columns"
         most = int(part["patients"].max())
-        patients = "1 patient" if most == 1 else f"up to {most} patients" if len(part) > 1 else f"{most} patients"
+        patients = "1 patient" if most == 1 else f"{most} patients"
+        if most > 1 and len(part) > 1:
+            patients = f"up to {patients}"
         remedy = f"; {REMEDIES[problem]}" if problem in REMEDIES else ""
         shown = f"{first['first']}; {first['column']}: {first['detail']}"
         lines.append(f"{problem}: {columns}, {patients} ({shown}){remedy}")

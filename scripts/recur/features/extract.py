@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from recur.features.accelerate import grid_features
+from recur.features.accelerate import Filters, grid_features
 from recur.features.ibsi import ibsi_features
 from recur.features.names import joined
 from recur.features.plain import bin_settings, plain_features
@@ -140,8 +140,8 @@ def _region_features(case: Case, mask: np.ndarray, extraction: dict, coefficient
         form = np.zeros_like(whole)
         left = tuple(slice(a, b + 1) for a, b in zip(*(ends[::-1] for ends in bounds(region)), strict=True))
         form[left] = whole[left]
-    images = extraction["image_types"], extraction["log_sigma_mm"]
-    return grid_features(image, region, box.spacing, *images, bin_settings(extraction), shape_region=form)
+    filters = Filters(extraction["image_types"], extraction["log_sigma_mm"], bin_settings(extraction))
+    return grid_features(image, region, box.spacing, filters, shape_region=form)
 
 
 def _flat(mask: np.ndarray) -> bool:

@@ -18,7 +18,7 @@ import SimpleITK as sitk
 from radiomics import imageoperations
 from scipy import ndimage
 
-from recur.features.accelerate import grid_features
+from recur.features.accelerate import Filters, grid_features
 from recur.features.bins import bin_edges
 from recur.features.plain import bin_settings, extractor
 from recur.features.resample import MARGIN_VOXELS, bounds
@@ -147,8 +147,10 @@ def prepared_features(region: Prepared, extraction: dict[str, Any]) -> dict[str,
     """Shape from the morphological mask, every other class from the intensity mask; 3-D, averaged over directions."""
     flat = _flat(region.intensity) or np.ptp(region.image[region.intensity]) == 0
     if not (flat or extraction["engine"] == "plain"):
-        images = extraction["image_types"], extraction["log_sigma_mm"], bin_settings(extraction), _origin(extraction)
-        return grid_features(region.image, region.intensity, region.spacing, *images, region.morphological)
+        filters = Filters(
+            extraction["image_types"], extraction["log_sigma_mm"], bin_settings(extraction), _origin(extraction)
+        )
+        return grid_features(region.image, region.intensity, region.spacing, filters, region.morphological)
     classes = class_features(extraction["feature_set"])
     shape = {"shape": classes.pop("shape")}
     return _executed(region, region.morphological, extraction | {"image_types": []}, shape) | _executed(

@@ -190,12 +190,14 @@ def acquisition(header: Dataset) -> dict[str, Any]:
         if kind == "number":
             row[column] = number(value)
         else:
-            row[column] = clean_text(value, words) or None if value not in (None, "") else None
+            row[column] = None if value in (None, "") else clean_text(value, words) or None
     agent = _find(header, "ContrastBolusAgent") or header.get("ContrastBolusAgentSequence")
     row["contrast"] = "yes" if agent else None
     row["contrast_delay_s"] = _contrast_delay(header)
     lossy = _find(header, "LossyImageCompression")
-    row["lossy_compression"] = None if lossy is None else "yes" if str(lossy) == "01" else "no"
+    row["lossy_compression"] = None
+    if lossy is not None:
+        row["lossy_compression"] = "yes" if str(lossy) == "01" else "no"
     return row
 
 

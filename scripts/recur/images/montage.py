@@ -59,6 +59,15 @@ class View(NamedTuple):
     total: int
 
 
+class Shown(NamedTuple):
+    """What a panel shows of a view: the slice across `normal` where `region` is largest, around `field`."""
+
+    normal: int  # axis
+    region: np.ndarray
+    field: np.ndarray
+    bits: dict[str, int]  # of the regions that are drawn
+
+
 def draw_montage(patient_id: str, phases: Mapping[str, Sequence[Reading]], synthetic: bool = False) -> Image.Image:
     """A row per phase: an overview, a close-up of each region on the slice of its largest extent, a cross-section.
 
@@ -88,7 +97,8 @@ def draw_thumbnail(readings: Sequence[Reading]) -> Image.Image | None:
     picture = Image.new("RGB", (2 * THUMBNAIL + GAP, THUMBNAIL), PAPER)
     for i, normal in enumerate((0, 1)):
         field = _regions(view)
-        panel = _panel(view, normal, _region(view, "tumour"), field, view.bits, colours, THUMBNAIL)[0]
+        shown = Shown(normal, _region(view, "tumour"), field, view.bits)
+        panel = _panel(view, shown, colours, THUMBNAIL)[0]
         picture.paste(panel, (i * (THUMBNAIL + GAP), 0))
     return picture
 
@@ -159,37 +169,35 @@ def _row(
     if view is None:
         return part
     tumour, everything = _region(view, "tumour"), np.ones(view.image.shape, dtype=bool)
-    panels = [_titled(view, view.slices, tumour, everything, view.bits, colours, "overview")]
+    panels = [_titled(view, Shown(view.slices, tumour, everything, view.bits), colours, "overview")]
     for name in regions:
         if name in view.bits:
             region = _region(view, name)
-            others = () if name == "tumour" else ("tumour", "liver")  # what a rim is cut by
-            shown = {key: bit for key, bit in view.bits.items() if key == name or key in others}
-            panels.append(_titled(view, view.slices, region, region, shown, colours, name))
+            cut_by = () if name == "tumour" else ("tumour", "liver")
+            bits = {key: bit for key, bit in view.bits.items() if key == name or key in cut_by}
+            panels.append(_titled(view, Shown(view.slices, region, region, bits), colours, name))
         else:
             panels.append(_blank(f"no {name}"))
     across = 1 if view.slices == 0 else 0
-    panels.append(_titled(view, across, tumour, _regions(view), view.bits, colours, "across"))
+    panels.append(_titled(view, Shown(across, tumour, _regions(view), view.bits), colours, "across"))
     for i, panel in enumerate(panels):
         part.paste(panel, (GAP + i * (PANEL + GAP), top))
     return part
 
 
-def _titled(
-    view: View, normal: int, region: np.ndarray, field: np.ndarray, bits: Mapping[str, int],
-    colours: Mapping[str, tuple], title: str,
-) -> Image.Image:  # fmt: skip
+def _titled(view: View, shown: Shown, colours: Mapping[str, tuple], title: str) -> Image.Image:
     """A panel with its title, slice number, scale bar and letters of direction."""
-    panel, k, pixel_mm = _panel(view, normal, region, field, bits, colours, PANEL)
+    panel, k, pixel_mm = _panel(view, shown, colours, PANEL)
     draw = ImageDraw.Draw(panel)
     font = ImageFont.load_default(size=12)
     outlined = {"fill": PAPER, "font": font, "stroke_width": 2, "stroke_fill": INK}
-    where = PLANES[normal]
-    if normal == view.slices:
-        number = view.first + (region.shape[normal] - 1 - k if view.flipped else k) + 1
+    where = PLANES[shown.normal]
+    if shown.normal == view.slices:
+        place = shown.region.shape[shown.normal] - 1 - k if view.flipped else k
+        number = view.first + place + 1
         where += f", slice {number} of {view.total}"
     draw.text((5, 3), f"{title}: {where}", **outlined)
-    left, right, up, down = LETTERS[normal]
+    left, right, up, down = LETTERS[shown.normal]
     middle = PANEL // 2
     draw.text((4, middle), left, anchor="lm", **outlined)
     draw.text((PANEL - 5, middle), right, anchor="rm", **outlined)
@@ -210,11 +218,9 @@ def _blank(text: str) -> Image.Image:
     return panel
 
 
-def _panel(
-    view: View, normal: int, region: np.ndarray, field: np.ndarray, bits: Mapping[str, int],
-    colours: Mapping[str, tuple], side: int,
-) -> tuple[Image.Image, int, float]:  # fmt: skip
-    """The slice of the region's largest extent around `field`, in true proportions: picture, slice, mm per pixel."""
+def _panel(view: View, shown: Shown, colours: Mapping[str, tuple], side: int) -> tuple[Image.Image, int, float]:
+    """The slice that is shown in a square of `side` pixels, in true proportions: picture, slice, mm per pixel."""
+    normal, region, field, bits = shown
     across = tuple(a for a in range(3) if a != normal)
     k = int(region.sum(axis=across).argmax())
     image = slice_of(view.image, normal, k)

@@ -115,6 +115,16 @@ def file_state(path: Path) -> tuple[Any, ...]:
     return tuple((p.stat().st_size, p.stat().st_mtime_ns) for p in files_of(path))
 
 
+class Items(NamedTuple):
+    """Where a plane's header says its place and scale: the items that hold them, slope and intercept or None."""
+
+    position: Dataset
+    orientation: Dataset
+    measures: Dataset
+    slope: Any
+    intercept: Any
+
+
 def slices_of(header: Dataset, path: Path, where: str) -> list[Slice]:
     """The planes of a file; raises one of DICOM_ERRORS if an element that is needed is not there."""
     owner = tuple(" ".join(texts(header.get(keyword))) for keyword in OWNER)
@@ -133,7 +143,7 @@ def _planes(header: Dataset, path: Path, where: str) -> list[Slice]:
         return [_frame(header, shared, frame, (path, where, i), size) for i, frame in enumerate(frames)]
     if int(header.get("NumberOfFrames") or 1) > 1:
         raise ValueError
-    slope, intercept = header.get("RescaleSlope"), header.get("RescaleIntercept")
+    items = Items(header, header, header, header.get("RescaleSlope"), header.get("RescaleIntercept"))
     time = acquisition_time(header)
     marks = [
         header.get("TemporalPositionIdentifier"),
@@ -144,16 +154,18 @@ def _planes(header: Dataset, path: Path, where: str) -> list[Slice]:
         None,
     ]
     ct = header.SOPClassUID in CT_STORAGE
-    return [_plane((path, where, None), (header, header, header), size, (slope, intercept), time, marks, ct)]
+    return [_plane((path, where, None), items, size, time, marks, ct)]
 
 
 def _frame(
     header: Dataset, shared: Dataset, frame: Dataset, source: tuple[Path, str, int | None], size: tuple[int, int]
 ) -> Slice:
     def group(keyword: str) -> Dataset:
-        return ((frame if keyword in frame else shared).get(keyword) or [Dataset()])[0]
+        holder = frame if keyword in frame else shared
+        return (holder.get(keyword) or [Dataset()])[0]
 
-    content, value = group("FrameContentSequence"), group("PixelValueTransformationSequence")
+    content = group("FrameContentSequence")
+    scaling = group("PixelValueTransformationSequence")
     moment = content.get("FrameAcquisitionDateTime") or content.get("FrameReferenceDateTime")
     time = seconds(moment, None) if moment else acquisition_time(header)
     kind = group("MRImageFrameTypeSequence").get("FrameType") or group("CTImageFrameTypeSequence").get("FrameType")
@@ -165,45 +177,47 @@ def _frame(
         kind,
         content.get("StackID"),
     ]
-    geometry = tuple(
-        group(keyword) for keyword in ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence")
+    items = Items(
+        group("PlanePositionSequence"),
+        group("PlaneOrientationSequence"),
+        group("PixelMeasuresSequence"),
+        scaling.get("RescaleSlope"),
+        scaling.get("RescaleIntercept"),
     )
-    scaling = value.get("RescaleSlope"), value.get("RescaleIntercept")
-    return _plane(source, geometry, size, scaling, time, marks, header.SOPClassUID in CT_STORAGE)
+    return _plane(source, items, size, time, marks, header.SOPClassUID in CT_STORAGE)
 
 
 def _plane(
     source: tuple[Path, str, int | None],
-    geometry: tuple[Dataset, Dataset, Dataset],
+    items: Items,
     size: tuple[int, int],
-    scaling: tuple[Any, Any],
     time: float | None,
     marks: list[Any],
     ct: bool,
 ) -> Slice:
-    """One plane. geometry: the items with position, orientation, pixel size; scaling: slope and intercept, or None."""
-    position, orientation, measures = geometry
-    slope, intercept = scaling
+    """One plane of a source (path, which file that is, frame); raises one of DICOM_ERRORS."""
 
     def numbers(values: Any, count: int) -> tuple[float, ...]:
-        found = tuple(float(v) for v in values)
-        if len(found) != count or not np.isfinite(found).all():
+        read = tuple(float(v) for v in values)
+        if len(read) != count or not np.isfinite(read).all():
             raise ValueError
-        return found
+        return read
 
-    cosines = numbers(orientation.ImageOrientationPatient, 6)
+    cosines = numbers(items.orientation.ImageOrientationPatient, 6)
     lengths = np.linalg.norm(np.reshape(cosines, (2, 3)), axis=1)
     if np.abs(lengths - 1).max() > 0.01 or abs(np.dot(cosines[:3], cosines[3:])) > 0.01:
         raise ValueError
-    pixel = numbers(measures.PixelSpacing, 2)
+    pixel = numbers(items.measures.PixelSpacing, 2)
     if min(pixel) <= 0 or min(size) < 1:
         raise ValueError
-    rescale = numbers((1 if slope is None else slope, 0 if intercept is None else intercept), 2)
+    slope = 1 if items.slope is None else items.slope
+    intercept = 0 if items.intercept is None else items.intercept
+    rescale = numbers((slope, intercept), 2)
     if rescale[0] == 0:
         raise ValueError
     said = tuple(" ".join(texts(mark)) for mark in marks)
-    place = numbers(position.ImagePositionPatient, 3)
-    return Slice(*source, place, cosines, pixel, size, *rescale, time, said, intercept is not None, ct)
+    place = numbers(items.position.ImagePositionPatient, 3)
+    return Slice(*source, place, cosines, pixel, size, *rescale, time, said, items.intercept is not None, ct)
 
 
 def texts(value: Any) -> list[str]:
