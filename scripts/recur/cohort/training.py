@@ -93,17 +93,21 @@ def read_training(cohort: str | Path, features: str | Path, repeats: str | Path)
     binary = "time" not in frame
     outcome = frame["level" if "level" in frame else "event"]
     weighted = "follow_up" in frame
+    time = np.zeros(len(frame)) if binary else frame["time"].to_numpy(float)
+    competing = frame[COMPETING].to_numpy(int) if COMPETING in frame else None
+    follow_up = frame["follow_up"].to_numpy(float) if weighted else None
+    known = outcome.notna().to_numpy() if weighted else None
     return Training(
         frame["patient_id"].to_numpy(object),
-        np.zeros(len(frame)) if binary else frame["time"].to_numpy(float),
+        time,
         outcome.fillna(0).to_numpy(int),
         clinical,
         values,
         third,
         names,
-        competing=frame[COMPETING].to_numpy(int) if COMPETING in frame else None,
+        competing=competing,
         centre=frame["centre"].fillna("").to_numpy(object),
         binary=binary,
-        follow_up=frame["follow_up"].to_numpy(float) if weighted else None,
-        known=outcome.notna().to_numpy() if weighted else None,
+        follow_up=follow_up,
+        known=known,
     )

@@ -56,9 +56,9 @@ class Printed:
     def show(self, value: float) -> str:
         """Another value as it would be printed."""
         scaled = value * (100 if self.percent else 1)
-        return f"{floor(scaled * 10**self.decimals + 0.5 + SLACK) / 10**self.decimals:.{self.decimals}f}" + (
-            "%" if self.percent else ""
-        )
+        rounded = floor(scaled * 10**self.decimals + 0.5 + SLACK) / 10**self.decimals
+        unit = "%" if self.percent else ""
+        return f"{rounded:.{self.decimals}f}{unit}"
 
 
 def row(statement: Row, check: str, printed: str, recomputed: str, verdict: str, note: str = "") -> Row:
@@ -116,29 +116,29 @@ def p_row(statement: Row, low: float, high: float, note: str = "") -> Row:
 def check_proportion(statement: Row) -> list[Row]:
     printed = Printed(statement["printed"])
     n = statement["of"]
-    possible = grim(printed, n)
-    count = statement.get("count")
-    if count is not None:
-        ok = printed.holds(count / n)
-        cut = count in truncated(printed, n)
-        note = (
-            ""
-            if ok
-            else f"{count}/{n} is {printed.show(count / n)}" + ("; digits were cut, not rounded" if cut else "")
-        )
-        verdict = "consistent" if ok else "warning" if cut else "inconsistent"
-        rows = [
-            row(
-                statement, "share of the count", printed.text, f"{count}/{n} = {printed.show(count / n)}", verdict, note
-            )
-        ]
-        counts = [count]
+    counts = grim(printed, n)
+    if statement.get("count") is None:
+        rows = [possible_row(statement, printed, n, counts)]
     else:
-        rows = [possible_row(statement, printed, n, possible)]
-        counts = possible
+        counts = [statement["count"]]
+        rows = [counted_row(statement, printed, n, statement["count"])]
     if "lower" in statement and len(counts) == 1:
         rows.append(proportion_interval(statement, counts[0], n))
     return rows
+
+
+def counted_row(statement: Row, printed: Printed, n: int, count: int) -> Row:
+    """Whether a share is that of the count that is printed beside it."""
+    share = printed.show(count / n)
+    verdict = "inconsistent"
+    note = f"{count}/{n} is {share}"
+    if printed.holds(count / n):
+        verdict = "consistent"
+        note = ""
+    elif count in truncated(printed, n):
+        verdict = "warning"
+        note += "; digits were cut, not rounded"
+    return row(statement, "share of the count", printed.text, f"{count}/{n} = {share}", verdict, note)
 
 
 def possible_row(statement: Row, printed: Printed, n: int, possible: list[int], what: str = "") -> Row:
@@ -334,7 +334,9 @@ def check_table(statement: Row) -> list[Row]:
         printed = Printed(statement["chi2"])
         fits = [name for name, (value, _) in kinds.items() if printed.holds(value)]
         shown = "; ".join(f"{name} {printed.show(value)}" for name, (value, _) in kinds.items())
-        note = "chi-square cannot be negative" if printed.value < 0 else fits[0] if fits else ""
+        note = fits[0] if fits else ""
+        if printed.value < 0:
+            note = "chi-square cannot be negative"
         rows.append(row(statement, "chi-square", printed.text, shown, agreed(bool(fits)), note))
     if "p" in statement:
         tests = [p for _, p in kinds.values()] + ([] if np.isnan(test["p_fisher"]) else [test["p_fisher"]])

@@ -143,19 +143,22 @@ def words_in(value: Any) -> Iterator[Any]:
     """Every key and every single value of nested settings."""
     if isinstance(value, dict):
         yield from value
-    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]:
-        if isinstance(item, dict | list):
-            yield from words_in(item)
-        else:
-            yield item
+        value = list(value.values())
+    if not isinstance(value, list):
+        yield value
+        return
+    for item in value:
+        yield from words_in(item)
 
 
 def candidates_of(study: dict[str, Any], analysis: str) -> dict[str, list]:
     """Candidate terms by timing, interactions and strata of the study, less those that are the endpoint itself."""
-    own = set(own_variables(study, analysis))
+    outcomes = set(own_variables(study, analysis))
     declared = study["candidates"]
-    found = {key: [name for name in declared.get(key, []) if name not in own] for key in ("pre", "post", "strata")}
-    return found | {"interactions": [pair for pair in declared.get("interactions", []) if not own.intersection(pair)]}
+    found = {key: [name for name in declared.get(key, []) if name not in outcomes] for key in ("pre", "post", "strata")}
+    return found | {
+        "interactions": [pair for pair in declared.get("interactions", []) if not outcomes.intersection(pair)]
+    }
 
 
 def model_names(study: dict[str, Any], analysis: str) -> list[str]:
