@@ -8,8 +8,10 @@ over patients and tests that take units as independent are left out.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from itertools import combinations
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -151,7 +153,7 @@ def evaluate_tests(cohorts: dict[str, pd.DataFrame], settings: dict[str, Any], s
                     band = roc.roc_band(truth, score, BAND, seed, resamples)
                     parts["band"].append(band.assign(cohort=cohort, test=name))
         parts["comparisons"].append(
-            compare_pairs(units, scores, frozen, reference, variables, seed, resamples).assign(cohort=cohort)
+            compare_pairs(units, scores, frozen, variables, plan | {"seed": seed}).assign(cohort=cohort)
         )
         if plan["combination"]:
             model, rows = combination(units, plan, model, cohort, seed)
@@ -229,66 +231,91 @@ def area(patients: pd.Series, truth: np.ndarray, score: np.ndarray, seed: int, r
 
 def cluster_bootstrap(patients: pd.Series, function: Any, seed: int, resamples: int) -> dict:
     """bootstrap_interval over whole patients: `function(rows)` sees all units of those drawn."""
-    _, index = np.unique(patients, return_inverse=True)
-    members = [np.flatnonzero(index == i) for i in range(index.max() + 1)]
+    members = units_of(patients)
     return bootstrap_interval(
         lambda drawn: function(np.concatenate([members[i] for i in drawn])), len(members), seed, resamples
     )
+
+
+def units_of(patients: pd.Series) -> list[np.ndarray]:
+    """The places of each patient's units, patients in the order of their ids."""
+    _, index = np.unique(patients, return_inverse=True)
+    return [np.flatnonzero(index == i) for i in range(index.max() + 1)]
+
+
+class Pair(NamedTuple):
+    """Two tests on the n units that have both, and the reference."""
+
+    patients: pd.Series  # (n,) ids; a patient may have several units
+    truth: np.ndarray  # (n,) bool, the reference
+    first: np.ndarray  # (n,) score, higher is more suspicious
+    second: np.ndarray
+    cuts: tuple[float, float] | None  # above which each is positive; None where one of them has no cut-off
 
 
 def compare_pairs(
     units: pd.DataFrame,
     scores: dict[str, pd.Series],
     cutoffs: dict[str, list[tuple[str, float, str]]],
-    reference: str,
     variables: dict[str, Any],
-    seed: int,
-    resamples: int,
+    plan: dict[str, Any],
 ) -> pd.DataFrame:
-    """Every two tests on the units that have both: AUC by DeLong, accuracy at the first cut-off by McNemar."""
-    names = list(scores)
-    found = []
-    for a, b in ((a, b) for i, a in enumerate(names) for b in names[i + 1 :]):
+    """Every two tests on the units that have both: AUC by DeLong, accuracy at the first cut-off by McNemar.
+
+    cutoffs: of each test (label, cut-off, origin); plan: `diagnostic` of the study file, with the study's seed.
+    """
+    rows = []
+    for a, b in combinations(scores, 2):
         both = scores[a].index.intersection(scores[b].index)
-        frame = units.loc[both]
-        truth, first, second = (x.to_numpy() for x in (frame[reference].astype(bool), scores[a][both], scores[b][both]))
-        single = frame["patient_id"].is_unique
-        rows = []
-        if variables[a]["kind"] != "binary" and variables[b]["kind"] != "binary":
-            row = roc.auc_difference(truth, first, second)
-            rows.append(
-                {"metric": "auc", "n": len(both), "difference": row["estimate"]}
-                | {key: row[key] for key in ("lower", "upper", "p")}
-                | {"method": row["reason"] or "DeLong, paired"}
-            )
-        if cutoffs.get(a) and cutoffs.get(b):
-            positive = first > cutoffs[a][0][1], second > cutoffs[b][0][1]
-            rows += compare_tests(truth, *positive).to_dict("records")
-        for row in rows:
-            if not single:
-                row |= clustered_difference(
-                    frame["patient_id"], truth, first, second, row["metric"], cutoffs, (a, b), seed, resamples
-                )
-            found.append({"test_a": a, "test_b": b} | row)
-    return pd.DataFrame(found, columns=[name for name in COMPARISONS if name != "cohort"])
+        has_cuts = cutoffs.get(a) and cutoffs.get(b)
+        pair = Pair(
+            patients=units.loc[both, "patient_id"],
+            truth=units.loc[both, plan["reference"]].astype(bool).to_numpy(),
+            first=scores[a][both].to_numpy(),
+            second=scores[b][both].to_numpy(),
+            cuts=(cutoffs[a][0][1], cutoffs[b][0][1]) if has_cuts else None,
+        )
+        has_curves = "binary" not in (variables[a]["kind"], variables[b]["kind"])
+        for row in pair_rows(pair, has_curves):
+            if not pair.patients.is_unique:
+                row |= clustered_difference(pair, row["metric"], plan["seed"], plan["resamples"])
+            rows.append({"test_a": a, "test_b": b} | row)
+    return pd.DataFrame(rows, columns=[name for name in COMPARISONS if name != "cohort"])
 
 
-def clustered_difference(patients, truth, first, second, metric, cutoffs, pair, seed, resamples) -> dict:
+def pair_rows(pair: Pair, has_curves: bool) -> list[dict[str, Any]]:
+    """Rows of comparisons.csv that take the units as independent: of the AUC where both tests have a curve, and of
+    accuracy where both have a cut-off.
+    """
+    rows = []
+    if has_curves:
+        difference = roc.auc_difference(pair.truth, pair.first, pair.second)
+        row = {"metric": "auc", "n": len(pair.truth), "difference": difference["estimate"]}
+        row |= {key: difference[key] for key in ("lower", "upper", "p")}
+        rows.append(row | {"method": difference["reason"] or "DeLong, paired"})
+    if pair.cuts is not None:
+        positive = [score > cut for score, cut in zip((pair.first, pair.second), pair.cuts, strict=True)]
+        rows += compare_tests(pair.truth, *positive).to_dict("records")
+    return rows
+
+
+def clustered_difference(pair: Pair, metric: str, seed: int, resamples: int) -> dict[str, Any]:
     """Limits of a difference between two tests of several units a patient, by bootstrap over patients."""
 
     def value(rows: np.ndarray) -> float:
-        t, a, b = truth[rows], first[rows], second[rows]
+        truth = pair.truth[rows]
+        scores = (pair.first[rows], pair.second[rows])
         if metric == "auc":
-            return roc.auc(t, a)["estimate"] - roc.auc(t, b)["estimate"]
-        part = {"sensitivity": t, "specificity": ~t, "accuracy": np.ones(len(t), bool)}[metric]
-        right = [(x > cutoffs[name][0][1]) == t for x, name in zip((a, b), pair, strict=True)]
-        return float(right[0][part].mean() - right[1][part].mean()) if part.any() else np.nan
+            return roc.auc(truth, scores[0])["estimate"] - roc.auc(truth, scores[1])["estimate"]
+        counted = {"sensitivity": truth, "specificity": ~truth, "accuracy": np.ones(len(truth), bool)}[metric]
+        if not counted.any():
+            return np.nan
+        right = [(score > cut) == truth for score, cut in zip(scores, pair.cuts, strict=True)]
+        return float(right[0][counted].mean() - right[1][counted].mean())
 
-    drawn = cluster_bootstrap(patients, value, seed, resamples)
-    note = "no p: units of a patient are not independent"
-    return {"lower": drawn["lower"], "upper": drawn["upper"], "p": np.nan} | {
-        "method": drawn["reason"] or f"bootstrap of {patients.nunique()} patients; {note}"
-    }
+    drawn = cluster_bootstrap(pair.patients, value, seed, resamples)
+    method = f"bootstrap of {pair.patients.nunique()} patients; no p: units of a patient are not independent"
+    return {"lower": drawn["lower"], "upper": drawn["upper"], "p": np.nan, "method": drawn["reason"] or method}
 
 
 def combination(
@@ -314,16 +341,7 @@ def combination(
         model = {"reason": "the tests separate the diseased from the others: no finite model"}
         return model, pd.DataFrame([base | {"method": model["reason"]}])
     apparent = roc.auc(truth, linear_sum(x, coef[1:]), "logit")
-    _, index = np.unique(frame["patient_id"], return_inverse=True)
-    members = [np.flatnonzero(index == i) for i in range(index.max() + 1)]
-    optimism = []
-    for i in range(plan["resamples"]):
-        drawn = np.random.default_rng([seed, i]).integers(0, len(members), len(members))
-        rows = np.concatenate([members[k] for k in drawn])
-        again = fit_combination(x[rows], truth[rows])
-        if again is not None:
-            own, here = (roc.delong(t, linear_sum(z, again[1:]))[0][0] for t, z in ((truth[rows], x[rows]), (truth, x)))
-            optimism.append(own - here)
+    optimism = [drawn - here for drawn, here in resampled_aucs(frame["patient_id"], x, truth, seed, plan["resamples"])]
     few = min(truth.sum(), (~truth).sum()) / len(names)
     less = float(np.mean(optimism)) if optimism else np.nan
     note = f"{few:.1f} events per variable"
@@ -333,6 +351,20 @@ def combination(
     shown = {key: apparent[key] for key in ("estimate", "se", "lower", "upper")}
     first = base | shown | {"method": f"DeLong, on the data that fitted it: optimistic; {note}"} | label[0]
     return {"coef": coef}, pd.DataFrame([first, base | corrected | label[1]])
+
+
+def resampled_aucs(
+    patients: pd.Series, x: np.ndarray, truth: np.ndarray, seed: int, resamples: int
+) -> Iterator[tuple[float, float]]:
+    """AUC of the combination fitted on each resample of patients: there, and on all units (n, tests)."""
+    members = units_of(patients)
+    for i in range(resamples):
+        drawn = np.random.default_rng([seed, i]).integers(0, len(members), len(members))
+        rows = np.concatenate([members[k] for k in drawn])
+        again = fit_combination(x[rows], truth[rows])
+        if again is not None:
+            there = roc.delong(truth[rows], linear_sum(x[rows], again[1:]))[0][0]
+            yield there, roc.delong(truth, linear_sum(x, again[1:]))[0][0]
 
 
 def fit_combination(x: np.ndarray, truth: np.ndarray) -> np.ndarray | None:
@@ -389,7 +421,7 @@ def reader_agreement(cohorts: dict[str, pd.DataFrame], settings: dict[str, Any])
     found = []
     plan = settings["diagnostic"] | {"seed": settings["seed"]}
     for reading, names in settings["diagnostic"]["readers"].items():
-        for a, b in ((a, b) for i, a in enumerate(names) for b in names[i + 1 :]):
+        for a, b in combinations(names, 2):
             pair = units[["patient_id", a, b]].dropna()
             rows = coefficients(pair[[a, b]].to_numpy(float), variables[a])
             if not pair["patient_id"].is_unique:
