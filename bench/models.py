@@ -30,7 +30,7 @@ import yaml
 from bench import common
 from bench.worker import peak_mib
 from recur.cohort.training import Training
-from recur.fit.ranking import forest_importance, mrmr
+from recur.fit.ranking import Forest, forest_importance, mrmr
 from recur.fit.whole import fit
 from recur.resampling.bootstrap import bootstrap_fit, resample_settings
 from recur.resampling.nested import nested_predictions
@@ -150,7 +150,7 @@ def forest(folder: Path) -> Iterator[Row]:
     pd.DataFrame(x).to_csv(folder / "forest_x.csv", index=False)
     pd.DataFrame({"time": event_time, "event": event.astype(int)}).to_csv(folder / "forest_y.csv", index=False)
     peer = by_r(folder, "forest")
-    ours, importance = seconds(lambda: forest_importance(x, event_time, event, 1000, 2, 1, 1), 1)
+    ours, importance = seconds(lambda: forest_importance(x, event_time, event, Forest(1000, 2, 1, 1)), 1)
     if peer is None:
         yield row("forest_importance", "R ranger (time quoted)", ours, 6.1, "160x800, 1000 trees, leaf 2")
         return
@@ -165,7 +165,7 @@ def importance_loop(folder: Path) -> Iterator[Row]:
     from sksurv.util import Surv
 
     x, event_time, event = correlated(162, 2426, 2)
-    ours, _ = seconds(lambda: forest_importance(x, event_time, event, 1000, 15, 5, 1), 1)
+    ours, _ = seconds(lambda: forest_importance(x, event_time, event, Forest(1000, 15, 5, 1)), 1)
     outcome, part = Surv.from_arrays(event, event_time), 8
     grown, model = once(
         lambda: RandomSurvivalForest(1000, min_samples_leaf=15, low_memory=True, n_jobs=1, random_state=0).fit(

@@ -5,7 +5,7 @@ import argparse
 import pandas as pd
 
 from recur.cli import progress, reported
-from recur.resampling.null import redrawn_performance
+from recur.resampling.null import MadeUpCohort, redrawn_performance
 from recur.tables import read_json, read_table, write_table
 
 
@@ -20,11 +20,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", required=True)
     parser.add_argument("--output", required=True)
     args = parser.parse_args()
-    truth, clinical = read_table(args.truth), read_table(args.clinical)
     features = [pd.read_parquet(path) for path in args.features]
+    made_up = MadeUpCohort(read_table(args.truth), read_table(args.clinical), features)
     parts = []
     for seed in progress(args.seeds, len(args.seeds), f"redrawn outcomes ({args.signal})"):
-        parts.append(redrawn_performance(truth, clinical, features, args.study, args.settings, args.signal, seed))
+        parts.append(redrawn_performance(made_up, args.study, args.settings, args.signal, seed))
     write_table(pd.concat(parts), args.output)
 
 

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from recur.cli import progress, reported, training_parser
+from recur.cli import reported, training_parser
 from recur.cohort.training import read_rows, read_training
 from recur.resampling.splits import joined, split_distribution
 from recur.tables import labelled, write_table
@@ -22,11 +22,7 @@ def main() -> None:
     everyone = joined(train, frame, features)
     used = np.arange(len(everyone.time)) < len(train.time)
     count = args.settings["internal_validation"]["splits"]
-
-    def shown(numbers):
-        return progress(numbers, len(numbers), f"other random splits, {args.labels['analysis']}")
-
-    table = split_distribution(everyone, used, args.split, args.settings, args.seed, count, shown)
+    table = split_distribution(everyone, used, args.split, args.settings, args.seed, count)
     write_table(labelled(table, args.labels), args.output)
 
 

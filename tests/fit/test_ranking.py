@@ -8,7 +8,7 @@ from sksurv.metrics import concordance_index_censored
 from sksurv.tree import SurvivalTree
 from sksurv.util import Surv
 
-from recur.fit.ranking import forest_data, forest_importance, mrmr, without_redundant
+from recur.fit.ranking import Forest, forest_data, forest_importance, mrmr, without_redundant
 from recur.statistics import _forest_loops
 from recur.statistics.concordance import doubled_ranks, somers_d
 
@@ -44,9 +44,9 @@ def test_mrmr_breaks_ties_by_name():
 
 def test_forest_importance_finds_the_planted_features_and_repeats_itself(planted):
     x, time, event = planted
-    importance = forest_importance(x[:, 1:], time, event, 60, 10, 1, seed=1)
+    importance = forest_importance(x[:, 1:], time, event, Forest(60, 10, 1, 1))
     assert set(np.argsort(-importance)[:2]) == {0, 4}
-    np.testing.assert_array_equal(importance, forest_importance(x[:, 1:], time, event, 60, 10, 1, seed=1))
+    np.testing.assert_array_equal(importance, forest_importance(x[:, 1:], time, event, Forest(60, 10, 1, 1)))
 
 
 def test_of_two_redundant_features_the_more_relevant_stays(planted):
@@ -103,11 +103,11 @@ def test_importance_is_the_mean_loss_of_out_of_bag_concordance(planted):
     x, time, event = planted
     noise = np.random.default_rng(5).normal(size=(150, 1))
     clear = np.column_stack([-time, np.zeros(150)])  # perfect, and a constant that no tree can use
-    importance = forest_importance(clear, time, event, 200, 15, 3, seed=2)
+    importance = forest_importance(clear, time, event, Forest(200, 15, 3, 2))
     assert importance[1] == 0
     # leaves of 15 tie some pairs: C of a tree on unseen rows stays below 1
     assert 0.35 < importance[0] < 0.5
-    assert abs(forest_importance(noise, time, event, 300, 15, 1, seed=2)[0]) < 0.03
+    assert abs(forest_importance(noise, time, event, Forest(300, 15, 1, 2))[0]) < 0.03
 
 
 def test_the_forest_ranks_as_the_plain_loop_over_scikit_survival(planted):
@@ -125,7 +125,7 @@ def test_the_forest_ranks_as_the_plain_loop_over_scikit_survival(planted):
             shuffled = x[out].copy()
             shuffled[:, j] = rng.permutation(shuffled[:, j])
             plain[j] += base - concordance_index_censored(event[out], time[out], tree.predict(shuffled))[0]
-    fast = forest_importance(x, time, event, 600, 10, 1, seed=3)
+    fast = forest_importance(x, time, event, Forest(600, 10, 1, 3))
     np.testing.assert_allclose(fast, plain / trees, atol=0.03)
     assert set(np.argsort(-fast)[:3]) == set(np.argsort(-plain)[:3]) == {0, 1, 5}
 

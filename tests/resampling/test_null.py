@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from recur.demo.tables import make_cohort
-from recur.resampling.null import redrawn_performance, summary
+from recur.resampling.null import MadeUpCohort, redrawn_performance, summary
 from recur.sources import ROOT
 from recur.study.file import resolve
 from recur.study.settings import analysis_settings
@@ -27,7 +27,7 @@ def redraws(seeds_of):
     features.insert(1, "reader", "reader1")
     chosen = analysis_settings(study, "recommended")
     parts = [
-        redrawn_performance(truth, clinical, [features], study, chosen, signal, seed)
+        redrawn_performance(MadeUpCohort(truth, clinical, [features]), study, chosen, signal, seed)
         for signal, seeds in seeds_of.items()
         for seed in seeds
     ]

@@ -21,7 +21,7 @@ from recur.cohort.training import Training, read_training
 from recur.contracts import problems_of_results
 from recur.fit import ranking
 from recur.fit.coefficients import coefficient_table
-from recur.fit.ranking import classifier_importance
+from recur.fit.ranking import Forest, classifier_importance
 from recur.fit.whole import fit, predict
 from recur.predict import signature
 from recur.predict.apply import apply_model
@@ -356,10 +356,10 @@ def test_ranking_by_weights():
     assert concordance(x[:, 4], np.zeros(120), event, np.ones(120)) == pytest.approx(
         concordance(x[:, 4], np.zeros(120), event)
     )
-    importance = classifier_importance(x, event, 60, 3, 1, 1, weight)
+    importance = classifier_importance(x, event, Forest(60, 3, 1, 1), weight)
     assert np.argmax(importance) == 4
     flipped = np.where(weight == 0, 1 - event, event)
-    np.testing.assert_array_equal(importance, classifier_importance(x, flipped, 60, 3, 1, 1, weight))
+    np.testing.assert_array_equal(importance, classifier_importance(x, flipped, Forest(60, 3, 1, 1), weight))
 
 
 def weighted_training(seed: int = 0) -> Training:

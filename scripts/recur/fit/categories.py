@@ -31,7 +31,8 @@ def category_models(train: Training, settings: dict[str, Any], seed: int) -> dic
     """name -> frozen model: `multinomial_pre` and, of an ordinal endpoint, `ordinal_pre`; the same with the terms known
     after the operation (`_post`). A model that cannot be estimated holds the reason under `failed`.
     """
-    found, candidates = {}, settings["candidates"]
+    found = {}
+    candidates = settings["candidates"]
     for timing, terms in (("pre", candidates["pre"]), ("post", candidates["pre"] + candidates["post"])):
         if not terms or (timing == "post" and not candidates["post"]):
             continue
@@ -39,7 +40,10 @@ def category_models(train: Training, settings: dict[str, Any], seed: int) -> dic
         _, x, columns, imputer = designs_of(train, terms, None, settings, imputed)
         for kind in ("multinomial", "ordinal") if settings["ordered"] else ("multinomial",):
             try:
-                fitted = fit_multinomial(x, train.event) if kind == "multinomial" else fit_ordinal(x, train.event)
+                if kind == "multinomial":
+                    fitted = fit_multinomial(x, train.event)
+                else:
+                    fitted = fit_ordinal(x, train.event)
             except NotEstimable as error:
                 fitted = {"failed": f"{error}{blame_levels(x, columns, train.event, settings['levels'])}"}
             counts = np.bincount(train.event, minlength=len(settings["levels"]))
@@ -60,7 +64,8 @@ def blame_levels(x: np.ndarray, columns: list[dict[str, Any]], level: np.ndarray
     for j, column in enumerate(columns):
         values = np.unique(x[:, j])
         for place in np.unique(level):
-            own, others = x[level == place, j], x[level != place, j]
+            own = x[level == place, j]
+            others = x[level != place, j]
             if len(values) == 2 and np.ptp(own) == 0:
                 which = "without it" if own[0] == values[0] else "with it"
                 found.append(f"{column['label']}: all {len(own)} training patients of level {names[place]} are {which}")
@@ -71,7 +76,8 @@ def blame_levels(x: np.ndarray, columns: list[dict[str, Any]], level: np.ndarray
 
 
 def standard(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    centre, scale = x.mean(axis=0), x.std(axis=0)
+    centre = x.mean(axis=0)
+    scale = x.std(axis=0)
     return (x - centre) / scale, centre, scale
 
 
@@ -112,16 +118,20 @@ def fit_ordinal(x: np.ndarray, level: np.ndarray) -> dict[str, Any]:
     """
     z, centre, scale = standard(x)
     seen, code = np.unique(level, return_inverse=True)
-    cuts, n = len(seen) - 1, len(z)
+    cuts = len(seen) - 1
+    n = len(z)
     theta = np.concatenate([logit(np.cumsum(np.bincount(code))[:-1] / n), np.zeros(z.shape[1])])
     # the limits of each row's level as linear functions of theta; beyond the ends they are infinite
     upper, lower = (np.column_stack([np.eye(cuts + 1)[:, :cuts][np.minimum(code - k, cuts)], -z]) for k in (0, 1))
-    top, bottom = code == cuts, code == 0
+    top = code == cuts
+    bottom = code == 0
 
     def terms(theta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         """Log-likelihood, gradient and observed information."""
-        above, below = expit(upper @ theta), expit(lower @ theta)
-        above[top], below[bottom] = 1.0, 0.0
+        above = expit(upper @ theta)
+        below = expit(lower @ theta)
+        above[top] = 1.0
+        below[bottom] = 0.0
         share = above - below
         if not (share > 0).all():
             return -np.inf, theta, np.eye(len(theta))
@@ -163,7 +173,10 @@ def coefficient_rows(models: dict[str, dict[str, Any]]) -> pd.DataFrame:
         if "failed" in model:
             rows.append({"model": name, "term": "", "label": f"not estimated: {model['failed']}", "n": model["n"]})
             continue
-        levels = [model["levels"][j] for j in model["seen"][1:]] if model["kind"] == "multinomial" else ["each step up"]
+        if model["kind"] == "multinomial":
+            levels = [model["levels"][j] for j in model["seen"][1:]]
+        else:
+            levels = ["each step up"]
         for level, coefs, errors in zip(levels, model["coef"], model["se"], strict=True):
             for column, coef, se in zip(model["terms"], coefs, errors, strict=True):
                 rows.append(

@@ -31,6 +31,8 @@ COEFFICIENT_COLUMNS = [
 ]  # fmt: skip
 ODDS_COLUMNS = [*COEFFICIENT_COLUMNS[:6], "or", *COEFFICIENT_COLUMNS[7:]]  # of logistic models
 
+JointTests = dict[tuple[str, str, str], float]  # model, stage, column -> p of all columns of its term
+
 
 def coefficient_table(
     train: Training, score: np.ndarray | None, models: dict[str, Any], settings: dict[str, Any], seed: int
@@ -42,18 +44,58 @@ def coefficient_table(
     All columns of a term are fitted together, so that each level stands against the reference; p_term tests all of them
     (cox.term_test). An interaction has no model of its own without its terms, and no univariable row.
     """
-    rows: list[tuple] = []
-    size = len(train.time), int(train.event.sum())
     terms = settings["candidates"]["pre"] + settings["candidates"]["post"]
     designs, _, columns, _ = designs_of(train, terms, score, settings, imputed_terms(train, terms, settings, seed))
     together = {t: at for t, at in term_groups(columns).items() if columns[at[0]]["kind"] != "interaction"}
-    joint: dict[tuple[str, str, str], float] = {}
-    for at in together.values():
+    rows, joint = univariable_rows(designs, columns, list(together.values()), train, settings)
+    of_models, joint_of_models = multivariable_rows(models, train)
+    rows += of_models
+    for name, model in models.items():
+        rows += missing_data_rows(name, model, train, score, settings, seed)
+    table = with_wald_limits(rows, joint | joint_of_models, train)
+    fitted_on = {
+        ("", columns[j]["name"]): ([columns[k] for k in at], designs[0][:, at], train)
+        for at in together.values()
+        for j in at
+    }
+    for name, model in models.items():
+        rows_of_model = train
+        if "strata" in model:
+            rows_of_model = with_strata(train, settings)
+        x = applied_design(model, train.clinical, score)
+        fitted_on |= {(name, column["name"]): (model["terms"], x, rows_of_model) for column in model["terms"]}
+    for i in table.index[table["likelihood"].isin(PENALTIES.values())]:
+        fit_of_row = fitted_on[table.loc[i, "model"], table.loc[i, "term"]]
+        profiled = table.loc[i, "stage"] in ("univariable", "multivariable") and len(designs) == 1
+        table.loc[i] = penalised_row(table.loc[i].copy(), *fit_of_row, profiled)
+    return table[ODDS_COLUMNS if train.binary else COEFFICIENT_COLUMNS]
+
+
+def univariable_rows(
+    designs: list[np.ndarray],
+    columns: list[dict[str, Any]],
+    groups: list[list[int]],
+    train: Training,
+    settings: dict[str, Any],
+) -> tuple[list[tuple], JointTests]:
+    """A row a column of the models of one term each (groups: the places of its columns), and the terms' joint tests."""
+    size = len(train.time), int(train.event.sum())
+    rows = []
+    joint: JointTests = {}
+    for at in groups:
         single = pooled_or_blank([x[:, at] for x in designs], train, settings)
         for i, j in enumerate(at):
             values = single["coef"][i], single["se"][i]
             rows.append(("", "univariable", columns[j], *values, *size, single["method"]))
             joint["", "univariable", columns[j]["name"]] = term_p(single, range(len(at)))
+    return rows, joint
+
+
+def multivariable_rows(models: dict[str, Any], train: Training) -> tuple[list[tuple], JointTests]:
+    """A row a column of the frozen models, and the joint tests of their terms."""
+    size = len(train.time), int(train.event.sum())
+    rows = []
+    joint: JointTests = {}
     for name, model in models.items():
         for column in model["terms"]:
             values = column["coef"], column["se"]
@@ -62,13 +104,19 @@ def coefficient_table(
         for at in term_groups(model["terms"]).values():
             for j in at:
                 joint[name, "multivariable", model["terms"][j]["name"]] = term_p(fitted, at)
-    for name, model in models.items():
-        rows += missing_data_rows(name, model, train, score, settings, seed)
+    return rows, joint
+
+
+def with_wald_limits(rows: list[tuple], joint: JointTests, train: Training) -> pd.DataFrame:
+    """The rows as a table: ratios with Wald limits and p-values, and what the limits rest on."""
     names = [*COEFFICIENT_COLUMNS[:6], "n", "events", "method"]
     table = pd.DataFrame([(m, stage, c["name"], c["label"], *rest) for m, stage, c, *rest in rows], columns=names)
-    ratio, half = "or" if train.binary else "hr", norm.ppf(0.975) * table["se"]
-    table[ratio], table["lower"] = np.exp(table["coef"]), np.exp(table["coef"] - half)
-    table["upper"], table["p"] = np.exp(table["coef"] + half), 2 * norm.sf(np.abs(table["coef"] / table["se"]))
+    ratio = "or" if train.binary else "hr"
+    half = norm.ppf(0.975) * table["se"]
+    table[ratio] = np.exp(table["coef"])
+    table["lower"] = np.exp(table["coef"] - half)
+    table["upper"] = np.exp(table["coef"] + half)
+    table["p"] = 2 * norm.sf(np.abs(table["coef"] / table["se"]))
     keys = zip(table["model"], table["stage"], table["term"], strict=True)
     table["p_term"] = [joint.get(key, np.nan) for key in keys]
     # method says it in words; of a model that cannot be estimated it says why
@@ -77,20 +125,7 @@ def coefficient_table(
     table["limits"] = np.where(table["likelihood"].notna(), limits, None)
     if train.weight is not None:
         table["method"] = table["method"].replace(logistic.ML, f"{logistic.ML}, weighted; sandwich errors")
-    fitted_on = {
-        ("", columns[j]["name"]): ([columns[k] for k in at], designs[0][:, at], train)
-        for at in together.values()
-        for j in at
-    }
-    for name, model in models.items():
-        rows_of = with_strata(train, settings) if "strata" in model else train
-        x = applied_design(model, train.clinical, score)
-        fitted_on |= {(name, column["name"]): (model["terms"], x, rows_of) for column in model["terms"]}
-    for i in table.index[table["likelihood"].isin(PENALTIES.values())]:
-        own = fitted_on[table.loc[i, "model"], table.loc[i, "term"]]
-        profiled = table.loc[i, "stage"] in ("univariable", "multivariable") and len(designs) == 1
-        table.loc[i] = penalised_row(table.loc[i].copy(), *own, profiled)
-    return table[ODDS_COLUMNS if train.binary else COEFFICIENT_COLUMNS]
+    return table
 
 
 def penalised_row(
@@ -118,7 +153,10 @@ def penalised_row(
             penalised.problem_of(x, train.time, train.event, method, train.strata), j
         )
     row[["lower", "upper", "p"]] = np.exp(low), np.exp(high), p
-    row["p_term"] = p if len(at) == 1 else term_test(fit_columns(x, train, method), at)["p"]
+    if len(at) == 1:
+        row["p_term"] = p
+    else:
+        row["p_term"] = term_test(fit_columns(x, train, method), at)["p"]
     row["method"] = f"{method}; profile penalised likelihood"
     row["limits"] = PROFILE
     return row
@@ -148,7 +186,8 @@ def missing_data_rows(
     rules over imputations that know the outcome (White & Royston 2009: event and Nelson-Aalen hazard among the
     predictors; for reported hazard ratios only, never in a frozen model), and on complete cases.
     """
-    known, columns = complete_cases(model, train.clinical), model["terms"]
+    known = complete_cases(model, train.clinical)
+    columns = model["terms"]
     if known.all() or not columns:
         return []
     time = train.time if train.follow_up is None else train.follow_up

@@ -38,17 +38,28 @@ def competing_model(
     MIN_COMPETING_EVENTS events a column or columns without an estimate forbid them.
     """
     deaths = train._replace(event=np.asarray(train.competing))
-    mean, events, reason = np.array([column["mean"] for column in columns]), int(train.competing.sum()), ""
+    mean = np.array([column["mean"] for column in columns])
+    events = int(train.competing.sum())
+    reason = ""
     if events < MIN_COMPETING_EVENTS * len(columns):
         reason = f"no covariates: {events} competing events for {len(columns)} columns"
     try:
-        result = pooled_fit([x - mean for x in designs], deaths, separated) if not reason else {}
+        if not reason:
+            result = pooled_fit([x - mean for x in designs], deaths, separated)
+        else:
+            result = {}
     except NotEstimable as error:
-        result, reason = {}, f"no covariates: {error}{blame(designs[-1], columns, deaths.event)}"
+        result = {}
+        reason = f"no covariates: {error}{blame(designs[-1], columns, deaths.event)}"
     if not result:
-        columns, mean, designs = [], mean[:0], [x[:, :0] for x in designs]
+        columns = []
+        mean = mean[:0]
+        designs = [x[:, :0] for x in designs]
         result = {"coef": np.zeros(0), "se": np.zeros(0), "method": logistic.ML}
-    strata = np.full(len(train.time), "") if train.strata is None else train.strata
+    if train.strata is None:
+        strata = np.full(len(train.time), "")
+    else:
+        strata = train.strata
     steps = stratum_baselines([x - mean for x in designs], train.time, deaths.event, result["coef"], strata)
     baselines = {
         name: {"time": times.tolist(), "survival": survival.tolist()} for name, (times, survival) in steps.items()

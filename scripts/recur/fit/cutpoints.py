@@ -21,7 +21,8 @@ def binary_cutpoint(
         return None
     lp = tied(lp)
     if sensitivity is None:
-        found, rule = youden(event, lp, weight), "Youden's index on training rows"
+        found = youden(event, lp, weight)
+        rule = "Youden's index on training rows"
     else:
         points = roc_points(event, lp, weight)
         found = points[points["sensitivity"] >= sensitivity - 1e-12].iloc[-1].to_dict()

@@ -116,25 +116,38 @@ def spline_knots(values: np.ndarray, count: int) -> list[float]:
     distinct, counts = np.unique(values, return_counts=True)
     if len(distinct) - 2 <= count:
         return enough_knots(distinct[1:-1], len(distinct))
-    share, first, last = counts / len(values), [], []
+    share = counts / len(values)
+    first = []
+    last = []
     inner = count
     if share[1:-1].max() < TIED:
         if share[0] >= TIED:
             first = [distinct[1]]
-            values, inner = values[values > distinct[1]], inner - 1
+            values = values[values > distinct[1]]
+            inner = inner - 1
         if share[-1] >= TIED:
             last = [values[values < values[-1]][-1]]
-            values, inner = values[values < last[0]], inner - 1
+            values = values[values < last[0]]
+            inner = inner - 1
     if inner == 1:
         knots = np.median(values, keepdims=True)
     else:
-        outer = 0.1 if count == 3 else 0.025 if count > 6 else 0.05
+        outer = outer_quantile(count)
         at = np.linspace(0.5 if inner == 2 else outer, 1 - outer, inner)
         knots = np.quantile(values, at)
         if len(values) < SMALL_SAMPLE:
             knots[0] = knots[0] if first else values[4]
             knots[-1] = knots[-1] if last else values[-5]
     return enough_knots(np.unique([*first, *knots, *last]), len(distinct))
+
+
+def outer_quantile(count: int) -> float:
+    """The quantile of the first of `count` knots; the last one lies as far from the other end."""
+    if count == 3:
+        return 0.1
+    if count > 6:
+        return 0.025
+    return 0.05
 
 
 def enough_knots(knots: np.ndarray, distinct: int) -> list[float]:
@@ -148,7 +161,9 @@ def imputed_terms(
 ) -> tuple[dict[str, Any], list[pd.DataFrame]]:
     """The imputer of the terms, and their stochastic imputations where models are fitted on these."""
     missing = settings["missing"]
-    count = missing["imputations"] if missing["fit"] == "stochastic" else 0
+    count = 0
+    if missing["fit"] == "stochastic":
+        count = missing["imputations"]
     return imputations(train.clinical, terms, settings["variables"], count, seed)
 
 
@@ -168,7 +183,10 @@ def designs_of(
     if score is not None:
         columns = [*columns, SIGNATURE_COLUMN | {"low": float(np.min(score)), "high": float(np.max(score))}]
     designs = [design(filled, columns, score) for filled in [*completed, complete(train.clinical, imputer)]]
-    varies = np.min([x.std(axis=0) for x in designs], axis=0) > 1e-12 if columns else np.zeros(0, bool)
+    if columns:
+        varies = np.min([x.std(axis=0) for x in designs], axis=0) > 1e-12
+    else:
+        varies = np.zeros(0, bool)
     constant = {column["name"] for column, keep in zip(columns, varies, strict=True) if not keep}
     # the product with a constant column is the other column again
     keep = [j for j, column in enumerate(columns) if not constant.intersection(names_in(column))]

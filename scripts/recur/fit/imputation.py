@@ -69,20 +69,29 @@ def conditional_model(
     """intercept (k,), coef (k, p - k) per column of a term given the other columns, from rows with a known value."""
     own = [predictors.index(name) for name in item["columns"]]
     others = np.setdiff1d(np.arange(len(predictors)), own)
-    x, y = design[np.ix_(known, others)], design[np.ix_(known, own)]
-    centre, spread = x.mean(axis=0), x.std(axis=0)
+    x = design[np.ix_(known, others)]
+    y = design[np.ix_(known, own)]
+    centre = x.mean(axis=0)
+    spread = x.std(axis=0)
     spread = np.where(spread > 1e-12, spread, 1.0)
     z = (x - centre) / spread
     if item["kind"] == "linear":
         if len(others):
             model = Ridge(alpha=PENALTY).fit(z, y[:, 0])
-            coef, intercept, fitted = model.coef_[None, :], np.array([model.intercept_]), model.predict(z)
+            coef = model.coef_[None, :]
+            intercept = np.array([model.intercept_])
+            fitted = model.predict(z)
         else:
-            coef, intercept, fitted = np.zeros((1, 0)), y.mean(axis=0), np.full(len(y), y.mean())
+            coef = np.zeros((1, 0))
+            intercept = y.mean(axis=0)
+            fitted = np.full(len(y), y.mean())
         sd = float(np.sqrt(((y[:, 0] - fitted) ** 2).sum() / max(len(y) - len(others) - 1, 1)))
     else:
-        coef, intercept, sd = multinomial(z, np.where(y.any(axis=1), y.argmax(axis=1) + 1, 0), len(own)), None, None
-        coef, intercept = coef[:, 1:], coef[:, 0]
+        coef = multinomial(z, np.where(y.any(axis=1), y.argmax(axis=1) + 1, 0), len(own))
+        intercept = None
+        sd = None
+        intercept = coef[:, 0]
+        coef = coef[:, 1:]
     coef = coef / spread
     return {"intercept": (intercept - coef @ centre).tolist(), "coef": coef.tolist(), "sd": sd}
 
@@ -133,7 +142,8 @@ def imputations(
 
 def pool(coefs: np.ndarray, covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rubin's rules: mean coefficients (p,) and total covariance (p, p) of m fits (m, p), (m, p, p)."""
-    count, mean = len(coefs), coefs.mean(axis=0)
+    count = len(coefs)
+    mean = coefs.mean(axis=0)
     if count == 1:
         return mean, covariances[0]
     away = coefs - mean

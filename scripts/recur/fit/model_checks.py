@@ -48,7 +48,10 @@ def diagnose(
     rows: list[tuple] = []
     everyone = train
     for name, model in progress(models.items(), len(models), "diagnostics", "models"):
-        train = with_strata(everyone, settings) if "strata" in model else everyone
+        if "strata" in model:
+            train = with_strata(everyone, settings)
+        else:
+            train = everyone
         if model["terms"]:
             if not train.binary:
                 rows += proportional_hazards(name, model, train, score, max(settings["horizons_months"]))
@@ -70,7 +73,8 @@ def proportional_hazards(
     mean event-free months between its risk groups up to `rmst_until_months`: the horizon, or the time at which the
     follow-up of one of the groups ends, beyond which its curve is unknown.
     """
-    x, groups = applied_design(model, train.clinical, score), term_groups(model["terms"])
+    x = applied_design(model, train.clinical, score)
+    groups = term_groups(model["terms"])
     try:
         table = schoenfeld_test(x, train.time, train.event, terms=list(groups.values()), strata=train.strata)
     except NotEstimable:
@@ -117,7 +121,8 @@ def nonlinearity(name: str, model: dict[str, Any], train: Training, score: np.nd
     the straight line, for every numeric column of a model that is no spline yet, the other columns kept. Of weighted
     rows a Wald test with the sandwich: twice a difference of weighted likelihoods is no chi2.
     """
-    x, rows = applied_design(model, train.clinical, score), []
+    x = applied_design(model, train.clinical, score)
+    rows = []
     for j, column in enumerate(model["terms"]):
         knots = np.percentile(x[:, j], SPLINE_CENTILES)
         if column["kind"] not in ("numeric", "signature") or "knots" in column or len(np.unique(knots)) < len(knots):
@@ -132,11 +137,14 @@ def nonlinearity(name: str, model: dict[str, Any], train: Training, score: np.nd
         if train.weight is not None and bent["method"] != ML:
             continue
         if train.weight is not None:
-            kind, test = "wald", wald_test(bent["coef"], bent["covariance"], own)
+            kind = "wald"
+            test = wald_test(bent["coef"], bent["covariance"], own)
         elif bent["method"] != ML:  # penalised likelihoods of two models are not compared
-            kind, test = "lr", bent["ratio_test"](own)
+            kind = "lr"
+            test = bent["ratio_test"](own)
         else:
-            kind, test = "lr", likelihood_ratio_test(bent["loglik"], straight["loglik"], curve.shape[1])
+            kind = "lr"
+            test = likelihood_ratio_test(bent["loglik"], straight["loglik"], curve.shape[1])
         rows.append((13, name, column["name"], f"spline_{kind}_chi2", test["chi2"], test["df"], test["p"]))
     return rows
 
@@ -150,7 +158,8 @@ def cutpoint_spread(
     if model["cutpoint"] is None:
         return []
     lp = tied(linear_predictor(model, train.clinical, score))
-    rng, found = np.random.default_rng([seed, 7]), []
+    rng = np.random.default_rng([seed, 7])
+    found = []
     for _ in range(CUTPOINT_DRAWS):
         at = rng.integers(0, len(lp), len(lp))
         if train.binary:
@@ -194,7 +203,8 @@ def added_value(models: dict[str, dict[str, Any]]) -> list[tuple]:
     """
     rows = []
     for timing in ("pre", "post"):
-        small, large = models.get(f"clinical_{timing}"), models.get(f"combined_{timing}")
+        small = models.get(f"clinical_{timing}")
+        large = models.get(f"combined_{timing}")
         if small is None or large is None:
             continue
         names = [{column["name"] for column in model["terms"]} for model in (small, large)]
@@ -209,9 +219,11 @@ def added_value(models: dict[str, dict[str, Any]]) -> list[tuple]:
         if names[0] <= names[1] and df > 0:
             if "weighting" in large:
                 own = [j for j, column in enumerate(large["terms"]) if column["name"] not in names[0]]
-                kind, test = "wald", wald_test([c["coef"] for c in large["terms"]], large["covariance"], own)
+                kind = "wald"
+                test = wald_test([c["coef"] for c in large["terms"]], large["covariance"], own)
             else:
-                kind, test = "lr", likelihood_ratio_test(large["loglik"], small["loglik"], df)
+                kind = "lr"
+                test = likelihood_ratio_test(large["loglik"], small["loglik"], df)
             rows.append((31, f"combined_{timing}", "signature", f"added_{kind}_chi2", test["chi2"], df, test["p"]))
     return rows
 
@@ -225,7 +237,8 @@ def shadow_features(train: Training, settings: dict[str, Any], seed: int) -> lis
     columns = usable_columns(train, icc)
     if not len(columns):
         return []
-    rng, kept = np.random.default_rng([seed, 8]), []
+    rng = np.random.default_rng([seed, 8])
+    kept = []
     names = [train.names[j] for j in columns]
     for _ in progress(range(SHADOW_DRAWS), SHADOW_DRAWS, "signatures beside shuffled features"):
         order = rng.permutation(len(train.time))
@@ -268,12 +281,16 @@ def univariable_features(train: Training) -> pd.DataFrame:
     sd = train.features.std(axis=0)
     varies = np.flatnonzero(sd > 0)
     x = train.features[:, varies] / sd[varies]
-    table = univariable_logistic(x, train.event, train.weight) if train.binary else univariable_survival(x, train)
+    if train.binary:
+        table = univariable_logistic(x, train.event, train.weight)
+    else:
+        table = univariable_survival(x, train)
     half = norm.ppf(0.975) * table["se"]
     p = table["p"].to_numpy()
     known = np.isfinite(p)
     q = np.full(len(p), np.nan)
-    q[known] = false_discovery_control(p[known]) if known.any() else q[known]
+    if known.any():
+        q[known] = false_discovery_control(p[known])
     return pd.DataFrame(
         {
             "feature": np.array(train.names, object)[varies],

@@ -32,11 +32,13 @@ def fit_models(
     recur.study.facts.model_names). `size_only` and `volume_only` are added where training knows the tumour's size or
     volume.
     """
-    candidates, everyone = settings["candidates"], train
-    models, imputed = {}, {}
+    candidates = settings["candidates"]
+    everyone = train
+    models = {}
+    imputed = {}
     for name in settings["models"]:
         timing = "post" if name.endswith("_post") else "pre"
-        terms = [] if name == "signature" else candidates["pre"] + (candidates["post"] if timing == "post" else [])
+        terms = terms_of(name, timing, candidates)
         with_score = score is not None and not name.startswith("clinical")
         if tuple(terms) not in imputed:  # models with and without the signature share their clinical terms
             imputed[tuple(terms)] = imputed_terms(train, terms, settings, seed)
@@ -44,13 +46,23 @@ def fit_models(
         train = with_strata(everyone, settings) if terms else everyone
         models[name] = fit_model(train, terms, own, settings, seed, imputed[tuple(terms)])
         models[name] |= {"model": name, "timing": timing}
-    train, whole = everyone, settings | without_selection(settings)
+    train = everyone
+    whole = settings | without_selection(settings)
     for name, (term, label) in BURDEN.items():
         if term in train.clinical and train.clinical[term].notna().any():
             variable = {"kind": "numeric", "transform": "ln", "label": label, "unit": "", "timing": "pre"}
             models[name] = fit_model(train, [term], None, whole | {"variables": {term: variable}}, seed)
             models[name] |= {"model": name, "timing": "pre"}
     return models
+
+
+def terms_of(name: str, timing: str, candidates: dict[str, Any]) -> list[str]:
+    """The clinical candidates of a model by its name; none of the signature alone."""
+    if name == "signature":
+        return []
+    if timing == "post":
+        return candidates["pre"] + candidates["post"]
+    return candidates["pre"]
 
 
 def without_selection(settings: dict[str, Any]) -> dict[str, Any]:
@@ -83,7 +95,8 @@ def fit_model(
     except NotEstimable as error:
         raise NotEstimable(f"{error}{blame(applied, columns, train.event)}") from error
     use = signature_use(score, columns, keep, negative)
-    designs, columns = [x[:, keep] for x in designs], [columns[j] for j in keep]
+    designs = [x[:, keep] for x in designs]
+    columns = [columns[j] for j in keep]
     applied = applied[:, keep]
     mean = applied.mean(axis=0)
     described = [

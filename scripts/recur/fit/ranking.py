@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -51,7 +51,8 @@ def mrmr(
     norm = np.sqrt((centred**2).sum(axis=1))
     centred /= np.where(norm > 0, norm, 1.0)[:, None]  # a constant feature correlates with nothing
     chosen: list[tuple[int, float]] = []
-    free, summed = np.ones(len(names), bool), np.zeros(len(names))
+    free = np.ones(len(names), bool)
+    summed = np.zeros(len(names))
     for step in range(min(keep, len(names))):
         score = np.where(free, relevance - summed / max(step, 1), -np.inf)
         best = np.flatnonzero(score == score.max())
@@ -66,15 +67,16 @@ def mutual_information(correlation: np.ndarray) -> np.ndarray:
     return -0.5 * np.log1p(-np.clip(correlation**2, 0, 1 - 1e-12))
 
 
-def forest_importance(
-    features: np.ndarray,
-    time: np.ndarray,
-    event: np.ndarray,
-    trees: int,
-    min_samples_leaf: int,
-    permutations: int,
-    seed: int,
-) -> np.ndarray:
+class Forest(NamedTuple):
+    """How a forest is grown and judged."""
+
+    trees: int
+    min_samples_leaf: int
+    permutations: int  # of each feature in each tree's out-of-bag rows
+    seed: int
+
+
+def forest_importance(features: np.ndarray, time: np.ndarray, event: np.ndarray, forest: Forest) -> np.ndarray:
     """Permutation importance (p,) of a random survival forest: mean loss of out-of-bag C over trees.
 
     Each tree is judged on its own out-of-bag rows, with only the features it uses permuted (Breiman; as R's
@@ -84,21 +86,15 @@ def forest_importance(
     anew, and takes a tenth of its time; scikit-survival has no importance of its own.
     """
     data = forest_data(features, time, event)
-    seeds = np.random.default_rng(seed).integers(0, 2**32, trees, dtype=np.uint32)
+    seeds = np.random.default_rng(forest.seed).integers(0, 2**32, forest.trees, dtype=np.uint32)
     total = np.zeros(features.shape[1])
     tried = max(1, int(np.sqrt(features.shape[1])))
-    _loops().add_importance(*data, tried, min_samples_leaf, permutations, seeds, total)
-    return total / trees
+    _loops().add_importance(*data, tried, forest.min_samples_leaf, forest.permutations, seeds, total)
+    return total / forest.trees
 
 
 def classifier_importance(
-    features: np.ndarray,
-    event: np.ndarray,
-    trees: int,
-    min_samples_leaf: int,
-    permutations: int,
-    seed: int,
-    weight: np.ndarray | None = None,
+    features: np.ndarray, event: np.ndarray, forest: Forest, weight: np.ndarray | None = None
 ) -> np.ndarray:
     """Permutation importance (p,) of a random forest for a binary outcome: mean loss of out-of-bag AUC over trees.
 
@@ -106,25 +102,37 @@ def classifier_importance(
     loss is measured here on each tree's out-of-bag rows, with only the features it uses shuffled, as for survival.
     Weights multiply the rows' own in every split (sample_weight) and in the AUC; a row that weighs 0 grows no tree.
     """
-    event, x = np.asarray(event).astype(int), features.astype(np.float32)
-    forest = RandomForestClassifier(
-        trees, min_samples_leaf=min_samples_leaf, max_features="sqrt", random_state=seed, n_jobs=1
+    event = np.asarray(event).astype(int)
+    x = features.astype(np.float32)
+    grown = RandomForestClassifier(
+        forest.trees,
+        min_samples_leaf=forest.min_samples_leaf,
+        max_features="sqrt",
+        random_state=forest.seed,
+        n_jobs=1,
     ).fit(x, event, sample_weight=weight)
-    rng, total = np.random.default_rng([seed, 9]), np.zeros(features.shape[1])
-    for tree, drawn in zip(forest.estimators_, forest.estimators_samples_, strict=True):
-        out = np.setdiff1d(np.arange(len(event)) if weight is None else np.flatnonzero(weight), drawn)
+    rng = np.random.default_rng([forest.seed, 9])
+    if weight is None:
+        weighted_rows = np.arange(len(event))
+    else:
+        weighted_rows = np.flatnonzero(weight)
+    total = np.zeros(features.shape[1])
+    for tree, drawn in zip(grown.estimators_, grown.estimators_samples_, strict=True):
+        out = np.setdiff1d(weighted_rows, drawn)
         if not 0 < event[out].sum() < len(out):
             continue
-        own, time, its_weight = x[out], np.zeros(len(out)), None if weight is None else weight[out]
+        out_of_bag = x[out]
+        no_time = np.zeros(len(out))
+        out_weight = None if weight is None else weight[out]
         used = np.unique(tree.tree_.feature[tree.tree_.feature >= 0])
-        before = c_index(tree.predict_proba(own)[:, 1], time, event[out], its_weight)
+        before = c_index(tree.predict_proba(out_of_bag)[:, 1], no_time, event[out], out_weight)
         for column in used:
-            shuffled = own.copy()
-            for _ in range(permutations):
-                shuffled[:, column] = rng.permutation(own[:, column])
-                after = c_index(tree.predict_proba(shuffled)[:, 1], time, event[out], its_weight)
-                total[column] += (before - after) / permutations
-    return total / trees
+            shuffled = out_of_bag.copy()
+            for _ in range(forest.permutations):
+                shuffled[:, column] = rng.permutation(out_of_bag[:, column])
+                after = c_index(tree.predict_proba(shuffled)[:, 1], no_time, event[out], out_weight)
+                total[column] += (before - after) / forest.permutations
+    return total / forest.trees
 
 
 def forest_data(features: np.ndarray, time: np.ndarray, event: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -133,7 +141,9 @@ def forest_data(features: np.ndarray, time: np.ndarray, event: np.ndarray) -> tu
     """
     event = np.asarray(event).astype(bool)
     rows = np.lexsort((~event, time))
-    x, time, event = np.ascontiguousarray(features[rows].T, dtype=float), np.asarray(time)[rows], event[rows]
+    x = np.ascontiguousarray(features[rows].T, dtype=float)
+    time = np.asarray(time)[rows]
+    event = event[rows]
     times, moment = np.unique(time, return_inverse=True)
     remaining = np.bincount(moment, weights=event, minlength=len(times)) > 0
     order = np.argsort(x, axis=1, kind="stable").astype(np.int32)
@@ -145,20 +155,25 @@ def without_redundant(ranks: np.ndarray, relevance: np.ndarray, limit: float) ->
 
     ranks (n, p): see doubled_ranks.
     """
-    n, order = len(ranks), np.argsort(-relevance, kind="stable")
+    n = len(ranks)
+    order = np.argsort(-relevance, kind="stable")
     # sums of products of integers are exact in single precision up to 2^24, in double beyond
     centred = (ranks - (n + 1)).T[order].astype(np.float32 if n**3 < 3 * 2**24 else np.float64)
     bound = np.sqrt((centred**2).sum(axis=1))
-    kept, norms, chosen = np.empty_like(centred), limit * bound, np.empty(len(order), int)
+    kept = np.empty_like(centred)
+    norms = limit * bound
+    chosen = np.empty(len(order), int)
     count = 0
     for low in range(0, len(order), BLOCK):
-        part, own = centred[low : low + BLOCK], bound[low : low + BLOCK]
+        part = centred[low : low + BLOCK]
+        own = bound[low : low + BLOCK]
         close = np.abs(part @ kept[:count].T) > own[:, None] * norms[chosen[:count]]
         free = ~close.any(axis=1)
         close = np.abs(part @ part.T) > own[:, None] * norms[low : low + BLOCK]
         for i in range(len(part)):
             if free[i]:
-                kept[count], chosen[count] = part[i], low + i
+                kept[count] = part[i]
+                chosen[count] = low + i
                 count += 1
                 free &= ~close[i]
     return np.sort(order[chosen[:count]])
@@ -166,33 +181,39 @@ def without_redundant(ranks: np.ndarray, relevance: np.ndarray, limit: float) ->
 
 def rank(train: Training, columns: np.ndarray, settings: dict[str, Any], seed: int) -> tuple[np.ndarray, pd.DataFrame]:
     """Columns that go on to the elastic net, and the table of both rankings (empty when ranking is off)."""
-    ranking, rho, weight = settings["ranking"], settings["redundancy"]["spearman"], train.weight
+    ranking = settings["ranking"]
+    rho = settings["redundancy"]["spearman"]
+    weight = train.weight
     if rho is not None and len(columns):
         ranks = doubled_ranks(train.features[:, columns])
         relevance = np.abs(somers_d(ranks, train.time, train.event, weight))
         columns = columns[without_redundant(ranks, relevance, rho)]
     if ranking["kind"] == "none" or not len(columns):
         return columns, pd.DataFrame(columns=RANKING_COLUMNS)
-    names, keep = [train.names[column] for column in columns], ranking["keep"]
+    names = [train.names[column] for column in columns]
+    keep = ranking["keep"]
     x = train.features[:, columns]
     chosen = mrmr(x, names, train.time, train.event, keep, weight)
-    options = (ranking["trees"], ranking["min_samples_leaf"], ranking["permutations"], seed)
+    forest = Forest(ranking["trees"], ranking["min_samples_leaf"], ranking["permutations"], seed)
     if train.binary:
-        importance = classifier_importance(standardised(x)[0], train.event, *options, weight)
+        importance = classifier_importance(standardised(x)[0], train.event, forest, weight)
     else:
-        importance = forest_importance(standardised(x)[0], train.time, train.event, *options)
+        importance = forest_importance(standardised(x)[0], train.time, train.event, forest)
     order = sorted(range(len(names)), key=lambda i: (-importance[i], names[i]))
     table = pd.DataFrame({"feature": names, "forest_importance": importance})
     table["forest_rank"] = pd.Series(np.argsort(order) + 1, index=table.index)
-    table["mrmr_rank"], table["mrmr_score"] = pd.array([pd.NA] * len(names), dtype="Int64"), np.nan
+    table["mrmr_rank"] = pd.array([pd.NA] * len(names), dtype="Int64")
+    table["mrmr_score"] = np.nan
     for place, (column, score) in enumerate(chosen):
         table.loc[column, ["mrmr_rank", "mrmr_score"]] = place + 1, score
-    by_mrmr, by_forest = table["mrmr_rank"].notna(), table["forest_rank"] <= keep
+    by_mrmr = table["mrmr_rank"].notna()
+    by_forest = table["forest_rank"] <= keep
     table["selected"] = np.select([by_mrmr & by_forest, by_mrmr, by_forest], ["both", "mrmr", "forest"], "none")
     return columns[(by_mrmr | by_forest).to_numpy()], table[RANKING_COLUMNS]
 
 
 def standardised(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Columns with mean 0 and SD 1 (1/n, as glmnet), and the means and SDs."""
-    mean, sd = x.mean(axis=0), x.std(axis=0)
+    mean = x.mean(axis=0)
+    sd = x.std(axis=0)
     return (x - mean) / sd, mean, sd

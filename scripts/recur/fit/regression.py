@@ -25,7 +25,9 @@ def fit_columns(x: np.ndarray, train: Training, separated: str = logistic.FIRTH,
 
 
 def stacked_strata(train: Training, copies: int) -> np.ndarray | None:
-    return None if train.strata is None else np.tile(train.strata, copies)
+    if train.strata is None:
+        return None
+    return np.tile(train.strata, copies)
 
 
 def stacked(train: Training, copies: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
@@ -55,7 +57,9 @@ def pooled_fit(designs: list[np.ndarray], train: Training, separated: str = logi
 
 def likelihood_of(method: str) -> dict[str, Any]:
     """What a frozen model says of its likelihood, maximum or penalised."""
-    variance = logistic.RIDGE_VARIANCE if method == logistic.RIDGE else None
+    variance = None
+    if method == logistic.RIDGE:
+        variance = logistic.RIDGE_VARIANCE
     return {"likelihood": method, "prior_variance_per_sd": variance}
 
 

@@ -15,7 +15,9 @@ import pandas as pd
 
 from recur.study.parameters import column_count
 
-SHRINKAGE, OPTIMISM, PRECISION = 0.9, 0.05, 0.05
+SHRINKAGE = 0.9
+OPTIMISM = 0.05
+PRECISION = 0.05
 ASSUMED_SHARE = 0.15  # of the largest possible R2, where nothing is known (Riley 2020, BMJ)
 COLUMNS = [
     "scope", "n", "events", "parameters", "events_per_parameter", "r2_cs", "r2_source", "criterion", "required_n",
@@ -85,11 +87,18 @@ def sample_size_table(
 
     Without a declared R2 of a prior study it is taken as 15 % of the largest possible one.
     """
-    n, events = len(event), int(event.sum())
-    share, years = float(np.average(event, weights=weight)), 0.0 if time is None else time.mean() / 12
-    largest = largest_r2_binary(share) if time is None else largest_r2(share / years, years)
+    n = len(event)
+    events = int(event.sum())
+    share = float(np.average(event, weights=weight))
+    years = 0.0 if time is None else time.mean() / 12
+    if time is None:
+        largest = largest_r2_binary(share)
+    else:
+        largest = largest_r2(share / years, years)
     r2 = ASSUMED_SHARE * largest if r2_cs is None else r2_cs
-    source = "15 % of the largest possible, assumed" if r2_cs is None else "prior study, as declared"
+    source = "prior study, as declared"
+    if r2_cs is None:
+        source = "15 % of the largest possible, assumed"
     rows: list[dict[str, Any]] = []
     for scope, count in parameters.items():
         if not count:
@@ -109,7 +118,8 @@ def candidate_parameters(settings: dict[str, Any], features: int) -> dict[str, i
     """Candidate parameters (columns, not terms) by scope: the second stage, which sees one signature, and the honest
     count of everything that was looked at.
     """
-    variables, candidates = settings["variables"], settings["candidates"]
+    variables = settings["variables"]
+    candidates = settings["candidates"]
     columns = column_count(candidates["pre"] + candidates["post"], variables, candidates.get("interactions"))
     scopes = {"clinical terms and signature" if features else "clinical terms": columns + bool(features)}
     return scopes | ({"clinical terms and every feature": columns + features} if features else {})

@@ -35,7 +35,8 @@ def bounded_fit(
     penalty = PENALTIES[stage["separated"]]
     keep = screened_columns(designs, columns, train, stage)
     for select in (False, True) if stage["selection"] != "none" else (False,):
-        keep = eliminated(designs, columns, train, stage, keep) if select else keep
+        if select:
+            keep = eliminated(designs, columns, train, stage, keep)
         result = pooled_fit([x[:, keep] for x in designs], train, penalty)
         weights = [result["coef"][i] for i, j in enumerate(keep) if columns[j]["kind"] == "signature"]
         if weights and weights[0] < 0:  # the signature is the last column
@@ -54,7 +55,8 @@ def screened_columns(
     """
     groups = term_groups(columns)
     if stage["screen_p"] is not None:
-        x, penalty = np.vstack(designs), PENALTIES[stage["separated"]]
+        x = np.vstack(designs)
+        penalty = PENALTIES[stage["separated"]]
         single = {term: at for term, at in groups.items() if columns[at[0]]["kind"] != "interaction"}
         p = {term: joint_p(x[:, at], train, len(designs), penalty) for term, at in single.items()}
         passed = {term for term in single if term == "signature" or p[term] < stage["screen_p"]}
@@ -70,11 +72,15 @@ def eliminated(
     """
     if not keep:
         return keep
-    copies, x = len(designs), np.vstack(designs)
+    copies = len(designs)
+    x = np.vstack(designs)
     groups = {term: at for term, at in term_groups(columns).items() if at[0] in keep}
-    names, penalty = list(groups), PENALTIES[stage["separated"]]
+    names = list(groups)
+    penalty = PENALTIES[stage["separated"]]
     parents = parent_places(names, [columns[at[0]] for at in groups.values()])
-    p_remove = stage["p_remove"] if stage["selection"] == "backward_p" else None
+    p_remove = None
+    if stage["selection"] == "backward_p":
+        p_remove = stage["p_remove"]
 
     def fit(own: list[int]) -> dict[str, Any]:
         return fit_columns(x[:, own], train, penalty, copies)

@@ -12,7 +12,8 @@ def blame(design: np.ndarray, columns: list[dict[str, Any]], event: np.ndarray) 
 
     A level whose patients all have one outcome, and columns that are a sum of others.
     """
-    event, found = np.asarray(event).astype(bool), []
+    event = np.asarray(event).astype(bool)
+    found = []
     for j, column in enumerate(columns):
         values, counts = np.unique(design[:, j], return_counts=True)
         for value, n in zip(values, counts, strict=True) if len(values) == 2 else []:
@@ -25,7 +26,8 @@ def blame(design: np.ndarray, columns: list[dict[str, Any]], event: np.ndarray) 
 
 def combinations(design: np.ndarray, columns: list[dict[str, Any]]) -> list[str]:
     """A line for each column of the design (n, p) that is a sum of the others."""
-    centred, found = design - design.mean(axis=0), []
+    centred = design - design.mean(axis=0)
+    found = []
     for j, column in enumerate(columns):
         others = np.delete(centred, j, axis=1)
         left = centred[:, j] - others @ np.linalg.lstsq(others, centred[:, j], rcond=None)[0]
@@ -36,4 +38,6 @@ def combinations(design: np.ndarray, columns: list[dict[str, Any]]) -> list[str]
 
 def remedy(found: list[str]) -> str:
     """The columns that are to blame and what to do about them; "" where none is known."""
-    return f" ({'; '.join(found)}): leave it out of the candidates, or join its levels" if found else ""
+    if found:
+        return f" ({'; '.join(found)}): leave it out of the candidates, or join its levels"
+    return ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,16 @@ from recur.statistics.elastic_net import (
     logistic_family,
 )
 from recur.statistics.folds import grouped_folds
-from recur.statistics.scaling import learn_scaling
+from recur.statistics.scaling import Scaling, learn_scaling
+
+
+class PenalisedPath(NamedTuple):
+    """An elastic net over its grid of lambdas (L,), and how well each does in folds of the training rows."""
+
+    lambdas: np.ndarray  # (L,)
+    coef: np.ndarray  # (p, L)
+    deviance: np.ndarray  # (L,) mean over the folds
+    error: np.ndarray  # (L,) its standard error
 
 
 def build_signature(
@@ -56,48 +65,63 @@ def build_signature(
     }
     if not len(columns):
         return signature, trace
+    scaling = learn_scaling(train.features[:, columns], kind=options["transform"], limit=options["winsorise_sd"])
+    path = penalised_path(train, columns, scaling, options, seed)
+    names = np.array(train.names, object)[columns]
+    trace |= path_tables(path, names)
+    chosen = choose_lambda(path.deviance, path.error, options["lambda_rule"])
+    weights = path.coef[:, chosen]
+    selected = sorted(np.flatnonzero(weights), key=lambda j: (-abs(weights[j]), names[j]))
+    signature["lambda"] = float(path.lambdas[chosen])
+    signature["features"] = [{"name": str(names[j]), "weight": float(weights[j])} | scaling.frozen(j) for j in selected]
+    place = {column: j for j, column in enumerate(usable)}
+    places = np.array([place[columns[j]] for j in selected], int)
+    signature["harmonisation"] = frozen_combat(combat, places, settings["harmonisation"])
+    return signature, trace
+
+
+def penalised_path(
+    train: Training, columns: np.ndarray, scaling: Scaling, options: dict[str, Any], seed: int
+) -> PenalisedPath:
+    """The elastic net of the outcome on the scaled columns of the training rows; options: settings signature."""
     raw = train.features[:, columns]
-    learn = partial(learn_scaling, kind=options["transform"], limit=options["winsorise_sd"])
-    scaling = learn(raw)
     x = scaling.apply(raw)
     # glmnet's own folds only scale what was standardised before; a transform and a limit are learnt again in each fold
     learns_again = options["transform"] != "none" or options["winsorise_sd"] is not None
-    relearn = learn if learns_again else None
-    folded = raw if learns_again else x
-    event, l1_ratio = train.event.astype(bool), options["l1_ratio"]
+    relearn = None
+    folded = x
+    if learns_again:
+        relearn = partial(learn_scaling, kind=options["transform"], limit=options["winsorise_sd"])
+        folded = raw
+    event = train.event.astype(bool)
     if train.binary:
         family = logistic_family(event, train.weight)
     else:
         family = cox_family(train.time, event, options["cox_ties"])
-    lambdas = lambda_grid(x, family, l1_ratio, options["lambdas"], options["lambda_min_ratio"])
-    penalty = Penalty(l1_ratio, lambdas)
+    lambdas = lambda_grid(x, family, options["l1_ratio"], options["lambdas"], options["lambda_min_ratio"])
+    penalty = Penalty(options["l1_ratio"], lambdas)
     fold = grouped_folds(train.patient_id, event, options["folds"], np.random.default_rng([seed, 1]))
     deviance, error = cross_validate(folded, family, penalty, fold, relearn)
-    path = elastic_net_path(x, family, penalty)
-    chosen = choose_lambda(deviance, error, options["lambda_rule"])
-    names = np.array(train.names, object)[columns]
-    marks = np.full(len(lambdas), "", object)
-    marks[choose_lambda(deviance, error, "1se")] = "1se"
-    marks[choose_lambda(deviance, error, "min")] = "min"
-    trace["cv_deviance"] = pd.DataFrame(
-        {"lambda": lambdas, "deviance": deviance, "se": error, "n_nonzero": (path != 0).sum(axis=0), "chosen": marks}
-    )
-    entered = (path != 0).any(axis=1)
-    trace["lasso_path"] = pd.DataFrame(
-        {
-            "lambda": np.tile(lambdas, entered.sum()),
-            "feature": np.repeat(names[entered], len(lambdas)),
-            "coef": path[entered].ravel(),
-        }
-    )
-    weights = path[:, chosen]
-    signature["lambda"] = float(lambdas[chosen])
-    kept = sorted(np.flatnonzero(weights), key=lambda j: (-abs(weights[j]), names[j]))
-    signature["features"] = [{"name": str(names[j]), "weight": float(weights[j])} | scaling.frozen(j) for j in kept]
-    place = {column: j for j, column in enumerate(usable)}
-    own = np.array([place[columns[j]] for j in kept], int)
-    signature["harmonisation"] = frozen_combat(combat, own, settings["harmonisation"])
-    return signature, trace
+    return PenalisedPath(lambdas, elastic_net_path(x, family, penalty), deviance, error)
+
+
+def path_tables(path: PenalisedPath, names: np.ndarray) -> dict[str, pd.DataFrame]:
+    """cv_deviance, a row a lambda with the marks of both rules, and lasso_path of the features (p,) that ever enter."""
+    marks = np.full(len(path.lambdas), "", object)
+    marks[choose_lambda(path.deviance, path.error, "1se")] = "1se"
+    marks[choose_lambda(path.deviance, path.error, "min")] = "min"
+    selected = path.coef != 0
+    folds = {"lambda": path.lambdas, "deviance": path.deviance, "se": path.error}
+    entered = selected.any(axis=1)
+    coefficients = {
+        "lambda": np.tile(path.lambdas, entered.sum()),
+        "feature": np.repeat(names[entered], len(path.lambdas)),
+        "coef": path.coef[entered].ravel(),
+    }
+    return {
+        "cv_deviance": pd.DataFrame(folds | {"n_nonzero": selected.sum(axis=0), "chosen": marks}),
+        "lasso_path": pd.DataFrame(coefficients),
+    }
 
 
 def harmonised(
@@ -130,7 +154,8 @@ def volume_correlations(train: Training, signature: dict[str, Any]) -> pd.DataFr
     ranks = np.column_stack([rankdata(column) for column in [volume[known], *x.T]])
     ranks -= ranks.mean(axis=0)
     for j in range(len(names)):
-        feature, others = ranks[:, j + 1], np.delete(ranks, [0, j + 1], axis=1)
+        feature = ranks[:, j + 1]
+        others = np.delete(ranks, [0, j + 1], axis=1)
         result.loc[j, "volume_rho"] = np.corrcoef(feature, ranks[:, 0])[0, 1]
         if len(ranks) - others.shape[1] > 3:
             both = np.column_stack([feature, ranks[:, 0]])
@@ -141,7 +166,8 @@ def volume_correlations(train: Training, signature: dict[str, Any]) -> pd.DataFr
 
 def out_of_fold_scores(train: Training, settings: dict[str, Any], seed: int) -> np.ndarray:
     """Score (n,) of every training row by a signature built without its patient (stability, ranking and all)."""
-    settings, rng = decided(train, settings), np.random.default_rng([seed, 2])
+    settings = decided(train, settings)
+    rng = np.random.default_rng([seed, 2])
     fold = grouped_folds(train.patient_id, train.event, settings["second_stage"]["folds"], rng)
     score = np.zeros(len(train.time))
     for number in np.unique(fold):
@@ -154,7 +180,9 @@ def out_of_fold_scores(train: Training, settings: dict[str, Any], seed: int) -> 
 
 def centre_of(train: Training, rows: np.ndarray) -> np.ndarray | None:
     """Centres of the rows, where they are known."""
-    return None if train.centre is None else train.centre[rows]
+    if train.centre is None:
+        return None
+    return train.centre[rows]
 
 
 def second_stage_scores(train: Training, signature: dict[str, Any], settings: dict[str, Any], seed: int) -> np.ndarray:

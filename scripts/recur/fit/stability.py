@@ -15,7 +15,8 @@ ICC_COLUMNS = ["feature", "n", "icc", "lower", "upper", "stable", "readings", "s
 
 def stability(train: Training, settings: dict[str, Any]) -> pd.DataFrame:
     """ICC(2,1) between readings per feature, and which features pass (ICC_COLUMNS); empty when the filter is off."""
-    rule, twice = settings["rule"], train.read_twice
+    rule = settings["rule"]
+    twice = train.read_twice
     if rule == "none" or twice.sum() < settings["min_patients"]:
         return pd.DataFrame(columns=ICC_COLUMNS)
     ratings = np.concatenate([train.features[twice, None, :], train.repeats[twice]], axis=1)
@@ -40,7 +41,10 @@ def usable_columns(train: Training, icc: pd.DataFrame) -> np.ndarray:
 
     Ties of the rankings, trees and sums would otherwise follow the order of a table's columns.
     """
-    stable = icc["stable"].to_numpy(bool) if len(icc) else np.ones(len(train.names), bool)
+    if len(icc):
+        stable = icc["stable"].to_numpy(bool)
+    else:
+        stable = np.ones(len(train.names), bool)
     spread = train.features.std(axis=0)
     usable = np.flatnonzero(stable & (spread > 1e-12 * np.abs(train.features).max(axis=0, initial=0)))
     return usable[np.argsort(np.array(train.names, str)[usable], kind="stable")]

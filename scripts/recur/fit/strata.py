@@ -65,7 +65,8 @@ def learn_strata(
     middle = np.mean([np.log(hazard[name]) for name in strata])
     levels = []
     for name, (times, survival) in baselines.items():
-        own, offset = strata == name, float(np.log(hazard[name]) - middle)
+        own = strata == name
+        offset = float(np.log(hazard[name]) - middle)
         levels.append(
             {"stratum": name, "offset": offset, "time": times.tolist()}
             | {"survival": (survival ** np.exp(-offset)).tolist(), "follow_up_months": float(time[own].max())}

@@ -32,4 +32,6 @@ def with_support(model: dict[str, Any], train: Training) -> dict[str, Any]:
 
 def supported_until(time: np.ndarray) -> float:
     """The last time (months) at which MIN_AT_RISK patients are still followed; 0 where there never were so many."""
-    return float(np.sort(time)[-MIN_AT_RISK]) if len(time) >= MIN_AT_RISK else 0.0
+    if len(time) >= MIN_AT_RISK:
+        return float(np.sort(time)[-MIN_AT_RISK])
+    return 0.0

@@ -30,7 +30,8 @@ def fit(train: Training, settings: dict[str, Any], seed: int) -> Frozen:
     The rules `stability`, `signature` and `models` call the same pieces on the same rows (a test holds their JSON
     equal); every bootstrap resample and every outer fold of the nested cross-validation calls this function whole.
     """
-    signature, score = None, None
+    signature = None
+    score = None
     if train.names:
         icc = stability(train, settings["stability"])
         signature, _ = build_signature(train, icc, settings, seed)
@@ -44,7 +45,9 @@ def predict(
     """Linear predictor (n,) of every frozen model for any rows; nothing is fitted. Raises NotEstimable for a stratum
     that was not among the rows of the fit.
     """
-    score = signature_scores(frozen.signature, features, names, centre) if frozen.signature is not None else None
+    score = None
+    if frozen.signature is not None:
+        score = signature_scores(frozen.signature, features, names, centre)
     return known_strata({name: linear_predictor(model, clinical, score) for name, model in frozen.models.items()})
 
 

@@ -33,11 +33,14 @@ def apply_model(model: dict[str, Any], clinical: pd.DataFrame, score: np.ndarray
     model one risk; of a stratified one also the stratum.
     """
     result = pd.DataFrame({"lp": linear_predictor(model, clinical, score)}, index=clinical.index)
-    result["group"], other = risk_group(model, result["lp"].to_numpy()), None
+    result["group"] = risk_group(model, result["lp"].to_numpy())
+    other = None
     if "competing" in model:
         other = competing_predictor(model, clinical, score)
         result["lp_competing"] = other
-    strata = strata_of(clinical, model["strata"]["variables"]) if "strata" in model else None
+    strata = None
+    if "strata" in model:
+        strata = strata_of(clinical, model["strata"]["variables"])
     if strata is not None:
         result["stratum"] = strata
     for months in model["horizons_months"]:
@@ -60,8 +63,12 @@ def apply_models(
     Where the endpoint has a competing event also competing (0/1) and lp_competing, the predictor of its hazard; the
     risks are then cumulative incidences.
     """
-    centre = frame["centre"].fillna("").to_numpy(object) if "centre" in frame else None
-    score = signature_scores(signature, features, names, centre) if signature is not None else None
+    centre = None
+    if "centre" in frame:
+        centre = frame["centre"].fillna("").to_numpy(object)
+    score = None
+    if signature is not None:
+        score = signature_scores(signature, features, names, centre)
     known = [name for name in KEPT if name in frame]
     parts = []
     for name, model in models.items():
@@ -74,6 +81,11 @@ def apply_models(
 
 def predicted_risks(model: dict[str, Any], part: pd.DataFrame, times: ArrayLike) -> np.ndarray:
     """Predicted risks (n, J) of the rows of a risks table at several times."""
-    own, other = part["lp"].to_numpy(), part["lp_competing"].to_numpy() if "competing" in model else None
-    strata = part["stratum"].to_numpy(object) if "strata" in model else None
+    own = part["lp"].to_numpy()
+    other = None
+    if "competing" in model:
+        other = part["lp_competing"].to_numpy()
+    strata = None
+    if "strata" in model:
+        strata = part["stratum"].to_numpy(object)
     return np.column_stack([risk_at(model, own, months, other, strata) for months in np.atleast_1d(times)])

@@ -28,13 +28,17 @@ def is_entered(column: dict[str, Any]) -> bool:
 
 def terms_in(column: dict[str, Any]) -> list[str]:
     """The term of a column, or of a product those that it multiplies."""
-    return [part["term"] for part in column["parts"]] if "parts" in column else [column["term"]]
+    if "parts" in column:
+        return [part["term"] for part in column["parts"]]
+    return [column["term"]]
 
 
 def cube_weights(column: dict[str, Any]) -> list[float]:
     """Weights of max(x - knot, 0)^3, one a knot, whose sum is a cubic part of a spline: for equations on paper."""
-    knots, place = np.asarray(column["knots"], float), column["part"] - 1
-    gap, weights = knots[-1] - knots[-2], np.zeros(len(knots))
+    knots = np.asarray(column["knots"], float)
+    place = column["part"] - 1
+    gap = knots[-1] - knots[-2]
+    weights = np.zeros(len(knots))
     weights[place] += 1
     weights[-2] -= (knots[-1] - knots[place]) / gap
     weights[-1] += (knots[-2] - knots[place]) / gap
@@ -48,7 +52,9 @@ def design(filled: pd.DataFrame, columns: list[dict[str, Any]], score: np.ndarra
     score (n,) is the signature's, where a column is the signature.
     """
     values = [column_values(filled, column, score) for column in columns]
-    return np.column_stack(values) if values else np.zeros((len(filled), 0))
+    if values:
+        return np.column_stack(values)
+    return np.zeros((len(filled), 0))
 
 
 def column_values(filled: pd.DataFrame, column: dict[str, Any], score: np.ndarray | None = None) -> np.ndarray:

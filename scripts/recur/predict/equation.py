@@ -34,10 +34,14 @@ def equation_table(models: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
             transform = "product" if "parts" in column else column["transform"]
             rows.append((name, "term", column["name"], label, column["unit"], transform, column["coef"]))
             rows += [(name, *row) for row in parts_of(column)]
-            levels = {0: "no", 1: "yes"} if column["kind"] == "categorical" else {}  # none of a product
+            if column["kind"] == "categorical":
+                levels = {0: "no", 1: "yes"}
+            else:
+                levels = {}  # none of a product
             if column["kind"] in ("binary", "ordinal"):
                 levels = dict(enumerate(levels_of(declared[column["term"]])))
-                levels = {0: "no", 1: "yes"} if list(levels.values()) == ["0", "1"] else levels
+                if list(levels.values()) == ["0", "1"]:
+                    levels = {0: "no", 1: "yes"}
             rows += [(name, "level", column["name"], text, "", "none", code) for code, text in levels.items()]
         constant = -sum(column["coef"] * column["mean"] for column in model["terms"])
         rows.append((name, "constant", "", "", "", "none", constant))
@@ -54,7 +58,8 @@ def equation_table(models: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 
 def parts_of(column: Mapping[str, Any]) -> list[tuple]:
     """What a cubic part of a spline, or a product, is made of."""
-    name, rows = column["name"], []
+    name = column["name"]
+    rows = []
     for factor in column.get("parts", []):
         rows.append(("factor", name, factor["name"], "", "none", 1.0))
     if column.get("part"):
@@ -67,7 +72,10 @@ def survival_rows(model: Mapping[str, Any]) -> list[tuple]:
     """The baseline survival at every horizon at which training, or the stratum, supports a risk."""
     rows = []
     end = last_month(model)
-    levels = model["strata"]["levels"] if "strata" in model else [model["baseline"] | {"supported_months": end}]
+    if "strata" in model:
+        levels = model["strata"]["levels"]
+    else:
+        levels = [model["baseline"] | {"supported_months": end}]
     for months in model["horizons_months"]:
         for level in levels:
             if months <= min(end, last_month(level)):

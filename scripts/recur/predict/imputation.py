@@ -25,7 +25,9 @@ def columns_of(term: str, variable: dict[str, Any]) -> list[str]:
 def on_scale(values: pd.Series, transform: str) -> pd.Series:
     """A variable's cells (n,) on the model's scale."""
     values = values.astype(float)
-    return np.log(values) if transform == "ln" else values
+    if transform == "ln":
+        return np.log(values)
+    return values
 
 
 def start_design(clinical: pd.DataFrame, imputer: dict[str, Any]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -33,9 +35,13 @@ def start_design(clinical: pd.DataFrame, imputer: dict[str, Any]) -> tuple[np.nd
 
     A term whose column a table does not have is missing in all its rows.
     """
-    parts, missing = [], {}
+    parts = []
+    missing = {}
     for item in imputer["terms"]:
-        cells = clinical[item["term"]] if item["term"] in clinical else pd.Series(np.nan, index=clinical.index)
+        if item["term"] in clinical:
+            cells = clinical[item["term"]]
+        else:
+            cells = pd.Series(np.nan, index=clinical.index)
         values = on_scale(cells, item["transform"]).to_numpy()
         absent = missing[item["term"]] = np.isnan(values)
         if item["kind"] == "logistic":

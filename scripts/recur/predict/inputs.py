@@ -24,7 +24,8 @@ def declared_inputs(model: dict[str, Any], settings: dict[str, Any]) -> dict[str
     settings: variables and inputs (recur.study.settings.analysis_settings). A term that the study measures on the mask
     has a `measure`, the shape feature that gives it where the table has no such column.
     """
-    own, variables = settings["inputs"], {}
+    own = settings["inputs"]
+    variables = {}
     for term in [item["term"] for item in model["imputer"]["terms"]]:
         if term in settings["variables"]:
             variables[term] = settings["variables"][term]
@@ -66,9 +67,11 @@ def input_fields(model: dict[str, Any]) -> list[dict[str, Any]]:
         variable = model["inputs"]["variables"][term]
         low, high, transform = ranges[term]
         if term in columns and columns[term]["level"] is None:
-            low, high = columns[term]["low"], columns[term]["high"]
+            low = columns[term]["low"]
+            high = columns[term]["high"]
         elif transform == "ln":
-            low, high = float(np.exp(low)), float(np.exp(high))
+            low = float(np.exp(low))
+            high = float(np.exp(high))
         fields.append(
             {"term": term, "label": input_label(variable.get("label") or term, transform), "unit": variable["unit"]}
             | {
@@ -101,4 +104,6 @@ def used_terms(model: dict[str, Any]) -> set[str]:
 
 def value_text(field: dict[str, Any], value: float) -> str:
     """A value of an input as a reader knows it: the name of a level, a number with 4 digits."""
-    return field["options"][int(value)] if field["options"] else f"{value:.4g}"
+    if field["options"]:
+        return field["options"][int(value)]
+    return f"{value:.4g}"

@@ -99,17 +99,23 @@ def read_new_patients(
     ids = table[inputs["id"]]
     # sizes and volumes of 0 are unknown, not an error: see declared_inputs
     plain = {term: v | {"transform": "none"} if v.get("positive_only") else v for term, v in known.items()}
-    wrong, values = {"": by_id(id_problems(ids), ids)}, pd.DataFrame(index=table.index)
+    wrong = {"": by_id(id_problems(ids), ids)}
+    values = pd.DataFrame(index=table.index)
     for term, variable in plain.items():
         found, bad = read_variables(table, {term: variable}, ids)
         values[term] = found[term].mask(found.index.isin([problem.who for problem in bad]))
         if variable.get("positive_only"):
             values[term] = values[term].where(values[term] > 0)
         wrong[term] = by_id(bad, ids)
-    problems = unit_problems(values, known) if len(table) >= FEW else []
+    if len(table) >= FEW:
+        problems = unit_problems(values, known)
+    else:
+        problems = []
     if problems:
         raise StudyError(f"{path}: {problem}" for problem in problems)
-    centre = table[inputs["centre"]].fillna("") if inputs["centre"] in table else ""
+    centre = ""
+    if inputs["centre"] in table:
+        centre = table[inputs["centre"]].fillna("")
     values = values.map(as_stored).assign(patient_id=ids.astype(object), centre=centre)
     nobody = {problem.line - 2 for problem in wrong[""]}
     return values[~values.index.isin(nobody)].reset_index(drop=True), wrong
@@ -143,7 +149,8 @@ def as_stored(value: float) -> float:
 def without_units(table: pd.DataFrame, variables: dict[str, Any]) -> tuple[pd.DataFrame, list[str]]:
     """The table with headings `column [unit]` cut to `column`, and those whose unit is not the declared one."""
     units = {v["column"]: v["unit"] for v in variables.values()}
-    names, problems = {}, []
+    names = {}
+    problems = []
     for heading in table.columns:
         found = HEADING.match(str(heading))
         if heading in units or not found or found[1] not in units:
@@ -169,27 +176,33 @@ def read_new_features(
     inputs: a model's (id column of the study's own feature table, its cells that mean missing). Raises StudyError for
     another manifest than the signature's, and features that the table lacks.
     """
-    inputs, names = inputs or {}, [feature["name"] for feature in signature["features"]]
-    own = inputs.get("feature_id") or "patient_id"
+    inputs = inputs or {}
+    names = [feature["name"] for feature in signature["features"]]
+    id_of_study = inputs.get("feature_id") or "patient_id"
     sizes = {inputs.get("size_column"), inputs.get("volume_column")}
 
     def used(column: str) -> bool:
-        known = {"patient_id", *id_columns(own), *names, *sizes, *long, inputs.get("feature_phase")}
+        known = {"patient_id", *id_columns(id_of_study), *names, *sizes, *long, inputs.get("feature_phase")}
         return column in known or column.endswith(tuple(MEASURES.values()))
 
     # of a long table the features are <phase>_<column>
-    long = {within_source(name) for name in names} if "feature_phase" in inputs else set()
-    table = with_id(read_table(path, sheet, used), own)
+    if "feature_phase" in inputs:
+        long = {within_source(name) for name in names}
+    else:
+        long = set()
+    table = with_id(read_table(path, sheet, used), id_of_study)
     one_manifest({"the signature": signature["features_manifest"], str(path): table.attrs.get(MANIFEST)})
-    id_column = own if own in table else "patient_id"
+    id_column = id_of_study if id_of_study in table else "patient_id"
     if id_column not in table:
-        raise StudyError(f"{path}: no column {own!r}, which holds the patients' ids; add it")
+        raise StudyError(f"{path}: no column {id_of_study!r}, which holds the patients' ids; add it")
     if inputs.get("feature_phase") in table:
         wide = long_to_wide(table, ids_of(table[id_column]), inputs["feature_phase"], inputs["phases"])
         table = wide.rename_axis(id_column).reset_index()
     absent = [name for name in names if name not in table]
     if absent:
-        more = f"; of {len(absent)} missing ones" if len(absent) > 1 else ""
+        more = ""
+        if len(absent) > 1:
+            more = f"; of {len(absent)} missing ones"
         raise StudyError(f"{path}: no feature {first_of(absent)}{more}; extract them as the study did")
     table = table.assign(patient_id=ids_of(table[id_column]))
     given = table["patient_id"]
@@ -203,14 +216,20 @@ def read_new_features(
     lost = sorted(set(ids) - set(given))
     problems += [Problem(p, "has no row in the feature table") for p in lost]
     table = table[~table["patient_id"].isin(several)].set_index("patient_id").reindex(list(ids))
-    columns = [column for column in table if column != own and used(column)]
+    columns = [column for column in table if column != id_of_study and used(column)]
     table = numbers_of(table[columns], inputs.get("feature_missing_values", []))
     table = table.rename_axis("patient_id").reset_index()
-    said = {problem.who for problem in problems}
-    for patient, gaps in zip(table["patient_id"], table[names].isna().to_numpy(), strict=True):
-        if gaps.any() and patient not in said:
-            problems.append(Problem(patient, f"{names[gaps.argmax()]} is missing; features are never imputed"))
+    problems += gap_problems(table, names, {problem.who for problem in problems})
     return table, problems
+
+
+def gap_problems(table: pd.DataFrame, names: list[str], refused: set[Any]) -> list[Problem]:
+    """Patients who lack one of the features `names`, but for those who are refused already."""
+    problems = []
+    for patient, gaps in zip(table["patient_id"], table[names].isna().to_numpy(), strict=True):
+        if gaps.any() and patient not in refused:
+            problems.append(Problem(patient, f"{names[gaps.argmax()]} is missing; features are never imputed"))
+    return problems
 
 
 def with_burden(frame: pd.DataFrame, features: pd.DataFrame | None, models: dict[str, dict[str, Any]]) -> pd.DataFrame:
@@ -252,7 +271,9 @@ def score_patients(
     wrong: by term what stands against a patient (read_new_patients), under `signature` that of the features. A patient
     is refused by the models that use the term; where it only fills in others, its cell counts as missing.
     """
-    wrong, score, shared = wrong or {}, None, {}
+    wrong = wrong or {}
+    score = None
+    shared = {}
     if signature is not None:
         check_centres(signature, frame, next(iter(models.values()))["inputs"]["centre"])
         gone = [problem.who for problem in wrong.get("signature", [])]
@@ -295,12 +316,15 @@ def scored(model: dict[str, Any], rows: pd.DataFrame, score: np.ndarray | None) 
 
 def name_of(problem: Problem) -> str:
     """The patient of a problem; a row without an id is `(line 7)`."""
-    return str(problem.who) if pd.notna(problem.who) else f"(line {problem.line})"
+    if pd.notna(problem.who):
+        return str(problem.who)
+    return f"(line {problem.line})"
 
 
 def refusing(model: dict[str, Any], wrong: dict[str, list[Problem]], frame: pd.DataFrame) -> list[Problem]:
     """Why a model refuses patients: what is wrong with their id or a term it uses, and strata without a baseline."""
-    terms, variables = used_terms(model), model["inputs"]["variables"]
+    terms = used_terms(model)
+    variables = model["inputs"]["variables"]
     needed = {"", *terms}
     if any(variables[term].get("measure") for term in terms & set(variables)):
         needed.add("signature")  # a size or volume of the mask comes with the features
@@ -312,7 +336,8 @@ def refusing(model: dict[str, Any], wrong: dict[str, list[Problem]], frame: pd.D
 
 def remarks_on(model: dict[str, Any], wrong: dict[str, list[Problem]]) -> dict[str, list[str]]:
     """By patient the bad cells of columns that only fill in others: they count as missing."""
-    spare, found = set(model["inputs"]["variables"]) - used_terms(model), {}
+    spare = set(model["inputs"]["variables"]) - used_terms(model)
+    found = {}
     for problem in [problem for term in spare for problem in wrong.get(term, [])]:
         found.setdefault(name_of(problem), []).append(f"{told(problem)}; it counts as missing")
     return {who: sorted(texts) for who, texts in found.items()}
@@ -321,7 +346,9 @@ def remarks_on(model: dict[str, Any], wrong: dict[str, list[Problem]]) -> dict[s
 def known_centres(signature: dict[str, Any] | None) -> list[str]:
     """The centres between which a signature is harmonised."""
     combat = (signature or {}).get("harmonisation", {"kind": "none"})
-    return [] if combat["kind"] == "none" else [combat["reference"], *combat["centres"]]
+    if combat["kind"] == "none":
+        return []
+    return [combat["reference"], *combat["centres"]]
 
 
 def check_centres(signature: dict[str, Any], frame: pd.DataFrame, column: str) -> None:
@@ -332,12 +359,14 @@ def check_centres(signature: dict[str, Any], frame: pd.DataFrame, column: str) -
 
 def centre_problems(signature: dict[str, Any], frame: pd.DataFrame, column: str, gone: list[Problem]) -> list[Problem]:
     """Patients whose centre the signature's harmonisation cannot be applied to; gone: who is refused already."""
-    combat, centre = signature["harmonisation"], frame["centre"]
+    combat = signature["harmonisation"]
+    centre = frame["centre"]
     if combat["kind"] == "none":
         return []
     check_centres(signature, frame, column)
     left = ~frame["patient_id"].isin([problem.who for problem in gone])
-    counts, known = centre[left].value_counts(), known_centres(signature)
+    counts = centre[left].value_counts()
+    known = known_centres(signature)
     found = []
     for patient, name in zip(frame["patient_id"][left], centre[left], strict=True):
         if name == "":
@@ -362,8 +391,13 @@ def patient_warnings(
         if why_no_risk(model, months)
     ]
     for field in input_fields(model):
-        term, known = field["term"], field["term"] in frame
-        values = score if field["kind"] == "signature" else frame[term].to_numpy(float) if known else None
+        term = field["term"]
+        known = field["term"] in frame
+        values = None
+        if field["kind"] == "signature":
+            values = score
+        elif known:
+            values = frame[term].to_numpy(float)
         for i, texts in enumerate(found):
             value = np.nan if values is None else values[i]
             if np.isnan(value):
@@ -391,7 +425,10 @@ def stratum_refusals(model: dict[str, Any], frame: pd.DataFrame) -> list[str]:
     names = " and ".join(item["label"] for item in model["strata"]["variables"])
     found = []
     for name in strata_of(frame, model["strata"]["variables"]):
-        cause = f"the stratum {name} was not in training" if name else f"{names} is missing"
+        if name:
+            cause = f"the stratum {name} was not in training"
+        else:
+            cause = f"{names} is missing"
         found.append("" if name in known else f"no risk: {cause}, and a baseline hazard is never filled in")
     return found
 
@@ -417,16 +454,22 @@ def stratum_warnings(model: dict[str, Any], frame: pd.DataFrame) -> list[list[st
 def feature_warnings(signature: dict[str, Any], features: pd.DataFrame, centre: np.ndarray) -> list[list[str]]:
     """Of every patient: features that the signature cuts off, and a centre that harmonisation does not know."""
     names = [feature["name"] for feature in signature["features"]]
-    combat, limit = signature["harmonisation"], signature["winsorise_sd"]
+    combat = signature["harmonisation"]
+    limit = signature["winsorise_sd"]
     x = apply_combat(combat, features[names].to_numpy(float), centre)
     z = scaling_of(signature["features"], None).apply(x)
     found: list[list[str]] = [[] for _ in range(len(x))]
-    beyond = np.argwhere(np.abs(z) > limit) if limit is not None else np.zeros((0, 2), int)
+    if limit is not None:
+        beyond = np.argwhere(np.abs(z) > limit)
+    else:
+        beyond = np.zeros((0, 2), int)
     for i, j in sorted(beyond.tolist(), key=lambda place: place[::-1]):
         found[i].append(f"{names[j]} is {z[i, j]:.1f} SD from the training mean, counted as {limit:g}")
     if combat["kind"] != "none":
         for i, name in enumerate(centre):
             if name != combat["reference"] and name not in combat["centres"]:
-                how = "not harmonised" if combat["unseen_centre"] == "none" else "harmonised on the patients given here"
+                how = "harmonised on the patients given here"
+                if combat["unseen_centre"] == "none":
+                    how = "not harmonised"
                 found[i].append(f"centre {name} was not in training: {how}")
     return found

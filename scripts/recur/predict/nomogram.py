@@ -31,10 +31,13 @@ def pretty(low: float, high: float, n: int = 5) -> np.ndarray:
     raw = (high - low) / n
     power = 10.0 ** np.floor(np.log10(raw))
     step = power * min((1, 2, 5, 10), key=lambda s: abs(np.log(s * power / raw)))
-    first, last = np.floor(low / step + 1e-9), np.ceil(high / step - 1e-9)
+    first = np.floor(low / step + 1e-9)
+    last = np.ceil(high / step - 1e-9)
     # division by a whole number where the step is a fraction keeps 0.3 from becoming 0.30000000000000004
     counts = np.arange(first, last + 1)
-    return counts * step if step >= 1 else counts / round(1 / step)
+    if step >= 1:
+        return counts * step
+    return counts / round(1 / step)
 
 
 def _effects(term: Mapping) -> np.ndarray:
@@ -87,7 +90,8 @@ def nomogram_points(
     fall on the total axis: risk = 1 - baseline^exp(lp - center). With the `intercept` of a logistic model at `center`
     an axis `risk`.
     """
-    equation, groups = nomogram_equation(terms), _group_effects(terms)
+    equation = nomogram_equation(terms)
+    groups = _group_effects(terms)
     scale = equation["points_per_lp"]
     parts = []
     for term in terms:
@@ -134,12 +138,14 @@ def risk_axes(model: Mapping[str, Any]) -> dict[str, float]:
     """Baseline survival of each risk that is a function of the linear predictor alone, by the name of its axis."""
     if "competing" in model or "intercept" in model:  # such a risk needs both hazards, or has no time
         return {}
-    baseline, months = model["baseline"], model["horizons_months"]
+    baseline = model["baseline"]
+    months = model["horizons_months"]
     months = [at for at in months if at <= last_month(model)]
     if "strata" in model:
         levels = model["strata"]["levels"]
         common = min(last_month(level) for level in levels)
-        baseline, months = levels[0], [at for at in months if at == model["strata"]["at_months"] <= common]
+        baseline = levels[0]
+        months = [at for at in months if at == model["strata"]["at_months"] <= common]
     return {f"risk_{at:g}": float(survival_at(baseline["time"], baseline["survival"], at)) for at in months}
 
 
@@ -251,7 +257,10 @@ def entered(terms: Mapping[str, Any], values: Mapping[str, float], columns: Sequ
         if column["level"] is not None:
             row[column["name"]] = float(value == column["level"])
         else:
-            row[column["term"]] = np.log(value) if column["transform"] == "ln" else value
+            if column["transform"] == "ln":
+                row[column["term"]] = np.log(value)
+            else:
+                row[column["term"]] = value
     return row
 
 
@@ -262,11 +271,14 @@ def label_of(declared: Mapping[str, Any], term: str) -> str:
 def text_of(variable: Mapping[str, Any], value: float) -> str:
     """A value as it is entered: a number, or the name of a level."""
     levels = levels_of(variable)
-    return levels[int(value)] if levels else f"{value:g}"
+    if levels:
+        return levels[int(value)]
+    return f"{value:g}"
 
 
 def _axis(column: Mapping[str, Any]) -> dict[str, Any]:
-    low, high = column["low"], column["high"]
+    low = column["low"]
+    high = column["high"]
     if column["kind"] == "ordinal":
         values = np.arange(low, high + 1)
     elif column["kind"] in ("binary", "categorical"):

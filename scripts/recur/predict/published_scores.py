@@ -27,7 +27,10 @@ def apply_scores(models: dict[str, dict[str, Any]], frame: pd.DataFrame) -> pd.D
         part["published"] = rows[column].to_numpy(float)
         part["lp"] = linear_predictor(model, rows, None)
         group = rows.get(f"{column}_group")
-        part["group"] = "all" if group is None else group.fillna("all").to_numpy(object)
+        if group is None:
+            part["group"] = "all"
+        else:
+            part["group"] = group.fillna("all").to_numpy(object)
         if "competing" in model:
             part["lp_competing"] = competing_predictor(model, rows, None)
         for months in model["horizons_months"]:
@@ -35,4 +38,6 @@ def apply_scores(models: dict[str, dict[str, Any]], frame: pd.DataFrame) -> pd.D
         if "intercept" in model:
             part["risk"] = expit(model["intercept"] + part["lp"])
         parts.append(part)
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["model", *known, "published", "lp"])
+    if parts:
+        return pd.concat(parts, ignore_index=True)
+    return pd.DataFrame(columns=["model", *known, "published", "lp"])

@@ -21,7 +21,10 @@ def strata_of(clinical: pd.DataFrame, declared: list[dict[str, Any]]) -> np.ndar
     parts = []
     for item in declared:
         names = {float(code): f"{item['label']} = {level}" for code, level in enumerate(item["levels"])}
-        cells = clinical[item["term"]] if item["term"] in clinical else pd.Series(np.nan, index=clinical.index)
+        if item["term"] in clinical:
+            cells = clinical[item["term"]]
+        else:
+            cells = pd.Series(np.nan, index=clinical.index)
         parts.append(cells.map(names))
     table = pd.concat(parts, axis=1)
     texts = table.fillna("").agg(", ".join, axis=1)

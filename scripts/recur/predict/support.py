@@ -10,7 +10,9 @@ from recur.statistics.estimate import MIN_AT_RISK
 
 def last_month(model: Mapping[str, Any]) -> float:
     """The time (months) up to which a model, or the level of a stratum, gives risks."""
-    return model["supported_months"] if "supported_months" in model else model["follow_up_months"]
+    if "supported_months" in model:
+        return model["supported_months"]
+    return model["follow_up_months"]
 
 
 def why_no_risk(model: Mapping[str, Any], months: float) -> str:
@@ -19,5 +21,7 @@ def why_no_risk(model: Mapping[str, Any], months: float) -> str:
         return ""
     if months > model["follow_up_months"]:
         return f"training follow-up ends at {model['follow_up_months']:.1f}"
-    end = f", the tenth last until {model['supported_months']:.1f}" if model["supported_months"] else ""
+    end = ""
+    if model["supported_months"]:
+        end = f", the tenth last until {model['supported_months']:.1f}"
     return f"fewer than {MIN_AT_RISK} training patients were followed so long{end}"

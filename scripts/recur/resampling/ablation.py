@@ -88,4 +88,6 @@ def nested_rows(nested: dict[str, pd.DataFrame], sizes: dict[str, tuple[int, int
         for name, table in nested.items()
         if len(table)
     ]
-    return pd.concat([pd.DataFrame(columns=COLUMNS), *parts])[COLUMNS] if parts else pd.DataFrame(columns=COLUMNS)
+    if parts:
+        return pd.concat([pd.DataFrame(columns=COLUMNS), *parts])[COLUMNS]
+    return pd.DataFrame(columns=COLUMNS)

@@ -27,7 +27,8 @@ def resample_rows(train: Training, seed: int, number: int) -> np.ndarray:
 
     Stratified so that every resample has as many repeat readings as the data (docs/methods.md 7.1).
     """
-    rng, rows = np.random.default_rng([seed, 3, number]), np.arange(len(train.time))
+    rng = np.random.default_rng([seed, 3, number])
+    rows = np.arange(len(train.time))
     twice = train.read_twice
     return np.sort(np.concatenate([rng.choice(part, len(part)) for part in (rows[twice], rows[~twice]) if len(part)]))
 
@@ -55,7 +56,8 @@ def bootstrap_fit(train: Training, settings: dict[str, Any], seed: int, number: 
     Measures: c; of a binary outcome validation.binary.risk_estimates, else internal_calibration.place_measures.
     """
     rows = resample_rows(train, seed, number)
-    sample, out = train.rows(rows), np.setdiff1d(np.arange(len(train.time)), rows)
+    sample = train.rows(rows)
+    out = np.setdiff1d(np.arange(len(train.time)), rows)
     places = dict(zip(PLACES, (sample, train, train.rows(out)), strict=True))
     try:
         frozen = fit(sample, settings, seed)
@@ -66,7 +68,9 @@ def bootstrap_fit(train: Training, settings: dict[str, Any], seed: int, number: 
     for place, of_models in found.items():
         for name, values in of_models.items():
             measured[name] |= {f"{metric}_{place}": value for metric, value in values.items()}
-    kept = ";".join(f["name"] for f in frozen.signature["features"]) if frozen.signature else ""
+    kept = ""
+    if frozen.signature:
+        kept = ";".join(f["name"] for f in frozen.signature["features"])
     return [
         {"resample": number, "model": name}
         | found
@@ -81,7 +85,8 @@ def bootstrap_fit(train: Training, settings: dict[str, Any], seed: int, number: 
 
 def measures(frozen: Frozen, part: Training) -> dict[str, dict[str, float]]:
     """Model -> measure -> estimate of the frozen models on the rows, weighted by weights of these rows."""
-    weight, result = part.weight, {}
+    weight = part.weight
+    result = {}
     for name, frame in apply(frozen, part).items():
         found = {"c": c_index(frame["lp"].to_numpy(), part.time, part.event, weight)}
         if part.binary:
@@ -94,7 +99,9 @@ def measures(frozen: Frozen, part: Training) -> dict[str, dict[str, float]]:
 
 def centiles(values: pd.Series) -> tuple[float, float]:
     """95% limits of what resamples gave; none of fewer than LEAST, which would be their extremes."""
-    return tuple(values.quantile([0.025, 0.975])) if len(values) >= LEAST else (np.nan, np.nan)
+    if len(values) >= LEAST:
+        return tuple(values.quantile([0.025, 0.975]))
+    return (np.nan, np.nan)
 
 
 def resample_performance(resamples: pd.DataFrame, apparent: pd.DataFrame, metric: str = "c_harrell") -> pd.DataFrame:
@@ -109,10 +116,15 @@ def resample_performance(resamples: pd.DataFrame, apparent: pd.DataFrame, metric
     if done.empty:
         raise StudyError(f"no resample could be fitted: {resamples['failed'].iloc[0]}")
     failed = resamples.loc[resamples["failed"].fillna("") != "", "failed"]
-    lost = f" ({len(failed)} more failed: {failed.iloc[0]})" if len(failed) else ""
+    lost = ""
+    if len(failed):
+        lost = f" ({len(failed)} more failed: {failed.iloc[0]})"
     for model, part in done.groupby("model", sort=False):
         for own in apparent[apparent["model"] == model].to_dict("records"):
-            name = "c" if own["metric"] == metric else measure_column(own["metric"], own.get("horizon_months"))
+            if own["metric"] == metric:
+                name = "c"
+            else:
+                name = measure_column(own["metric"], own.get("horizon_months"))
             if f"{name}_resample" in part:
                 values = pd.DataFrame({place: part[f"{name}_{place}"].astype(float) for place in PLACES})
                 said = f"{len(part)} resamples of the whole fit{lost}{penalised_said(part, 'resamples')}"

@@ -18,7 +18,8 @@ def cross_validated(train: Training, settings: dict[str, Any], seed: int) -> pd.
 
     Folds are stratified on whether the level is the commonest; a fold whose model cannot be estimated has no rows.
     """
-    plan, parts = settings["internal_validation"], []
+    plan = settings["internal_validation"]
+    parts = []
     for repeat in range(plan["nested_repeats"]):
         rng = np.random.default_rng([seed, 4, repeat])
         fold = grouped_folds(
@@ -31,4 +32,6 @@ def cross_validated(train: Training, settings: dict[str, Any], seed: int) -> pd.
                 if "failed" not in model:
                     table = risk_rows(name, model, train.rows(held).clinical, train.event[held], train.patient_id[held])
                     parts.append(table.assign(repeat=repeat, cohort="train-nested_cv"))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    if parts:
+        return pd.concat(parts, ignore_index=True)
+    return pd.DataFrame()

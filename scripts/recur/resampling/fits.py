@@ -19,7 +19,9 @@ def penalised_said(fits: pd.DataFrame, what: str) -> str:
     if "likelihood" not in fits:
         return ""
     names = fits.loc[~fits["likelihood"].isin([ML, ""]), "likelihood"].dropna()
-    return f"; {len(names)} of {len(fits)} {what} by penalised likelihood ({names.iloc[0]})" if len(names) else ""
+    if len(names):
+        return f"; {len(names)} of {len(fits)} {what} by penalised likelihood ({names.iloc[0]})"
+    return ""
 
 
 def fitted_rows(nested: pd.DataFrame) -> pd.DataFrame:

@@ -61,7 +61,9 @@ def place_measures(frame: pd.DataFrame) -> dict[str, float]:
 
 def measure_column(metric: str, months: float | None) -> str:
     """Name of a measure in the columns of resamples: `<metric>` or `<metric>_<months>`."""
-    return metric if months is None or np.isnan(months) else f"{metric}_{months:g}"
+    if months is None or np.isnan(months):
+        return metric
+    return f"{metric}_{months:g}"
 
 
 def unsupported(frame: pd.DataFrame, metric: str, months: float | None) -> str:
@@ -92,8 +94,12 @@ def nested_measures(nested: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 def calibration_rows(repeats: list[pd.DataFrame], seed: int) -> list[dict[str, Any]]:
     """metric, horizon_months, estimate, lower, upper, method of one model's nested predictions."""
-    first, n = repeats[0], len(repeats[0])
-    methods = METHODS if "competing" not in first else COMPETING_METHODS
+    first = repeats[0]
+    n = len(repeats[0])
+    if "competing" not in first:
+        methods = METHODS
+    else:
+        methods = COMPETING_METHODS
     estimates = {key: float(values[0]) for key, values in mean_measures(repeats, None).items()}
     drawn = np.random.default_rng([seed, 10]).integers(0, n, (DRAWS, n))
     size = max(1, 2**20 // n)  # draws held in memory at once
@@ -116,7 +122,9 @@ def calibration_rows(repeats: list[pd.DataFrame], seed: int) -> list[dict[str, A
 def mean_measures(repeats: list[pd.DataFrame], drawn: np.ndarray | None) -> Measures:
     """risk_measures of draws (D, n) of the patients (as they are without), means over the repeats."""
     first = repeats[0]
-    weight = None if drawn is None else np.array([np.bincount(rows, minlength=len(first)) for rows in drawn])
+    weight = None
+    if drawn is not None:
+        weight = np.array([np.bincount(rows, minlength=len(first)) for rows in drawn])
     outcomes = drawn_outcomes(outcome_of(first), weight)
     found = []
     for own in repeats:

@@ -28,7 +28,8 @@ def learning_fits(train: Training, settings: dict[str, Any], seed: int, repeat: 
     settings = imputed_once(decided(train, settings))
     rng = np.random.default_rng([seed, 6, repeat])
     fold = grouped_folds(train.patient_id, train.event, TEST_SHARE, rng)
-    test, rest = train.rows(np.flatnonzero(fold == 0)), np.flatnonzero(fold != 0)
+    test = train.rows(np.flatnonzero(fold == 0))
+    rest = np.flatnonzero(fold != 0)
     # parts of twenty: the first k of them, for every share, so that larger sets hold the smaller ones
     part = grouped_folds(train.patient_id[rest], train.event[rest], 20, rng)
     rows = []

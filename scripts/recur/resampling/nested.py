@@ -35,7 +35,8 @@ def nested_predictions(train: Training, settings: dict[str, Any], seed: int, rep
     by the fold's own frozen cut-point; of one at a horizon follow_up, and event is NaN where censored before. A fold
     whose fit is not estimable is a row with its reason under `failed` and no model.
     """
-    settings, columns = imputed_once(decided(train, settings)), nested_columns(train, settings)
+    columns = nested_columns(train, settings)
+    settings = imputed_once(decided(train, settings))
     fold = grouped_folds(train.patient_id, train.event, folds, np.random.default_rng([seed, 4, repeat]))
     parts = []
     for number in range(folds):
@@ -51,16 +52,22 @@ def nested_predictions(train: Training, settings: dict[str, Any], seed: int, rep
             likelihood = frozen.models[model]["likelihood"]
             part = frame.assign(**base, model=model, patient_id=held.patient_id, likelihood=likelihood, failed="")
             if held.follow_up is not None:
-                part["follow_up"], part["event"] = held.follow_up, np.where(held.known, held.event, np.nan)
+                part["follow_up"] = held.follow_up
+                part["event"] = np.where(held.known, held.event, np.nan)
             parts.append(part[columns])
-    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+    if parts:
+        return pd.concat(parts, ignore_index=True)[columns]
+    return pd.DataFrame(columns=columns)
 
 
 def nested_performance(nested: pd.DataFrame, seed: int) -> pd.DataFrame:
     """C of the nested cross-validation per model, pairs within a fold only, with a bootstrap interval over patients."""
     rows = []
     failed = nested[nested["failed"].fillna("") != ""]
-    left_out, anew = "", ", weights for censoring anew in each draw" if "follow_up" in nested else ""
+    left_out = ""
+    anew = ""
+    if "follow_up" in nested:
+        anew = ", weights for censoring anew in each draw"
     if len(failed):
         folds = ", ".join(f"{row.repeat}/{row.fold}" for row in failed.itertuples())
         left_out = f"; {len(failed)} folds left out (repeat/fold {folds}: {failed['failed'].iloc[0]})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,26 +25,27 @@ from recur.vocabulary import WITHOUT_SIGNATURE, main_model
 LEAKY_FEATURES = 20
 
 
+class MadeUpCohort(NamedTuple):
+    """A cohort of the demo, whose outcomes can be drawn anew."""
+
+    truth: pd.DataFrame  # what the outcomes were drawn from
+    clinical: pd.DataFrame
+    features: list[pd.DataFrame]  # the first reader's table, then the others'
+
+
 def redrawn_performance(
-    truth: pd.DataFrame,
-    clinical: pd.DataFrame,
-    features: list[pd.DataFrame],
-    study: dict[str, Any],
-    settings: dict[str, Any],
-    signal: str,
-    seed: int,
+    made_up: MadeUpCohort, study: dict[str, Any], settings: dict[str, Any], signal: str, seed: int
 ) -> pd.DataFrame:
     """C in the external cohort after fitting on redrawn outcomes: signal, seed, cohort, model, c_harrell.
 
-    features: the first reader's table, then the others'. Beside the models of the analysis stands `leaky`, the
-    mistake that the study's floors make impossible.
+    Beside the models of the analysis stands `leaky`, the mistake that the study's floors make impossible.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "clinical.csv")
-        write_table(redraw(truth, clinical, seed, signal), path)
+        write_table(redraw(made_up.truth, made_up.clinical, seed, signal), path)
         cohort = read_cohort(study | {"clinical": study["clinical"] | {"table": str(path)}, "on_error": "exclude"})
     assigned = assign_all(study, cohort.clinical, cohort.cells).set_index("patient_id")["cohort"]
-    first, *others = features
+    first, *others = made_up.features
     names = [name for name in first.columns if name not in ("patient_id", "reader")]
     frame, values = make_analysis_set(
         assigned, cohort.clinical, cohort.endpoints, settings["endpoint"], first[["patient_id", *names]]
@@ -57,7 +58,8 @@ def redrawn_performance(
     rows = []
     for name in sorted(set(frame["cohort"]) - {TRAIN}):
         held = np.flatnonzero(frame["cohort"] == name)
-        time, event = everyone.time[held], everyone.event[held]
+        time = everyone.time[held]
+        event = everyone.event[held]
         rows += [(signal, seed, name, model, c_index(score[held], time, event)) for model, score in scores.items()]
     return pd.DataFrame(rows, columns=["signal", "seed", "cohort", "model", "c_harrell"])
 

@@ -5,12 +5,12 @@ A diagnostic beside the study: it sees held-out patients, so nothing it fits is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from recur.cli import progress
 from recur.cohort.split import assign_cohorts
 from recur.cohort.training import TRAIN, Training
 from recur.fit.whole import fit, predict
@@ -27,7 +27,9 @@ def joined(train: Training, frame: pd.DataFrame, features: np.ndarray) -> Traini
     held-out patients have no further readings.
     """
     unread = np.full((len(frame), *train.repeats.shape[1:]), np.nan)
-    other = None if train.competing is None else np.concatenate([train.competing, frame["competing"].to_numpy(int)])
+    other = None
+    if train.competing is not None:
+        other = np.concatenate([train.competing, frame["competing"].to_numpy(int)])
     weighted = train.follow_up is not None
     return train._replace(
         patient_id=np.concatenate([train.patient_id, frame["patient_id"].to_numpy(object)]),
@@ -50,15 +52,15 @@ def split_distribution(
     settings: dict[str, Any],
     seed: int,
     splits: int,
-    shown: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> pd.DataFrame:
     """C in training and test of every model on the split used (`used` (n,) is True for training; split 0) and on
     `splits` others drawn with the seeds seed + 1, seed + 2, ... (COLUMNS). One imputation a fit. A split whose fit
     is not estimable has NaN.
     """
-    settings, ids = imputed_once(settings), pd.Series(everyone.patient_id)
+    settings = imputed_once(settings)
+    ids = pd.Series(everyone.patient_id)
     rows = []
-    for number in shown(range(splits + 1)):
+    for number in progress(range(splits + 1), splits + 1, "other random splits"):
         in_train = used
         if number:
             cohorts = assign_cohorts(ids, pd.Series("", index=ids.index), split, seed + number)
