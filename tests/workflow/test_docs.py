@@ -14,6 +14,10 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
 SECTIONS = re.findall(r"^##+ (\d+(?:\.\d+)?)\.? ", (ROOT / "docs/methods.md").read_text(), re.M)
 FOLDERS = "bench|checklists|containers|docs|envs|notebooks|presets|profiles|rules|schemas|scores|scripts|studies|tests"
+BINARY_APART = re.compile(  # code that does another thing for a binary outcome than for one in time
+    r"\b(?:train|part|self|rows)\.binary\b|\.kind [!=]= (?:BINARY|SURVIVAL)\b|\bin BINARY\b|\bone_of\(BINARY\)"
+    r"|\boutcome(?:_kind\([^)]*\))? == \"binary\"|\btime is None else\b"
+)
 A_USERS_OWN = ("studies/mine",)  # what a reader is told to write
 
 
@@ -78,6 +82,18 @@ def test_what_is_added_touches_the_number_of_files_that_the_page_says():
     assert len(sections) >= 6
     counted = [len(re.findall(r"^- `[\w./<>]+`", text, re.M)) for _, text in sections]
     assert counted == [int(number) for number, _ in sections]
+
+
+def test_files_that_treat_a_binary_outcome_apart_are_on_the_page():
+    section = (ROOT / "CONTRIBUTING.md").read_text().split("### A kind of outcome")[1].split("###")[0]
+    rooms_of_images = ("scripts/figures", "scripts/recur/images", "scripts/recur/features", "scripts/recur/demo")
+    apart = []
+    for path in [*ROOT.glob("scripts/**/*.py"), *ROOT.glob("rules/*.smk")]:
+        name = path.relative_to(ROOT).as_posix()
+        if not name.startswith(rooms_of_images) and BINARY_APART.search(path.read_text()):
+            apart.append(name)
+    assert len(apart) > 5
+    assert [name for name in apart if f"- `{name}`" not in section] == []
 
 
 def test_the_study_file_of_the_first_study_is_one_and_so_are_its_further_sections():
