@@ -3,57 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 # One thread a job, set before numpy is loaded: jobs share the machine, and sums keep one order.
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
 
-import numpy as np
 import pandas as pd
 
-import recur.images.controls
-import recur.images.perturb
 from recur.cli import reported
-from recur.cohort.training import TRAIN
+from recur.cohort.split import training_patients
 from recur.features.compiled import compile_kernels
-from recur.sources import checksums, closure
 from recur.tables import read_made, read_table, signed, write_table
-
-
-def training_patients(assigned: pd.DataFrame, count: int | None, seed: int) -> set[str]:
-    """Patients that train in every analysis, all or `count` of them, chosen by a hash of the seed and their id."""
-    splits = [name for name in assigned.columns if name.startswith("cohort")]
-    train = assigned.loc[assigned[splits].eq(TRAIN).all(axis=1), "patient_id"]
-    order = sorted(train, key=lambda patient: hashlib.sha256(f"{seed}/{patient}".encode()).digest())
-    return set(order[:count])
-
-
-def make_variant(name: str, perturbations: dict[str, Any], seed: int) -> Any:
-    """The change that a variant's name stands for, with all it depends on as its key."""
-    from recur.features.batch import Variant
-
-    perturbed = name not in recur.images.controls.CONTROLS
-    module = recur.images.perturb if perturbed else recur.images.controls
-    own = closure(module.__file__, within=Path(module.__file__).parent)
-    key = {"variant": name, "seed": seed, "code": [digest for digest, _ in checksums(own)]}
-
-    def control(case: Any, rng: np.random.Generator) -> Any:
-        image = recur.images.controls.controlled(case.image, case.labels, case.facts["regions"], name, rng)
-        return case._replace(image=image)
-
-    def reading(case: Any, rng: np.random.Generator) -> Any:
-        kinds = perturbations["kinds"]
-        image, labels = recur.images.perturb.perturbed(case.image, case.labels, case.spacing, case.facts, kinds, rng)
-        # turned regions may come near the crop's border: the crop is now the whole image
-        axes = case.direction.reshape(3, 3) * case.spacing
-        size, corner = np.array(image.shape[::-1]), case.full_origin + axes @ case.offset
-        return case._replace(image=image, labels=labels, full_size=size, offset=0 * size, full_origin=corner)
-
-    return Variant(key | {"kinds": perturbations["kinds"]}, reading) if perturbed else Variant(key, control)
 
 
 def main() -> None:
@@ -74,6 +36,7 @@ def main() -> None:
         compile_kernels(args.cache / "numba")
         from recur.features.batch import extract_cases
         from recur.features.table import manifest, patient_rows
+        from recur.features.variants import make_variant
 
         cases = read_table(args.cases)
         if args.variant.startswith("p"):

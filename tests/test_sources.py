@@ -27,7 +27,7 @@ from recur.features.cache import feature_key
 from recur.images.case_cache import case_key
 from recur.resume import fingerprint
 from recur.sources import SCRIPTS, checksums, closure
-from variant_features import make_variant
+from recur.features.variants import make_variant
 
 def keys():
     found = {"case": case_key({}, {}), "features": feature_key("a.npz", {})}

@@ -24,13 +24,13 @@ import scanner
 import SimpleITK as sitk
 import yaml
 
-from cases import process
 from recur.check.check import check_tables
 from recur.check.training import training_warnings
 from recur.cohort.clinical import Cohort, read_cohort
 from recur.cohort.flow import explain_absence
 from recur.cohort.split import assign_all
 from recur.features.complete import import_feature_table
+from recur.images.batch import process
 from recur.images.duplicates import shared_images
 from recur.images.inventory import image_root, inventory
 from recur.images.manifest_table import read_manifest
@@ -639,7 +639,7 @@ def outcome(folder: Path) -> tuple[list[str], dict[str, str], Cohort | None]:
             rows = inventory(manifest, image_root(study["images"]), assigned, 0, 1)
             rows = rows.astype(object).where(rows.notna(), None).to_dict("records")
             regions = study["images"]["regions"] | {"modality": "CT", "on_error": "exclude"}
-            found = pd.DataFrame([process(row, regions, folder / "cache")[0][0] for row in rows])
+            found = pd.DataFrame([process(row, regions, folder / "cache").records[0] for row in rows])
             problems = shared_images(found)
             if problems:
                 raise StudyError(problems)

@@ -20,10 +20,10 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
-from cases import say_times
 from recur.batches import batch_of
 from recur.images import case as cases
 from recur.images import case_cache, case_file
+from recur.images.batch import Reading, say_times
 from recur.images.detached import data_files
 from recur.images.inventory import fingerprint, inventory
 from recur.images.montage import PANEL
@@ -521,11 +521,13 @@ def test_a_case_measures_what_a_page_of_images_shows(study, tmp_path):
 
 def test_seconds_count_from_the_earliest_phase_over_midnight_and_within_one_examination():
     def scanned(phase, second, exam="a"):
-        return {"phase": phase}, [({"flags": "", "flag_kinds": "", "exam": {"hash": exam, "second": second}}, None)]
+        record = {"phase": phase, "flags": "", "flag_kinds": "", "exam": {"hash": exam, "second": second}}
+        return Reading({"phase": phase}, [record], [None])
 
-    mine = [scanned("AP", 86390.0), scanned("PVP", 25.5), scanned("DP", 100.0, "b"), ({"phase": "NC"}, [({}, None)])]
-    say_times(mine)
-    first, second, other, none = (found[0][0] for _, found in mine)
+    without_header = Reading({"phase": "NC"}, [{}], [None])
+    readings = [scanned("AP", 86390.0), scanned("PVP", 25.5), scanned("DP", 100.0, "b"), without_header]
+    say_times(readings)
+    first, second, other, none = (reading.records[0] for reading in readings)
     assert (first["phase_time_s"], second["phase_time_s"]) == (0, 35.5) and "phase_time_s" not in other | none
     assert (other["flags"], other["flag_kinds"]) == ("of another examination than AP", "exam")
 

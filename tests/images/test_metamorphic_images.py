@@ -11,10 +11,10 @@ import pytest
 import SimpleITK as sitk
 from scanner import ct_slices, phantom, positions, save
 
-from cases import process
 from recur.features.batch import extract_cases
 from recur.features.extract import extract_case
 from recur.features.table import patient_rows
+from recur.images.batch import process
 from recur.images.case import make_case
 from recur.images.inventory import inventory
 from tests.images.test_read import write_seg
@@ -74,7 +74,9 @@ def features_of(manifest, folder, batches=1):
     for batch in range(batches):
         rows = inventory(manifest, folder, manifest, batch, batches)
         rows = rows.astype(object).where(rows.notna(), None).to_dict("records")
-        made = [record for row in rows for record, _ in process(row, {"on_error": "stop"}, folder / f"cache{batch}")]
+        made = [
+            record for row in rows for record in process(row, {"on_error": "stop"}, folder / f"cache{batch}").records
+        ]
         if made:
             found, excluded, missing = extract_cases(pd.DataFrame(made), folder / f"cache{batch}", EXTRACTION)
             assert not excluded

@@ -21,9 +21,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from cases import draw
 from recur.images.case_file import Case
 from recur.images.montage import Reading
+from recur.images.pictures import draw
 from recur.images.review import COLUMNS, read_review, reviewed
 from recur.images.slices import slices_script
 from recur.report.qc_page import concerns, page

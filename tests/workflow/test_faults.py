@@ -28,8 +28,8 @@ import pytest
 from cluster import wait_for
 from small import TABLES, results_of, run_snakemake, start_snakemake, tiny_project
 
-import cases
 from recur.images import case as floor2
+from recur.images.batch import process
 from recur.isolated import isolated
 from recur.tables import StudyError, read_table, write_table
 from tests.check.test_bad_inputs import sound  # noqa: F401  (a fixture)
@@ -244,7 +244,7 @@ def test_a_case_that_crashes_compiled_code_is_named_and_the_others_go_on(sound, 
         for p in ("P01", "P02")
     ]
     regions = {"rim_mm": 3, "modality": "CT", "on_error": "exclude"}
-    found = [cases.process(row, regions, tmp_path)[0][0] for row in rows]
+    found = [process(row, regions, tmp_path).records[0] for row in rows]
     assert [row["status"] for row in found] == ["excluded", "ok"]
     assert found[0]["reason"].startswith("AP reader1: the compiled code crashed on it (SIGSEGV)")
 

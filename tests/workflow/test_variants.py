@@ -14,6 +14,7 @@ import SimpleITK as sitk
 import yaml
 from scipy.ndimage import gaussian_filter
 
+from recur.cohort.split import training_patients
 from recur.contracts import problems_of_results
 from recur.features.lesions import aggregated
 from recur.images.case import make_case, make_cases
@@ -423,14 +424,17 @@ def test_what_the_images_cannot_give_is_refused(tmp_path, changes, problem):
 
 
 def test_perturbed_patients_train_in_every_analysis():
-    choose = runpy.run_path(str(ROOT / "scripts/variant_features.py"))["training_patients"]
     ids = [f"P{i:02d}" for i in range(20)]
     assigned = pd.DataFrame({"patient_id": ids, "centre": "A", "cohort": ["train"] * 15 + ["test"] * 5})
     assigned["cohort_other"] = ["test"] * 5 + ["train"] * 15
-    assert choose(assigned, None, 1) == set(ids[5:15])
-    some = choose(assigned, 4, 1)
-    assert len(some) == 4 and some < set(ids[5:15]) and some == choose(assigned.sample(frac=1, random_state=0), 4, 1)
-    assert some != choose(assigned, 4, 2)
+    assert training_patients(assigned, None, 1) == set(ids[5:15])
+    some = training_patients(assigned, 4, 1)
+    assert (
+        len(some) == 4
+        and some < set(ids[5:15])
+        and some == training_patients(assigned.sample(frac=1, random_state=0), 4, 1)
+    )
+    assert some != training_patients(assigned, 4, 2)
 
 
 def test_facts_are_plain_json(case):

@@ -94,3 +94,11 @@ def check_names(name: str, split: dict[str, Any], cells: pd.Series) -> None:
     if absent:
         known = ", ".join(sorted(set(cells.dropna())))
         raise StudyError(f"{name}: the split names {value!r}, which no patient has, of {known}" for value in absent)
+
+
+def training_patients(assigned: pd.DataFrame, count: int | None, seed: int) -> set[str]:
+    """Patients that train in every analysis, all or `count` of them, chosen by a hash of the seed and their id."""
+    splits = [name for name in assigned.columns if name.startswith("cohort")]
+    train = assigned.loc[assigned[splits].eq(TRAIN).all(axis=1), "patient_id"]
+    order = sorted(train, key=lambda patient: hashlib.sha256(f"{seed}/{patient}".encode()).digest())
+    return set(order[:count])
