@@ -73,8 +73,10 @@ def grid_features(
             counts = voxels.count(values, settings)
             seen = _Seen(counts, spacing)
             for kind, feature_class in CLASSES.items():
-                found = feature_class(seen, seen, **settings).execute()
-                features.update({f"{name}_{kind}_{feature}": float(value) for feature, value in found.items()})
+                values_of_class = feature_class(seen, seen, **settings).execute()
+                features.update(
+                    {f"{name}_{kind}_{feature}": float(value) for feature, value in values_of_class.items()}
+                )
     return features
 
 
@@ -87,10 +89,10 @@ def _shape_features(region: np.ndarray, spacing: np.ndarray) -> dict[str, float]
     if key not in _shapes:
         mask = sitk.GetImageFromArray(tight)
         mask.SetSpacing(np.asarray(spacing, float).tolist())
-        found = shape.RadiomicsShape(mask, mask).execute()
+        computed = shape.RadiomicsShape(mask, mask).execute()
         while len(_shapes) >= MASKS_KEPT:
             del _shapes[next(iter(_shapes))]
-        _shapes[key] = {f"original_shape_{name}": float(value) for name, value in found.items()}
+        _shapes[key] = {f"original_shape_{name}": float(value) for name, value in computed.items()}
     return _shapes[key]
 
 
@@ -237,7 +239,8 @@ def _glcm(self, voxelCoordinates=None) -> np.ndarray:
 
 def _glcm_coefficients(self) -> None:
     p = self.P_glcm  # (1, level, level, angle)
-    ng, angles = self.coefficients["Ng"], p.shape[3]
+    ng = self.coefficients["Ng"]
+    angles = p.shape[3]
     levels = self.coefficients["grayLevels"]
     eps = np.spacing(1)
     i, j = np.meshgrid(levels.astype(float), levels.astype(float), indexing="ij", sparse=True)
@@ -314,7 +317,8 @@ def _glrlm(self, voxelCoordinates=None) -> np.ndarray:
 
 
 def _glszm_coefficients(self) -> None:
-    p, sizes = self.P_glszm, self.imageArray.counts.zone_sizes
+    p = self.P_glszm
+    sizes = self.imageArray.counts.zone_sizes
     ps = p.sum(1)
     self.coefficients.update(
         Np=ps @ sizes,

@@ -47,7 +47,9 @@ def extract_cases(
     check_extraction(extraction)
     usable = cases[cases["status"] == "ok"]
     lesions: dict[tuple[str, str, str], list[tuple[float, dict[str, float]]]] = {}
-    excluded, failed, missing = [], set(), []
+    excluded = []
+    failed = set()
+    missing = []
     for row in progress(usable.itertuples(), len(usable), what):
         try:
             features, reasons = case_features(cache, row.case, extraction, variant)
@@ -69,7 +71,8 @@ def extract_cases(
 
 def case_features(cache: Path, name: str, extraction: dict[str, Any], variant: Variant | None) -> Features:
     """Features of one stored case, or of its variant, and the reasons of those that are missing."""
-    path, key = cache / name, name
+    path = cache / name
+    key = name
     if variant:
         digest = hashlib.sha256(json.dumps([name, variant.key], sort_keys=True).encode()).hexdigest()
         key = f"{digest}.npz"

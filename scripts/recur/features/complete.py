@@ -22,7 +22,8 @@ def complete_enough(found: Imported, subsets: list[dict[str, list[str]]]) -> tup
 
     subsets: phases and regions of each analysis. Whoever lacks a cell of one phase stays for the analyses without it.
     """
-    features, names = found.features, list(found.features.columns[1:])
+    features = found.features
+    names = list(found.features.columns[1:])
     lacks = np.ones(len(features), bool)
     for subset in subsets:
         chosen = select_features(names, subset.get("phases"), subset.get("regions"))
@@ -44,9 +45,9 @@ def complete_only(features: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def lacking_some(features: pd.DataFrame, of: int, missing: pd.DataFrame) -> pd.DataFrame:
     """patient_id and reason of patients of whom some features are not there; missing: why (recur.features.imported)."""
-    own = missing[missing["patient_id"].isin(features["patient_id"])]
-    first = own.drop_duplicates("patient_id").set_index("patient_id")
-    count = own["patient_id"].value_counts()
+    gaps = missing[missing["patient_id"].isin(features["patient_id"])]
+    first = gaps.drop_duplicates("patient_id").set_index("patient_id")
+    count = gaps["patient_id"].value_counts()
     reasons = [
         f"{count[patient]} of {of} features missing ({first['feature'][patient]}: {first['reason'][patient]})"
         for patient in features["patient_id"]

@@ -61,43 +61,44 @@ def row(problem: str, column: str, patients: Any, detail: str) -> tuple[str, str
 
 def one_column(name: str, values: pd.Series) -> list[tuple]:
     """Codes of missing cells, lost decimal points, z-scores in place of sizes, shares beyond 0 to 1."""
-    found, known = [], values.dropna()
+    rows = []
+    known = values.dropna()
     for code in CODES:
-        same, others = known[known == code], known[known != code]
-        if len(same) and len(others) and far_off(code, others):
-            found.append(row("a code of missing cells", name, same.index, f"{code} stands for a number"))
+        same, rest = known[known == code], known[known != code]
+        if len(same) and len(rest) and far_off(code, rest):
+            rows.append(row("a code of missing cells", name, same.index, f"{code} stands for a number"))
     lost = lost_points(known)
     if lost.any():
-        found.append(row("a decimal point is lost", name, known.index[lost], f"such as {known[lost].iloc[0]:.0f}"))
+        rows.append(row("a decimal point is lost", name, known.index[lost], f"such as {known[lost].iloc[0]:.0f}"))
     if SIZE.search(name) and len(known) > NAMED and (known < 0).any() and is_standardised(known):
-        found.append(row("z-scores of all patients", name, known.index, "made before the split, of every patient"))
+        rows.append(row("z-scores of all patients", name, known.index, "made before the split, of every patient"))
     elif UNIT_INTERVAL.search(name):
         beyond = known[(known < -1e-9) | (known > 1 + 1e-6)]
         if len(beyond):
-            found.append(row("outside 0 to 1", name, beyond.index, f"such as {beyond.iloc[0]:g}"))
-    return found
+            rows.append(row("outside 0 to 1", name, beyond.index, f"such as {beyond.iloc[0]:g}"))
+    return rows
 
 
-def far_off(code: float, others: pd.Series) -> bool:
+def far_off(code: float, rest: pd.Series) -> bool:
     """Whether a code lies further from all other values than these from each other."""
-    gap = np.abs(others - code).min()
-    beyond = code < others.min() or code > others.max()
-    return bool(beyond and gap > others.max() - others.min())
+    gap = np.abs(rest - code).min()
+    beyond = code < rest.min() or code > rest.max()
+    return bool(beyond and gap > rest.max() - rest.min())
 
 
 def lost_points(values: pd.Series) -> np.ndarray:
     """Integers of three digits and more, far beyond all values with decimals, in a column that has such."""
-    whole = (values % 1 == 0).to_numpy() & ~values.isin(CODES).to_numpy()
-    decimals = values[~whole].abs()
+    integers = (values % 1 == 0).to_numpy() & ~values.isin(CODES).to_numpy()
+    decimals = values[~integers].abs()
     if len(decimals) < FEW_DECIMALS or len(decimals) < 0.1 * len(values):
         return np.zeros(len(values), bool)
     size = values.abs().to_numpy()
-    return whole & (size >= LEAST_DIGITS) & (size > LOST_POINT * decimals.max())
+    return integers & (size >= LEAST_DIGITS) & (size > LOST_POINT * decimals.max())
 
 
 def shapes(values: pd.DataFrame) -> list[tuple]:
     """Volumes that do not fit the mesh's voxels or the largest diameter of the same region."""
-    found = []
+    rows = []
     for name in [name for name in values if name.endswith("_shape_MeshVolume")]:
         mesh = values[name]
         if is_standardised(mesh):
@@ -108,34 +109,34 @@ def shapes(values: pd.DataFrame) -> list[tuple]:
             odd = ratio[(ratio < MESH_OF_VOXELS[0]) | (ratio > MESH_OF_VOXELS[1])]
             if len(odd):
                 detail = f"{odd.iloc[0]:.3g} times the volume of its voxels"
-                found.append(row("mesh and voxel volume disagree", name, odd.index, detail))
+                rows.append(row("mesh and voxel volume disagree", name, odd.index, detail))
         diameter = values.get(name.removesuffix("MeshVolume") + "Maximum3DDiameter")
         if diameter is not None:
             share = mesh / (SPHERE * diameter.where(diameter > 0) ** 3)
             odd = share[(share > 1.05) | (share < PACKED)].dropna()
             if len(odd):
                 detail = f"{odd.iloc[0]:.2g} of the sphere around the largest diameter: mm3 against ml, mm against cm?"
-                found.append(row("volume and diameter disagree", name, odd.index, detail))
-    return found
+                rows.append(row("volume and diameter disagree", name, odd.index, detail))
+    return rows
 
 
 def other_settings(diagnostics: pd.DataFrame, centres: pd.Series) -> list[tuple]:
     """Columns of the extraction's own account that differ between patients: the values are not comparable."""
     stated = diagnostics.set_index("patient_id")
     stated = stated[stated.index.isin(centres.index)]
-    found = []
+    rows = []
     for name in stated:
         cells = stated[name].dropna().astype(str).map(in_short)
         counts = cells.value_counts().sort_index(kind="stable").sort_values(ascending=False, kind="stable")
         if len(counts) < 2 or ("Spacing" in name and counts.iloc[0] < len(cells) / 2):
             continue  # a spacing of its own for every patient: nothing was resampled
-        other = cells[cells != counts.index[0]]
-        where = sorted({str(centres[patient]) for patient in other.index} - {""})
+        unusual = cells[cells != counts.index[0]]
+        where = sorted({str(centres[patient]) for patient in unusual.index} - {""})
         detail = different_keys(counts.index[0], counts.index[1])
         if where:
             detail += f"; centres {', '.join(where)}"
-        found.append(row("extracted with other settings", name, other.index, detail))
-    return found
+        rows.append(row("extracted with other settings", name, unusual.index, detail))
+    return rows
 
 
 def in_short(cell: str) -> str:
@@ -146,50 +147,50 @@ def in_short(cell: str) -> str:
         return cell
 
 
-def different_keys(one: str, other: str) -> str:
+def different_keys(first_text: str, second_text: str) -> str:
     """`binWidth 25 / 10` of two settings that pyradiomics wrote; the cells themselves where they are none."""
     try:
-        first, second = ast.literal_eval(one), ast.literal_eval(other)
+        first, second = ast.literal_eval(first_text), ast.literal_eval(second_text)
     except (ValueError, SyntaxError):
-        return f"{one[:40]} / {other[:40]}"
+        return f"{first_text[:40]} / {second_text[:40]}"
     if not isinstance(first, dict) or not isinstance(second, dict):
-        return f"{one[:40]} / {other[:40]}"
+        return f"{first_text[:40]} / {second_text[:40]}"
     keys = sorted(key for key in {*first, *second} if first.get(key) != second.get(key))
     return ", ".join(f"{key} {first.get(key)} / {second.get(key)}" for key in keys[:NAMED])
 
 
 def shifted_centres(values: pd.DataFrame, centre: pd.Series) -> list[tuple]:
     """Columns in which a centre is (nearly) apart from all others, or has sizes a thousand times theirs."""
-    found = []
+    rows = []
     sizes = centre[centre != ""].value_counts()
     names = sorted(sizes.index, key=lambda name: (sizes[name], name))
     if len(names) == 2:
         names = names[:1]  # the other is as far from it
     for name in sorted(names):
-        own, others = values[centre == name], values[(centre != name) & (centre != "")]
-        if min(len(own), len(others)) < CENTRE_PATIENTS:
+        here, elsewhere = values[centre == name], values[(centre != name) & (centre != "")]
+        if min(len(here), len(elsewhere)) < CENTRE_PATIENTS:
             continue
-        area = pd.Series([auc(own[column], others[column]) for column in values], index=values.columns)
+        area = pd.Series([auc(here[column], elsewhere[column]) for column in values], index=values.columns)
         apart = (area - 0.5).abs() >= APART - 0.5
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = own.median() / others.median()
+            ratio = here.median() / elsewhere.median()
         sized = pd.Series([bool(SIZE.search(column)) for column in values], index=values.columns)
         low, high = ANOTHER_UNIT
         unit = sized & (ratio.between(low, high) | (1 / ratio).between(low, high))
         for column in values.columns[(apart | unit).to_numpy()]:
-            detail = f"median {own[column].median():.4g} in {name}, {others[column].median():.4g} elsewhere"
+            detail = f"median {here[column].median():.4g} in {name}, {elsewhere[column].median():.4g} elsewhere"
             what = "a centre in another unit" if unit[column] else "a centre beyond all others"
-            found.append(row(what, column, own.index, detail))
-    return found
+            rows.append(row(what, column, here.index, detail))
+    return rows
 
 
-def auc(one: pd.Series, other: pd.Series) -> float:
+def auc(first: pd.Series, second: pd.Series) -> float:
     """Share of pairs in which the first is larger (Mann-Whitney), missing cells aside; 0.5 of too few."""
-    one, other = one.dropna(), other.dropna()
-    if min(len(one), len(other)) < CENTRE_PATIENTS:
+    first, second = first.dropna(), second.dropna()
+    if min(len(first), len(second)) < CENTRE_PATIENTS:
         return 0.5
-    ranks = rankdata(np.concatenate([one, other]))
-    return float((ranks[: len(one)].sum() - len(one) * (len(one) + 1) / 2) / (len(one) * len(other)))
+    ranks = rankdata(np.concatenate([first, second]))
+    return float((ranks[: len(first)].sum() - len(first) * (len(first) + 1) / 2) / (len(first) * len(second)))
 
 
 def in_words(table: pd.DataFrame) -> list[str]:

@@ -56,16 +56,17 @@ def example_tables(
     columns from his right to his left; regions are 0 or 1; `map` is the feature around each pixel, empty outside tumour
     and rim. views (VIEWS): one row a phase: size of a pixel (mm), grey scale, number of the slice, what is mapped.
     """
-    pixels, views = [pd.DataFrame(columns=PIXELS)], []
+    pixels = [pd.DataFrame(columns=PIXELS)]
+    views = []
     for phase, cases in readings.items():
         view = view_of([Reading(str(i), case, "") for i, case in enumerate(cases)])
         tumour = (view.labels[0] & np.uint8(BITS["tumour"])) > 0
         k = int(np.argmax(tumour.sum(axis=tuple(a for a in range(3) if a != view.slices))))
-        own, others = (
+        first_labels, further_labels = (
             slice_of(view.labels[0], view.slices, k),
             [slice_of(labels, view.slices, k) for labels in view.labels[1:] if labels is not None],
         )
-        regions = (own & np.uint8(BITS["tumour"] | BITS["rim"])) > 0
+        regions = (first_labels & np.uint8(BITS["tumour"] | BITS["rim"])) > 0
         spacing = np.delete(view.spacing, view.slices)
         box = tuple(
             slice(max(int(at.min() - margin), 0), int(at.max() + margin) + 1)
@@ -76,8 +77,10 @@ def example_tables(
         )
         planes = {
             "intensity": np.round(slice_of(view.image, view.slices, k), 2),
-            **{name: ((own & np.uint8(bit)) > 0).astype(int) for name, bit in BITS.items()},
-            "other_reader": ((others[0] & np.uint8(BITS["tumour"])) > 0).astype(int) if others else 0 * own.astype(int),
+            **{name: ((first_labels & np.uint8(bit)) > 0).astype(int) for name, bit in BITS.items()},
+            "other_reader": ((further_labels[0] & np.uint8(BITS["tumour"])) > 0).astype(int)
+            if further_labels
+            else 0 * first_labels.astype(int),
             "map": slice_of(mapped.image, view.slices, k),
         }
         planes = {name: plane[box] for name, plane in planes.items()}
@@ -114,9 +117,11 @@ def feature_map(case: Case, view: Any, k: int, feature: str, extraction: dict[st
     made.enabledFeatures = {kind: [name]}
     origin = case.full_origin + case.direction.reshape(3, 3) @ (case.offset * case.spacing)
     grid = placed(case.image, case, origin)
-    found = made.execute(grid, placed(mask.astype(np.uint8), case, origin), voxelBased=True)
-    if feature not in found:
+    computed = made.execute(grid, placed(mask.astype(np.uint8), case, origin), voxelBased=True)
+    if feature not in computed:
         return np.full(case.image.shape, np.nan, np.float32)
-    found = sitk.Resample(found[feature], grid, sitk.Transform(), sitk.sitkNearestNeighbor, math.nan, sitk.sitkFloat32)
-    values = sitk.GetArrayFromImage(found)
+    computed = sitk.Resample(
+        computed[feature], grid, sitk.Transform(), sitk.sitkNearestNeighbor, math.nan, sitk.sitkFloat32
+    )
+    values = sitk.GetArrayFromImage(computed)
     return np.where(mask, values, np.nan).astype(np.float32)

@@ -60,7 +60,8 @@ def check_extraction(extraction: dict[str, Any]) -> dict[str, Any]:
         raise StudyError("extraction bin_width must be above 0")
     if count is not None and (int(count) != count or count < 2):
         raise StudyError("extraction bin_count must be a whole number, 2 or more")
-    limits, outlier_sd = extraction["resegment"], extraction["outlier_sd"]
+    limits = extraction["resegment"]
+    outlier_sd = extraction["outlier_sd"]
     if limits is not None and not (len(limits) == 2 and limits[0] < limits[1]):
         raise StudyError("extraction resegment must be [low, high], low below high")
     if outlier_sd is not None and extraction["mode"] != "ibsi":
@@ -124,22 +125,22 @@ def _region_features(case: Case, mask: np.ndarray, extraction: dict, coefficient
     if extraction["engine"] == "plain" or extraction["interpolator"] != "sitkBSpline" or _flat(mask):
         return plain_features(case, mask, extraction)
     box = region_box(case, mask, extraction["spacing_mm"], int(extraction["pad_distance"]))
-    whole = resampled_region(case, mask, box) > 0
-    if _flat(whole):
+    resampled = resampled_region(case, mask, box) > 0
+    if _flat(resampled):
         return plain_features(case, mask, extraction)
     if not coefficients:
         coefficients.append(spline_coefficients(case.image))
     image = resampled_image(case, coefficients[0], box)
-    region = form = whole
+    region = form = resampled
     if extraction["resegment"] is not None:
         low, high = extraction["resegment"]
-        region = whole & (image >= low) & (image <= high)
+        region = resampled & (image >= low) & (image <= high)
     if _flat(region) or np.ptp(image[region]) == 0:
         return plain_features(case, mask, extraction)
-    if region is not whole:  # pyradiomics keeps the form, but cuts it to the box of what is left
-        form = np.zeros_like(whole)
+    if region is not resampled:  # pyradiomics keeps the form, but cuts it to the box of what is left
+        form = np.zeros_like(resampled)
         left = tuple(slice(a, b + 1) for a, b in zip(*(ends[::-1] for ends in bounds(region)), strict=True))
-        form[left] = whole[left]
+        form[left] = resampled[left]
     filters = Filters(extraction["image_types"], extraction["log_sigma_mm"], bin_settings(extraction))
     return grid_features(image, region, box.spacing, filters, shape_region=form)
 

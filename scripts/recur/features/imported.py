@@ -48,19 +48,21 @@ def read_features(settings: dict[str, Any], path: str | Path, reserved: dict[str
     Raises StudyError, with all problems, for such a column among the features, for features that hold text, for sizes
     below 0, for an id that stands there twice (in a phase) or cannot be one, for a phase that is not declared.
     """
-    wanted, own = re.compile(settings["pattern"]), {*id_columns(settings["id"]), settings.get("phase")}
-    table = read_table(path, settings.get("sheet"), lambda column: column in own or wanted.search(column))
+    wanted = re.compile(settings["pattern"])
+    not_features = {*id_columns(settings["id"]), settings.get("phase")}
+    table = read_table(path, settings.get("sheet"), lambda column: column in not_features or wanted.search(column))
     table = with_id(table, settings["id"])
     for key in ("id", "phase"):
         if settings.get(key) and settings[key] not in table.columns:
             raise StudyError(f"{path}: no column {settings[key]!r} (features.{key})")
     ids = ids_of(table[settings["id"]])
-    remarks, blank = [], ids.eq("")
+    remarks = []
+    blank = ids.eq("")
     if blank.any():
         lines = ", ".join(str(row + 2) for row in np.flatnonzero(blank)[:NAMED])
         remarks.append(f"{blank.sum()} rows without a patient id left out (line {lines})")
         table, ids = table[~blank], ids[~blank]
-    rest = table.drop(columns=[name for name in own if name in table])
+    rest = table.drop(columns=[name for name in not_features if name in table])
     names, numbers, said = feature_columns(rest, settings, path, reserved or {})
     declared = table.attrs.get(REMARKS, {})
     said += [f"column {name}: {declared[name]}" for name in names if declared.get(name)]
@@ -103,11 +105,12 @@ def phase_of_rows(table: pd.DataFrame, ids: pd.Series, settings: dict[str, Any],
         return None
     declared = [str(phase) for phase in settings["phases"]]
     cells = as_declared(table[column], declared)
-    strange, problems = ~cells.isin(declared), []
+    strange = ~cells.isin(declared)
+    problems = []
     if strange.any():
-        found = ", ".join(repr(cell) for cell in sorted(cells[strange].fillna("").unique())[:NAMED])
+        cells_shown = ", ".join(repr(cell) for cell in sorted(cells[strange].fillna("").unique())[:NAMED])
         problems.append(
-            f"{path}: {who(dict.fromkeys(ids[strange]))}: column {column} holds {found}, beyond features.phases "
+            f"{path}: {who(dict.fromkeys(ids[strange]))}: column {column} holds {cells_shown}, beyond features.phases "
             f"({', '.join(declared)}); correct it, or declare the phase (an analysis may use some: analyses.*.phases)"
         )
     absent = [phase for phase in declared if not (cells == phase).any()]
@@ -130,11 +133,11 @@ def one_row_of_phases(
     for phase in settings["phases"]:
         rows = phases == str(phase)
         prefix = joined(str(phase), "")
-        own, text = values[rows].add_prefix(prefix), cells[rows].add_prefix(prefix)
-        if own.index.duplicated().any():
-            within = settings | {"tumour_volume": tumour_volume_in(settings, str(phase), list(own))}
-            own = one_row_a_patient(own, within, path)
-        parts.append(own)
+        of_phase, text = values[rows].add_prefix(prefix), cells[rows].add_prefix(prefix)
+        if of_phase.index.duplicated().any():
+            within = settings | {"tumour_volume": tumour_volume_in(settings, str(phase), list(of_phase))}
+            of_phase = one_row_a_patient(of_phase, within, path)
+        parts.append(of_phase)
         texts.append(text[~text.index.duplicated()])
     wide = pd.concat(parts, axis=1).rename_axis(None)
     read = pd.concat(texts, axis=1).reindex(wide.index)
@@ -180,8 +183,8 @@ def tumour_volume_in(settings: dict[str, Any], phase: str, names: list[str]) -> 
 def ids_of(column: pd.Series) -> pd.Series:
     """Patient ids as text without blanks around them, "" where there is none; 7.0 of a binary format is 7."""
     if pd.api.types.is_float_dtype(column):
-        whole = column.dropna() % 1 == 0
-        column = column.astype("Int64") if whole.all() else column
+        integers = column.dropna() % 1 == 0
+        column = column.astype("Int64") if integers.all() else column
     return column.astype("string").str.strip().fillna("").astype(object)
 
 
@@ -202,13 +205,13 @@ def few(names: Iterable[str]) -> str:
 
 def told_apart(table: pd.DataFrame, ids: pd.Series) -> list[str]:
     """Columns of a few words each, such as a phase or a reader, in which the rows of one patient differ."""
-    found = []
+    columns = []
     for name in table:
         cells = table[name].astype(str)
         words = pd.to_numeric(cells, errors="coerce").isna().all() and cells.nunique() <= FEW_WORDS
         if words and cells.groupby(ids.to_numpy()).nunique().max() > 1:
-            found.append(name)
-    return found
+            columns.append(name)
+    return columns
 
 
 def id_problems(
@@ -227,7 +230,8 @@ def id_problems(
         differ = f" (their rows differ in {few(apart)})" if apart else ""
         remedy = "remove the rows too many, name the column of the phase (features.phase) if they are phases"
         if phase is not None:
-            stand, remedy = f"with {settings['phase']} {phase} {stand}", "remove the rows too many"
+            stand = f"with {settings['phase']} {phase} {stand}"
+            remedy = "remove the rows too many"
         problems.append(
             f"{path}: {who(repeated)} {stand} there twice{differ}; {remedy}, or say with features.lesion_aggregate how "
             "several lesions become one row"
@@ -269,7 +273,7 @@ def feature_columns(
     if problems:
         raise StudyError(problems)
     kinds = (("text", text), ("empty", empty), ("row numbers", index), ("of the extraction's diagnostics", diagnostics))
-    said = [f"{len(found)} columns left out, {what}: {few(found)}" for what, found in kinds if found]
+    said = [f"{len(columns)} columns left out, {what}: {few(columns)}" for what, columns in kinds if columns]
     return names, numbers[names], said
 
 
@@ -283,17 +287,17 @@ def proposal(names: list[str]) -> str:
 
 def numbers_of(table: pd.DataFrame, missing: list[str]) -> pd.DataFrame:
     """Cells as finite numbers; NaN for text, dates, infinities, and the cells that are said to mean missing."""
-    found = {}
+    read = {}
     for name in table.columns:
         cells = table[name]
         if pd.api.types.is_datetime64_any_dtype(cells):
-            found[name] = pd.Series(np.nan, index=cells.index)
+            read[name] = pd.Series(np.nan, index=cells.index)
             continue
         numbers = pd.to_numeric(cells, errors="coerce").astype(float)
         codes = [code for code in (pd.to_numeric(text, errors="coerce") for text in missing) if pd.notna(code)]
         gone = numbers.isin(codes) | cells.astype(str).isin(missing)
-        found[name] = numbers.mask(gone | ~np.isfinite(numbers))
-    return pd.DataFrame(found, index=table.index)
+        read[name] = numbers.mask(gone | ~np.isfinite(numbers))
+    return pd.DataFrame(read, index=table.index)
 
 
 def counts_rows(numbers: pd.Series) -> bool:
@@ -382,18 +386,18 @@ def burden_column(names: list[str], target: str, declared: str | None, phases: I
         if declared not in names:
             raise StudyError(f"features.tumour_{target}: {declared!r} is no feature column of the table; name one")
         return declared
-    found = [name for name in names if name.endswith(MEASURES[target])]
-    words = {name: prefix_words(name.removesuffix(MEASURES[target])) for name in found}
-    found = [name for name in found if not beside(words[name])]
-    found = [name for name in found if TUMOUR & set(words[name])] or found
+    candidates = [name for name in names if name.endswith(MEASURES[target])]
+    words = {name: prefix_words(name.removesuffix(MEASURES[target])) for name in candidates}
+    candidates = [name for name in candidates if not beside(words[name])]
+    candidates = [name for name in candidates if TUMOUR & set(words[name])] or candidates
     place = {phase.casefold(): number for number, phase in enumerate(phases)}
-    if len({region_words(words[name], place) for name in found}) > 1:
+    if len({region_words(words[name], place) for name in candidates}) > 1:
         raise StudyError(
-            f"features: {len(found)} columns could be the tumour's {target}: {few(sorted(found))}; name the right one "
-            f"(features.tumour_{target}), or a clinical variable (clinical.tumour_{target})"
+            f"features: {len(candidates)} columns could be the tumour's {target}: {few(sorted(candidates))}; name the "
+            f"right one (features.tumour_{target}), or a clinical variable (clinical.tumour_{target})"
         )
-    found.sort(key=lambda name: (min([place.get(word, len(place)) for word in words[name]], default=0), name))
-    return found[0] if found else None
+    candidates.sort(key=lambda name: (min([place.get(word, len(place)) for word in words[name]], default=0), name))
+    return candidates[0] if candidates else None
 
 
 def region_words(words: list[str], phases: dict[str, int]) -> tuple[str, ...]:

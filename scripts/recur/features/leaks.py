@@ -27,40 +27,40 @@ def outcome_rows(endpoints: pd.DataFrame, horizons: list[float]) -> dict[str, tu
     endpoints: patient_id and <endpoint>_time, _event, _level ... (recur.cohort.endpoints.read_endpoints).
     """
     table = endpoints.set_index("patient_id")
-    found: dict[str, tuple[str, pd.Series]] = {}
+    outcomes: dict[str, tuple[str, pd.Series]] = {}
     for column in table:
         values = pd.to_numeric(table[column], errors="coerce").astype(float)
         name, _, kind = column.rpartition("_")
         if kind == "time":
-            found[f"the time of {name}"] = ("rank", values)
+            outcomes[f"the time of {name}"] = ("rank", values)
             event = table.get(f"{name}_event")
             if event is None:
                 continue
             happened = event.eq(EVENT).fillna(False).astype(bool)
-            found[f"the time of {name} among events"] = ("rank", values.where(happened))
+            outcomes[f"the time of {name} among events"] = ("rank", values.where(happened))
             for months in horizons:
                 by_then = (happened & (values <= months)).astype(float)
                 known = by_then.eq(1) | (values > months)
-                found[f"{name} by {months:g} months"] = ("class", by_then.where(known))
+                outcomes[f"{name} by {months:g} months"] = ("class", by_then.where(known))
         elif kind == "event":
-            found[f"the event of {name}"] = ("class", values.eq(EVENT).astype(float).where(values.notna()))
+            outcomes[f"the event of {name}"] = ("class", values.eq(EVENT).astype(float).where(values.notna()))
             if values.eq(COMPETING).any():
-                found[f"the competing event of {name}"] = ("class", values.eq(COMPETING).astype(float))
-                found[f"any event of {name}"] = ("class", values.gt(0).astype(float).where(values.notna()))
+                outcomes[f"the competing event of {name}"] = ("class", values.eq(COMPETING).astype(float))
+                outcomes[f"any event of {name}"] = ("class", values.gt(0).astype(float).where(values.notna()))
         elif kind == "level":
             for level in sorted(values.dropna().unique()):
-                found[f"{name}, level {level:g}"] = ("class", values.eq(level).astype(float).where(values.notna()))
-    return found
+                outcomes[f"{name}, level {level:g}"] = ("class", values.eq(level).astype(float).where(values.notna()))
+    return outcomes
 
 
 def determined(predictors: pd.DataFrame, outcomes: dict[str, tuple[str, pd.Series]]) -> list[tuple[str, str, str]]:
     """(predictor, outcome, how closely) of predictors, by patient id, that all but determine an outcome, each once."""
-    found: dict[str, tuple[str, str, str]] = {}
+    closest_outcome: dict[str, tuple[str, str, str]] = {}
     for what, (kind, outcome) in outcomes.items():
         y = outcome.reindex(predictors.index).to_numpy()
         for name, text in closest(predictors, y, kind):
-            found.setdefault(name, (name, what, text))
-    return [found[name] for name in predictors if name in found]
+            closest_outcome.setdefault(name, (name, what, text))
+    return [closest_outcome[name] for name in predictors if name in closest_outcome]
 
 
 def closest(predictors: pd.DataFrame, y: np.ndarray, kind: str) -> list[tuple[str, str]]:
@@ -70,12 +70,14 @@ def closest(predictors: pd.DataFrame, y: np.ndarray, kind: str) -> list[tuple[st
         return []
     x, y = predictors.to_numpy(float)[known], y[known]
     thin = slice(None, None, max(1, len(y) // SCREENED))
-    names, found = list(predictors), []
+    names = list(predictors)
+    near = []
     for j in np.flatnonzero(screened(x[thin], y[thin], kind)):
-        name, value = names[j], closeness(x[:, j], y, kind)
+        name = names[j]
+        value = closeness(x[:, j], y, kind)
         if value >= NEARLY:
-            found.append((name, f"{'rank correlation' if kind == 'rank' else 'AUC'} {value:.3f}"))
-    return found
+            near.append((name, f"{'rank correlation' if kind == 'rank' else 'AUC'} {value:.3f}"))
+    return near
 
 
 def screened(x: np.ndarray, y: np.ndarray, kind: str) -> np.ndarray:
@@ -91,9 +93,10 @@ def screened(x: np.ndarray, y: np.ndarray, kind: str) -> np.ndarray:
         values = np.where(missing[:, usable], np.nanmedian(values, axis=0), values)
     ranks = values.argsort(axis=0, kind="stable").argsort(axis=0) + 1.0  # ties by row: near enough to screen
     if kind == "rank":
-        centred, own = ranks - ranks.mean(axis=0), rankdata(y) - (len(y) + 1) / 2
-        scale = np.sqrt((centred**2).sum(axis=0) * (own**2).sum())
-        near = np.abs(own @ centred) >= WORTH_A_LOOK * scale
+        centred = ranks - ranks.mean(axis=0)
+        centred_outcome = rankdata(y) - (len(y) + 1) / 2
+        scale = np.sqrt((centred**2).sum(axis=0) * (centred_outcome**2).sum())
+        near = np.abs(centred_outcome @ centred) >= WORTH_A_LOOK * scale
     else:
         ones = int((y == 1).sum())
         area_of = (ranks[y == 1].sum(axis=0) - ones * (ones + 1) / 2) / (ones * (len(y) - ones))
@@ -131,9 +134,9 @@ def area(x: np.ndarray, y: np.ndarray) -> float:
 
 def leak_problems(predictors: pd.DataFrame, outcomes: dict[str, Any], place: str, remedy: str) -> list[str]:
     """A line for the predictors (by patient id) that all but determine an outcome; none where all is well."""
-    found = determined(predictors, outcomes)
-    if not found:
+    leaks = determined(predictors, outcomes)
+    if not leaks:
         return []
-    shown = ", ".join(f"{name} ({what}: {text})" for name, what, text in found[:3])
-    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    shown = ", ".join(f"{name} ({what}: {text})" for name, what, text in leaks[:3])
+    more = f" and {len(leaks) - 3} more" if len(leaks) > 3 else ""
     return [f"{place}: {shown}{more}: equal to an outcome or nearly so, and no predictor; {remedy}"]

@@ -49,8 +49,8 @@ def plain_features(case: Case, mask: np.ndarray, extraction: dict[str, Any]) -> 
 
     mask: bool (z, y, x) in the crop.
     """
-    whole = np.zeros(case.full_size[::-1], np.uint8)
-    whole[tuple(slice(k, k + n) for k, n in zip(case.offset[::-1], mask.shape, strict=True))] = mask
+    labels = np.zeros(case.full_size[::-1], np.uint8)
+    labels[tuple(slice(k, k + n) for k, n in zip(case.offset[::-1], mask.shape, strict=True))] = mask
     crop_origin = case.full_origin + case.direction.reshape(3, 3) @ (case.offset * case.spacing)
     image = placed(case.image, case, crop_origin)
-    return extractor(extraction, resample=True).execute(image, placed(whole, case, case.full_origin))
+    return extractor(extraction, resample=True).execute(image, placed(labels, case, case.full_origin))

@@ -72,10 +72,10 @@ def self_test(folder: Path, engine: str) -> pd.DataFrame:
     missing = [name for name in FILES if not (folder / name).exists()]
     if missing:
         raise StudyError(f"{folder / name}: no such file; unset REFERENCE_DATA to go without" for name in missing)
-    found = extract_case(phantom_case(folder), EXTRACTION | {"engine": engine})
+    computed = extract_case(phantom_case(folder), EXTRACTION | {"engine": engine})
     table = consensus_values(folder)
-    table = table[table["feature"].map(lambda name: f"tumour_{name}" in found)].reset_index(drop=True)
-    table["value"] = [found[f"tumour_{name}"] for name in table["feature"]]
+    table = table[table["feature"].map(lambda name: f"tumour_{name}" in computed)].reset_index(drop=True)
+    table["value"] = [computed[f"tumour_{name}"] for name in table["feature"]]
     table["deviation"] = (table["value"] - table["reference"]).abs() / table["reference"].abs()
     table["within"] = within(table["value"], table["reference"], table["tolerance"])
     table["known_deviation"] = table["feature"].map(DEVIATIONS).where(~table["within"], "")

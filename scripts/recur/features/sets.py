@@ -52,7 +52,8 @@ def feature_names(feature_set: str, image_types: Iterable[str], log_sigma_mm: It
     851 (`full851`) or 846 (`ji846`) names for Original and Wavelet, 93 more for every LoG sigma (mm, counted only if
     image_types has LoG). Raises StudyError for anything else.
     """
-    image_types, sigmas = list(image_types), [float(sigma) for sigma in log_sigma_mm]
+    image_types = list(image_types)
+    sigmas = [float(sigma) for sigma in log_sigma_mm]
     unknown = [kind for kind in image_types if kind not in IMAGE_TYPES]
     if unknown:
         raise StudyError(f"image type {unknown[0]!r} is not offered; use {', '.join(IMAGE_TYPES)}")

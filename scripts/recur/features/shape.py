@@ -71,12 +71,12 @@ def _surface_and_volume(mask: np.ndarray, spacing: np.ndarray) -> tuple[float, f
 
 def _diameters(mask: np.ndarray, spacing: np.ndarray) -> tuple[float, ...]:
     vertices = _vertices(mask)
-    found = [np.sqrt(_farthest_in_planes(vertices, axis, spacing)) for axis in range(3)]
+    diameters = [np.sqrt(_farthest_in_planes(vertices, axis, spacing)) for axis in range(3)]
     ends = vertices[_row_ends(vertices, 0) & _row_ends(vertices, 1) & _row_ends(vertices, 2)] * (spacing / 2)
     with contextlib.suppress(QhullError):  # flat or tiny: all pairs
         ends = ends[ConvexHull(ends).vertices]
-    found.append(np.sqrt(kernels.farthest(np.ascontiguousarray(ends), np.array([0, len(ends)]))))
-    return tuple(float(d) for d in found)
+    diameters.append(np.sqrt(kernels.farthest(np.ascontiguousarray(ends), np.array([0, len(ends)]))))
+    return tuple(float(d) for d in diameters)
 
 
 def _vertices(mask: np.ndarray) -> np.ndarray:

@@ -44,7 +44,9 @@ def patient_rows(
     reader, phase and reasons by feature or region. A value that a case does not have is NaN; the second table (columns
     MISSING) has a row for each reason. Raises StudyError for a value that is no column of the study.
     """
-    phases, columns, names = sorted(settings["phases"]), table_columns(settings), _names(settings)
+    phases = sorted(settings["phases"])
+    columns = table_columns(settings)
+    names = _names(settings)
     known = set(columns)
     reasons: dict[tuple[str, str, str], dict[str, str]] = {}
     for patient, reader, phase, of_case in missing:
@@ -81,11 +83,11 @@ def _missing_lines(
     return [
         {
             "region": region,
-            "n": len(found),
-            "features": "all" if len(found) == len(names) else ";".join(found),
+            "n": len(of_reason),
+            "features": "all" if len(of_reason) == len(names) else ";".join(of_reason),
             "reason": reason,
         }
-        for reason, found in by_reason.items()
+        for reason, of_reason in by_reason.items()
     ]
 
 
@@ -95,7 +97,8 @@ def merge_batches(batches: Iterable[pd.DataFrame], reader: str, settings: dict[s
     Raises StudyError when no batch has a row, a patient stands in two batches, or a batch has other columns or was made
     with other settings or versions (manifest hash) than this run's.
     """
-    sha256, columns = manifest(settings)["manifest_sha256"], table_columns(settings)
+    sha256 = manifest(settings)["manifest_sha256"]
+    columns = table_columns(settings)
     filled = [batch for batch in batches if len(batch)]
     if not filled:
         raise StudyError("no case of any batch has features; the reasons are in the exclusions of images and features")
@@ -122,7 +125,9 @@ def manifest(settings: dict[str, Any]) -> dict[str, Any]:
     normalisation, lesions, widths of the rims); pinned, the hash that the study demands, or None. The engine is left
     out of the hash, since both give the same values. Raises StudyError when the study pins another hash.
     """
-    columns, names, extraction = table_columns(settings), _names(settings), check_extraction(settings["extraction"])
+    columns = table_columns(settings)
+    names = _names(settings)
+    extraction = check_extraction(settings["extraction"])
     parts = {
         "columns": columns,
         "extraction": {key: value for key, value in extraction.items() if key != "engine"},
@@ -131,7 +136,8 @@ def manifest(settings: dict[str, Any]) -> dict[str, Any]:
     }
     # 25 and 25.0 are one setting
     text = json.dumps(json.loads(json.dumps(parts), parse_int=float), sort_keys=True)
-    sha256, pinned = hashlib.sha256(text.encode()).hexdigest(), settings["pinned"]
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    pinned = settings["pinned"]
     if pinned and pinned != sha256:
         used = ", ".join(f"{name} {number}" for name, number in parts["versions"].items())
         raise StudyError(

@@ -114,10 +114,10 @@ def number(value: object) -> float | None:
     """A finite number, the first of several, or None."""
     first = value[0] if not isinstance(value, str) and hasattr(value, "__getitem__") and len(value) else value
     try:
-        found = float(first)
+        value_read = float(first)
     except (TypeError, ValueError):
         return None
-    return found if np.isfinite(found) else None
+    return value_read if np.isfinite(value_read) else None
 
 
 def seconds(date: object, time: object) -> float | None:
@@ -149,7 +149,8 @@ def examination(header: Dataset, start: float | None) -> dict[str, Any]:
     """Hash of the examination's UID and the second of its day at which a volume began: enough to tell how long after
     another phase it was scanned, and no date."""
     uid = str(header.get("StudyInstanceUID") or "")
-    return {"hash": series_hash(uid) if uid else None, "second": None if start is None else start % DAY_S}
+    second = None if start is None else start % DAY_S
+    return {"hash": series_hash(uid) if uid else None, "second": second}
 
 
 def since_first_phase(scanned: Sequence[tuple[str, dict[str, Any]]]) -> list[tuple[float | None, str | None]]:
@@ -166,15 +167,15 @@ def since_first_phase(scanned: Sequence[tuple[str, dict[str, Any]]]) -> list[tup
     seconds = [exam["second"] for _, exam in scanned if exam["hash"] == usual and exam["second"] is not None]
     # an examination takes less than half a day, so that the least difference is right over midnight too
     since = {second: (second - seconds[0] + DAY_S / 2) % DAY_S - DAY_S / 2 for second in seconds}
-    found: list[tuple[float | None, str | None]] = []
+    times: list[tuple[float | None, str | None]] = []
     for _, exam in scanned:
         if exam["hash"] != usual:
-            found.append((None, flag("exam", f"of another examination than {first}")))
+            times.append((None, flag("exam", f"of another examination than {first}")))
         elif exam["second"] is None:
-            found.append((None, None))
+            times.append((None, None))
         else:
-            found.append((round(since[exam["second"]] - min(since.values()), 3), None))
-    return found
+            times.append((round(since[exam["second"]] - min(since.values()), 3), None))
+    return times
 
 
 def acquisition(header: Dataset) -> dict[str, Any]:
@@ -208,13 +209,16 @@ def acquisition_rows(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
         if record["status"] != "ok":
             continue
         measured = dict(zip(MEASURED, (record[key] for key in GEOMETRY), strict=True))
-        own = {"patient_id": record["patient_id"], "phase": record["phase"], "source": record["bits"]}
-        rows.setdefault((record["patient_id"], record["phase"]), own | measured | (record.get("acquisition") or {}))
+        identity = {"patient_id": record["patient_id"], "phase": record["phase"], "source": record["bits"]}
+        rows.setdefault(
+            (record["patient_id"], record["phase"]), identity | measured | (record.get("acquisition") or {})
+        )
     return pd.DataFrame(list(rows.values()), columns=["patient_id", "phase", "source", *ACQUISITION])
 
 
 def _contrast_delay(header: Dataset) -> float | None:
-    bolus, start = header.get("ContrastBolusStartTime"), acquisition_time(header)
+    bolus = header.get("ContrastBolusStartTime")
+    start = acquisition_time(header)
     if not bolus or start is None:
         return None
     given = seconds("19000101", bolus)
@@ -226,14 +230,10 @@ def _find(header: Dataset, keyword: str) -> Any:
     """The element of the header, or of the first functional groups of an enhanced multi-frame image."""
     if header.get(keyword) not in (None, ""):
         return header.get(keyword)
-    groups = [
-        group[0]
-        for name in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
-        for frame in list(header.get(name) or [])[:1]
-        for element in frame
-        if element.VR == "SQ" and element.value
-        for group in [element.value]
-    ]
+    groups = []
+    for name in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        for frame in list(header.get(name) or [])[:1]:
+            groups += [element.value[0] for element in frame if element.VR == "SQ" and element.value]
     for name in (keyword, ENHANCED.get(keyword)):
         for item in [header, *groups]:
             if name and item.get(name) not in (None, ""):

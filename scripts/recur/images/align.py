@@ -30,14 +30,14 @@ def shifts_under_one_mask(
     that were excluded (None) have no shift.
     """
     first: dict[tuple[Any, ...], tuple[str, Case]] = {}
-    found = []
+    shifts = []
     for row, case in readings:
         if case is None:
-            found.append((None, None))
+            shifts.append((None, None))
             continue
-        phase, other = first.setdefault((row["reader"], row["mask"], row.get("mask_label")), (row["phase"], case))
-        found.append((None, None) if other is case else _described(other, case, phase))
-    return found
+        phase, first_case = first.setdefault((row["reader"], row["mask"], row.get("mask_label")), (row["phase"], case))
+        shifts.append((None, None) if first_case is case else _described(first_case, case, phase))
+    return shifts
 
 
 def _described(fixed: Case, moving: Case, phase: str) -> tuple[float | None, str | None]:
@@ -83,10 +83,10 @@ def phase_shift(fixed: sitk.Image, moving: sitk.Image, tumour: np.ndarray, ct: b
     cross /= strength + 1e-3 * strength.max()
     waves = np.meshgrid(*(np.fft.fftfreq(n) for n in shape[:2]), np.fft.rfftfreq(shape[2]), indexing="ij")
     cross *= np.exp(-2 * (np.pi * SMOOTH_VOXELS) ** 2 * sum(w**2 for w in waves))
-    found = fft.irfftn(cross, s=shape)
-    if found.max() < LEAST_PEAK * found.std():
+    correlation = fft.irfftn(cross, s=shape)
+    if correlation.max() < LEAST_PEAK * correlation.std():
         return None
-    return _peak(found)[::-1] * STEP_MM
+    return _peak(correlation)[::-1] * STEP_MM
 
 
 def _extent(image: sitk.Image) -> tuple[np.ndarray, np.ndarray]:
@@ -109,16 +109,16 @@ def _soft_tissue(image: sitk.Image, low: np.ndarray, size: np.ndarray, ct: bool)
     return np.clip(np.where(inside, values, np.median(values[inside])), *cut)
 
 
-def _peak(found: np.ndarray) -> np.ndarray:
+def _peak(correlation: np.ndarray) -> np.ndarray:
     """Place (z, y, x; voxels, negative beyond the middle) of the maximum, refined by a parabola along each axis."""
-    top = np.array(np.unravel_index(found.argmax(), found.shape))
+    top = np.array(np.unravel_index(correlation.argmax(), correlation.shape))
     place = np.empty(3)
-    for axis, length in enumerate(found.shape):
+    for axis, length in enumerate(correlation.shape):
         near = []
         for step in (-1, 0, 1):
             at = top.copy()
             at[axis] = (top[axis] + step) % length
-            near.append(found[tuple(at)])
+            near.append(correlation[tuple(at)])
         bend = near[0] - 2 * near[1] + near[2]
         place[axis] = top[axis] + (0.5 * (near[0] - near[2]) / bend if bend else 0)
         place[axis] -= length if place[axis] > length / 2 else 0

@@ -91,5 +91,5 @@ def _code_version() -> list[str]:
     libraries = (np, scipy, sitk.Version, pydicom)
     versions = [v.VersionString() if v is sitk.Version else v.__version__ for v in libraries]
     # of this package only: an edit of, say, recur.tables reads no image again
-    own = closure(__file__, within=Path(__file__).parent)
-    return [digest for digest, _ in checksums(own)] + versions
+    sources = closure(__file__, within=Path(__file__).parent)
+    return [digest for digest, _ in checksums(sources)] + versions

@@ -178,7 +178,8 @@ def rim_clips(
     masks: Mapping[str, np.ndarray], image: np.ndarray, hu_window: tuple[float, float] | None
 ) -> tuple[dict[str, np.ndarray], str | None]:
     """Where a rim may lie, by what says so (liver mask, else the HU window; never lesions or vessels), and a remark."""
-    clips, remark = {}, None
+    clips = {}
+    remark = None
     if "liver_mask" in masks:
         clips["liver"] = masks["liver_mask"]
     elif hu_window is not None:

@@ -21,12 +21,12 @@ def data_files(path: Path) -> list[Path]:
         header = stream.read(HEADER_BYTES).decode("latin-1")
     if path.suffix.lower() in (".nrrd", ".nhdr"):
         header = re.split(r"\r?\n\r?\n", header)[0]  # an empty line, then voxels
-    found = DATA.search(header)
-    if found is None or found[1].upper() == "LOCAL":
+    match = DATA.search(header)
+    if match is None or match[1].upper() == "LOCAL":
         return []
-    name = found[1]
+    name = match[1]
     if name.upper().split()[:1] == ["LIST"]:
-        return [path.parent / line.strip() for line in header[found.end() :].splitlines() if line.strip()]
+        return [path.parent / line.strip() for line in header[match.end() :].splitlines() if line.strip()]
     if "%" in name:
         return sorted(path.parent.glob(re.sub(r"%\d*d", "*", name.split()[0])))
     return [path.parent / name]

@@ -14,7 +14,8 @@ def shared_images(cases: pd.DataFrame) -> list[str]:
     """
     if "image_hash" not in cases:
         return []
-    problems, known = [], set()
+    problems = []
+    known = set()
     groups = [("image", same) for _, same in cases.dropna(subset=["image_hash"]).groupby("image_hash", sort=True)]
     if "tumour_hash" in cases:  # a copy whose border was cut off
         alike = cases.dropna(subset=["tumour_hash"]).groupby("tumour_hash", sort=True)

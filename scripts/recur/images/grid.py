@@ -66,7 +66,8 @@ class Stack(NamedTuple):
     def to_index(self, points: np.ndarray) -> np.ndarray:
         """Continuous indices (n, 3; x, y, number of the slice) of points (n, 3; mm) between uneven slices."""
         index = self.grid.to_index(points)
-        mm, last = index[:, 2] * self.grid.spacing[2], len(self.along) - 1
+        mm = index[:, 2] * self.grid.spacing[2]
+        last = len(self.along) - 1
         number = np.interp(mm, self.along, np.arange(last + 1))
         before, after = mm < 0, mm > self.along[-1]
         number[before] = mm[before] / (self.along[1] - self.along[0])
@@ -167,9 +168,10 @@ def unshear(voxels: np.ndarray, grid: Grid, shear: np.ndarray) -> tuple[np.ndarr
 
 def _move(plane: np.ndarray, move: float, axis: int, outside: float) -> np.ndarray:
     """The plane moved by so many pixels (>= 0) along an axis, that much longer."""
-    whole, part = int(np.floor(move)), move - np.floor(move)
+    steps = int(np.floor(move))
+    part = move - np.floor(move)
     near, far = [(0, 0), (0, 0)], [(0, 0), (0, 0)]
-    near[axis], far[axis] = (whole, 1), (whole + 1, 0)
+    near[axis], far[axis] = (steps, 1), (steps + 1, 0)
     moved = np.pad(plane, near, constant_values=outside)
     return moved if part == 0 else (1 - part) * moved + part * np.pad(plane, far, constant_values=outside)
 
@@ -190,22 +192,22 @@ def _other_order(grid: Grid, axes: np.ndarray, backwards: np.ndarray) -> Grid:
 def _in_order(voxels: np.ndarray, axes: np.ndarray, backwards: np.ndarray) -> np.ndarray:
     """Voxels (z, y, x, or layers behind) in the order of `_other_order`."""
     order = [2 - int(a) for a in axes[::-1]]  # of arrays: z, y, x
-    found = voxels.transpose(*order, *range(3, voxels.ndim))
-    return np.ascontiguousarray(np.flip(found, [2 - k for k in range(3) if backwards[k]]))
+    ordered = voxels.transpose(*order, *range(3, voxels.ndim))
+    return np.ascontiguousarray(np.flip(ordered, [2 - k for k in range(3) if backwards[k]]))
 
 
-def turned(voxels: np.ndarray, own: Grid, image: Grid) -> tuple[np.ndarray, Grid]:
+def turned(voxels: np.ndarray, grid: Grid, image: Grid) -> tuple[np.ndarray, Grid]:
     """A mask (z, y, x, or layers behind) and its grid in the order of the image's axes, where only that order differs.
 
     Many programs store the image's own voxels from right to left or slices first. Masks whose axes are not the image's
     come back as they are.
     """
-    relative = np.reshape(image.direction, (3, 3)).T @ np.reshape(own.direction, (3, 3))  # a column an own axis
+    relative = np.reshape(image.direction, (3, 3)).T @ np.reshape(grid.direction, (3, 3))  # a column an own axis
     axes = np.abs(relative).argmax(axis=1)  # own axis along each of the image's
     if sorted(axes) != [0, 1, 2] or np.abs(relative[range(3), axes]).min() < 1 - DIRECTION_TOLERANCE:
-        return voxels, own
+        return voxels, grid
     backwards = relative[range(3), axes] < 0
-    return _in_order(voxels, axes, backwards), _other_order(own, axes, backwards)
+    return _in_order(voxels, axes, backwards), _other_order(grid, axes, backwards)
 
 
 def anatomical(grid: Grid) -> tuple[np.ndarray, np.ndarray]:
@@ -229,42 +231,42 @@ def in_anatomical_order(image: Volume, masks: dict[str, np.ndarray]) -> tuple[Vo
     return image, {name: _in_order(mask, axes, backwards) for name, mask in masks.items()}
 
 
-def fitted_mask(mask: np.ndarray, own: Grid, image: Volume, mask_grid: str, name: str) -> Mask:
+def fitted_mask(mask: np.ndarray, mask_lattice: Grid, image: Volume, mask_grid: str, name: str) -> Mask:
     """A mask (z, y, x; bool) of a file on the image's grid.
 
     Masks of the same lattice are placed voxel by voxel, also where they were cropped; a mask drawn slice by slice on an
     uneven or tilted stack goes the way of the image. Others are refused, or resampled (`mask_grid`). Raises StudyError.
     """
     if image.stack is not None:
-        drawn = _on_stored_slices(mask, own, image.stack)
+        drawn = _on_stored_slices(mask, mask_lattice, image.stack)
         if drawn is not None:
             said = flag("adapted", "mask drawn on the slices as scanned went the way of the image")
             return Mask(image.stack.remade(drawn), (said,))
         if image.stack.along is not None:
             raise StudyError(
                 f"{name}: the image's slices are unevenly spaced and the mask is on another grid than these: mask "
-                f"{own}; slices {image.stack.grid}; give it as DICOM SEG or RTSTRUCT, or draw it on the slices"
+                f"{mask_lattice}; slices {image.stack.grid}; give it as DICOM SEG or RTSTRUCT, or draw it on the slices"
             )
-    voxels, grid = turned(mask, own, image.grid)
+    voxels, grid = turned(mask, mask_lattice, image.grid)
     begin = _lattice_offset(grid, image.grid)
     if begin is not None and (mask_grid == "resample" or _is_crop(voxels, begin, image.grid)):
         return Mask(_placed(voxels, begin, grid, image.grid, name))
     if mask_grid == "same":
         check_grid(grid, image.grid, name)
-    return resample_mask(mask, own, image.grid, name)
+    return resample_mask(mask, mask_lattice, image.grid, name)
 
 
-def _lattice_offset(own: Grid, image: Grid) -> np.ndarray | None:
+def _lattice_offset(mask_lattice: Grid, image: Grid) -> np.ndarray | None:
     """Where a grid begins on the image's lattice (voxels; x, y, z); None for a grid of another lattice."""
     if not (
-        np.allclose(own.spacing, image.spacing, rtol=0, atol=SPACING_TOLERANCE_MM)
-        and np.allclose(own.direction, image.direction, rtol=0, atol=DIRECTION_TOLERANCE)
+        np.allclose(mask_lattice.spacing, image.spacing, rtol=0, atol=SPACING_TOLERANCE_MM)
+        and np.allclose(mask_lattice.direction, image.direction, rtol=0, atol=DIRECTION_TOLERANCE)
     ):
         return None
-    begin = image.to_index(np.array([own.origin]))[0]
+    begin = image.to_index(np.array([mask_lattice.origin]))[0]
     first = np.round(begin).astype(int)
     off_mm = np.abs(begin - first) * np.array(image.spacing)
-    drift_mm = np.abs(np.array(own.spacing) - image.spacing) * np.array(own.size)
+    drift_mm = np.abs(np.array(mask_lattice.spacing) - image.spacing) * np.array(mask_lattice.size)
     if (off_mm > SPACING_TOLERANCE_MM).any() or (drift_mm > np.array(image.spacing) * LATTICE_TOLERANCE).any():
         return None
     return first
@@ -284,27 +286,27 @@ def _is_crop(mask: np.ndarray, begin: np.ndarray, image: Grid) -> bool:
     return len(occupied) > 0 and (occupied.max(axis=0) == np.array(mask.shape) - 1).all()
 
 
-def _placed(mask: np.ndarray, begin: np.ndarray, own: Grid, image: Grid, name: str) -> np.ndarray:
+def _placed(mask: np.ndarray, begin: np.ndarray, mask_lattice: Grid, image: Grid, name: str) -> np.ndarray:
     """The mask (z, y, x) on the image's grid from `begin` (x, y, z) on; StudyError where a voxel lies outside."""
-    if own.size == image.size and not begin.any():
+    if mask_lattice.size == image.size and not begin.any():
         return mask
     index = np.argwhere(mask) + begin[::-1]
     inside = ((index >= 0) & (index < np.array(image.size[::-1]))).all(axis=1)
     if not inside.all():
-        raise _beyond(name, int((~inside).sum()), len(index), own, image)
+        raise _beyond(name, int((~inside).sum()), len(index), mask_lattice, image)
     placed = np.zeros(image.size[::-1], dtype=bool)
     placed[tuple(index.T)] = True
     return placed
 
 
-def _beyond(name: str, outside: int, voxels: int, own: Grid, image: Grid) -> StudyError:
+def _beyond(name: str, outside: int, voxels: int, mask_lattice: Grid, image: Grid) -> StudyError:
     return StudyError(
-        f"{name}: {outside} of the mask's {voxels} voxels lie outside the image: mask {own}; image {image}; "
+        f"{name}: {outside} of the mask's {voxels} voxels lie outside the image: mask {mask_lattice}; image {image}; "
         "use the image it was drawn on, with all its slices"
     )
 
 
-def _on_stored_slices(mask: np.ndarray, own: Grid, stack: Stack) -> np.ndarray | None:
+def _on_stored_slices(mask: np.ndarray, mask_lattice: Grid, stack: Stack) -> np.ndarray | None:
     """The mask in the order of the slices as scanned, if it was drawn on them as ITK stacks them; else None.
 
     ITK takes the mean distance of uneven slices today and took that of the first two.
@@ -314,7 +316,7 @@ def _on_stored_slices(mask: np.ndarray, own: Grid, stack: Stack) -> np.ndarray |
         steps += [float(stack.along[1] - stack.along[0]), float(np.median(np.diff(stack.along)))]
     for step in dict.fromkeys(steps):
         grid = stack.grid._replace(spacing=(*stack.grid.spacing[:2], step))
-        voxels, fitted = turned(mask, own, grid)
+        voxels, fitted = turned(mask, mask_lattice, grid)
         if same_grid(fitted, grid):
             return voxels
     return None
@@ -329,26 +331,26 @@ def check_grid(mask: Grid, image: Grid, name: str) -> None:
         )
 
 
-def resample_mask(mask: np.ndarray, own: Grid, image: Grid, name: str) -> Mask:
+def resample_mask(mask: np.ndarray, mask_lattice: Grid, image: Grid, name: str) -> Mask:
     """The mask (z, y, x; bool) on the image's grid by nearest neighbour, with the offset of the two grids in a flag.
 
     Raises StudyError when the centre of a voxel of the mask lies outside the image: it would be lost in silence.
     """
     occupied = np.argwhere(mask)[:, ::-1]
-    index = image.to_index(own.to_points(occupied))
+    index = image.to_index(mask_lattice.to_points(occupied))
     slack = 0.5 + 1e-3  # voxels: a layer at the very border is no other place
     outside = (index < -slack).any(axis=1) | (index > np.array(image.size) - 1 + slack).any(axis=1)
     if outside.any():
-        raise _beyond(name, int(outside.sum()), len(occupied), own, image)
+        raise _beyond(name, int(outside.sum()), len(occupied), mask_lattice, image)
     moving = sitk.GetImageFromArray(mask.astype(np.uint8))
-    moving.SetSpacing(own.spacing)
-    moving.SetOrigin(own.origin)
-    moving.SetDirection(own.direction)
-    found = sitk.Resample(
+    moving.SetSpacing(mask_lattice.spacing)
+    moving.SetOrigin(mask_lattice.origin)
+    moving.SetDirection(mask_lattice.direction)
+    resampled = sitk.Resample(
         moving, image.size, sitk.Transform(), sitk.sitkNearestNeighbor, image.origin, image.spacing, image.direction
     )
-    offset = np.asarray(own.origin) - np.asarray(image.origin)
-    spacing = " ".join(f"{v:.3g}" for v in own.spacing)
+    offset = np.asarray(mask_lattice.origin) - np.asarray(image.origin)
+    spacing = " ".join(f"{v:.3g}" for v in mask_lattice.spacing)
     moved = " ".join(f"{v:.1f}" for v in offset)
     said = f"mask resampled from another grid (spacing {spacing} mm, origin {moved} mm from the image's)"
-    return Mask(sitk.GetArrayFromImage(found) > 0, (flag("adapted", said),), float(np.linalg.norm(offset)))
+    return Mask(sitk.GetArrayFromImage(resampled) > 0, (flag("adapted", said),), float(np.linalg.norm(offset)))

@@ -157,7 +157,8 @@ def check_nrrd(path: Path) -> list[str]:
     text = (start[: end.start()] if end else start).decode("latin-1")
     lines = [line for line in text.splitlines()[1:] if not line.startswith("#")]
     fields = _fields([line for line in lines if not line.partition(":")[2].startswith("=")], ":", path.name)
-    dimension, sizes = fields.get("dimension", ""), fields.get("sizes", "").split()
+    dimension = fields.get("dimension", "")
+    sizes = fields.get("sizes", "").split()
     if not re.fullmatch(r"[1-9]", dimension) or len(sizes) != int(dimension) or not all(map(_whole, sizes)):
         raise _contradiction(path.name, f"dimension {dimension or 'absent'}, sizes {' '.join(sizes) or 'absent'}"[:80])
     kinds = [unit.lower() for unit in re.findall(r'"([^"]*)"', fields.get("space units", fields.get("units", "")))]
@@ -169,14 +170,14 @@ def check_nrrd(path: Path) -> list[str]:
         raise StudyError(f"{path.name}: states no voxel size (space directions, spacings); export the image again")
     each = NRRD_BYTES.get(fields.get("type", "").lower())
     needed = each and each * int(np.prod([int(n) for n in sizes], dtype=np.int64))
-    own = end.end() if end else len(start)
+    header_bytes = end.end() if end else len(start)
     vectors = [v for v in re.findall(r"\([^)]*\)", fields.get("space directions", ""))]
     for what, values in (("space directions", vectors), ("space origin", [fields.get("space origin", "(0,0,0)")])):
         if not all(_numbers(value.strip("()"), ",", 3) for value in values):
             raise _contradiction(path.name, f"{what} {fields[what]}"[:80])
-    whole = needed is not None and not fields.keys() & {"byte skip", "byteskip", "line skip", "lineskip"}
-    plane = needed // int(sizes[-1]) if whole else None
-    flags = _check_nrrd_voxels(path, fields.get("encoding", "raw").lower(), own, (needed, plane))
+    size_known = needed is not None and not fields.keys() & {"byte skip", "byteskip", "line skip", "lineskip"}
+    plane = needed // int(sizes[-1]) if size_known else None
+    flags = _check_nrrd_voxels(path, fields.get("encoding", "raw").lower(), header_bytes, (needed, plane))
     turned = "space directions" in fields and fields.get("space", "").lower() in NRRD_SPACES
     return flags + _no_place(turned, "space origin" in fields, "NRRD")
 
@@ -185,8 +186,8 @@ def _fields(lines: list[str], mark: str, name: str) -> dict[str, str]:
     """What the lines of a header state; StudyError where two state one thing differently: readers take either."""
     fields: dict[str, str] = {}
     for line in lines:
-        key, found, value = (part.strip() for part in line.partition(mark))
-        if found and fields.setdefault(key.lower(), value) != value:
+        key, sign, value = (part.strip() for part in line.partition(mark))
+        if sign and fields.setdefault(key.lower(), value) != value:
             raise _contradiction(name, f"{key[:30]} stands there twice, {fields[key.lower()][:30]} and {value[:30]}")
     return fields
 
@@ -259,14 +260,15 @@ def check_metaimage(path: Path) -> list[str]:
     """Check the header of a MetaImage, that it states a voxel size, and that its voxels are whole."""
     with path.open("rb") as stream:
         start = stream.read(HEADER_BYTES)
-    found = re.search(rb"^ElementDataFile\s*=[^\n]*\n?", start, re.MULTILINE)
-    if found is None:
+    data_line = re.search(rb"^ElementDataFile\s*=[^\n]*\n?", start, re.MULTILINE)
+    if data_line is None:
         raise StudyError(f"{path.name}: no MetaImage header (ElementDataFile is missing); export the image again")
-    fields = _fields(start[: found.start()].decode("latin-1").splitlines(), "=", path.name)
+    fields = _fields(start[: data_line.start()].decode("latin-1").splitlines(), "=", path.name)
     odd = [key for key in META_KEYS if key.lower() in fields and not re.search(rf"(?m)^\s*{key}\s*=".encode(), start)]
     if odd:  # ITK tells small letters from capitals and passes over what it does not know
         raise _contradiction(path.name, f"{odd[0]} is written otherwise")
-    count, sizes = fields.get("ndims", ""), fields.get("dimsize", "").split()
+    count = fields.get("ndims", "")
+    sizes = fields.get("dimsize", "").split()
     if not re.fullmatch(r"[1-9]", count) or len(sizes) != int(count) or not all(map(_whole, sizes)):
         raise _contradiction(path.name, f"NDims {count or 'absent'}, DimSize {' '.join(sizes) or 'absent'}"[:80])
     if "elementspacing" not in fields:
@@ -287,7 +289,7 @@ def check_metaimage(path: Path) -> list[str]:
     detached = data_files(path)
     if len(detached) > 1:
         return flags
-    source, skip = (detached[0], 0) if detached else (path, found.end())
+    source, skip = (detached[0], 0) if detached else (path, data_line.end())
     with source.open("rb") as stream:
         stream.seek(skip)
         payload = stream.read()

@@ -61,10 +61,10 @@ def fingerprint(paths: list[str]) -> str:
         if stat.S_ISDIR(status.st_mode):
             folder = Path(path)
             files = sorted(p for p in folder.rglob("*") if p.is_file())
-            found = [(file.relative_to(folder.parent), file.stat()) for file in files]
+            states = [(file.relative_to(folder.parent), file.stat()) for file in files]
         else:
-            found = [(os.path.basename(path), status), *voxels]
-        for name, status in found:
+            states = [(os.path.basename(path), status), *voxels]
+        for name, status in states:
             digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
         digest.update(b"\n")
     return digest.hexdigest()

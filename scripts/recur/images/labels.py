@@ -37,10 +37,10 @@ def choose(
             pattern = re.compile(label.removeprefix(PATTERN).strip(), re.IGNORECASE)
         except re.error as error:
             raise StudyError(f"{file}: {what} {label!r} is not a regular expression ({error})") from None
-        found = [n for n, name in names.items() if pattern.fullmatch(name)]
-        if not found:
+        chosen = [n for n, name in names.items() if pattern.fullmatch(name)]
+        if not chosen:
             raise StudyError(f"{file}: {what} {label!r} fits nothing there; present: {present}")
-        return found
+        return chosen
     if label in names.values() or not re.search("[;,]", label):
         return [_one(label, names, file, what, present)]
     terms = [term.strip() for term in label.split(";" if ";" in label else ",")]

@@ -45,21 +45,22 @@ def image_manifest(series: pd.DataFrame, root: Path, public: dict[str, Any], pha
     `tumour` and `liver`, and `phase` where all images of the collection show one and the same.
     """
     rows, left_out = [], []
-    for patient, own in series.groupby("patient_id", sort=True):
+    for patient, of_patient in series.groupby("patient_id", sort=True):
         try:
-            found, missing = patient_rows(own, root, public, phases)
+            made, missing = patient_rows(of_patient, root, public, phases)
         except (StudyError, *DICOM_ERRORS) as error:
-            found, missing = [], [("", " ".join(str(error).split()) or type(error).__name__)]
-        rows += [{"patient_id": patient, "reader": "reader1"} | row for row in found]
+            made = []
+            missing = [("", " ".join(str(error).split()) or type(error).__name__)]
+        rows += [{"patient_id": patient, "reader": "reader1"} | row for row in made]
         left_out += [(patient, phase, reason) for phase, reason in missing]
     return pd.DataFrame(rows, columns=MANIFEST), pd.DataFrame(left_out, columns=LEFT_OUT)
 
 
 def patient_rows(
-    own: pd.DataFrame, root: Path, public: dict[str, Any], phases: list[str]
+    of_patient: pd.DataFrame, root: Path, public: dict[str, Any], phases: list[str]
 ) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
     """Manifest rows of one patient, and (phase, reason) of phases without one. Raises StudyError, DICOM_ERRORS."""
-    masks, images = own[own["modality"] == "SEG"], own[own["modality"] != "SEG"]
+    masks, images = of_patient[of_patient["modality"] == "SEG"], of_patient[of_patient["modality"] != "SEG"]
     if len(masks) != 1:
         raise StudyError(f"{len(masks)} segmentations, one is needed")
     mask = masks["path"].iloc[0]
@@ -69,10 +70,10 @@ def patient_rows(
     if "liver" in public and _has(public["liver"], names):
         label |= {"liver_mask": mask, "liver_label": public["liver"]}
     volumes = [
-        Found(path, found, part, start, slices)
+        Found(path, series, part, start, slices)
         for path in sorted(images["path"])
-        for found in list_volumes(root / path)
-        for part, (start, slices) in enumerate(zip(found.starts, found.slices, strict=True), 1)
+        for series in list_volumes(root / path)
+        for part, (start, slices) in enumerate(zip(series.starts, series.slices, strict=True), 1)
     ]
     # a mask means something only where the patient lay as when it was drawn
     fitting = [v for v in volumes if v.series.uid == drawn_on or (frame and v.series.frame == frame)]

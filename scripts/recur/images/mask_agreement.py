@@ -52,19 +52,21 @@ def mask_agreement(a: sitk.Image, b: sitk.Image) -> dict:
     }
 
 
-def tumours_on_one_grid(first: Case, other: Case) -> tuple[sitk.Image, sitk.Image] | None:
+def tumours_on_one_grid(first: Case, second: Case) -> tuple[sitk.Image, sitk.Image] | None:
     """The tumours of two readers' crops of one image in a box that holds both, or None for different lattices."""
-    if first.full_size.tolist() != other.full_size.tolist() or not np.allclose(first.spacing, other.spacing, rtol=1e-6):
+    if first.full_size.tolist() != second.full_size.tolist() or not np.allclose(
+        first.spacing, second.spacing, rtol=1e-6
+    ):
         return None
-    starts = [np.asarray(case.offset)[::-1] for case in (first, other)]
+    starts = [np.asarray(case.offset)[::-1] for case in (first, second)]
     low = np.minimum(*starts)
-    high = np.maximum(*(start + case.labels.shape for start, case in zip(starts, (first, other), strict=True)))
+    high = np.maximum(*(start + case.labels.shape for start, case in zip(starts, (first, second), strict=True)))
     images = []
-    for start, case in zip(starts, (first, other), strict=True):
-        whole = np.zeros(high - low, np.uint8)
+    for start, case in zip(starts, (first, second), strict=True):
+        joined = np.zeros(high - low, np.uint8)
         at = tuple(slice(s, s + n) for s, n in zip(start - low, case.labels.shape, strict=True))
-        whole[at] = (case.labels & TUMOUR) > 0
-        image = sitk.GetImageFromArray(whole)
+        joined[at] = (case.labels & TUMOUR) > 0
+        image = sitk.GetImageFromArray(joined)
         image.SetSpacing([float(x) for x in case.spacing])
         images.append(image)
     return images[0], images[1]
@@ -76,7 +78,7 @@ def readers_masks(cases: pd.DataFrame, cache: Path) -> pd.DataFrame:
     cases: rows of images/batch-*.csv; only those that were made count. `reason` says why a pair has no values.
     """
     made = cases[cases["status"] == "ok"]
-    found = []
+    pairs = []
     tumours = list(made.groupby(["patient_id", "phase", "lesion"], sort=True))
     for (patient, phase, lesion), rows in progress(tumours, len(tumours), "agreement of masks", "tumours"):
         readings = list(rows.sort_values("reader").itertuples())
@@ -84,8 +86,8 @@ def readers_masks(cases: pd.DataFrame, cache: Path) -> pd.DataFrame:
             pair = tumours_on_one_grid(load_case(cache / a.case), load_case(cache / b.case))
             row = {"patient_id": patient, "phase": phase, "lesion": lesion, "reader_a": a.reader, "reader_b": b.reader}
             values = {"reason": "the readers' images are not on one grid"} if pair is None else mask_agreement(*pair)
-            found.append(row | values)
-    return pd.DataFrame(found, columns=COLUMNS)
+            pairs.append(row | values)
+    return pd.DataFrame(pairs, columns=COLUMNS)
 
 
 def mask_summary(masks: pd.DataFrame) -> pd.DataFrame:

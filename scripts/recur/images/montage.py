@@ -103,13 +103,13 @@ def draw_thumbnail(readings: Sequence[Reading]) -> Image.Image | None:
     return picture
 
 
-def overlap(first: Case, other: Case) -> float | None:
+def overlap(first: Case, second: Case) -> float | None:
     """Dice coefficient of the tumours of two readers, or None where their images have different lattices."""
-    labels = _on_lattice(other, first)
+    labels = _on_lattice(second, first)
     if labels is None:
         return None
     a, b = (first.labels & TUMOUR) > 0, (labels & TUMOUR) > 0
-    voxels = int(a.sum()) + int(((other.labels & TUMOUR) > 0).sum())  # all of them, also outside the first one's box
+    voxels = int(a.sum()) + int(((second.labels & TUMOUR) > 0).sum())  # all of them, also outside the first one's box
     return 2 * float((a & b).sum()) / voxels
 
 
@@ -168,7 +168,8 @@ def _row(
         draw.text((GAP, 3 + LINE * i), line, fill=colour, font=font)
     if view is None:
         return part
-    tumour, everything = _region(view, "tumour"), np.ones(view.image.shape, dtype=bool)
+    tumour = _region(view, "tumour")
+    everything = np.ones(view.image.shape, dtype=bool)
     panels = [_titled(view, Shown(view.slices, tumour, everything, view.bits), colours, "overview")]
     for name in regions:
         if name in view.bits:
@@ -299,25 +300,25 @@ def view_of(readings: Sequence[Reading]) -> View | None:
     )  # fmt: skip
 
 
-def _on_lattice(other: Case, case: Case) -> np.ndarray | None:
+def _on_lattice(moving: Case, case: Case) -> np.ndarray | None:
     """Labels of another reader's case in the box of this one, or None if its image has another lattice."""
-    if other is case:
+    if moving is case:
         return case.labels
-    same = [np.allclose(getattr(case, name), getattr(other, name), atol=1e-3) for name in ("spacing", "full_origin")]
-    if not (all(same) and np.allclose(case.direction, other.direction, atol=1e-4)):
+    same = [np.allclose(getattr(case, name), getattr(moving, name), atol=1e-3) for name in ("spacing", "full_origin")]
+    if not (all(same) and np.allclose(case.direction, moving.direction, atol=1e-4)):
         return None
-    if not np.array_equal(case.full_size, other.full_size):
+    if not np.array_equal(case.full_size, moving.full_size):
         return None
     labels = np.zeros_like(case.labels)
     here, there = [], []
     for axis in range(3):
-        shift = int(other.offset[2 - axis] - case.offset[2 - axis])
-        start, stop = max(shift, 0), min(shift + other.labels.shape[axis], case.labels.shape[axis])
+        shift = int(moving.offset[2 - axis] - case.offset[2 - axis])
+        start, stop = max(shift, 0), min(shift + moving.labels.shape[axis], case.labels.shape[axis])
         if start >= stop:
             return labels
         here.append(slice(start, stop))
         there.append(slice(start - shift, stop - shift))
-    labels[tuple(here)] = other.labels[tuple(there)]
+    labels[tuple(here)] = moving.labels[tuple(there)]
     return labels
 
 

@@ -93,7 +93,8 @@ def moved(
 def resized(mask: np.ndarray, spacing: np.ndarray, share: float) -> np.ndarray:
     """The mask grown or shrunk by a share of its volume: the voxels of smallest signed distance (mm) to its surface."""
     box = widen(bounding_box(mask), [2 + n // 4 for n in np.ptp(np.argwhere(mask), axis=0)], mask.shape)
-    part, sampling = mask[box], tuple(spacing)[::-1]
+    part = mask[box]
+    sampling = tuple(spacing)[::-1]
     distance = ndimage.distance_transform_edt(~part, sampling) - ndimage.distance_transform_edt(part, sampling)
     count = max(1, round(int(mask.sum()) * (1 + share)))
     chosen = np.zeros(part.size, bool)

@@ -86,7 +86,8 @@ def mask_flags(
     spacing: x, y, z (mm); masks: the row's masks by their column; diameter_mm: the largest of the tumour. With them the
     columns pieces (that do not touch, specks too) and edge_voxels (on the image's faces; one on an edge counts twice).
     """
-    flags, voxel_ml = [], float(np.prod(spacing)) / 1000
+    flags = []
+    voxel_ml = float(np.prod(spacing)) / 1000
     ml = float(tumour.sum()) * voxel_ml
     if max(spacing) > LARGEST_VOXEL_MM:
         flags.append(flag("size", f"voxels of {max(spacing):g} mm: is the voxel size right?"))
@@ -132,9 +133,9 @@ def _pieces(tumour: np.ndarray, voxel_ml: float) -> tuple[int, int, int]:
 def _filled(liver: np.ndarray, tumour: np.ndarray) -> np.ndarray:
     """The liver mask with its holes, and bays that the tumour closes, filled slice by slice."""
     box = widen(bounding_box(tumour), [1, 1, 1], tumour.shape)
-    whole = liver.copy()
+    filled = liver.copy()
     for k in range(box[0].start, box[0].stop):
-        whole[k] = ndimage.binary_fill_holes(liver[k])
+        filled[k] = ndimage.binary_fill_holes(liver[k])
     near = ndimage.binary_dilation(tumour[box]) & ~tumour[box]
-    share = float(whole[box][near].mean()) if near.any() else 0.0
-    return whole | tumour if share > 0.5 else whole
+    share = float(filled[box][near].mean()) if near.any() else 0.0
+    return filled | tumour if share > 0.5 else filled

@@ -131,7 +131,8 @@ def read_mask(path: str | Path, label: str | None, image: Volume, mask_grid: str
     image's by nearest neighbour; "same" refuses it. Raises StudyError: missing, damaged, label absent or ambiguous,
     other grid, empty.
     """
-    path, label = Path(path), (label or "").strip()
+    path = Path(path)
+    label = (label or "").strip()
     if not path.exists():
         raise StudyError(f"{path.name}: no such file; correct the path in the image manifest")
     if path.is_dir():  # archives deliver a SEG or RTSTRUCT as a folder with one file
@@ -206,7 +207,8 @@ def _nifti_bytes(path: Path) -> bytes:
 
 
 def _check_geometry(path: Path, reader: sitk.ImageFileReader) -> None:
-    spacing, dimension = np.array(reader.GetSpacing()[:3]), reader.GetDimension()
+    spacing = np.array(reader.GetSpacing()[:3])
+    dimension = reader.GetDimension()
     if not (np.isfinite(spacing).all() and (spacing > 0).all() and np.isfinite(reader.GetOrigin()).all()):
         text = " ".join(f"{v:g}" for v in spacing)
         raise StudyError(f"{path.name}: voxel spacing {text} mm is not possible; export the image again")
@@ -256,9 +258,9 @@ def _itk_cause(error: RuntimeError, path: Path) -> str:
 
 
 def _read_label_map(path: Path, label: str, image: Volume, mask_grid: str) -> Mask:
-    voxels, own, segments, flags = _read_file(path, layers=path.name.lower().endswith(".seg.nrrd"))
+    voxels, grid_read, segments, flags = _read_file(path, layers=path.name.lower().endswith(".seg.nrrd"))
     chosen = _labelled(voxels, _segments(segments, voxels.ndim), label, path)
-    mask = fitted_mask(chosen, own, image, mask_grid, path.name)
+    mask = fitted_mask(chosen, grid_read, image, mask_grid, path.name)
     return mask._replace(flags=(*flags, *mask.flags))
 
 
@@ -321,16 +323,17 @@ def _read_multiframe(path: Path, series: str | None, nonuniform: str) -> Volume:
 
 def _only_mask(folder: Path) -> Path:
     """The one DICOM SEG or RTSTRUCT in a folder, whatever else lies there."""
-    found = []
+    candidates = []
     for path in files_of(folder):
         header = open_dicom(path, ["SOPClassUID"])
         if header is not None and header.get("SOPClassUID") in (*SEG_STORAGE, RTSTRUCT_STORAGE):
-            found.append(path)
-    if len(found) != 1:
+            candidates.append(path)
+    if len(candidates) != 1:
         raise StudyError(
-            f"{folder.name}: a mask folder must hold one DICOM SEG or RTSTRUCT, this has {len(found)}; name the file"
+            f"{folder.name}: a mask folder must hold one DICOM SEG or RTSTRUCT, this has {len(candidates)}; "
+            "name the file"
         )
-    return found[0]
+    return candidates[0]
 
 
 def _read_dicom_mask(path: Path, name: str, label: str, image: Volume, mask_grid: str) -> Mask:
@@ -343,7 +346,8 @@ def _read_dicom_mask(path: Path, name: str, label: str, image: Volume, mask_grid
         if image.patient and data.get("PatientID") and data.PatientID != image.patient:
             raise StudyError(f"{name}: of another patient than the image (PatientID); correct the manifest")
         if kind in SEG_STORAGE:
-            references, frame = data.get("ReferencedSeriesSequence", []), data.get("FrameOfReferenceUID")
+            references = data.get("ReferencedSeriesSequence", [])
+            frame = data.get("FrameOfReferenceUID")
             _check_frame(frame, image, mask_grid, name)
             mask = read_seg(data, label, image, name, mask_grid)
         elif kind == RTSTRUCT_STORAGE:

@@ -51,8 +51,10 @@ def rims(
         shell = ~core & (distance <= outer + ROUNDING_MM)
         if inner:
             shell &= distance > inner + ROUNDING_MM
-        full, kept = int(shell.sum()), shell[within].copy()
-        lost, left = {}, full
+        full = int(shell.sum())
+        kept = shell[within].copy()
+        lost = {}
+        left = full
         for clip, allowed in {"image": None, **(clips or {})}.items():
             if allowed is not None:
                 kept &= allowed[box]

@@ -32,7 +32,7 @@ def read_review(path: str | Path) -> pd.DataFrame:
         )
     table = table[COLUMNS].astype("string").fillna("").apply(lambda cells: cells.str.strip()).astype(object)
     table["note"] = [_without_guard(note) for note in table["note"]]
-    problems = [found for line, row in table.iterrows() for found in _row_problems(row, line + 2)]
+    problems = [problem for line, row in table.iterrows() for problem in _row_problems(row, line + 2)]
     if not problems:
         twice = table[table.duplicated(KEY, keep=False)]
         text = "{} stands there twice; keep one of its lines"
@@ -45,20 +45,20 @@ def read_review(path: str | Path) -> pd.DataFrame:
 
 
 def _row_problems(row: pd.Series, line: int) -> list[Problem]:
-    found = []
+    problems = []
     if not PATIENT_ID.fullmatch(row.patient_id):
-        found.append(Problem(None, "column patient_id: {} is no id of a patient", (row.patient_id,), line))
-    found += [
+        problems.append(Problem(None, "column patient_id: {} is no id of a patient", (row.patient_id,), line))
+    problems += [
         Problem(None, f"column {name}: {{}} is no word of letters and digits", (row[name],), line)
         for name in ("phase", "reader")
         if not WORD.fullmatch(row[name])
     ]
     if row.verdict not in (SEEN, REDRAW, ""):
-        found.append(Problem(None, f"column verdict: {{}} is neither {SEEN} nor {REDRAW}", (row.verdict,), line))
+        problems.append(Problem(None, f"column verdict: {{}} is neither {SEEN} nor {REDRAW}", (row.verdict,), line))
     if len(row.note) > LONGEST:
         text = f"column note: {{}} characters, {LONGEST} at most"
-        found.append(Problem(None, text, (len(row.note),), line))
-    return found + [
+        problems.append(Problem(None, text, (len(row.note),), line))
+    return problems + [
         Problem(
             None,
             f"column {name}: {{}} is no hash as the page writes it, nor blank",
@@ -109,7 +109,8 @@ def review_notes(path: str | Path, manifest: pd.DataFrame | None) -> list[str]:
 
     Raises StudyError where the notes cannot be read.
     """
-    review, lines = read_review(path), []
+    review = read_review(path)
+    lines = []
     lost = review[:0] if manifest is None else strangers(review, manifest)
     if len(lost):
         lines.append(f"{path}: {strangers_line(lost)}")

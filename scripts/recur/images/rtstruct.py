@@ -50,13 +50,15 @@ def read_rtstruct(data: Dataset, label: str, image: Volume, name: str) -> Mask:
     }
     shown = {number: clean_text(text, words) for number, text in rois.items()}
     uneven = image.stack if image.stack is not None and image.stack.along is not None else None
-    lattice, grid = uneven or image.grid, uneven.grid if uneven else image.grid
-    mask, flags = np.zeros(grid.size[::-1], dtype=bool), []
+    lattice = uneven or image.grid
+    grid = uneven.grid if uneven else image.grid
+    mask = np.zeros(grid.size[::-1], dtype=bool)
+    flags = []
     for number in choose(label, rois, name, "ROI", shown):
-        found = _contours(data, number, shown[number], lattice, grid, name)
-        made, said = _filled(found, grid)
+        contours = _contours(data, number, shown[number], lattice, grid, name)
+        made, said = _filled(contours, grid)
         mask |= made
-        flags += [*found.flags, *said]
+        flags += [*contours.flags, *said]
     if uneven:
         mask = uneven.remade(mask)
         flags.append(flag("adapted", "contours drawn on uneven slices resampled with them"))
@@ -66,7 +68,8 @@ def read_rtstruct(data: Dataset, label: str, image: Volume, name: str) -> Mask:
 def _filled(found: Contours, grid: Grid) -> tuple[np.ndarray, list[str]]:
     """The mask (z, y, x) of an ROI's contours, and how it was made where that is not plain."""
     planes = found.planes
-    mask, flags = np.zeros(grid.size[::-1], dtype=bool), []
+    mask = np.zeros(grid.size[::-1], dtype=bool)
+    flags = []
     on_slices = {int(np.round(z)) for z in planes}
     off = max((abs(z - np.round(z)) for z in planes), default=0)
     distances = np.diff(sorted(planes))
@@ -78,8 +81,8 @@ def _filled(found: Contours, grid: Grid) -> tuple[np.ndarray, list[str]]:
         for z, contours in planes.items():
             plane, line = fill_even_odd(contours, mask.shape[1:]), border(contours, mask.shape[1:])
             mask[int(np.round(z))] |= plane | line if found.on_centres else plane
-            whole = all((np.abs(points - np.round(points)) < CENTRE_TOLERANCE).all() for points in contours)
-            lost += int((line & ~plane).sum()) if whole else 0
+            on_grid = all((np.abs(points - np.round(points)) < CENTRE_TOLERANCE).all() for points in contours)
+            lost += int((line & ~plane).sum()) if on_grid else 0
         if lost and not found.on_centres:
             share = 100 * lost / (lost + int(mask.sum()))
             text = f"contours run through voxel centres: {share:.0f} % of their voxels lie on the line and count out"
@@ -101,7 +104,9 @@ def _contours(data: Dataset, number: int, roi: str, lattice: Grid | Stack, grid:
         c for r in data.ROIContourSequence if int(r.ReferencedROINumber) == number for c in r.get("ContourSequence", [])
     ]
     left_out = dict.fromkeys(("drawn twice", "that are open left out", "of one or two points left out"), 0)
-    untyped, kept, small = 0, [], []
+    untyped = 0
+    kept = []
+    small = []
     for item in items:
         values = np.array(item.ContourData, dtype=float)
         stated = item.get("NumberOfContourPoints")
@@ -193,21 +198,21 @@ def _on_centres(contours: list[np.ndarray]) -> bool:
     """
     if not contours:
         return False
-    whole, straight, diagonal, steps = 0, 0, 0, 0
+    on_grid, straight, diagonal, steps = 0, 0, 0, 0
     for points in contours:
         xy = points[:, :2]
-        whole += int((np.abs(xy - np.round(xy)) < CENTRE_TOLERANCE).all(axis=1).sum())
+        on_grid += int((np.abs(xy - np.round(xy)) < CENTRE_TOLERANCE).all(axis=1).sum())
         step = np.abs(np.round(np.roll(xy, -1, axis=0)) - np.round(xy))
         slanted = (step[:, 0] == step[:, 1]) & (step[:, 0] > 0)
         diagonal += int(slanted.sum())
         straight += int(((step.min(axis=1) == 0) | slanted).sum())
         steps += len(points)
-    return whole >= 0.99 * steps and straight >= 0.9 * steps and diagonal > 0
+    return on_grid >= 0.99 * steps and straight >= 0.9 * steps and diagonal > 0
 
 
 def border(contours: Iterable[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
     """The pixels (rows, columns; bool) on the lines between the vertices (x, y at pixel centres) of closed contours."""
-    found = np.zeros(shape, dtype=bool)
+    drawn = np.zeros(shape, dtype=bool)
     for points in contours:
         start = np.round(points).astype(int)
         for (x0, y0), (x1, y1) in zip(start, np.roll(start, -1, axis=0), strict=True):
@@ -215,8 +220,8 @@ def border(contours: Iterable[np.ndarray], shape: tuple[int, int]) -> np.ndarray
             x = np.round(np.linspace(x0, x1, count)).astype(int)
             y = np.round(np.linspace(y0, y1, count)).astype(int)
             inside = (x >= 0) & (x < shape[1]) & (y >= 0) & (y < shape[0])
-            found[y[inside], x[inside]] = True
-    return found
+            drawn[y[inside], x[inside]] = True
+    return drawn
 
 
 def _between(

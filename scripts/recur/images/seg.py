@@ -140,8 +140,9 @@ def _frames(data: Dataset, segments: list[int], declared: set[int], name: str) -
     for i, pixels in zip(wanted, iter_pixels(data, indices=wanted) if wanted else [], strict=True):
         measures = group(groups[i], "PixelMeasuresSequence")
         step = measures.get("SpacingBetweenSlices")
+        inside = np.isin(pixels, segments) if label_map else pixels > threshold
         frame = Frame(
-            np.isin(pixels, segments) if label_map else pixels > threshold,
+            inside,
             np.array(group(groups[i], "PlanePositionSequence").ImagePositionPatient, dtype=float),
             np.array(group(groups[i], "PlaneOrientationSequence").ImageOrientationPatient, dtype=float),
             np.array(measures.PixelSpacing, dtype=float),
@@ -201,7 +202,8 @@ def _on_lattice(frame: Frame, lattice: Grid | Stack, size: tuple[int, int, int],
 
 def _own_volume(frames: list[Frame], name: str) -> tuple[np.ndarray, Grid]:
     """The frames as a mask (z, y, x) on the grid they were drawn on."""
-    cosines, pixel = frames[0].cosines, frames[0].pixel
+    cosines = frames[0].cosines
+    pixel = frames[0].pixel
     normal = np.cross(cosines[:3], cosines[3:])
     along = np.array([frame.position @ normal for frame in frames])
     gaps = np.diff(np.unique(np.round(along, 3)))

@@ -47,10 +47,10 @@ def parse_choice(choice: str | None, name: str) -> list[tuple[str, str]]:
 
 
 def chosen_volume(
-    found: list[Series], terms: list[tuple[str, str]], name: str
+    in_folder: list[Series], terms: list[tuple[str, str]], name: str
 ) -> tuple[Series, list[Slice], list[str]]:
     """The series and the slices of the one volume meant, and remarks."""
-    left = [s for s in found if s.slices or s.damaged]
+    left = [s for s in in_folder if s.slices or s.damaged]
     said = "; ".join(f"{kind}:{value}" for kind, value in terms)
     if not left:
         raise StudyError(f"{name}: only localizers in this folder")
@@ -58,9 +58,11 @@ def chosen_volume(
         if kind not in ("time", "part", *MARKS):
             left = [s for s in left if _fits(s, kind, value)]
     if not left:
-        raise StudyError(f"{name}: no series is {said}; there are: {_listing(found)}")
+        raise StudyError(f"{name}: no series is {said}; there are: {_listing(in_folder)}")
     nth, part = (next((int(value) for k, value in terms if k == kind), None) for kind in ("time", "part"))
-    volumes, lone, notes = [], {}, {}
+    volumes = []
+    lone = {}
+    notes = {}
     for series in left:
         parts, notes[series.uid] = parts_of(series.slices, name)
         lone[series.uid] = sum(len(p) == 1 for p in parts)
@@ -69,7 +71,7 @@ def chosen_volume(
     if not volumes:
         check_whole(left, name)
         if terms:
-            raise StudyError(f"{name}: no series is {said}; there are: {_listing(found, _all_volumes(left, name))}")
+            raise StudyError(f"{name}: no series is {said}; there are: {_listing(in_folder, _all_volumes(left, name))}")
         if len(left) > 2:
             raise StudyError(
                 f"{name}: {len(left)} series of one slice each: an anonymiser or a copy gave every slice a series UID "
@@ -85,10 +87,10 @@ def chosen_volume(
         by_series = [[v for v in volumes if v[0].uid == series.uid] for series in left]
         volumes = [volume for those in by_series for volume in those[part - 1 : part]]
         if not volumes:
-            raise StudyError(f"{name}: no series is {said}; there are: {_listing(found, _all_volumes(left, name))}")
+            raise StudyError(f"{name}: no series is {said}; there are: {_listing(in_folder, _all_volumes(left, name))}")
     if len(volumes) > 1:
         hint = f"series {said!r} fits" if said else "the image manifest's column series must choose one of"
-        raise StudyError(f"{name}: {hint} {len(volumes)} volumes: {_listing(found, volumes)}")
+        raise StudyError(f"{name}: {hint} {len(volumes)} volumes: {_listing(in_folder, volumes)}")
     series, slices = volumes[0]
     check_whole([series], name)
     flags = list(notes[series.uid])
@@ -97,7 +99,9 @@ def chosen_volume(
         flags.append(f"{dropped} localizer slices left out")
     if series.other_kinds:
         flags.append(f"{series.other_kinds} files of this series are no CT or MR images and were left out")
-    strays = sum(_continues(one.slices[0], slices) for one in found if one.uid != series.uid and len(one.slices) == 1)
+    strays = sum(
+        _continues(one.slices[0], slices) for one in in_folder if one.uid != series.uid and len(one.slices) == 1
+    )
     if strays:
         flags.append(flag("short", f"{strays} slices of another series UID continue this stack and were left out"))
     if series.announced and len(slices) < series.announced and not dropped and len(slices) == len(series.slices):
@@ -154,10 +158,10 @@ def _fits(series: Series, kind: str, value: str) -> bool:
     return bool(words & next((line for line in PHASE_WORDS if value.lower() in line), {value.lower()}))
 
 
-def _listing(found: list[Series], volumes: list[tuple[Series, list[Slice]]] | None = None) -> str:
+def _listing(in_folder: list[Series], volumes: list[tuple[Series, list[Slice]]] | None = None) -> str:
     """The series (or volumes) for a message: number, description, slices, seconds after the first."""
-    shown = volumes or [(s, s.slices) for s in found]
-    starts = [start_of(s.slices) for s in found]
+    shown = volumes or [(s, s.slices) for s in in_folder]
+    starts = [start_of(s.slices) for s in in_folder]
     zero = min((t for t in starts if t is not None), default=None)
     texts = []
     for series, slices in shown[:LISTED]:
@@ -177,9 +181,9 @@ def _told_apart(slices: list[Slice], volumes: list[list[Slice]]) -> str:
     told = []
     for name, place in MARKS.items():
         values = [sorted({one.marks[place] for one in volume}) for volume in volumes]
-        own = sorted({one.marks[place] for one in slices})
-        if len(own) == 1 and any(value != own for value in values):
-            told.append(f", {name} {clean_text(own[0], ()) or 'none'}")
+        stated = sorted({one.marks[place] for one in slices})
+        if len(stated) == 1 and any(value != stated for value in values):
+            told.append(f", {name} {clean_text(stated[0], ()) or 'none'}")
     return "".join(told)
 
 

@@ -60,7 +60,8 @@ def _places(slices: Sequence[Slice]) -> dict[int, list[Slice]]:
 
 def _without_copies(slices: list[Slice], name: str) -> tuple[list[Slice], int]:
     """The slices without those whose position, rescaling and pixels another one has already."""
-    kept, dropped = [], 0
+    kept = []
+    dropped = 0
     for group in _places(slices).values():
         seen: set[tuple[Any, ...]] = set()
         for one in group:

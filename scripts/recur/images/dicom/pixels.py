@@ -73,11 +73,12 @@ def _native(data: Dataset, frame: int) -> np.ndarray:
     syntax = getattr(getattr(data, "file_meta", None), "TransferSyntaxUID", None)
     order = ">" if syntax is not None and not syntax.is_little_endian else "<"
     kind = np.dtype(f"{order}{'i' if data.PixelRepresentation else 'u'}{allocated // 8}")
-    shape, one = (int(data.Rows), int(data.Columns)), int(data.Rows) * int(data.Columns)
-    needed = int(data.get("NumberOfFrames") or 1) * one * kind.itemsize
+    shape = (int(data.Rows), int(data.Columns))
+    in_frame = int(data.Rows) * int(data.Columns)
+    needed = int(data.get("NumberOfFrames") or 1) * in_frame * kind.itemsize
     if not needed <= len(data.PixelData) <= needed + 1:  # a byte fills up to an even length
         raise ValueError
-    values = np.frombuffer(data.PixelData, kind, one, frame * one * kind.itemsize).reshape(shape)
+    values = np.frombuffer(data.PixelData, kind, in_frame, frame * in_frame * kind.itemsize).reshape(shape)
     if stored < allocated and int(data.HighBit) == stored - 1:
         values = values.astype(kind.newbyteorder("=")) << (allocated - stored) >> (allocated - stored)
     return values

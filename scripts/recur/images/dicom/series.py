@@ -62,7 +62,8 @@ def scanned(folder: Path, state: tuple[Any, ...]) -> list[Series]:
             if path.suffix.lower() == ".dcm":
                 raise StudyError(f"{folder.name}: {where} is damaged; copy the series again")
             continue
-        kind, meta = header.get("SOPClassUID"), getattr(header, "file_meta", {})
+        kind = header.get("SOPClassUID")
+        meta = getattr(header, "file_meta", {})
         if kind is None and (path.name == "DICOMDIR" or "MediaStorageDirectory" in str(meta.get("MediaStorageSOP"))):
             continue
         if kind is None or (kind in IMAGE_STORAGE and not header.get("SeriesInstanceUID")):
@@ -78,7 +79,9 @@ def scanned(folder: Path, state: tuple[Any, ...]) -> list[Series]:
 
 
 def _series(uid: str, items: list[tuple[str, Dataset, Path]], other_kinds: int) -> Series:
-    slices, localizers, damaged = [], 0, None
+    slices = []
+    localizers = 0
+    damaged = None
     for where, header, path in items:
         if "LOCALIZER" in texts(header.get("ImageType")):
             localizers += 1
@@ -105,13 +108,13 @@ def _series(uid: str, items: list[tuple[str, Dataset, Path]], other_kinds: int) 
 
 def list_volumes(folder: Path) -> list[Volumes]:
     """The series of a folder with their volumes, numbered as the manifest's `part:` does. Raises as read_series."""
-    found = []
+    listed = []
     for series in scanned(folder, file_state(folder)):
         check_whole([series], folder.name)
         parts = [part for part in parts_of(series.slices, folder.name)[0] if len(part) > 1]
         starts = [start_of(part) for part in parts]
-        found.append(Volumes(series.uid, series.description, series.frame, starts, [len(part) for part in parts]))
-    return found
+        listed.append(Volumes(series.uid, series.description, series.frame, starts, [len(part) for part in parts]))
+    return listed
 
 
 def check_whole(series: list[Series], name: str) -> None:

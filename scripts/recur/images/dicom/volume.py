@@ -33,16 +33,16 @@ def read_series(folder: Path, choice: str | None = None, nonuniform: str = "refu
     """
     terms = parse_choice(choice, folder.name)
     try:
-        found = scanned(folder, file_state(folder))
-        series, slices, flags = chosen_volume(found, terms, folder.name)
-        return _build(series, slices, flags, found, folder.name, nonuniform)
+        in_folder = scanned(folder, file_state(folder))
+        series, slices, flags = chosen_volume(in_folder, terms, folder.name)
+        return _build(series, slices, flags, in_folder, folder.name, nonuniform)
     except DICOM_ERRORS as error:
         cause = f"damaged or incomplete DICOM headers ({type(error).__name__})"
         raise StudyError(f"{folder.name}: {cause}; copy the series again") from None
 
 
 def _build(
-    series: Series, slices: list[Slice], flags: list[str], found: list[Series], name: str, nonuniform: str
+    series: Series, slices: list[Slice], flags: list[str], in_folder: list[Series], name: str, nonuniform: str
 ) -> Volume:
     flags = [*flags, *_check_scaling(slices, name), *_check_owner(slices, name)]
     slices, grid, shear, even, notes = _stack(slices, name, nonuniform)
@@ -59,7 +59,7 @@ def _build(
         voxels = even_out(voxels, stack.along)
     if shear is not None:
         voxels, grid = unshear(voxels, grid, shear)
-    starts = [t for t in (start_of(s.slices) for s in found) if t is not None]
+    starts = [t for t in (start_of(s.slices) for s in in_folder) if t is not None]
     start = start_of(slices)
     header = open_dicom(slices[len(slices) // 2].path)
     made = acquisition(header)
@@ -73,9 +73,9 @@ def _build(
         "acquisition": made,
         "exam": examination(header, start),
     }
-    own = {"series": series.uid, "frame": series.frame, "patient": series.patient}
-    own |= {"flags": (*flags, *notes), "facts": facts, "sheared": shear is not None, "stack": stack}
-    return Volume(voxels, grid, "dicom", **own)
+    about = {"series": series.uid, "frame": series.frame, "patient": series.patient}
+    about |= {"flags": (*flags, *notes), "facts": facts, "sheared": shear is not None, "stack": stack}
+    return Volume(voxels, grid, "dicom", **about)
 
 
 def _check_owner(slices: list[Slice], name: str) -> list[str]:
@@ -85,10 +85,10 @@ def _check_owner(slices: list[Slice], name: str) -> list[str]:
         stated = Counter(one.owner[place] for one in slices if one.owner[place])
         if len(stated) < 2:
             continue
-        others = sum(stated.values()) - max(stated.values())
+        strange = sum(stated.values()) - max(stated.values())
         if what == "patient":
-            raise StudyError(f"{name}: {others} of {len(slices)} slices are of another patient; copy the series again")
-        flags.append(flag("apart", f"{others} of {len(slices)} slices state another {what} than the rest"))
+            raise StudyError(f"{name}: {strange} of {len(slices)} slices are of another patient; copy the series again")
+        flags.append(flag("apart", f"{strange} of {len(slices)} slices state another {what} than the rest"))
     return flags
 
 
@@ -110,11 +110,11 @@ def _out_of_turn(slices: list[Slice]) -> list[str]:
 def _check_scaling(slices: list[Slice], name: str) -> list[str]:
     """Slices without a rescale intercept among others with one would be off by it; CTs are rescaled in one way."""
     without = [one for one in slices if not one.rescaled]
-    others = sorted({one.intercept for one in slices if one.rescaled and one.intercept})
-    if without and others:
+    intercepts = sorted({one.intercept for one in slices if one.rescaled and one.intercept})
+    if without and intercepts:
         raise StudyError(
             f"{name}: {len(without)} of {len(slices)} slices ({without[0].where} first) have no rescale intercept, "
-            f"the others {others[0]:g}; copy the series again"
+            f"the others {intercepts[0]:g}; copy the series again"
         )
     ways = Counter((one.slope, one.intercept) for one in slices if one.ct)
     if len(ways) < 2:
@@ -132,7 +132,8 @@ def _stack(
     normal = np.cross(row, column)
     along = along_normal(slices)
     order = np.argsort(along, kind="stable")
-    slices, along = [slices[i] for i in order], along[order]
+    slices = [slices[i] for i in order]
+    along = along[order]
     gaps = np.diff(along)
     if gaps.min() <= 0.01:
         twice = int((gaps <= 0.01).sum())
@@ -151,7 +152,8 @@ def _stack(
     first = positions[0]
     sideways = positions - (first + np.outer(along - along[0], normal))
     per_mm = np.linalg.lstsq((along - along[0])[:, None], sideways, rcond=None)[0][0]
-    shear, tolerance = None, LATTICE_TOLERANCE * min(slices[0].pixel)
+    shear = None
+    tolerance = LATTICE_TOLERANCE * min(slices[0].pixel)
     if np.abs(sideways).max() > tolerance:
         uneven = np.abs(sideways - np.outer(along - along[0], per_mm)).max()
         if uneven > 5 * tolerance:
@@ -169,7 +171,8 @@ def _stack(
     column /= np.linalg.norm(column)
     direction = tuple(np.column_stack([row, column, np.cross(row, column)]).ravel().tolist())
     between_rows, between_columns = slices[0].pixel
-    size, spacing = (*slices[0].size, len(slices)), (between_columns, between_rows, float(step))
+    size = (*slices[0].size, len(slices))
+    spacing = (between_columns, between_rows, float(step))
     return slices, Grid(size, spacing, tuple(first.tolist()), direction), shear, even, flags
 
 
@@ -184,10 +187,10 @@ def _check_gaps(along: np.ndarray, gaps: np.ndarray, step: float, name: str, non
     usual = float(np.median(gaps))
     times = gaps / usual
     wide = np.flatnonzero(times > 1.5)
-    whole = np.abs(times - np.maximum(np.round(times), 1)).max() < 0.1
+    multiples = np.abs(times - np.maximum(np.round(times), 1)).max() < 0.1
     at = int(np.argmax(np.abs(gaps - usual)))
     place = f"{gaps[at]:.3f} mm after slice {at + 1} of {len(along)}, {usual:.3f} mm elsewhere"
-    if whole and len(wide) and len(wide) <= max(3, len(gaps) // 10):
+    if multiples and len(wide) and len(wide) <= max(3, len(gaps) // 10):
         missing = int(np.round(times[wide]).sum() - len(wide))
         raise StudyError(f"{name}: {missing} slices missing: {place}; complete the series")
     if nonuniform == "resample":
