@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from recur.study.coding import levels_of, one_spelling
@@ -16,6 +17,8 @@ OWN_NAMES = {  # columns of an analysis's table
     "tumour_size", "tumour_volume", "patient_id", "centre", "cohort", "time", "event", "competing", "level",
     "follow_up",
 }  # fmt: skip
+LEVELLED = ("binary", "categorical", "ordinal")  # kinds of variables
+ANY_KIND = ("binary", "ordinal", "categorical", "numeric")
 SPLIT_NEEDS = {"none": (), "centre": ("train", "external"), "random": (), "column": ("column", "train", "test")}
 
 
@@ -90,11 +93,7 @@ def candidate_contradictions(study: dict[str, Any]) -> list[str]:
     for timing in ("pre", "post"):
         for term in study["candidates"][timing]:
             if term not in variables:
-                near = difflib.get_close_matches(term, variables, 1)
-                problems.append(
-                    f"candidates.{timing}: {term!r} is no clinical variable"
-                    + (f"; did you mean {near[0]!r}?" if near else "")
-                )
+                problems.append(f"candidates.{timing}: {term!r} is no clinical variable{meant(term, variables)}")
             elif variables[term]["kind"] == "list":
                 problems.append(f"candidates.{timing}: {term!r} is a list of numbers, which no model takes")
             elif timing == "pre" and variables[term]["timing"] == "post":
@@ -159,11 +158,8 @@ def analysis_contradictions(study: dict[str, Any], name: str, analysis: dict[str
     phases = study.get("images", {}).get("phases")
     phases = phases or [str(phase) for phase in study.get("features", {}).get("phases", [])]
     if analysis["endpoint"] not in study["endpoints"]:
-        near = difflib.get_close_matches(analysis["endpoint"], study["endpoints"], 1)
-        problems.append(
-            f"analyses.{name}.endpoint: {analysis['endpoint']!r} is no endpoint of this study"
-            + (f"; did you mean {near[0]!r}?" if near else "")
-        )
+        hint = meant(analysis["endpoint"], study["endpoints"])
+        problems.append(f"analyses.{name}.endpoint: {analysis['endpoint']!r} is no endpoint of this study{hint}")
     if analysis.get("min_follow_up_months") and not is_replicate(name, analysis):
         problems.append(
             f"analyses.{name}.min_follow_up_months: leaving out patients by what happened after the operation "
@@ -225,9 +221,7 @@ def strata_contradictions(study: dict[str, Any]) -> list[str]:
     for name in candidates["strata"]:
         variable = variables.get(name)
         if variable is None:
-            near = difflib.get_close_matches(name, variables, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            problems.append(f"candidates.strata: {name!r} is no clinical variable{hint}")
+            problems.append(f"candidates.strata: {name!r} is no clinical variable{meant(name, variables)}")
         elif variable["kind"] not in ("binary", "ordinal", "categorical"):
             problems.append(f"candidates.strata: {name!r} is {variable['kind']}; strata are levels of a variable")
         elif variable["timing"] == "post":
@@ -263,42 +257,18 @@ def horizon_contradictions(study: dict[str, Any]) -> list[str]:
 def diagnostic_contradictions(study: dict[str, Any]) -> list[str]:
     """Names of the diagnostic section that refer to nothing, or to a variable of another kind than is needed."""
     plan = study["diagnostic"]
-    problems = []
     patients = study["clinical"]["variables"]
     units = plan["lesions"]["variables"] if "lesions" in plan else patients
-    used = [("reference", plan["reference"], ("binary",))] if "reference" in plan else []
-    used += [(f"tests.{name}", name, ("binary", "ordinal", "numeric")) for name in plan["tests"]]
-    used += [
-        (f"readers.{reading}", name, ("binary", "ordinal", "categorical", "numeric"))
-        for reading, names in plan["readers"].items()
-        for name in names
-    ]
-    held = [(place, name, kinds, units) for place, name, kinds in used]
-    groups = plan.get("groups")
-    if groups:
-        held.append(("groups.by", groups["by"], ("binary", "categorical", "ordinal"), patients))
-        kinds = ("binary", "ordinal", "categorical", "numeric")
-        held += [(f"groups.{key}", name, kinds, patients) for key in ("variables", "adjust") for name in groups[key]]
-        problems += [
-            f"diagnostic.groups.endpoints: {name!r} is no endpoint of this study"
-            for name in groups["endpoints"]
-            if name not in study["endpoints"]
-        ]
-        by = patients.get(groups["by"], {})
-        if groups["adjust"] and by.get("kind") != "binary" and len(by.get("levels", [])) != 2:
-            problems.append("diagnostic.groups.adjust: a propensity score compares two groups")
-    for place, name, kinds, known in held:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            problems.append(f"diagnostic.{place}: {name!r} is no variable{hint}")
-        elif known[name]["kind"] not in kinds:
-            problems.append(f"diagnostic.{place}: {name!r} is {known[name]['kind']}; needed: {', '.join(kinds)}")
+    grouped = plan.get("groups")
+    problems = group_contradictions(study, grouped) if grouped else []
+    problems += unknown_variables(diagnostic_uses(plan), units)
+    problems += unknown_variables(group_uses(grouped), patients) if grouped else []
     for name, test in plan["tests"].items():
         problems += cutoff_contradictions(name, test, units.get(name, {}))
     for reading, names in plan["readers"].items():
-        kinds = {units[name]["kind"] for name in names if name in units}
-        levels = {str(units[name].get("levels")) for name in names if name in units}
+        read = [units[name] for name in names if name in units]
+        kinds = {variable["kind"] for variable in read}
+        levels = {str(variable.get("levels")) for variable in read}
         if len(kinds) > 1 or len(levels) > 1:
             problems.append(
                 f"diagnostic.readers.{reading}: the readers' variables are not of one kind with the same levels"
@@ -311,6 +281,53 @@ def diagnostic_contradictions(study: dict[str, Any]) -> list[str]:
         if name not in plan["tests"]
     ]
     return problems
+
+
+def diagnostic_uses(plan: dict[str, Any]) -> list[tuple[str, str, tuple[str, ...]]]:
+    """(key, variable, kinds that it may be of) of the reference, the tests and the readings."""
+    uses = [("reference", plan["reference"], ("binary",))] if "reference" in plan else []
+    uses += [(f"tests.{name}", name, ("binary", "ordinal", "numeric")) for name in plan["tests"]]
+    for reading, names in plan["readers"].items():
+        uses += [(f"readers.{reading}", name, ANY_KIND) for name in names]
+    return uses
+
+
+def group_uses(groups: dict[str, Any]) -> list[tuple[str, str, tuple[str, ...]]]:
+    """(key, variable, kinds that it may be of) of the groups of patients that are compared."""
+    uses = [("groups.by", groups["by"], LEVELLED)]
+    for key in ("variables", "adjust"):
+        uses += [(f"groups.{key}", name, ANY_KIND) for name in groups[key]]
+    return uses
+
+
+def unknown_variables(uses: list[tuple[str, str, tuple[str, ...]]], variables: dict[str, Any]) -> list[str]:
+    """Used variables that are not declared, or of another kind than may stand there."""
+    problems = []
+    for place, name, kinds in uses:
+        if name not in variables:
+            problems.append(f"diagnostic.{place}: {name!r} is no variable{meant(name, variables)}")
+        elif variables[name]["kind"] not in kinds:
+            problems.append(f"diagnostic.{place}: {name!r} is {variables[name]['kind']}; needed: {', '.join(kinds)}")
+    return problems
+
+
+def group_contradictions(study: dict[str, Any], groups: dict[str, Any]) -> list[str]:
+    """Endpoints of compared groups that are not declared, and an adjustment of more than two groups."""
+    problems = [
+        f"diagnostic.groups.endpoints: {name!r} is no endpoint of this study"
+        for name in groups["endpoints"]
+        if name not in study["endpoints"]
+    ]
+    by = study["clinical"]["variables"].get(groups["by"], {})
+    if groups["adjust"] and by.get("kind") != "binary" and len(by.get("levels", [])) != 2:
+        problems.append("diagnostic.groups.adjust: a propensity score compares two groups")
+    return problems
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """The known name nearest to one that is not known, as the end of a line; empty where none is near."""
+    near = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def cutoff_contradictions(name: str, test: dict[str, Any], variable: dict[str, Any]) -> list[str]:
