@@ -36,10 +36,10 @@ def term_problems(name: str, variable: dict[str, Any], values: pd.Series, analys
     if variable["transform"] == "rcs":
         count = variable["knots"]
         try:
-            found = len(spline_knots(known.to_numpy(float), count))
+            knots_placed = len(spline_knots(known.to_numpy(float), count))
         except NotEstimable:
-            found = 0
-        if found < count:
+            knots_placed = 0
+        if knots_placed < count:
             return [
                 f"{place}: {known.nunique()} distinct values in the training patients of {analysis} are too few, or "
                 f"too often the same, for {count} knots; fewer knots, or transform: none"
@@ -56,27 +56,27 @@ def term_warnings(name: str, variable: dict[str, Any], values: pd.Series, outcom
     names = levels_of(variable)
     known = values.notna() & outcome.notna()
     empty = [text for code, text in enumerate(names) if not (values == code).any()]
-    found = []
+    warnings = []
     if variable["kind"] == "categorical" and empty:
-        found.append(
+        warnings.append(
             f"{place}: no training patient has the level {listed(empty)}; the models take it for the reference "
             f"{names[0]!r}"
         )
     for code, text in enumerate(names):
-        own = outcome[known & (values == code)]
-        if len(own) and (missing := missing_outcome(own, outcome, kind)):
-            found.append(
-                f"{place}: {missing} among the {len(own)} training patients of level {text!r}; its effect is infinite "
-                "or rests on a penalty: merge it with another level"
+        outcomes = outcome[known & (values == code)]
+        if len(outcomes) and (missing := missing_outcome(outcomes, outcome, kind)):
+            warnings.append(
+                f"{place}: {missing} among the {len(outcomes)} training patients of level {text!r}; its effect is "
+                "infinite or rests on a penalty: merge it with another level"
             )
-    return found
+    return warnings
 
 
-def missing_outcome(own: pd.Series, everyone: pd.Series, kind: str) -> str:
+def missing_outcome(outcomes: pd.Series, everyone: pd.Series, kind: str) -> str:
     """Which outcome that others have a level's patients lack: of a survival outcome the event."""
     if kind == "survival":
-        return "" if (own == EVENT).any() else "no event"
-    lacking = sorted(set(everyone.dropna()) - set(own))
+        return "" if (outcomes == EVENT).any() else "no event"
+    lacking = sorted(set(everyone.dropna()) - set(outcomes))
     if not lacking:
         return ""
     if kind == "binary":
@@ -104,16 +104,16 @@ def strata_problems(names: list[str], variables: dict[str, Any], clinical: pd.Da
         ]
     if len(strata.drop_duplicates()) < 2:
         return [f"{place}: one stratum in training; take it out"]
-    found = []
+    problems = []
     for codes, part in occurred.groupby([strata[name] for name in names]):
         if not part.any():
             levels = zip(names, codes, strict=True)
             text = listed([levels_of(variables[name])[int(code)] for name, code in levels])
-            found.append(
+            problems.append(
                 f"{place}: no event among the {len(part)} training patients of {text!r}, so that it has no baseline "
                 "hazard; merge levels, or take it out"
             )
-    return found
+    return problems
 
 
 def horizon_findings(

@@ -38,8 +38,8 @@ def said_of_masks(study: dict[str, Any]) -> list[str]:
     manifest = None
     if Path(images["manifest"]).exists():
         manifest = read_rows(images["manifest"], images.get("sheet"))
-    whole = manifest is not None and set(KEY) <= set(manifest)  # what it lacks is said elsewhere
-    return review_notes(images["review"], manifest if whole else None)
+    is_complete = manifest is not None and set(KEY) <= set(manifest)  # what it lacks is said elsewhere
+    return review_notes(images["review"], manifest if is_complete else None)
 
 
 def what_is_read(cases: pd.DataFrame, study: dict[str, Any]) -> list[str]:

@@ -30,8 +30,8 @@ def links(study: dict[str, Any], cohort: Cohort) -> tuple[list[str], list[str]]:
     known = {*cohorts.index, *(str(problem.who) for problem in cohort.excluded)}
     problems, notes = [], []
     for what, others in ids_of_tables(study).items():
-        found, said = link(cohorts, known, others.dropna(), what)
-        problems += found
+        unlinked, said = link(cohorts, known, others.dropna(), what)
+        problems += unlinked
         notes += said
     return problems, notes
 

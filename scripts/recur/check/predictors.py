@@ -27,8 +27,8 @@ def candidate_problems(study: dict[str, Any], cohort: Cohort) -> list[str]:
         # its own outcome, and the others that have a time: a finding without one may predict
         timed = {column.removesuffix("_time") for column in cohort.endpoints if column.endswith("_time")}
         endpoints = timed | {analysis["endpoint"]}
-        own = [column for column in cohort.endpoints if column.rpartition("_")[0] in endpoints]
-        outcomes = outcome_rows(cohort.endpoints[["patient_id", *own]], study["horizons_months"])
+        columns = [column for column in cohort.endpoints if column.rpartition("_")[0] in endpoints]
+        outcomes = outcome_rows(cohort.endpoints[["patient_id", *columns]], study["horizons_months"])
         problems += leak_problems(numeric, outcomes, "candidates", "take it out of the candidates")
     return list(dict.fromkeys(problems))
 
@@ -54,15 +54,15 @@ def feature_problems(study: dict[str, Any], key: str, cohort: Cohort | None) -> 
 def burden_columns(study: dict[str, Any], names: list[str]) -> dict[str, str]:
     """size_only and volume_only -> where the tumour's size and volume come from, in words; those that have a source."""
     columns = tumour_columns(study)
-    found = {}
+    sources = {}
     problems = []
     for target in ("size", "volume"):
         variable = study["clinical"][f"tumour_{target}"]
         if variable:
-            found[f"{target}_only"] = f"column {study['clinical']['variables'][variable]['column']}"
+            sources[f"{target}_only"] = f"column {study['clinical']['variables'][variable]['column']}"
             continue
         if "images" in study:
-            found[f"{target}_only"] = f"the tumour's mask in {study['images']['phases'][0]}"
+            sources[f"{target}_only"] = f"the tumour's mask in {study['images']['phases'][0]}"
             continue
         try:
             column = burden_column(names, target, columns.get(f"{target}_column"), columns["phases"])
@@ -70,37 +70,37 @@ def burden_columns(study: dict[str, Any], names: list[str]) -> dict[str, str]:
             problems += error.problems
             continue
         if column is not None:
-            found[f"{target}_only"] = f"feature {column}"
+            sources[f"{target}_only"] = f"feature {column}"
     if problems:
         raise StudyError(problems)
-    return found
+    return sources
 
 
 def comparator_lines(study: dict[str, Any], names: list[str]) -> list[str]:
     """The models and scores that the study's own models are compared with, and the columns they are made from."""
     variables = study["clinical"]["variables"]
     scores = read_scores()
-    found = burden_columns(study, names)
+    sources = burden_columns(study, names)
     for score in wanted_scores(study):
         used = [variables[name]["column"] for name in variables_used(study, scores[score])]
-        found[f"score {score}"] = f"columns {', '.join(used)}" if used else "no column of the clinical table"
+        sources[f"score {score}"] = f"columns {', '.join(used)}" if used else "no column of the clinical table"
     for name in study.get("comparators", {}).get("recorded", []):
-        found[name] = f"column {variables[name]['column']}, as recorded"
-    absent = [name for name in ("size_only", "volume_only") if name not in found]
-    lines = [f"  comparator {name}: {source}" for name, source in found.items()]
+        sources[name] = f"column {variables[name]['column']}, as recorded"
+    absent = [name for name in ("size_only", "volume_only") if name not in sources]
+    lines = [f"  comparator {name}: {source}" for name, source in sources.items()]
     return lines + [f"  comparator {name}: none, no column is the tumour's {name[:-5]}" for name in absent]
 
 
 def taken_lines(study: dict[str, Any], names: list[str]) -> list[str]:
     """What features.pattern takes: pyradiomics' names in short, all others one by one, and clinical ones among them."""
     usual = [name for name in names if FEATURE.search(name)]
-    others = [name for name in names if name not in set(usual)]
+    unusual = [name for name in names if name not in set(usual)]
     shown = [f"{len(usual)} columns named as pyradiomics does ({few(usual)})"] if usual else []
-    if others:
-        shown.append(f"{len(others)} columns of other names ({first_of(others, NAMED_FEATURES)})")
+    if unusual:
+        shown.append(f"{len(unusual)} columns of other names ({first_of(unusual, NAMED_FEATURES)})")
     lines = [f"features.pattern {study['features']['pattern']!r} takes {', '.join(shown)}"]
     columns = {variable["column"]: name for name, variable in study["clinical"]["variables"].items()}
-    twice = [f"{name} ({columns[name]})" for name in others if name in columns]
+    twice = [f"{name} ({columns[name]})" for name in unusual if name in columns]
     if twice:
         lines.append(f"clinical variables among the features, narrow features.pattern if not meant: {few(twice)}")
     return lines
@@ -115,13 +115,13 @@ def feature_lines(study: dict[str, Any], cohort: Cohort) -> tuple[list[str], lis
     for key in ("table", "repeat"):
         if not settings.get(key):
             continue
-        found = read_features(settings, settings[key], known_after(study))
-        table, bad = complete_enough(found, feature_subsets(study) or [{}])
+        imported = read_features(settings, settings[key], known_after(study))
+        table, bad = complete_enough(imported, feature_subsets(study) or [{}])
         gone = f"; {len(bad)} patients with missing values go out" if len(bad) else ""
-        own = list(table.columns[1:])
-        lines.append(f"  features.{key}: {len(own)} features of {len(table)} patients{gone}")
-        lines += [f"    {text}" for text in taken_lines(study, own)]
-        lines += [f"    {text}" for text in found.remarks]
-        lines += [f"    doubtful, {text}" for text in in_words(doubts(found, centres))]
-        names = names or own
+        feature_names = list(table.columns[1:])
+        lines.append(f"  features.{key}: {len(feature_names)} features of {len(table)} patients{gone}")
+        lines += [f"    {text}" for text in taken_lines(study, feature_names)]
+        lines += [f"    {text}" for text in imported.remarks]
+        lines += [f"    doubtful, {text}" for text in in_words(doubts(imported, centres))]
+        names = names or feature_names
     return lines, names

@@ -43,8 +43,8 @@ def make_analysis_set(
     """
     outcome = [name for name in OUTCOME if f"{endpoint}_{name}" in endpoints]
     needed = ["follow_up"] if "follow_up" in outcome else outcome
-    own = endpoints[["patient_id", *(f"{endpoint}_{name}" for name in outcome)]]
-    frame = clinical.assign(cohort=clinical["patient_id"].map(assigned)).merge(own, on="patient_id")
+    outcomes = endpoints[["patient_id", *(f"{endpoint}_{name}" for name in outcome)]]
+    frame = clinical.assign(cohort=clinical["patient_id"].map(assigned)).merge(outcomes, on="patient_id")
     frame = frame.rename(columns={f"{endpoint}_{name}": name for name in outcome})
     frame = frame[frame["cohort"].fillna("").ne("") & frame[needed].notna().all(axis=1)]
     if features is not None:
@@ -88,14 +88,14 @@ def tumour_burden(
 def split_sets(frame: pd.DataFrame, values: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
     """`train` and `heldout`: rows of the cohort table and of the features."""
     train = frame["cohort"].eq(TRAIN).to_numpy()
-    own = frame["level" if "level" in frame else "event"][train].dropna().astype(int)
-    counts = own.value_counts()
-    if "time" in frame and own.sum() < MIN_EVENTS:
-        raise StudyError(f"only {own.sum()} events in training; a model needs at least {MIN_EVENTS}: {REMEDY}")
+    occurred = frame["level" if "level" in frame else "event"][train].dropna().astype(int)
+    counts = occurred.value_counts()
+    if "time" in frame and occurred.sum() < MIN_EVENTS:
+        raise StudyError(f"only {occurred.sum()} events in training; a model needs at least {MIN_EVENTS}: {REMEDY}")
     if "time" not in frame and (len(counts) < 2 or counts.min() < MIN_EVENTS):
-        found = ", ".join(f"{n} of level {level}" for level, n in counts.sort_index().items())
+        sizes = ", ".join(f"{n} of level {level}" for level, n in counts.sort_index().items())
         raise StudyError(
-            f"training has {found}; a model needs at least {MIN_EVENTS} patients of each of two or more: {REMEDY}"
+            f"training has {sizes}; a model needs at least {MIN_EVENTS} patients of each of two or more: {REMEDY}"
         )
     return {"train": (frame[train], values[train]), "heldout": (frame[~train], values[~train])}
 
@@ -108,14 +108,14 @@ def without_gaps(
     A feature that a training patient lacks is left out of the analysis, and a held-out patient who then still lacks
     one: features are never imputed. Training rows decide, held-out ones have no say.
     """
-    (train, values), (heldout, others) = sets["train"], sets["heldout"]
-    gaps = [name for name in values.columns if values[name].isna().any()]
-    values, others = values.drop(columns=gaps), others.drop(columns=gaps)
-    lacking = others.isna().sum(axis=1).to_numpy()
+    (train, train_values), (heldout, heldout_values) = sets["train"], sets["heldout"]
+    gaps = [name for name in train_values.columns if train_values[name].isna().any()]
+    train_values, heldout_values = train_values.drop(columns=gaps), heldout_values.drop(columns=gaps)
+    lacking = heldout_values.isna().sum(axis=1).to_numpy()
     gone = lacking > 0
     reasons = [
         f"{n} features missing that every training patient has, such as {row.index[row][0]}"
-        for n, (_, row) in zip(lacking[gone], others[gone].isna().iterrows(), strict=True)
+        for n, (_, row) in zip(lacking[gone], heldout_values[gone].isna().iterrows(), strict=True)
     ]
-    excluded = pd.DataFrame({"patient_id": others["patient_id"][gone], "reason": reasons})
-    return {"train": (train, values), "heldout": (heldout[~gone], others[~gone])}, gaps, excluded
+    excluded = pd.DataFrame({"patient_id": heldout_values["patient_id"][gone], "reason": reasons})
+    return {"train": (train, train_values), "heldout": (heldout[~gone], heldout_values[~gone])}, gaps, excluded

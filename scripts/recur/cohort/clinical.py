@@ -168,8 +168,8 @@ def odd_rows(table: pd.DataFrame, centre: pd.Series, study: dict[str, Any]) -> l
     clinical = study["clinical"]
     ids = table[clinical["id"]]
     compared = [name for name in named_columns(study) if name != clinical["centre"]]
-    found = copies_line(copies(table[compared], ids), str(Path(clinical["table"])))
+    warnings = copies_line(copies(table[compared], ids), str(Path(clinical["table"])))
     for name, endpoint in study["endpoints"].items():
         if endpoint["kind"] == "recorded":
-            found += time_warnings(name, endpoint, table, centre)
-    return found + later_deaths(table, study, ids) + id_warnings(ids) + split_warnings(table, centre, study)
+            warnings += time_warnings(name, endpoint, table, centre)
+    return warnings + later_deaths(table, study, ids) + id_warnings(ids) + split_warnings(table, centre, study)

@@ -47,13 +47,13 @@ def _event_problems(table: pd.DataFrame, endpoint: dict[str, Any]) -> list[str]:
             "such as censored, write it into them"
         )
     if "competing" in endpoint:
-        own = endpoint["competing"]
-        value = str(endpoint["competing_value"])
-        cells = as_declared(table[own], [value])
-        if cells.nunique() > 1 and not (cells == value).any():
+        competing_column = endpoint["competing"]
+        competing_value = str(endpoint["competing_value"])
+        cells = as_declared(table[competing_column], [competing_value])
+        if cells.nunique() > 1 and not (cells == competing_value).any():
             problems.append(
-                f"column {own} holds {values_of(cells)} and nowhere the declared competing_value {value!r}; declare "
-                "the cell that means the competing event"
+                f"column {competing_column} holds {values_of(cells)} and nowhere the declared competing_value "
+                f"{competing_value!r}; declare the cell that means the competing event"
             )
     return problems
 

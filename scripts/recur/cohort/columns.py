@@ -25,25 +25,25 @@ def named_cells(study: dict[str, Any]) -> dict[str, list[Any] | None]:
     """By column of the clinical table, besides those of variables, the cells that the study names; None of numbers."""
     clinical = study["clinical"]
     splits = splits_of(study).values()
-    found: dict[str, list[Any] | None] = {clinical["id"]: None}
+    cells_by_column: dict[str, list[Any] | None] = {clinical["id"]: None}
     for key, column in clinical.get("recurrence", {}).items():
-        found[column] = ["0", "1"] if key in ("vascular", "extrahepatic") else None
+        cells_by_column[column] = ["0", "1"] if key in ("vascular", "extrahepatic") else None
     for endpoint in study["endpoints"].values():
-        found |= {endpoint[key]: None for key in ("time", "competing_time") if key in endpoint}
+        cells_by_column |= {endpoint[key]: None for key in ("time", "competing_time") if key in endpoint}
         if "event" in endpoint:
             values = [endpoint[key] for key in ("event_value", "censored_value", "competing_value") if key in endpoint]
-            found[endpoint["event"]] = values
+            cells_by_column[endpoint["event"]] = values
         if "competing" in endpoint:
-            found[endpoint["competing"]] = [endpoint["competing_value"]]
+            cells_by_column[endpoint["competing"]] = [endpoint["competing_value"]]
         if "column" in endpoint:
-            found[endpoint["column"]] = cells_named(endpoint)
+            cells_by_column[endpoint["column"]] = cells_named(endpoint)
     named = [(rule["column"], rule["keep"]) for rule in clinical.get("eligibility", [])]
     named += [(split["column"], [*split["train"], *split["test"]]) for split in splits if "column" in split]
     if clinical["centre"]:
         named.append((clinical["centre"], [name for split in splits for name in centres_named(split)]))
     for column, cells in named:
-        found.setdefault(column, cells)
-    return found
+        cells_by_column.setdefault(column, cells)
+    return cells_by_column
 
 
 def named_columns(study: dict[str, Any]) -> list[str]:

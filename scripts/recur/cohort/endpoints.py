@@ -171,13 +171,13 @@ def endpoint_as_recorded(table: pd.DataFrame, endpoint: dict[str, Any]) -> tuple
     """
     time = pd.to_numeric(table[endpoint["time"]], errors="coerce").astype(float)
     codes = {str(endpoint["event_value"]): EVENT, str(endpoint["censored_value"]): CENSORED}
-    own_column = endpoint.get("competing")
-    if "competing_value" in endpoint and own_column is None:
+    competing_column = endpoint.get("competing")
+    if "competing_value" in endpoint and competing_column is None:
         codes[str(endpoint["competing_value"])] = COMPETING
     event = as_declared(table[endpoint["event"]], codes).map(codes).astype(float)
-    if own_column is not None:
+    if competing_column is not None:
         value = str(endpoint["competing_value"])
-        died = (as_declared(table[own_column], [value]) == value).fillna(False).astype(bool)
+        died = (as_declared(table[competing_column], [value]) == value).fillna(False).astype(bool)
         event = event.mask((event == CENSORED) & died, COMPETING)
     impossible = f"{endpoint['time']}: {{}} is not a time >= 0"
     problems = []
@@ -192,9 +192,9 @@ def endpoint_as_recorded(table: pd.DataFrame, endpoint: dict[str, Any]) -> tuple
         if pd.isna(table.at[row, endpoint["event"]]):
             problems.append(Problem(row, f"{endpoint['event']}: missing"))
     if "competing_time" in endpoint:
-        died = event == COMPETING if own_column is None else died
-        time, found = competing_times(table, endpoint, time, event, died)
-        problems += found
+        died = event == COMPETING if competing_column is None else died
+        time, contradicting = competing_times(table, endpoint, time, event, died)
+        problems += contradicting
     months = time * UNIT_IN_MONTHS[endpoint["unit"]]
     return pd.DataFrame({"time": months.clip(lower=SAME_DAY / DAYS_PER_MONTH), "event": event}), problems
 
@@ -208,19 +208,21 @@ def competing_times(
     Without the event, the competing one counts at a time of its own, at which nobody can be under follow-up any more.
     """
     column, unit = endpoint["competing_time"], endpoint["unit"]
-    own = pd.to_numeric(table[column], errors="coerce").astype(float)
-    possible = np.isfinite(own) & (own >= 0) & (own * UNIT_IN_MONTHS[unit] <= LONGEST_MONTHS)
+    competing_time = pd.to_numeric(table[column], errors="coerce").astype(float)
+    possible = (
+        np.isfinite(competing_time) & (competing_time >= 0) & (competing_time * UNIT_IN_MONTHS[unit] <= LONGEST_MONTHS)
+    )
     rounding = ROUNDED_MONTHS / UNIT_IN_MONTHS[unit]
     problems = []
     for row in table.index[died]:
         if not possible[row]:
             text = f"{column}: {{}} is not a time >= 0, and there was a competing event"
             problems.append(Problem(row, text, (table.at[row, column],)))
-        elif own[row] < time[row] - rounding:
+        elif competing_time[row] < time[row] - rounding:
             what = "the event" if event[row] == EVENT else "the end of follow-up"
             text = f"{column}: a competing event at {{}} {unit} is before {what}, {endpoint['time']} {{}}"
-            problems.append(Problem(row, text, (float(own[row]), float(time[row]))))
-    return time.where(event != COMPETING, own), problems
+            problems.append(Problem(row, text, (float(competing_time[row]), float(time[row]))))
+    return time.where(event != COMPETING, competing_time), problems
 
 
 def read_endpoints(
@@ -248,9 +250,9 @@ def read_endpoints(
         if endpoint["kind"] in WITHOUT_TIME:
             continue
         if endpoint["kind"] == "recorded":
-            frame, found = endpoint_as_recorded(table, endpoint)
-            missing += [(name, problem) for problem in found]
-            frame.loc[[problem.who for problem in found], ["time", "event"]] = np.nan
+            frame, unusable = endpoint_as_recorded(table, endpoint)
+            missing += [(name, problem) for problem in unusable]
+            frame.loc[[problem.who for problem in unusable], ["time", "event"]] = np.nan
         else:
             frame = endpoint_from_dates(parsed, endpoint, dates.get("cutoff"), pattern)
         if endpoint["kind"] == "aggressive_recurrence":
@@ -271,11 +273,11 @@ def read_endpoints(
             source = endpoint["of"]
             months = study["endpoints"][endpoint["of"]]["horizon_months"]
             frame = pd.DataFrame({key: result[f"{source}_{key}"] for key in ("time", "event")})
-            outcome, found = state_as_binary(frame, months, endpoint["censored"])
+            outcome, unusable = state_as_binary(frame, months, endpoint["censored"])
         else:
-            code, found = endpoint_as_level(table, endpoint)
+            code, unusable = endpoint_as_level(table, endpoint)
             outcome = code.to_frame("event" if endpoint["kind"] == "binary" else "level")
-        missing += [(name, problem) for problem in found]
+        missing += [(name, problem) for problem in unusable]
         for column, values in outcome.items():
             result[f"{name}_{column}"] = values
     return result, problems, missing, warnings

@@ -13,10 +13,10 @@ from recur.tables import Problem, grouped
 
 def first_problems(problems: list[Problem]) -> dict[str, Problem]:
     """The first problem of each patient; who has no id is known by the line."""
-    found: dict[str, Problem] = {}
+    first: dict[str, Problem] = {}
     for problem in problems:
-        found.setdefault(str(problem.who) if pd.notna(problem.who) else f"(line {problem.line})", problem)
-    return found
+        first.setdefault(str(problem.who) if pd.notna(problem.who) else f"(line {problem.line})", problem)
+    return first
 
 
 def why_gone(excluded: list[Problem], said: str = "excluded", most: int = 5) -> list[str]:
@@ -33,12 +33,12 @@ def by_id(problems: list[Problem], ids: pd.Series) -> list[Problem]:
 
 def ineligible(table: pd.DataFrame, rules: list[dict[str, Any]]) -> list[Problem]:
     """Rows of patients whose cell is none of those a rule keeps; a missing cell is not eligible either."""
-    found = []
+    problems = []
     for rule in rules:
         cells = table[rule["column"]]
         keep = coding.as_declared(cells, rule["keep"]).isin([str(value) for value in rule["keep"]])
-        found += [
+        problems += [
             Problem(row, f"not eligible: {rule['column']} is {cells[row] if pd.notna(cells[row]) else 'missing'}")
             for row in table.index[~keep.fillna(False).astype(bool)]
         ]
-    return found
+    return problems

@@ -39,8 +39,8 @@ def analysis_flow(
     flow: pd.DataFrame, exclusions: pd.DataFrame, excluded: pd.DataFrame, patients: pd.DataFrame
 ) -> pd.DataFrame:
     """The flow of one analysis: that of the study, then those whom the analysis alone leaves out, and its cohorts."""
-    own = excluded[~excluded["patient_id"].isin(exclusions["patient_id"])].assign(floor="analysis")
-    return flow_table(int(flow["n"].iloc[0]), pd.concat([exclusions, own]), patients)
+    left_out = excluded[~excluded["patient_id"].isin(exclusions["patient_id"])].assign(floor="analysis")
+    return flow_table(int(flow["n"].iloc[0]), pd.concat([exclusions, left_out]), patients)
 
 
 def cause(reason: str) -> str:

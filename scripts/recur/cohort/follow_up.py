@@ -36,8 +36,8 @@ def follow_up_table(frame: pd.DataFrame) -> pd.DataFrame:
         if by != "all" and groups.nunique() < 2:
             continue
         for name, part in frame.groupby(groups, sort=True):
-            found = follow_up(part["time"], part["ended"])
-            months = (found["median"], found["lower"], found["upper"])
+            median = follow_up(part["time"], part["ended"])
+            months = (median["median"], median["lower"], median["upper"])
             size = (len(part), int(part["event"].sum()), int((1 - part["ended"]).sum()))
             extent = weight_summary(outcome_of(part).weight) if weighted else {}
             rows.append((by, name, *size, *months, np.nan, *(extent.get(key, np.nan) for key in WEIGHTS)))

@@ -34,13 +34,13 @@ def id_problems(ids: pd.Series) -> list[Problem]:
 def id_warnings(ids: pd.Series) -> list[str]:
     """Ids that only capital letters, or zeros before or behind a number, tell apart: one patient twice?"""
     known = ids.dropna().drop_duplicates()
-    found = []
+    warnings = []
     zeros = known.str.replace(r"^0+(?=\d)|\.0+$", "", regex=True)
     for plain, differ in ((known.str.lower(), "capital letters"), (zeros, "zeros")):
         alike = sorted(known[plain.duplicated(keep=False)])
         if alike:
-            found.append(f"ids that differ in {differ} only: {first_of(alike, 10)}; one patient twice?")
-    return found
+            warnings.append(f"ids that differ in {differ} only: {first_of(alike, 10)}; one patient twice?")
+    return warnings
 
 
 def centre_warnings(centre: pd.Series, values: pd.DataFrame, variables: dict[str, Any]) -> list[str]:
@@ -49,23 +49,25 @@ def centre_warnings(centre: pd.Series, values: pd.DataFrame, variables: dict[str
     """
     names = pd.Series(sorted(set(centre) - {""}), dtype="string")
     alike = names[names.str.lower().duplicated(keep=False)]
-    found = [f"centres that differ in capital letters only: {', '.join(alike)}; one centre?"] if len(alike) else []
+    warnings = [f"centres that differ in capital letters only: {', '.join(alike)}; one centre?"] if len(alike) else []
     for name, variable in variables.items():
         if variable["kind"] != "numeric" or not len(names):
             continue
-        for own in names:
-            here, elsewhere = (values.loc[rows, name].dropna() for rows in (centre == own, ~centre.isin([own, ""])))
+        for centre_name in names:
+            here, elsewhere = (
+                values.loc[rows, name].dropna() for rows in (centre == centre_name, ~centre.isin([centre_name, ""]))
+            )
             if min(len(here), len(elsewhere)) < FEWEST_OF_CENTRE or min(here.median(), elsewhere.median()) <= 0:
                 continue
             lower, upper = sorted((here, elsewhere), key=lambda part: part.median())
             apart = lower.quantile(0.75) < upper.quantile(0.25)
             if apart and upper.median() / lower.median() >= APART:
-                found.append(
-                    f"column {variable['column']}: the median is {here.median():g} in centre {own!r} and "
+                warnings.append(
+                    f"column {variable['column']}: the median is {here.median():g} in centre {centre_name!r} and "
                     f"{elsewhere.median():g} elsewhere: is it in another unit in one of them?"
                 )
                 break
-    return found
+    return warnings
 
 
 def centre_problems(centre: pd.Series) -> list[Problem]:

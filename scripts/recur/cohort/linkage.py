@@ -60,14 +60,14 @@ def _by_cohort(cohorts: pd.Series) -> list[tuple[str, list[str]]]:
 def likely_cause(strangers: list[str], lost: list[str]) -> tuple[str, list[tuple[str, str]]]:
     """What most of the ids without a partner differ by, and the pairs (there, here) that are equal but for it."""
     best = ""
-    found = []
+    most_pairs = []
     for cause, cut in CAUSES.items():
         there, here = (_unique(names, cut) for names in (strangers, lost))
         pairs = [(there[key], here[key]) for key in sorted(there.keys() & here.keys())]
-        if len(pairs) > len(found):
+        if len(pairs) > len(most_pairs):
             best = cause
-            found = pairs
-    return best, found
+            most_pairs = pairs
+    return best, most_pairs
 
 
 def _unique(names: list[str], cut: Callable[[str], str]) -> dict[str, str]:
@@ -86,15 +86,15 @@ def copies(cells: pd.DataFrame, ids: pd.Series) -> list[list[str]]:
     equal = cells[cells.duplicated(keep=False)]
     if equal.empty:
         return []
-    found = []
+    groups = []
     content = pd.util.hash_pandas_object(equal.astype("string").fillna(""), index=False)
     for _, part in equal.groupby(content, sort=False):
         row = part.iloc[0].dropna()
         shares = [((cells[name] == cell).sum() - 1) / len(cells) for name, cell in row.items()]
         names = sorted(set(ids[part.index].dropna().astype(str)))
         if len(names) > 1 and shares and len(cells) * float(np.prod(shares)) < CHANCE:
-            found.append(names)
-    return sorted(found)
+            groups.append(names)
+    return sorted(groups)
 
 
 def copies_line(groups: list[list[str]], where: str) -> list[str]:

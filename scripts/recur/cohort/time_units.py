@@ -71,43 +71,44 @@ def time_warnings(name: str, endpoint: dict[str, Any], table: pd.DataFrame, cent
         return []
     start = f"endpoint {name}: "
     months = time * UNIT_IN_MONTHS[unit]
-    found = []
+    warnings = []
     if months.max() < SHORT[unit]:
-        found.append(f"{start}the longest time in {column} is {time.max():g} {unit}; are they {LARGER[unit]}?")
+        warnings.append(f"{start}the longest time in {column} is {time.max():g} {unit}; are they {LARGER[unit]}?")
     if months.max() > LONG_MONTHS:
-        found.append(f"{start}the longest time in {column} is {time.max():g} {unit}; are they {SMALLER[unit]}?")
+        warnings.append(f"{start}the longest time in {column} is {time.max():g} {unit}; are they {SMALLER[unit]}?")
     elif months.median() > LONG_MEDIAN:
-        found.append(f"{start}the median time in {column} is {time.median():g} {unit}; are they {SMALLER[unit]}?")
+        warnings.append(f"{start}the median time in {column} is {time.median():g} {unit}; are they {SMALLER[unit]}?")
     if (time == 0).any():
-        found.append(f"{start}{(time == 0).sum()} times of 0 in {column}, counted at half a day")
-    found += [f"{start}{text}" for text in other_centres(time, column, centre[time.index])]
-    whole = time % 1 == 0
-    if min(whole.sum(), (~whole).sum()) >= FEW_OF_A_CENTRE:
-        ratio = time[whole].median() / time[~whole].median()
+        warnings.append(f"{start}{(time == 0).sum()} times of 0 in {column}, counted at half a day")
+    warnings += [f"{start}{text}" for text in other_centres(time, column, centre[time.index])]
+    is_whole = time % 1 == 0
+    if min(is_whole.sum(), (~is_whole).sum()) >= FEW_OF_A_CENTRE:
+        ratio = time[is_whole].median() / time[~is_whole].median()
         if not 1 / RATIO < ratio < RATIO:
-            found.append(
-                f"{start}{100 * whole.mean():.0f} % of {column} are whole numbers of median {time[whole].median():g}, "
-                f"the others have a median of {time[~whole].median():g}: were some entered in another unit?"
+            warnings.append(
+                f"{start}{100 * is_whole.mean():.0f} % of {column} are whole numbers of median "
+                f"{time[is_whole].median():g}, the others have a median of "
+                f"{time[~is_whole].median():g}: were some entered in another unit?"
             )
-    return found
+    return warnings
 
 
 def other_centres(time: pd.Series, column: str, centre: pd.Series) -> list[str]:
     """Centres whose times differ from the others' by more than a difference in follow-up, judged by the medians."""
-    found = []
+    warnings = []
     names = sorted(set(centre))
     for name in names[:1] if len(names) == 2 else names:
-        own = time[centre == name]
-        others = time[centre != name]
-        if min(len(own), len(others)) < FEW_OF_A_CENTRE:
+        times_here = time[centre == name]
+        times_elsewhere = time[centre != name]
+        if min(len(times_here), len(times_elsewhere)) < FEW_OF_A_CENTRE:
             continue
-        here, there = own.median(), others.median()
+        here, there = times_here.median(), times_elsewhere.median()
         if here > RATIO * there or there > RATIO * here:
-            found.append(
+            warnings.append(
                 f"the median of {column} is {here:g} in centre {name!r} and {there:g} elsewhere: is it in another unit "
                 f"in one of them? (1 month = {DAYS_PER_MONTH:g} days)"
             )
-    return found
+    return warnings
 
 
 def later_deaths(table: pd.DataFrame, study: dict[str, Any], ids: pd.Series) -> list[str]:
@@ -115,7 +116,7 @@ def later_deaths(table: pd.DataFrame, study: dict[str, Any], ids: pd.Series) -> 
 
     Such columns are the time of another recorded endpoint that counts the same event, and the date of death.
     """
-    found = []
+    warnings = []
     for name, endpoint in study["endpoints"].items():
         if endpoint["kind"] != "recorded" or "competing_value" not in endpoint or "competing_time" in endpoint:
             continue
@@ -130,8 +131,8 @@ def later_deaths(table: pd.DataFrame, study: dict[str, Any], ids: pd.Series) -> 
                 f"endpoint {name}: the competing event is counted at {endpoint['time']}, the end of follow-up for the "
                 f"event, but {column} has it later (median {gap:.1f} months); declare competing_time"
             )
-            found += grouped(Problem(ids[row], text) for row in table.index[late])
-    return found
+            warnings += grouped(Problem(ids[row], text) for row in table.index[late])
+    return warnings
 
 
 def _is(table: pd.DataFrame, column: str, value: Any) -> pd.Series:
@@ -140,18 +141,28 @@ def _is(table: pd.DataFrame, column: str, value: Any) -> pd.Series:
 
 def _deaths(table: pd.DataFrame, study: dict[str, Any], endpoint: str) -> list[tuple[str, pd.Series]]:
     """(column, months of an endpoint's competing event) of every column that tells it; NaN where it did not occur."""
-    own = study["endpoints"][endpoint]
-    found = []
-    for name, other in study["endpoints"].items():
-        same = other.get("event") == own.get("competing") or other.get("counts_death")
-        if name != endpoint and other["kind"] == "recorded" and same and "competing_value" not in other:
-            months = numbers(table, other["time"]) * UNIT_IN_MONTHS[other["unit"]]
-            found.append((other["time"], months.where(_is(table, other["event"], other["event_value"]))))
+    declared = study["endpoints"][endpoint]
+    deaths = []
+    for name, death_endpoint in study["endpoints"].items():
+        same = death_endpoint.get("event") == declared.get("competing") or death_endpoint.get("counts_death")
+        if (
+            name != endpoint
+            and death_endpoint["kind"] == "recorded"
+            and same
+            and "competing_value" not in death_endpoint
+        ):
+            months = numbers(table, death_endpoint["time"]) * UNIT_IN_MONTHS[death_endpoint["unit"]]
+            deaths.append(
+                (
+                    death_endpoint["time"],
+                    months.where(_is(table, death_endpoint["event"], death_endpoint["event_value"])),
+                )
+            )
     dates = study["clinical"].get("dates", {})
     if "death" in dates:
         start, end = (iso_days(table[dates[k]]) for k in ("t0", "death"))
-        found.append((dates["death"], (end - start).dt.days / DAYS_PER_MONTH))
-    return found
+        deaths.append((dates["death"], (end - start).dt.days / DAYS_PER_MONTH))
+    return deaths
 
 
 def horizon_warnings(horizons: list[float], times: pd.DataFrame) -> list[str]:

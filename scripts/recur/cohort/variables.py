@@ -24,9 +24,9 @@ def describe_variables(
     columns = [pd.DataFrame(index=table.index)]
     notes = []
     for name, variable in variables.items():
-        values, found = read_variables(table, {name: variable}, ids)
-        rows = [problem.who for problem in found]
-        lines = unit_problems(values, {name: variable}) + grouped(by_id(found, ids))
+        values, problems = read_variables(table, {name: variable}, ids)
+        rows = [problem.who for problem in problems]
+        lines = unit_problems(values, {name: variable}) + grouped(by_id(problems, ids))
         notes += [f"{name} is in no model, so this excludes nobody and such cells count as missing: {s}" for s in lines]
         columns.append(values[name].mask(values.index.isin(rows)))
     return pd.concat(columns, axis=1), notes
@@ -87,12 +87,12 @@ def number_or_limit(text: pd.Series) -> pd.Series:
 
 def limit_warnings(table: pd.DataFrame, variables: dict[str, Any]) -> list[str]:
     """How many cells of each numeric column were beyond the limit of detection."""
-    found = []
+    warnings = []
     for variable in variables.values():
         beyond = int(table[variable["column"]].str.match(r"^[<>≤≥＜＞]").sum()) if variable["kind"] == "numeric" else 0
         if beyond:
-            found.append(f"column {variable['column']}: {beyond} cells written <x or >x were read as x/2 or x")
-    return found
+            warnings.append(f"column {variable['column']}: {beyond} cells written <x or >x were read as x/2 or x")
+    return warnings
 
 
 def as_number(text: str) -> float:

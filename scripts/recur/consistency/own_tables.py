@@ -226,11 +226,11 @@ def table_consistency(tables: dict[str, list[pd.DataFrame]]) -> pd.DataFrame:
                     (place(rows.iloc[i]), number(printed.iloc[i]), number(recomputed.iloc[i]))
                     for i in np.flatnonzero(~ok)
                 )
-    found = []
+    lines = []
     for (kind, check, note), (rows, failed) in counts.items():
-        found.append((kind, check, rows, failed, "", "", "", note if failed else ""))
-        found += [(kind, check, "", "", *line, "") for line in failing[kind, check, note][:SHOWN]]
-    return pd.DataFrame(found, columns=COLUMNS)
+        lines.append((kind, check, rows, failed, "", "", "", note if failed else ""))
+        lines += [(kind, check, "", "", *line, "") for line in failing[kind, check, note][:SHOWN]]
+    return pd.DataFrame(lines, columns=COLUMNS)
 
 
 def place(line: pd.Series) -> str:

@@ -222,20 +222,20 @@ def share_of(name: str, tp: int, fp: int, fn: int, tn: int) -> tuple[int, int]:
 def check_unknown_split(statement: Row, sensitivity: Printed, specificity: Printed) -> list[Row]:
     """Sensitivity and specificity of which only the total of patients is known: every split that gives both."""
     total = statement["total"]
-    found = {}
+    splits = {}
     for how, counts in (("rounded", grim), ("cut", truncated)):
-        found[how] = [
+        splits[how] = [
             f"{tp[0]}/{m} and {tn[0]}/{total - m}"
             for m in range(1, total)
             if (tp := counts(sensitivity, m)) and (tn := counts(specificity, total - m))
         ]
     printed = f"{sensitivity.text} and {specificity.text}"
-    if found["rounded"]:
-        shown = "; ".join(found["rounded"][:4]) + ("; ..." if len(found["rounded"]) > 4 else "")
+    if splits["rounded"]:
+        shown = "; ".join(splits["rounded"][:4]) + ("; ..." if len(splits["rounded"]) > 4 else "")
         return [row(statement, "possible split", printed, shown, "consistent", f"of {total} patients")]
-    if found["cut"]:
+    if splits["cut"]:
         note = f"no split of {total} patients rounds to both; possible only if digits were cut"
-        return [row(statement, "possible split", printed, "; ".join(found["cut"][:4]), "warning", note)]
+        return [row(statement, "possible split", printed, "; ".join(splits["cut"][:4]), "warning", note)]
     return [
         row(statement, "possible split", printed, "none", "inconsistent", f"no split of {total} patients gives both")
     ]
@@ -355,11 +355,11 @@ def margin_tables(rows: list[int], columns: list[int], chi2: Printed) -> list[tu
     """(test, upper left cell, chi-square) of every 2 x 2 table with these sums whose chi-square is the printed one."""
     a = np.arange(max(0, columns[0] - rows[1]), min(rows[0], columns[0]) + 1)
     cells = a, rows[0] - a, columns[0] - a, rows[1] - columns[0] + a
-    found = []
+    tables = []
     for name, yates in (("uncorrected", False), ("Yates", True)):
         values = chi2_2x2(*cells, yates=yates)
-        found += [(name, int(k), float(value)) for k, value in zip(a, values, strict=True) if chi2.holds(value)]
-    return found
+        tables += [(name, int(k), float(value)) for k, value in zip(a, values, strict=True) if chi2.holds(value)]
+    return tables
 
 
 def check_margins(statement: Row) -> list[Row]:
@@ -369,10 +369,10 @@ def check_margins(statement: Row) -> list[Row]:
     if sum(rows) != sum(columns):
         note = f"rows add up to {sum(rows)}, columns to {sum(columns)}"
         return [row(statement, "cells from sums and chi-square", chi2.text, "", "inconsistent", note)]
-    found = margin_tables(rows, columns, chi2)
-    shown = "; ".join(f"{a}/{rows[0]} and {columns[0] - a}/{rows[1]} ({name})" for name, a, _ in found)
-    note = "" if found else "no cells with these sums give it"
-    result = [row(statement, "cells from sums and chi-square", chi2.text, shown or "none", agreed(bool(found)), note)]
+    tables = margin_tables(rows, columns, chi2)
+    shown = "; ".join(f"{a}/{rows[0]} and {columns[0] - a}/{rows[1]} ({name})" for name, a, _ in tables)
+    note = "" if tables else "no cells with these sums give it"
+    result = [row(statement, "cells from sums and chi-square", chi2.text, shown or "none", agreed(bool(tables)), note)]
     if "p" in statement:
         result.append(
             p_row(statement, *(float(stats.chi2.sf(x, 1)) for x in (chi2.high, chi2.low)), "of the chi-square")

@@ -120,17 +120,19 @@ def adjusted(
         if name in plan["adjust"] or variables[name]["kind"] not in ("numeric", "binary"):
             continue
         given = frame[name].notna().to_numpy()
-        found = weighted_difference(frame.loc[given, name], treated[given], weight[given])
-        row = {"outcome": name, "estimate": found["difference"], "n": int(given.sum()), "reason": ""}
+        difference = weighted_difference(frame.loc[given, name], treated[given], weight[given])
+        row = {"outcome": name, "estimate": difference["difference"], "n": int(given.sum()), "reason": ""}
         row["measure"] = "risk difference" if variables[name]["kind"] == "binary" else "mean difference"
-        row |= {key: found[key] for key in ("se", "lower", "upper", "p")}
+        row |= {key: difference[key] for key in ("se", "lower", "upper", "p")}
         rows.append(row | {"effective_n": effective_size(weight[given])})
     for name in plan["endpoints"]:
         given = frame[[f"{name}_time", f"{name}_event"]].notna().all(axis=1).to_numpy()
         part = frame[given]
-        found = weighted_hazard_ratio(part[f"{name}_time"], part[f"{name}_event"] == 1, treated[given], weight[given])
-        row = {"outcome": name, "measure": "hazard ratio", "estimate": found["hr"], "n": int(given.sum())}
-        row |= {key: found[key] for key in ("se", "lower", "upper", "p", "reason")}
+        difference = weighted_hazard_ratio(
+            part[f"{name}_time"], part[f"{name}_event"] == 1, treated[given], weight[given]
+        )
+        row = {"outcome": name, "measure": "hazard ratio", "estimate": difference["hr"], "n": int(given.sum())}
+        row |= {key: difference[key] for key in ("se", "lower", "upper", "p", "reason")}
         rows.append(row | {"effective_n": effective_size(weight[given])})
     return pd.DataFrame(rows, columns=[name for name in WEIGHTED if name != "cohort"]), balance(
         treated, covariates, weight

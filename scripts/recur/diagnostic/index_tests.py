@@ -93,14 +93,14 @@ def declared_cutoffs(name: str, test: dict[str, Any], variable: dict[str, Any]) 
     sign = -1 if test["direction"] == "lower" else 1
     if variable["kind"] == "binary":
         return [("", sign * 0.5)]
-    found = []
+    cutoffs = []
     for level in test.get("positive_from", []):
         place = (
             [str(x) for x in variable["levels"]].index(str(level)) if variable["kind"] == "ordinal" else float(level)
         )
         # positive from this level or value on: the cut lies just below it
-        found.append((str(level), np.nextafter(sign * place, -np.inf)))
-    return found
+        cutoffs.append((str(level), np.nextafter(sign * place, -np.inf)))
+    return cutoffs
 
 
 def chosen_cutoffs(truth: np.ndarray, score: np.ndarray, specificity: float) -> list[tuple[str, float]]:
@@ -187,10 +187,10 @@ def participants(
     for label, origin, cut in cuts:
         positive = score_of(units, names[0], test) > cut
         truth = units[reference] == 1
-        found = two_by_two(truth[tested & known], positive[tested & known])
+        counts = two_by_two(truth[tested & known], positive[tested & known])
         unknown = {"positive_no_reference": int((tested & ~known & positive).sum())}
         unknown["negative_no_reference"] = row["no_reference"] - unknown["positive_no_reference"]
-        rows.append(row | {"cutoff": label, "cutoff_from": origin} | found | unknown)
+        rows.append(row | {"cutoff": label, "cutoff_from": origin} | counts | unknown)
     return pd.DataFrame(rows or [row])
 
 
@@ -418,7 +418,7 @@ def reader_agreement(cohorts: dict[str, pd.DataFrame], settings: dict[str, Any])
     """
     units = pd.concat(cohorts.values(), ignore_index=True)
     variables = variables_of(settings)
-    found = []
+    agreements = []
     plan = settings["diagnostic"] | {"seed": settings["seed"]}
     for reading, names in settings["diagnostic"]["readers"].items():
         for a, b in combinations(names, 2):
@@ -426,5 +426,5 @@ def reader_agreement(cohorts: dict[str, pd.DataFrame], settings: dict[str, Any])
             rows = coefficients(pair[[a, b]].to_numpy(float), variables[a])
             if not pair["patient_id"].is_unique:
                 rows = clustered_agreement(pair["patient_id"], rows, pair[[a, b]].to_numpy(float), variables[a], plan)
-            found += [{"cohort": "all", "reading": reading, "reader_a": a, "reader_b": b} | row for row in rows]
-    return pd.DataFrame(found, columns=AGREEMENT)
+            agreements += [{"cohort": "all", "reading": reading, "reader_a": a, "reader_b": b} | row for row in rows]
+    return pd.DataFrame(agreements, columns=AGREEMENT)

@@ -38,8 +38,10 @@ def as_declared(cells: pd.Series, declared: Iterable[Any]) -> pd.Series:
     cells = cells.astype("string").str.strip()
     known = {one_spelling(str(value)): str(value) for value in declared}
     exact = set(known.values())
-    other = {cell: known.get(one_spelling(cell), cell) for cell in cells.dropna().unique() if cell not in exact}
-    return cells.replace(other).astype("string") if other else cells
+    declared_spelling = {
+        cell: known.get(one_spelling(cell), cell) for cell in cells.dropna().unique() if cell not in exact
+    }
+    return cells.replace(declared_spelling).astype("string") if declared_spelling else cells
 
 
 def one_spelling(cell: str) -> str:
@@ -108,13 +110,13 @@ def values_of(cells: pd.Series) -> str:
 
 def mapping(cells: pd.Series, no: str, yes: str, third: str | None = None) -> str:
     """What to declare for a column with two codes: keys `no` and `yes`, `third` for a further one."""
-    found = {cell.lower(): cell for cell in sorted(cells.dropna().unique())}
-    if len(found) < cells.nunique():
+    spellings = {cell.lower(): cell for cell in sorted(cells.dropna().unique())}
+    if len(spellings) < cells.nunique():
         return "write each of them in one way, capital letters count"
     for first, second in PAIRS:
-        if set(found) == {first, second}:
+        if set(spellings) == {first, second}:
             coding = "if that is R's coding of events, " if first == "1" and yes == "event_value" else ""
-            return f"{coding}declare {no}: {json.dumps(found[first])} and {yes}: {json.dumps(found[second])}"
+            return f"{coding}declare {no}: {json.dumps(spellings[first])} and {yes}: {json.dumps(spellings[second])}"
     further = f", {third} where there is a third" if third else ""
     return f"declare {no} and {yes}{further}; what means unknown, under clinical.missing_values"
 

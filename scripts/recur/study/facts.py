@@ -14,17 +14,17 @@ from recur.study.endpoints import is_weighted, outcome_of
 def reserved_columns(study: dict[str, Any]) -> dict[str, str]:
     """Columns that predict nothing, as they are an outcome, a date, an id, a centre or the split -> their key."""
     clinical = study["clinical"]
-    found = {}
+    reserved = {}
     for name, endpoint in study["endpoints"].items():
         for key in ("time", "event", "competing", "competing_time", "column"):
             if key in endpoint:
-                found[endpoint[key]] = f"endpoints.{name}.{key}"
+                reserved[endpoint[key]] = f"endpoints.{name}.{key}"
     no_columns = ("t0_kind", "cutoff", "export")
     dates = clinical.get("dates", {})
-    found |= {column: f"clinical.dates.{key}" for key, column in dates.items() if key not in no_columns}
-    found |= {column: f"clinical.recurrence.{key}" for key, column in clinical.get("recurrence", {}).items()}
-    found |= {split["column"]: "split.column" for split in splits_of(study).values() if "column" in split}
-    return found | {clinical[key]: f"clinical.{key}" for key in ("id", "centre") if clinical[key]}
+    reserved |= {column: f"clinical.dates.{key}" for key, column in dates.items() if key not in no_columns}
+    reserved |= {column: f"clinical.recurrence.{key}" for key, column in clinical.get("recurrence", {}).items()}
+    reserved |= {split["column"]: "split.column" for split in splits_of(study).values() if "column" in split}
+    return reserved | {clinical[key]: f"clinical.{key}" for key in ("id", "centre") if clinical[key]}
 
 
 def region_names(images: dict[str, Any]) -> list[str]:
@@ -50,8 +50,10 @@ def split_of(study: dict[str, Any], analysis: str) -> dict[str, Any]:
 
 def splits_of(study: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Column of cohort/assigned.csv -> split: the study's own, and that of every analysis with another."""
-    own = study.get("splits") or {name: a["split"] for name, a in study.get("analyses", {}).items() if "split" in a}
-    return {"cohort": study["split"]} | {f"cohort_{name}": split for name, split in own.items()}
+    by_analysis = study.get("splits") or {
+        name: a["split"] for name, a in study.get("analyses", {}).items() if "split" in a
+    }
+    return {"cohort": study["split"]} | {f"cohort_{name}": split for name, split in by_analysis.items()}
 
 
 def uses_features(study: dict[str, Any], analysis: str) -> bool:
@@ -84,11 +86,11 @@ def reading_tables(study: dict[str, Any], analysis: str) -> list[str]:
     chosen = study["analyses"][analysis]
     if "images" not in study:
         return ["reader1", "reader2"]
-    first, *others = study["images"]["readers"]
+    first, *further = study["images"]["readers"]
     if is_perturbed(chosen):
         return [first, *(f"{first}-{variant}" for variant in variants(study) if re.fullmatch(r"p\d+", variant))]
-    others = others if chosen["stability"]["source"] == "readers" else []
-    return [f"{name}-{chosen['control']}" if "control" in chosen else name for name in (first, *others)]
+    further = further if chosen["stability"]["source"] == "readers" else []
+    return [f"{name}-{chosen['control']}" if "control" in chosen else name for name in (first, *further)]
 
 
 def endpoint_of(study: dict[str, Any], analysis: str) -> dict[str, Any]:
@@ -155,8 +157,8 @@ def candidates_of(study: dict[str, Any], analysis: str) -> dict[str, list]:
     """Candidate terms by timing, interactions and strata of the study, less those that are the endpoint itself."""
     outcomes = set(own_variables(study, analysis))
     declared = study["candidates"]
-    found = {key: [name for name in declared.get(key, []) if name not in outcomes] for key in ("pre", "post", "strata")}
-    return found | {
+    kept = {key: [name for name in declared.get(key, []) if name not in outcomes] for key in ("pre", "post", "strata")}
+    return kept | {
         "interactions": [pair for pair in declared.get("interactions", []) if not outcomes.intersection(pair)]
     }
 
@@ -184,8 +186,8 @@ def phase_sets(study: dict[str, Any]) -> list[list[str]]:
     """Phases of the images that each analysis of features needs, each set once; all of them where there is none."""
     used = [a for name, a in study["analyses"].items() if uses_features(study, name)]
     everything = study["images"]["phases"]
-    found = [sorted(analysis.get("phases", everything)) for analysis in used] or [sorted(everything)]
-    return [needed for i, needed in enumerate(found) if needed not in found[:i]]
+    sets = [sorted(analysis.get("phases", everything)) for analysis in used] or [sorted(everything)]
+    return [needed for i, needed in enumerate(sets) if needed not in sets[:i]]
 
 
 def feature_subsets(study: dict[str, Any]) -> list[dict[str, list[str]]]:

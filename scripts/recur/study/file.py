@@ -73,11 +73,15 @@ def not_finite(value: Any, where: str) -> Iterator[str]:
 
 def reported_problems(study: dict[str, Any], where: str) -> list[str]:
     """Statements that are not as their schema has them; a study of printed numbers has no data beside them."""
-    found = list(schema_problems(study["reported"]["statements"], schema("reported"), f"{where}: reported.statements"))
-    ids = [] if found else [item["id"] for item in study["reported"]["statements"]]
-    found += [f"{where}: reported.statements: the id {name!r} stands there twice" for name in twice(ids)]
-    other = sorted(set(study) - {"study", "title", "reported"})
-    return found + [f"{where}: {key}: has no place beside reported, a study of printed numbers only" for key in other]
+    problems = list(
+        schema_problems(study["reported"]["statements"], schema("reported"), f"{where}: reported.statements")
+    )
+    ids = [] if problems else [item["id"] for item in study["reported"]["statements"]]
+    problems += [f"{where}: reported.statements: the id {name!r} stands there twice" for name in twice(ids)]
+    misplaced = sorted(set(study) - {"study", "title", "reported"})
+    return problems + [
+        f"{where}: {key}: has no place beside reported, a study of printed numbers only" for key in misplaced
+    ]
 
 
 def with_defaults(value: Any, rules: dict[str, Any], root: dict[str, Any]) -> Any:

@@ -12,13 +12,13 @@ FEWEST_EVENTS = 10  # of a model
 
 def column_count(terms: list[str], variables: dict[str, Any], interactions: list[list[str]] | None = None) -> int:
     """Columns that the terms and the interactions between them will have at most."""
-    own = {}
+    columns = {}
     for term in terms:
         variable = variables[term]
         spline = variable["knots"] - 1 if variable.get("transform") == "rcs" else 1
-        own[term] = len(variable["levels"]) - 1 if variable["kind"] == "categorical" else spline
-    products = [own.get(a, 0) * own.get(b, 0) for a, b in interactions or []]
-    return sum(own[term] for term in terms) + sum(products)
+        columns[term] = len(variable["levels"]) - 1 if variable["kind"] == "categorical" else spline
+    products = [columns.get(a, 0) * columns.get(b, 0) for a, b in interactions or []]
+    return sum(columns[term] for term in terms) + sum(products)
 
 
 def smaller_class(event: Any, known: Any = None) -> int:

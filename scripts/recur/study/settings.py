@@ -14,24 +14,26 @@ from recur.tables import write_changed
 
 def analysis_settings(study: dict[str, Any], analysis: str, keys: tuple[str, ...] = ()) -> dict[str, Any]:
     """What a fit needs: the analysis with the study's variables, candidates, horizons and models; or only some keys."""
-    own = {key: value for key, value in study["analyses"][analysis].items() if key != "split"}
-    itself = own_variables(study, analysis)
+    chosen = {key: value for key, value in study["analyses"][analysis].items() if key != "split"}
+    outcome_variables = own_variables(study, analysis)
     variables = study["clinical"]["variables"]
-    own |= {"candidates": candidates_of(study, analysis), "own_variables": itself}
-    own["variables"] = {name: variable for name, variable in variables.items() if name not in itself}
-    own |= {"horizons_months": study["horizons_months"], "models": model_names(study, analysis)}
+    chosen |= {"candidates": candidates_of(study, analysis), "own_variables": outcome_variables}
+    chosen["variables"] = {name: variable for name, variable in variables.items() if name not in outcome_variables}
+    chosen |= {"horizons_months": study["horizons_months"], "models": model_names(study, analysis)}
     endpoint = study["endpoints"][study["analyses"][analysis]["endpoint"]]
-    own |= {key: endpoint[key] for key in ("cutpoint_sensitivity", "levels") if key in endpoint}
+    chosen |= {key: endpoint[key] for key in ("cutpoint_sensitivity", "levels") if key in endpoint}
     if "levels" in endpoint:
-        own["ordered"] = endpoint["kind"] == "ordinal"
+        chosen["ordered"] = endpoint["kind"] == "ordinal"
     clinical = study["clinical"]
-    own["inputs"] = {key: clinical[key] for key in ("id", "centre", "missing_values", "tumour_size", "tumour_volume")}
-    own["inputs"] |= tumour_columns(study)
+    chosen["inputs"] = {
+        key: clinical[key] for key in ("id", "centre", "missing_values", "tumour_size", "tumour_volume")
+    }
+    chosen["inputs"] |= tumour_columns(study)
     if "table" in study.get("features", {}):
         features = study["features"]
-        own["inputs"] |= {"feature_id": features["id"], "feature_missing_values": features.get("missing_values", [])}
-        own["inputs"] |= {"feature_phase": features["phase"]} if "phase" in features else {}
-    return {key: own[key] for key in keys if key in own} if keys else own
+        chosen["inputs"] |= {"feature_id": features["id"], "feature_missing_values": features.get("missing_values", [])}
+        chosen["inputs"] |= {"feature_phase": features["phase"]} if "phase" in features else {}
+    return {key: chosen[key] for key in keys if key in chosen} if keys else chosen
 
 
 def write_settings(

@@ -70,7 +70,7 @@ def twice(names: list[str]) -> list[str]:
 
 def schema_problems(value: Any, rules: dict[str, Any], where: str) -> list[str]:
     """Every violation of a schema, one line each, naming the key and the nearest known key."""
-    found = []
+    problems = []
     start = f"{where}: " if where else ""
     for error in sorted(
         Draft202012Validator(rules).iter_errors(value), key=lambda e: [str(p) for p in e.absolute_path]
@@ -81,9 +81,9 @@ def schema_problems(value: Any, rules: dict[str, Any], where: str) -> list[str]:
             for key in sorted(set(map(str, error.instance)) - set(known)):
                 near = difflib.get_close_matches(key, known, 1)
                 hint = f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(known)}"
-                found.append(f"{start}{place}: unknown key {key!r}{hint}")
+                problems.append(f"{start}{place}: unknown key {key!r}{hint}")
         else:
             # YAML reads yes, no, true and false as truth values, cells of a table are text
             quotes = "; write it in quotes" if isinstance(error.instance, bool) and error.validator == "type" else ""
-            found.append(f"{start}{place}: {error.message}{quotes}")
-    return found
+            problems.append(f"{start}{place}: {error.message}{quotes}")
+    return problems
