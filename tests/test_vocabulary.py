@@ -1,11 +1,14 @@
 """How numbers are printed: one way everywhere."""
 
+import ast
 import re
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 
+from recur.images.manifest import PHASES
 from recur.report.limits import with_holders
 from recur.report.manuscript import cox
 from recur.report.methods import facts, methods, sentences, texts
@@ -15,10 +18,23 @@ from recur.report.patients import median_text
 from recur.report.summary import plain_reading, what_it_holds
 from recur.sources import ROOT
 from recur.study.file import resolve
-from recur.style import number
-from recur.style import p_text as p_in_figures
 from recur.tables import write_frozen, write_table
-from recur.vocabulary import about, cohort_title, interval, is_of_ji, lower_first, p_said, p_text, study_words
+from recur.vocabulary import (
+    COHORTS,
+    METRICS,
+    MODELS,
+    REGIONS,
+    SHARES,
+    about,
+    cohort_title,
+    interval,
+    is_of_ji,
+    lower_first,
+    number,
+    p_said,
+    p_text,
+    study_words,
+)
 
 WORDS = study_words({})
 
@@ -38,7 +54,7 @@ WORDS = study_words({})
 )
 def test_a_p_value_has_the_same_digits_in_a_cell_a_sentence_and_a_figure(p, cell, said):
     assert p_text(p) == cell and p_said(p) == said
-    assert p_in_figures(p, "log-rank ") == (f"log-rank {said}" if said else "")
+    assert p_said(p, "log-rank ") == (f"log-rank {said}" if said else "")
 
 
 def test_no_number_is_minus_nothing():
@@ -225,3 +241,52 @@ def test_the_reading_in_words_is_of_the_largest_external_centre():
 def test_a_name_keeps_its_capitals_within_a_sentence():
     assert lower_first("Time to recurrence") == "time to recurrence"
     assert lower_first("TTR") == "TTR"
+
+
+OF_THEIR_OWN = {  # dictionaries that say something else of metrics than their names
+    "recur/report/diagnostic_page.py": "sections by their tables",
+    "recur/resampling/internal_calibration.py": "how each is estimated",
+    "recur/validation/subgroups.py": "how each is estimated",
+    "recur/validation/judgement.py": "what is said of a departure",
+}
+
+
+def names_in(path: Path) -> list[tuple[int, list[str]]]:
+    """(line, keys) of every dictionary of a file that gives two models, cohorts, metrics, regions or phases a text that
+    begins as a name does.
+    """
+    known = [set(MODELS), set(COHORTS), set(METRICS) | set(SHARES), set(REGIONS), set(PHASES)]
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Dict):
+            pairs = zip(node.keys, node.values, strict=True)
+            keys = {key.value for key, value in pairs if isinstance(key, ast.Constant) and is_name(value)}
+            found += [(node.lineno, sorted(keys & names)) for names in known if len(keys & names) > 1]
+    return found
+
+
+def is_name(value: ast.expr) -> bool:
+    """Whether a value of a dictionary is a text for people, or begins with one."""
+    if isinstance(value, ast.Call | ast.Tuple):
+        parts = value.args if isinstance(value, ast.Call) else value.elts
+        value = parts[0] if parts else value
+    return isinstance(value, ast.Constant) and isinstance(value.value, str) and value.value[:1].isupper()
+
+
+def test_models_cohorts_metrics_regions_and_phases_have_their_names_in_the_vocabulary_alone():
+    """Figures and texts called the same cohort by names of two tables, and a third was in the card."""
+    vocabulary = ROOT / "scripts/recur/vocabulary.py"
+    assert len(names_in(vocabulary)) >= 4
+    found = {}
+    for path in ROOT.glob("scripts/**/*.py"):
+        place = path.relative_to(ROOT / "scripts").as_posix()
+        if path != vocabulary and place not in OF_THEIR_OWN and names_in(path):
+            found[place] = names_in(path)
+    assert found == {}
+
+
+def test_p_values_intervals_and_names_are_printed_by_the_vocabulary_alone():
+    """The style of figures cuts its names to the room there is."""
+    printers = re.compile(r"^def (p_text|p_said|interval_\w*|ratio_text|(cohort|model)_(title|label))\(", re.M)
+    files = [path for path in ROOT.glob("scripts/**/*.py") if printers.search(path.read_text())]
+    assert {path.name for path in files} == {"vocabulary.py", "style.py"}

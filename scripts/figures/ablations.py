@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from recur import style
+from recur import style, vocabulary
 
 INPUTS = {"ablations": "validation/{analysis}/ablations.csv"}
 CAPTION = (
@@ -37,6 +37,6 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
                         "color": looks[model]["color"],
                     }
                     | {"marker": style.marker(model), "filled": row.ablation == "all"}
-                    | {"texts": (style.interval(*estimate.values()),)}
+                    | {"texts": (vocabulary.interval_in_figure(*estimate.values()),)}
                 )
     return style.forest_of_c(rows, context)

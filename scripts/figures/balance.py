@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from recur import style
+from recur import style, vocabulary
 
 INPUTS = {"balance": "cohort/{analysis}/balance.csv"}
 CAPTION = (
@@ -31,7 +31,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     for limit, line in ((0.1, (0, (4, 2))), (0.2, (0, (1, 1.5)))):
         ax.axvline(limit, color=style.GREY, linewidth=0.7, linestyle=line, zorder=1)
     places = {variable: i for i, variable in enumerate(order)}
-    cohorts = style.ordered(table["other"], list(style.COHORTS))
+    cohorts = style.ordered(table["other"], list(vocabulary.COHORTS))
     for cohort, (colour, _, marker) in zip(
         cohorts, [style.SERIES[1], style.SERIES[0], *style.SERIES[2:]], strict=False
     ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from recur import style
+from recur import style, vocabulary
 
 INPUTS = {
     "performance": "validation/{analysis}/performance.csv",
@@ -57,7 +57,10 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
                     "color": style.VERMILLION if ours else style.BLUE,
                     "filled": ours,
                     "marker": "D" if ours else "s",
-                    "texts": (style.interval(row.estimate, row.lower, row.upper), style.number(row.n, 0)),
+                    "texts": (
+                        vocabulary.interval_in_figure(row.estimate, row.lower, row.upper),
+                        vocabulary.number(row.n, 0),
+                    ),
                 }
             )
     if not rows:

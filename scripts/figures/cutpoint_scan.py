@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from recur import style
+from recur import style, vocabulary
 
 INPUTS = {"scan": "models/{analysis}/cutpoint_scan.csv"}
 CAPTION = (
@@ -38,8 +38,8 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     for row in best.itertuples():
         ax.axvline(row.cutpoint, color=style.BLACK, linewidth=0.7, linestyle=(0, (4, 2)), zorder=1)
         ax.plot(row.cutpoint, row.statistic, "o", color=style.VERMILLION, zorder=4)
-        lines = [f"cut at {style.number(row.cutpoint)}", style.p_text(row.p_corrected, "corrected "),
-                 style.p_text(row.p, "uncorrected ")]  # fmt: skip
+        lines = [f"cut at {vocabulary.number(row.cutpoint)}", vocabulary.p_said(row.p_corrected, "corrected "),
+                 vocabulary.p_said(row.p, "uncorrected ")]  # fmt: skip
         middle = (table["cutpoint"].min() + table["cutpoint"].max()) / 2
         side = "left" if row.cutpoint < middle else "right"
         ax.annotate(

@@ -8,7 +8,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from recur import style
+from recur import style, vocabulary
 from recur.features.labels import measure_label
 
 INPUTS = {
@@ -26,7 +26,6 @@ NEEDS = "example"
 PANEL = 52  # mm
 REGIONS = {"tumour": (style.VERMILLION, "-"), "rim": (style.SKY, "-"), "liver": ("#F0E442", "-"),
            "other_reader": (style.VERMILLION, (0, (2, 1.5)))}  # fmt: skip
-NAMES = {"tumour": "Tumour", "rim": "Rim", "liver": "Liver", "other_reader": "Tumour, second reader"}
 BAR_MM = 10.0
 
 
@@ -84,6 +83,8 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         bar = fig.colorbar(drawn, cax=row[3])
         bar.outline.set_linewidth(0.4)
     present = [name for name in REGIONS if pixels[name].nunique() > 1]  # what fills the picture has no edge
-    handles = [Line2D([], [], color=REGIONS[n][0], linestyle=REGIONS[n][1], label=NAMES[n]) for n in present]
+    handles = [
+        Line2D([], [], color=REGIONS[n][0], linestyle=REGIONS[n][1], label=vocabulary.REGIONS[n]) for n in present
+    ]
     fig.legend(handles=handles, loc="outside lower center", ncols=4)
     return fig

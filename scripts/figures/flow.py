@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from recur import style
+from recur import style, vocabulary
 
 INPUTS = {"flow": "cohort/{analysis}/flow.csv"}
 CAPTION = "Flow of patients from the clinical table to the cohorts of the analysis, with the reasons for exclusion."
@@ -79,7 +79,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     end_mm = min((WIDTH - 4 - 4 * (columns - 1)) / columns, MAIN)
     end_boxes = [
         [*style.wrap(style.cohort_label(name), end_mm - 4), count(ends[name])]
-        for name in style.ordered(ends, list(style.COHORTS))
+        for name in style.ordered(ends, list(vocabulary.COHORTS))
     ]
     end_rows = [end_boxes[i : i + columns] for i in range(0, len(end_boxes), columns)]
     height = 2 + sum(high(main) + (high(side) if side else 0) + GAP for main, side in trunk)

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from recur import style
+from recur import style, vocabulary
 from recur.vocabulary import p_text, ratio_text
 
 INPUTS = {"coefficients": "models/{analysis}/coefficients.csv"}
@@ -19,12 +19,12 @@ CATEGORY = "Models"
 NEEDS = None
 
 
-def interval_text(term: Any) -> str:
+def ratio_label(term: Any) -> str:
     """The ratio with its interval; of separated groups, whose numbers may have hundreds of digits, `>1000`."""
     values = {"hr": term.estimate, "lower": term.lower, "upper": term.upper}
     if max(values.values()) >= 1000:
         return ratio_text(values)
-    return style.interval(*values.values())
+    return vocabulary.interval_in_figure(*values.values())
 
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
@@ -46,7 +46,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
                     "estimate": term.estimate,
                     "lower": term.lower,
                     "upper": term.upper,
-                    "texts": (interval_text(term), p_text(term.p)),
+                    "texts": (ratio_label(term), p_text(term.p)),
                 }
             )
     return style.forest(

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from recur import style
+from recur import style, vocabulary
 
 INPUTS = {"curves": "diagnostic/curves.csv", "groups": "diagnostic/groups.csv", "weighted": "diagnostic/weighted.csv"}
 CAPTION = (
@@ -34,10 +34,10 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
                 time, free = np.append(0.0, curve["time"]), np.append(1.0, curve["survival"])
                 ax.step(time, free, where="post", color=colour, linestyle=line, label=label)
             test = tests[(tests["cohort"] == cohort) & (tests["variable"] == endpoint)]
-            title = style.p_text(test["p"].iloc[0], "log-rank ") if len(test) else ""
+            title = vocabulary.p_said(test["p"].iloc[0], "log-rank ") if len(test) else ""
             ratio = weighted[(weighted["cohort"] == cohort) & (weighted["outcome"] == endpoint)]
             for row in ratio[ratio["measure"] == "hazard ratio"].itertuples():
-                title += f"\nweighted HR {style.interval(row.estimate, row.lower, row.upper)}"
+                title += f"\nweighted HR {vocabulary.interval_in_figure(row.estimate, row.lower, row.upper)}"
             ax.set_title(f"{'All' if cohort == 'all' else style.cohort_label(cohort)}\n{title}")
             ax.set(ylim=(0, 1.02), xticks=ticks)
             ax.set_xlim(0, max(curves["time"].max(), ticks[-1]) * 1.02)

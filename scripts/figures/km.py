@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from recur import style
+from recur import style, vocabulary
 
 INPUTS = {"km": "survival/{analysis}/km.csv", "logrank": "survival/{analysis}/logrank.csv"}
 CAPTION = (
@@ -86,13 +86,17 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
                 continue
             draw_curve(ax, curve, group)
             for t, n in zip(ticks, at_risk(curve, ticks), strict=True):
-                below.text(t, g, style.number(n, 0), ha="center", va="center", color=style.group_style(group)[0])
+                below.text(t, g, vocabulary.number(n, 0), ha="center", va="center", color=style.group_style(group)[0])
         ax.set_title(f"{style.cohort_label(cohort)}\n", pad=2)
         test = logrank[(logrank["model"] == model) & (logrank["cohort"] == cohort)]
         if len(test):
             test = test.iloc[0]
-            size = (style.number(test["n"], 0), style.number(test["events"], 0))
-            parts = [f"n = {size[0]}", f"{size[1]} events" if size[1] else "", style.p_text(test["p"], "log-rank ")]
+            size = (vocabulary.number(test["n"], 0), vocabulary.number(test["events"], 0))
+            parts = [
+                f"n = {size[0]}",
+                f"{size[1]} events" if size[1] else "",
+                vocabulary.p_said(test["p"], "log-rank "),
+            ]
             where = {"xy": (0.5, 1), "xytext": (0, 2.5), "xycoords": "axes fraction", "textcoords": "offset points"}
             ax.annotate(", ".join(filter(None, parts)), **where, ha="center", va="bottom")
         ax.set(ylim=(0, 1.02), xticks=ticks)

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from figures.km import FEW
-from recur import style
+from recur import style, vocabulary
 
 INPUTS = {"km": "survival/{analysis}/factor_km.csv", "logrank": "survival/{analysis}/factor_logrank.csv"}
 CAPTION = (
@@ -50,9 +50,9 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
             ax.step(time[until - 1 :], free[until - 1 :], where="post", color=colour, linestyle=line, alpha=0.4)
         test = tables["logrank"]
         test = test[(test["factor"] == factor) & (test["cohort"] == "train")]
-        p = style.p_text(test["p"].iloc[0], "log-rank ") if len(test) else ""
+        p = vocabulary.p_said(test["p"].iloc[0], "log-rank ") if len(test) else ""
         if len(test) and test["p_trend"].notna().iloc[0]:
-            p += style.p_text(test["p_trend"].iloc[0], ", trend ")
+            p += vocabulary.p_said(test["p_trend"].iloc[0], ", trend ")
         ax.set_title(f"{style.shorten(factor, 30)}\n{p}")
         ax.set(ylim=(0, 1.02), xticks=ticks)
         ax.set_xlim(0, max(km["time"].max(), ticks[-1]) * 1.02)

@@ -7,7 +7,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from recur import style
+from recur import style, vocabulary
 from recur.features.labels import feature_label
 
 INPUTS = {
@@ -44,7 +44,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         if rows is not None:
             ax.plot(rows["lambda"], rows["coef"], color=colour, linestyle=line, zorder=3)
         weight = weights.loc[weights["feature"] == feature, "weight"].iloc[0]
-        label = f"{feature_label(feature, 60)} ({style.minus(f'{weight:+.3f}')})"
+        label = f"{feature_label(feature, 60)} ({vocabulary.minus(f'{weight:+.3f}')})"
         handles.append(Line2D([], [], color=colour, linestyle=line, label=label))
     ax.axhline(0, color=style.GREY, linewidth=0.6, zorder=1)
     used = path["lambda"]

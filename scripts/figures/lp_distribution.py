@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from recur import style
+from recur import style, vocabulary
 
 INPUTS = {"risks": "validation/{analysis}/risks.csv", "transport": "validation/{analysis}/transport.csv"}
 CAPTION = (
@@ -39,10 +39,10 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         mean, sd = facts.get("lp_mean", np.nan), facts.get("lp_sd", np.nan)
         if np.isfinite(mean):
             ax.plot([mean, mean], [0, max(shares)], color=style.BLACK, linewidth=0.8)
-        lines = [f"n = {len(here)}", f"mean {style.number(mean)}, SD {style.number(sd)}"]
+        lines = [f"n = {len(here)}", f"mean {vocabulary.number(mean)}, SD {vocabulary.number(sd)}"]
         for quantity, words in (("c_model_based", "expected C"), ("c_membership", "membership C")):
             if np.isfinite(facts.get(quantity, np.nan)):
-                lines.append(f"{words} {style.number(facts[quantity])}")
+                lines.append(f"{words} {vocabulary.number(facts[quantity])}")
         ax.annotate("\n".join(lines), (0.02, 0.98), xycoords="axes fraction", va="top", fontsize=6.5)
         ax.set_title(style.cohort_label(cohort))
         ax.set_xlabel("Linear predictor")

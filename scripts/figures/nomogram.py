@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from recur import style
+from recur import style, vocabulary
 
 INPUTS = {
     "nomogram": "models/{analysis}/nomogram.csv",
@@ -36,7 +36,7 @@ def number_or_name(cell: str) -> float | str:
 def as_text(value: object) -> str:
     """A tick label: numbers without needless zeros, other text cut short."""
     try:
-        return style.minus(f"{float(value):.4g}")
+        return vocabulary.minus(f"{float(value):.4g}")
     except (TypeError, ValueError):
         return style.shorten(value, 14)
 
@@ -67,7 +67,8 @@ def equation(rows: pd.DataFrame, event: str) -> list[str]:
         for row in rows[rows["part"] == "intercept"].itertuples()
     ]
     high = [
-        f"High risk: LP above {style.number(row.value, 3)}" for row in rows[rows["part"] == "cutpoint"].itertuples()
+        f"High risk: LP above {vocabulary.number(row.value, 3)}"
+        for row in rows[rows["part"] == "cutpoint"].itertuples()
     ]
     return [text, *cubic_parts(rows), ".  ".join([*risks, *high]) + ("." if risks or high else "")]
 

@@ -27,7 +27,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     signals = [name for name in SIGNALS if (table["signal"] == name).any()]
     if not signals:
         return style.message("no redrawn outcome was fitted")
-    models = style.ordered(table["model"], list(style.MODELS))
+    models = style.ordered(table["model"], list(style.LEGEND))
     means = tables["summary"].groupby(["signal", "model"])["mean"].apply(list).to_dict()
     fig = style.new_figure(style.TWO_COLUMNS, 20 + 7 * len(models))
     axes = np.ravel(fig.subplots(1, len(signals), sharey=True, squeeze=False))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from recur import style
+from recur import style, vocabulary
 
 INPUTS = {"performance": "validation/{analysis}/performance.csv"}
 CAPTION = (
@@ -43,6 +43,6 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
             name = "Training, apparent" if cohort == "train" else style.cohort_label(cohort)
             rows.append(
                 {"label": name, "color": colour, "marker": marker, "filled": filled, **estimate}
-                | {"texts": (style.interval(*estimate.values()),)}
+                | {"texts": (vocabulary.interval_in_figure(*estimate.values()),)}
             )
     return style.forest_of_c(rows, context)

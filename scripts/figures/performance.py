@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from recur import style
+from recur import style, vocabulary
 
 INPUTS = {"performance": "validation/{analysis}/performance.csv"}
 CAPTION = (
@@ -40,7 +40,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
             rows.append(
                 {
                     "label": style.model_label(model, context),
-                    "texts": (style.interval(*estimate.values()),),
+                    "texts": (vocabulary.interval_in_figure(*estimate.values()),),
                     **estimate,
                     **look,
                 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from recur import style
+from recur import style, vocabulary
 
 INPUTS = {"agreement": "diagnostic/agreement.csv"}
 CAPTION = (
@@ -26,7 +26,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     for (reading, a, b), part in tables["agreement"].groupby(["reading", "reader_a", "reader_b"], sort=False):
         rows.append({"label": f"{reading.replace('_', ' ')}: {a} and {b} ({part['n'].iloc[0]:.0f})"})
         for row in part.itertuples():
-            text = style.interval(row.estimate, row.lower, row.upper)
+            text = vocabulary.interval_in_figure(row.estimate, row.lower, row.upper)
             limits = {"estimate": row.estimate, "lower": row.lower, "upper": row.upper}
             rows.append({"label": NAMES[row.coefficient], "texts": (text,)} | limits)
     if not rows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from recur import style
+from recur import style, vocabulary
 from recur.vocabulary import p_text
 
 INPUTS = {
@@ -49,7 +49,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
                     "lower": row.lower,
                     "upper": row.upper,
                     "texts": (
-                        style.interval(row.difference, row.lower, row.upper),
+                        vocabulary.interval_in_figure(row.difference, row.lower, row.upper),
                         p_text(row.p_holm),
                         f"{100 * tied:.0f} %",
                         f"{row.n:.0f}",

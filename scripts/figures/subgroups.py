@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from recur import style
+from recur import style, vocabulary
 
 INPUTS = {"subgroups": "validation/{analysis}/subgroups.csv"}
 CAPTION = (
@@ -32,7 +32,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     for factor in factors[: MOST + 1]:
         part = table[table["factor"] == factor]
         if factor != "all":
-            p = style.p_text(part["p_heterogeneity"].iloc[0])
+            p = vocabulary.p_said(part["p_heterogeneity"].iloc[0])
             rows.append({"label": f"{factor}  ({p})" if p else factor})
         for row in part.itertuples():
             whole = factor == "all"
@@ -45,9 +45,9 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
                     "color": style.VERMILLION if whole else style.BLUE,
                     "marker": "D" if whole else "s",
                     "texts": (
-                        style.interval(row.estimate, row.lower, row.upper),
-                        style.number(row.n, 0),
-                        style.number(row.events, 0),
+                        vocabulary.interval_in_figure(row.estimate, row.lower, row.upper),
+                        vocabulary.number(row.n, 0),
+                        vocabulary.number(row.events, 0),
                     ),
                 }
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from recur import style
+from recur import style, vocabulary
 
 INPUTS = {"accuracy": "diagnostic/accuracy.csv"}
 CAPTION = (
@@ -14,18 +14,11 @@ CAPTION = (
 )
 CATEGORY = "Diagnostic"
 NEEDS = "tests"
-METRICS = {
-    "sensitivity": "sensitivity",
-    "specificity": "specificity",
-    "ppv": "PPV",
-    "npv": "NPV",
-    "accuracy": "accuracy",
-}
 
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     table = tables["accuracy"]
-    table = table[table["metric"].isin(METRICS)]
+    table = table[table["metric"].isin(vocabulary.SHARES)]
     if table.empty:
         return style.message("no index test could be judged")
     rows = []
@@ -36,10 +29,10 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         chosen = "" if origin == "declared" else " *"
         rows.append({"label": f"{test.replace('_', ' ')}{cut}{where}{chosen}"})
         part = part.set_index("metric")
-        for metric, text in METRICS.items():
+        for metric, text in vocabulary.SHARES.items():
             row = part.loc[metric]
             counts = f"{row['x']:.0f}/{row['n']:.0f}"
-            shown = style.interval(row["estimate"], row["lower"], row["upper"])
+            shown = vocabulary.interval_in_figure(row["estimate"], row["lower"], row["upper"])
             limits = {key: row[key] for key in ("estimate", "lower", "upper")}
             rows.append({"label": text, "texts": (counts, shown)} | limits)
     return style.forest(

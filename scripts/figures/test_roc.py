@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from recur import style
+from recur import style, vocabulary
 
 INPUTS = {"roc": "diagnostic/roc.csv", "band": "diagnostic/band.csv", "auc": "diagnostic/auc.csv"}
 CAPTION = (
@@ -45,7 +45,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
             handles.append(Line2D([], [], **look, label=label(auc, cohort, name)))
         combined = auc[(auc["test"] == "combination") & auc["cohort"].isin([cohort, f"{cohort}-optimism_corrected"])]
         for row in combined.itertuples():
-            handles.append(Line2D([], [], linestyle="none", label=f"combination {style.number(row.estimate)}"))
+            handles.append(Line2D([], [], linestyle="none", label=f"combination {vocabulary.number(row.estimate)}"))
         ax.legend(
             handles=handles, loc="lower right", title="AUC (95 % CI)", title_fontsize=6.5, fontsize=6.5,
             handlelength=1.9, labelspacing=0.2, borderaxespad=0.1, alignment="left",
@@ -61,5 +61,5 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
 
 def label(auc: pd.DataFrame, cohort: str, name: str) -> str:
     row = auc[(auc["cohort"] == cohort) & (auc["test"] == name)].iloc[0]
-    value = style.interval(row["estimate"], row["lower"], row["upper"])
+    value = vocabulary.interval_in_figure(row["estimate"], row["lower"], row["upper"])
     return f"{style.shorten(name.replace('_', ' '), 14)} {value}"

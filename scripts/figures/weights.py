@@ -8,7 +8,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from recur import style
+from recur import style, vocabulary
 from recur.features.labels import feature_label
 
 INPUTS = {
@@ -44,7 +44,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         share = f" ({100 * row['frequency']:.0f} %)" if pd.notna(row["frequency"]) else ""
         right = row["weight"] > 0
         ax.annotate(
-            style.minus(f"{row['weight']:+.3f}") + share, (row["weight"], i), xytext=(2 if right else -2, 0),
+            vocabulary.minus(f"{row['weight']:+.3f}") + share, (row["weight"], i), xytext=(2 if right else -2, 0),
             textcoords="offset points", ha="left" if right else "right", va="center", fontsize=style.SMALL,
         )  # fmt: skip
     ax.axvline(0, color=style.BLACK, linewidth=0.6)

@@ -22,8 +22,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from recur import vocabulary
 from recur.tables import whole_file
-from recur.vocabulary import p_said
 
 MM = 1 / 25.4  # inches per millimetre
 ONE_COLUMN, MIDDLE, TWO_COLUMNS = 85, 130, 175  # figure widths of journals, mm
@@ -47,23 +47,7 @@ SERIES = [  # colour, line style, marker
 ]
 
 # in the order of legends, which gives every model its look
-MODELS = {
-    "combined_pre": "Combined, {pre}",
-    "combined_post": "Combined, {post}",
-    "clinical_pre": "Clinical, {pre}",
-    "clinical_post": "Clinical, {post}",
-    "signature": "Radiomics signature",
-    "volume_only": "Tumour volume alone",
-    "size_only": "Tumour size alone",
-}
-COHORTS = {
-    "train": "Training",
-    "train-apparent": "Training, apparent",
-    "train-optimism_corrected": "Training, optimism-corrected",
-    "train-oob": "Training, out-of-bag",
-    "train-nested_cv": "Training, nested CV",
-    "test": "Held-out test",
-}
+LEGEND = ("combined_pre", "combined_post", "clinical_pre", "clinical_post", "signature", "volume_only", "size_only")
 GROUPS = {"low": (BLUE, "-"), "intermediate": (ORANGE, (0, (1, 1))), "high": (VERMILLION, (0, (5, 1.5)))}
 RC = {
     "font.family": "DejaVu Sans",  # shipped with matplotlib: the same on every machine
@@ -189,16 +173,13 @@ def wrap(text: Any, width_mm: float) -> list[str]:
 
 def model_label(model: Any, context: dict[str, Any]) -> str:
     """The label of a model; context: what draw is given, whose `words` name the treatment."""
-    if model in MODELS:
-        return MODELS[model].format_map(context["words"])
-    return shorten(str(model).replace("_", " "), 28)
+    label = vocabulary.model_label(model, context["words"])
+    return label if model in LEGEND else shorten(label, 28)
 
 
 def cohort_label(cohort: Any) -> str:
-    if cohort in COHORTS:
-        return COHORTS[cohort]
-    text = str(cohort)
-    return shorten("External: " + text.removeprefix("external-") if text.startswith("external-") else text, 32)
+    label = vocabulary.cohort_label(cohort)
+    return label if cohort in vocabulary.COHORTS else shorten(label, 32)
 
 
 def evaluated_label(cohort: Any) -> str:
@@ -232,11 +213,11 @@ def ordered(values: Iterable[Any], first: Sequence[str]) -> list[Any]:
 
 
 def models_of(table: pd.DataFrame) -> list[str]:
-    return ordered(table["model"], list(MODELS))
+    return ordered(table["model"], LEGEND)
 
 
 def cohorts_of(table: pd.DataFrame) -> list[str]:
-    return ordered(table["cohort"], list(COHORTS))
+    return ordered(table["cohort"], list(vocabulary.COHORTS))
 
 
 def horizons_of(table: pd.DataFrame) -> list[float | None]:
@@ -256,13 +237,13 @@ def panel_title(cohort: str, horizon: float | None) -> str:
 
 def series(models: Sequence[str], context: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Line keywords per model: a known model looks the same in every figure."""
-    free = len(MODELS)
+    free = len(LEGEND)
     looks = {}
     for model in models:
-        if model in MODELS:
-            place = list(MODELS).index(model)
+        if model in LEGEND:
+            place = LEGEND.index(model)
         else:
-            place, free = len(MODELS) + (free - len(MODELS)) % (len(SERIES) - len(MODELS)), free + 1
+            place, free = len(LEGEND) + (free - len(LEGEND)) % (len(SERIES) - len(LEGEND)), free + 1
         colour, line, _ = SERIES[place]
         looks[model] = {"color": colour, "linestyle": line, "label": model_label(model, context)}
     return looks
@@ -270,34 +251,10 @@ def series(models: Sequence[str], context: dict[str, Any]) -> dict[str, dict[str
 
 def marker(model: Any) -> str:
     """The marker of a model; models of a study's own share one."""
-    return SERIES[list(MODELS).index(model)][2] if model in MODELS else "X"
+    return SERIES[LEGEND.index(model)][2] if model in LEGEND else "X"
 
 
 # numbers
-
-
-def minus(text: str) -> str:
-    """A number with the minus sign that the axes use."""
-    return text.replace("-", "−")
-
-
-def number(value: Any, digits: int = 2) -> str:
-    """Fixed digits; blank when there is no number."""
-    return "" if value is None or not math.isfinite(value) else minus(f"{value:z.{digits}f}")
-
-
-def interval(estimate: Any, lower: Any, upper: Any, digits: int = 2) -> str:
-    """`0.72 (0.66–0.78)`, without the bracket where there is no interval, blank where there is no estimate."""
-    middle, low, high = (number(v, digits) for v in (estimate, lower, upper))
-    if not middle or not low or not high:
-        return middle
-    return f"{middle} ({low}{' to ' if low.startswith('−') else '–'}{high})"
-
-
-def p_text(p: Any, before: str = "") -> str:
-    """`p < 0.001` or `p = 0.03`, with the name of the test before it; blank when there is no p."""
-    text = p_said(p)
-    return before + text if text else ""
 
 
 def lookup(performance: pd.DataFrame, model: str, cohort: str, metric: str, horizon: float | None = None):
@@ -316,7 +273,7 @@ def lookup(performance: pd.DataFrame, model: str, cohort: str, metric: str, hori
 
 def estimate_text(performance: pd.DataFrame, *key: Any, digits: int = 2) -> str:
     row = lookup(performance, *key)
-    return "" if row is None else interval(row["estimate"], row["lower"], row["upper"], digits)
+    return "" if row is None else vocabulary.interval_in_figure(row["estimate"], row["lower"], row["upper"], digits)
 
 
 # axes

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -13,14 +14,23 @@ VALIDATION = {
     "centre": "external centre",
     "column": "held-out set as declared",
 }
-MODELS = {  # filled in by model_title
-    "signature": "Radiomics signature alone",
-    "clinical_pre": "Clinical, before {treatment}",
-    "combined_pre": "Clinical and signature, before {treatment}",
-    "clinical_post": "Clinical, after {treatment}",
-    "combined_post": "Clinical and signature, after {treatment}",
-    "size_only": "Tumour size alone",
-    "volume_only": "Tumour volume alone",
+
+
+class Name(NamedTuple):
+    """What one thing is called: in texts and tables, and in figures, where room is short."""
+
+    title: str
+    label: str
+
+
+MODELS = {  # filled in with study_words
+    "signature": Name("Radiomics signature alone", "Radiomics signature"),
+    "clinical_pre": Name("Clinical, before {treatment}", "Clinical, {pre}"),
+    "combined_pre": Name("Clinical and signature, before {treatment}", "Combined, {pre}"),
+    "clinical_post": Name("Clinical, after {treatment}", "Clinical, {post}"),
+    "combined_post": Name("Clinical and signature, after {treatment}", "Combined, {post}"),
+    "size_only": Name("Tumour size alone", "Tumour size alone"),
+    "volume_only": Name("Tumour volume alone", "Tumour volume alone"),
 }
 MAIN_BEFORE = ("combined_pre", "clinical_pre", "signature")  # the first that a study has is its main model
 MAIN_AFTER = ("combined_post", "clinical_post")
@@ -32,14 +42,15 @@ NO_SIGNATURE = {  # status in a model's signature_use -> what to say of it
     "eliminated": "The signature was eliminated: the model holds none.",
     "empty": "The signature is empty (no feature was kept): the model holds none.",
 }
-COHORTS = {
-    "train": "Training",
-    "train-apparent": "Training, apparent",
-    "train-nested_cv": "Training, nested cross-validation",
-    "train-oob": "Training, out-of-bag rows of the bootstrap",
-    "train-optimism_corrected": "Training, corrected for optimism",
-    "test": "Held-out patients",
+COHORTS = {  # in the order of legends
+    "train": Name("Training", "Training"),
+    "train-apparent": Name("Training, apparent", "Training, apparent"),
+    "train-optimism_corrected": Name("Training, corrected for optimism", "Training, optimism-corrected"),
+    "train-oob": Name("Training, out-of-bag rows of the bootstrap", "Training, out-of-bag"),
+    "train-nested_cv": Name("Training, nested cross-validation", "Training, nested CV"),
+    "test": Name("Held-out patients", "Held-out test"),
 }
+REGIONS = {"tumour": "Tumour", "rim": "Rim", "liver": "Liver", "other_reader": "Tumour, second reader"}  # in figures
 WORDS = {  # what captions and axes call the same thing of different outcomes
     "survival": {
         "c": "Harrell's C",
@@ -99,6 +110,13 @@ METRICS = {  # metric -> name, decimals
     "ppv": ("Positive predictive value", 2),
     "npv": ("Negative predictive value", 2),
 }
+SHARES = {  # of a test against its reference, in figures
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "ppv": "PPV",
+    "npv": "NPV",
+    "accuracy": "accuracy",
+}
 
 
 def is_of_ji(study: Mapping[str, Any], analysis: str) -> bool:
@@ -121,7 +139,7 @@ def about(study: Mapping[str, Any]) -> str:
 
 def model_title(name: str, words: Mapping[str, Any]) -> str:
     """The title of a model; words: of the study (study_words)."""
-    return MODELS[name].format_map(words) if name in MODELS else name
+    return MODELS[name].title.format_map(words) if name in MODELS else name
 
 
 def study_words(study: Mapping[str, Any]) -> dict[str, str]:
@@ -216,7 +234,22 @@ def cohort_title(cohort: Any) -> str:
     cohort = str(cohort)
     if cohort.startswith("external-"):
         return f"Centre {cohort.removeprefix('external-')}, external"
-    return COHORTS.get(cohort, "All" if cohort == "overall" else cohort)
+    if cohort in COHORTS:
+        return COHORTS[cohort].title
+    return "All" if cohort == "overall" else cohort
+
+
+def model_label(name: Any, words: Mapping[str, Any]) -> str:
+    """What figures call a model; words: of the study (study_words)."""
+    return MODELS[name].label.format_map(words) if name in MODELS else str(name).replace("_", " ")
+
+
+def cohort_label(cohort: Any) -> str:
+    """What figures call a cohort."""
+    if cohort in COHORTS:
+        return COHORTS[cohort].label
+    text = str(cohort)
+    return f"External: {text.removeprefix('external-')}" if text.startswith("external-") else text
 
 
 def main_model(names: Iterable[str]) -> str | None:
@@ -243,11 +276,39 @@ def no_signature(model: dict[str, Any]) -> str:
 
 
 def interval(row: Any, digits: int = 3) -> str:
-    """estimate (lower to upper)."""
-    if pd.isna(row.estimate):
+    """The estimate of a row of a table with its limits, as texts and tables print it."""
+    return interval_text(row.estimate, row.lower, row.upper, digits)
+
+
+def interval_text(estimate: Any, lower: Any, upper: Any, digits: int = 3) -> str:
+    """`0.72 (0.66 to 0.78)`: of a text, which says `not estimated` where there is nothing."""
+    if pd.isna(estimate):
         return "not estimated"
-    limits = "" if pd.isna(row.lower) else f" ({row.lower:z.{digits}f} to {row.upper:z.{digits}f})"
-    return f"{row.estimate:z.{digits}f}{limits}"
+    limits = "" if pd.isna(lower) else f" ({lower:z.{digits}f} to {upper:z.{digits}f})"
+    return f"{estimate:z.{digits}f}{limits}"
+
+
+def interval_in_figure(estimate: Any, lower: Any, upper: Any, digits: int = 2) -> str:
+    """`0.72 (0.66–0.78)`: of a figure, where room is short, with the minus sign that its axes use. Blank where there is
+    no estimate, without the bracket where there is no interval.
+    """
+    middle, low, high = [number(value, digits) for value in (estimate, lower, upper)]
+    if not middle or not low or not high:
+        return middle
+    to = " to " if low.startswith("−") else "–"
+    return f"{middle} ({low}{to}{high})"
+
+
+def number(value: Any, digits: int = 2) -> str:
+    """Fixed digits, of a figure; blank when there is no number."""
+    if value is None or not math.isfinite(value):
+        return ""
+    return minus(f"{value:z.{digits}f}")
+
+
+def minus(text: str) -> str:
+    """A number with the minus sign that the axes of figures use."""
+    return text.replace("-", "−")
 
 
 def listed(names: Any, most: int = 5) -> str:
@@ -281,12 +342,14 @@ def p_text(value: Any) -> str:
     return f"{p:.3f}" if p < 0.01 or 0.045 <= p < 0.055 else f"{p:.2f}"
 
 
-def p_said(value: Any) -> str:
-    """`p = 0.03`, `p < 0.001` or `p > 0.99`: the same digits as in a table's cell; blank when there is no p."""
+def p_said(value: Any, test: str = "") -> str:
+    """`p = 0.03`, `p < 0.001` or `p > 0.99`, with the name of the test before it: the same digits as in a table's cell;
+    blank when there is no p.
+    """
     text = p_text(value)
     if not text:
         return ""
-    return f"p {text[0]} {text[1:]}" if text[0] in "<>" else f"p = {text}"
+    return f"{test}p {text[0]} {text[1:]}" if text[0] in "<>" else f"{test}p = {text}"
 
 
 def ratio_text(row: Any) -> str:

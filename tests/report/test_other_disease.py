@@ -36,6 +36,8 @@ ENDPOINTS = {
 OF_THEIR_OWN = (
     "vocabulary.py",
     "study/coding.py",
+    "study/contradictions.py",
+    "cohort/coding_problems.py",
     "study/file.py",
     "cohort/clinical.py",
     "cohort/dates.py",

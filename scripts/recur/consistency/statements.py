@@ -92,7 +92,7 @@ def p_between(printed: str, low: float, high: float) -> bool:
     return low <= number.high and high >= number.low
 
 
-def p_text(low: float, high: float) -> str:
+def p_range_text(low: float, high: float) -> str:
     """A range of P values, or the one value it holds to two digits."""
     texts = [f"{value:.4f}" if value >= 0.001 else f"{value:.1e}" for value in (low, high)]
     return texts[0] if texts[0] == texts[1] else f"{texts[0]} to {texts[1]}"
@@ -104,13 +104,13 @@ def p_row(statement: Row, low: float, high: float, note: str = "") -> Row:
     if printed[0] not in "<>" and float(printed.lstrip("=")) == 0:
         note = "; ".join(filter(None, ["a P value is never 0: print it as below its last digit", note]))
         verdict = "warning" if p_between(printed, low, high) else "inconsistent"
-        return row(statement, "P value", printed, p_text(low, high), verdict, note)
+        return row(statement, "P value", printed, p_range_text(low, high), verdict, note)
     if p_between(printed, low, high):
-        return row(statement, "P value", printed, p_text(low, high), "consistent", note)
+        return row(statement, "P value", printed, p_range_text(low, high), "consistent", note)
     if printed[0] not in "<>" and high < (number := Printed(printed.lstrip("="))).low and number.value <= SMALLEST_P:
         note = "; ".join(filter(None, [f"smaller: print it as <{number.text}", note]))
-        return row(statement, "P value", printed, p_text(low, high), "warning", note)
-    return row(statement, "P value", printed, p_text(low, high), "inconsistent", note)
+        return row(statement, "P value", printed, p_range_text(low, high), "warning", note)
+    return row(statement, "P value", printed, p_range_text(low, high), "inconsistent", note)
 
 
 def check_proportion(statement: Row) -> list[Row]:
@@ -340,13 +340,15 @@ def check_table(statement: Row) -> list[Row]:
         rows.append(row(statement, "chi-square", printed.text, shown, agreed(bool(fits)), note))
     if "p" in statement:
         tests = [p for _, p in kinds.values()] + ([] if np.isnan(test["p_fisher"]) else [test["p_fisher"]])
-        shown = "; ".join(f"{name} {p_text(p, p)}" for name, (_, p) in kinds.items())
-        shown += "" if np.isnan(test["p_fisher"]) else f"; Fisher {p_text(test['p_fisher'], test['p_fisher'])}"
+        shown = "; ".join(f"{name} {p_range_text(p, p)}" for name, (_, p) in kinds.items())
+        shown += "" if np.isnan(test["p_fisher"]) else f"; Fisher {p_range_text(test['p_fisher'], test['p_fisher'])}"
         ok = any(p_between(statement["p"], p, p) for p in tests)
         rows.append(row(statement, "P value", statement["p"], shown, agreed(ok)))
     if not rows:
         rows.append(
-            row(statement, "chi-square", "", f"{test['chi2']:.3f}, P {p_text(test['p'], test['p'])}", "consistent")
+            row(
+                statement, "chi-square", "", f"{test['chi2']:.3f}, P {p_range_text(test['p'], test['p'])}", "consistent"
+            )
         )
     return rows
 

@@ -19,7 +19,17 @@ from recur.report.pages import blocks_page
 from recur.statistics.estimate import SANDWICH
 from recur.statistics.logistic import FIRTH, RIDGE
 from recur.tables import plain_cell, read_made
-from recur.vocabulary import METRICS, cohort_title, interval, lower_first, main_models, model_title, p_text, ratio_text
+from recur.vocabulary import (
+    METRICS,
+    cohort_title,
+    interval,
+    interval_text,
+    lower_first,
+    main_models,
+    model_title,
+    p_text,
+    ratio_text,
+)
 
 SYNTHETIC = "SYNTHETIC DATA: generated patients; no figure here is about anyone."
 IBSI_NAMES = Path(__file__).parents[1] / "features" / "ibsi_names.csv"  # pyradiomics' name -> tag of the IBSI manual
@@ -184,7 +194,7 @@ def comparisons(table: pd.DataFrame, words: Mapping[str, str]) -> Table:
             months = row["horizon_months"]
             metric = METRICS[row["metric"]][0] + ("" if pd.isna(months) else f", {months:g} months")
             pair = " less ".join([model_title(row["model_a"], words), lower_first(model_title(row["model_b"], words))])
-            difference = interval(pd.Series(row | {"estimate": row["difference"]}), 3)
+            difference = interval_text(row["difference"], row["lower"], row["upper"])
             rows.append([f"   {pair}", metric, difference, p_text(row["p"])])
     notes = [
         "Paired, on the same patients, two-sided. No P for apparent figures: they do not test anything.",
@@ -203,7 +213,7 @@ def published_scores(
     for cohort, part in held.groupby("cohort", sort=False):
         rows.append([cohort_title(cohort)])
         for row in part.to_dict("records"):
-            difference = interval(pd.Series(row | {"estimate": row["difference"]}), 3)
+            difference = interval_text(row["difference"], row["lower"], row["upper"])
             pair = f"   {model_title(row['model_a'], words)} less {labels.get(row['model_b'], row['model_b'])}"
             count = "" if pd.isna(row["n"]) else f"{row['n']:.0f}"
             rows.append([pair, count, difference, p_text(row["p"]), p_text(row["p_holm"]), cell(row["note"])])

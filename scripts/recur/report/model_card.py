@@ -24,6 +24,7 @@ from recur.study.coding import input_label
 from recur.study.facts import outcome_kind, split_of, uses_features
 from recur.validation.judgement import calibration_reading
 from recur.vocabulary import (
+    METRICS,
     VALIDATION,
     about,
     cohort_title,
@@ -34,14 +35,9 @@ from recur.vocabulary import (
     study_words,
 )
 
-DISCRIMINATION = {"c_harrell": "Harrell's C", "c_competing": "Wolbers' C"}
-OF_BINARY = {"auc": "AUC", "sensitivity": "Sensitivity", "specificity": "Specificity"}
-CALIBRATION = {
-    "calibration_slope": "Calibration slope",
-    "oe_ratio": "Observed / expected",
-    "ici": "ICI",
-    "ipa": "IPA",
-}
+DISCRIMINATION = ("c_harrell", "c_competing")
+OF_BINARY = ("auc", "sensitivity", "specificity")
+CALIBRATION = ("calibration_slope", "oe_ratio", "ici", "ipa")
 COHORT_ORDER = ("train-nested_cv", "train-optimism_corrected", "train-oob")
 NOT_OF_IMAGES = ("manifest", "root", "readers", "readers_blinded", "perturbations", "extraction_manifest")
 LICENCE = "Code: {} licence. The models are the study's own; their data are not part of them."
@@ -119,16 +115,16 @@ def analysis_blocks(facts: dict[str, Any], analysis: str) -> list[Block]:
 
 
 def performance_block(
-    performance: pd.DataFrame, analysis: str, metrics: dict[str, str], words: dict[str, str]
+    performance: pd.DataFrame, analysis: str, metrics: tuple[str, ...], words: dict[str, str]
 ) -> Block:
     """One row a model and cohort, one column a metric and horizon; the main model and nested rows first."""
     mine = performance[(performance["analysis"] == analysis) & performance["metric"].isin(metrics)]
     mine = mine[mine["cohort"] != "train-apparent"]
     if mine.empty:
-        return "p", f"{', '.join(metrics.values())}: nothing but apparent figures exists."
+        return "p", f"{', '.join(METRICS[metric][0] for metric in metrics)}: nothing but apparent figures exists."
     keys = mine[["metric", "horizon_months"]].drop_duplicates()
-    keys = sorted(keys.itertuples(index=False), key=lambda key: list(metrics).index(key[0]))
-    heads = [f"{metrics[m]}{'' if pd.isna(h) else f', {h:g} months'}" for m, h in keys]
+    keys = sorted(keys.itertuples(index=False), key=lambda key: metrics.index(key[0]))
+    heads = [f"{METRICS[m][0]}{'' if pd.isna(h) else f', {h:g} months'}" for m, h in keys]
     models = list(dict.fromkeys(mine["model"]))
     first = main_model(mine["model"])
     rows = []

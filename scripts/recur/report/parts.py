@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from recur.report.pages import Block, drawn
 from recur.report.results import Run, rank_of
-from recur.vocabulary import cohort_title, interval, model_title, p_text
+from recur.vocabulary import cohort_title, interval_text, model_title, p_text
 
 LIMITS = (  # columns of an estimate and of its limits, which are printed as one
     ("estimate", "lower", "upper"),
@@ -30,10 +30,6 @@ def by_analysis(run: Run, part: Callable[[Run, str], list[Block]]) -> Markup:
     return drawn(blocks)
 
 
-def limits_of(estimate: float, lower: float, upper: float) -> str:
-    return interval(pd.Series({"estimate": estimate, "lower": lower, "upper": upper}))
-
-
 def table(frame: pd.DataFrame, words: Mapping[str, str] | None = None) -> tuple[list[str], list[list[str]]]:
     """Heads and rows of any table: cohorts and models by title (words: recur.vocabulary.study_words), estimates joined
     with their limits, p-values as printed, empty columns left out.
@@ -42,7 +38,7 @@ def table(frame: pd.DataFrame, words: Mapping[str, str] | None = None) -> tuple[
     for value, low, high in LIMITS:
         if {value, low, high} <= set(shown):
             triples = zip(shown[value], shown[low], shown[high], strict=True)
-            shown[value] = [limits_of(*three) if pd.notna(three[0]) else "" for three in triples]
+            shown[value] = [interval_text(*three) if pd.notna(three[0]) else "" for three in triples]
             shown = shown.drop(columns=[low, high])
     for name in [name for name in shown if name == "p" or str(name).startswith("p_")]:
         shown[name] = shown[name].map(p_text)

@@ -10,7 +10,6 @@ import pandas as pd
 from markupsafe import Markup
 
 from recur.report.pages import Block, drawn
-from recur.report.parts import limits_of
 from recur.report.results import Run, frozen_model, of_analysis, rank_of, read
 from recur.study.facts import outcome_kind, split_of
 from recur.validation.judgement import calibration_reading
@@ -20,6 +19,7 @@ from recur.vocabulary import (
     WITHOUT_SIGNATURE,
     cohort_title,
     interval,
+    interval_text,
     lower_first,
     main_model,
     model_title,
@@ -164,9 +164,9 @@ def side_by_side(run: Run) -> Markup:
     for row in both[both["metric"].isin(["c_harrell", "c_competing", "auc"])].itertuples():
         cells = [f"{row.analysis_a}, {row.analysis_b}", model_title(row.model, study_words(run.study))]
         cells.append(f"{row.n:.0f} ({row.events:.0f})")
-        cells.append(limits_of(row.estimate_a, row.lower_a, row.upper_a))
-        cells.append(limits_of(row.estimate_b, row.lower_b, row.upper_b))
-        cells.append(limits_of(row.difference, row.lower, row.upper))
+        cells.append(interval_text(row.estimate_a, row.lower_a, row.upper_a))
+        cells.append(interval_text(row.estimate_b, row.lower_b, row.upper_b))
+        cells.append(interval_text(row.difference, row.lower, row.upper))
         rows.append([*cells, p_text(row.p)])
     heads = ["Analyses", "Model", "Patients (events)", "C (AUC), first", "C (AUC), second", "First less second", "P"]
     return drawn([("table", (heads, rows))])
