@@ -31,7 +31,7 @@ def category_models(train: Training, settings: dict[str, Any], seed: int) -> dic
     """name -> frozen model: `multinomial_pre` and, of an ordinal endpoint, `ordinal_pre`; the same with the terms known
     after the operation (`_post`). A model that cannot be estimated holds the reason under `failed`.
     """
-    found = {}
+    models = {}
     candidates = settings["candidates"]
     for timing, terms in (("pre", candidates["pre"]), ("post", candidates["pre"] + candidates["post"])):
         if not terms or (timing == "post" and not candidates["post"]):
@@ -47,11 +47,11 @@ def category_models(train: Training, settings: dict[str, Any], seed: int) -> dic
             except NotEstimable as error:
                 fitted = {"failed": f"{error}{blame_levels(x, columns, train.event, settings['levels'])}"}
             counts = np.bincount(train.event, minlength=len(settings["levels"]))
-            found[f"{kind}_{timing}"] = fitted | {
+            models[f"{kind}_{timing}"] = fitted | {
                 "kind": kind, "timing": timing, "levels": [str(level) for level in settings["levels"]],
                 "terms": columns, "imputer": imputer, "n": len(train.event), "counts": counts.tolist(),
             }  # fmt: skip
-    return found
+    return models
 
 
 def blame_levels(x: np.ndarray, columns: list[dict[str, Any]], level: np.ndarray, names: list[Any]) -> str:
@@ -60,19 +60,23 @@ def blame_levels(x: np.ndarray, columns: list[dict[str, Any]], level: np.ndarray
     A value of a binary column that a level has none of, numbers of a level beyond those of all others, and columns that
     are a sum of others.
     """
-    found = []
+    reasons = []
     for j, column in enumerate(columns):
         values = np.unique(x[:, j])
         for place in np.unique(level):
-            own = x[level == place, j]
-            others = x[level != place, j]
-            if len(values) == 2 and np.ptp(own) == 0:
-                which = "without it" if own[0] == values[0] else "with it"
-                found.append(f"{column['label']}: all {len(own)} training patients of level {names[place]} are {which}")
-            elif len(values) > 2 and (own.min() >= others.max() or own.max() <= others.min()):
-                side = "above" if own.min() >= others.max() else "below"
-                found.append(f"{column['label']}: level {names[place]} lies {side} all others")
-    return remedy(found + combinations(x, columns))
+            of_level = x[level == place, j]
+            of_other_levels = x[level != place, j]
+            if len(values) == 2 and np.ptp(of_level) == 0:
+                which = "without it" if of_level[0] == values[0] else "with it"
+                reasons.append(
+                    f"{column['label']}: all {len(of_level)} training patients of level {names[place]} are {which}"
+                )
+            elif len(values) > 2 and (
+                of_level.min() >= of_other_levels.max() or of_level.max() <= of_other_levels.min()
+            ):
+                side = "above" if of_level.min() >= of_other_levels.max() else "below"
+                reasons.append(f"{column['label']}: level {names[place]} lies {side} all others")
+    return remedy(reasons + combinations(x, columns))
 
 
 def standard(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -151,12 +155,12 @@ def fit_ordinal(x: np.ndarray, level: np.ndarray) -> dict[str, Any]:
         converged = np.abs(step).max() < 1e-10
         if converged:
             break
-        found = terms(theta + step)
-        while found[0] < value - 1e-12 * (1 + abs(value)):
+        stepped = terms(theta + step)
+        while stepped[0] < value - 1e-12 * (1 + abs(value)):
             step = step / 2
-            found = terms(theta + step)
+            stepped = terms(theta + step)
         theta = theta + step
-        value, gradient, information = found
+        value, gradient, information = stepped
     coef = theta[cuts:]
     checked(converged, coef)
     error = np.sqrt(np.diag(np.linalg.inv(information))[cuts:])

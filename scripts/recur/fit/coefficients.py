@@ -194,10 +194,10 @@ def missing_data_rows(
     knowing = train.clinical.assign(event_=train.event, hazard_=nelson_aalen(time, train.event))
     number = {"kind": "numeric", "transform": "none"}
     variables = settings["variables"] | {"event_": number, "hazard_": number, "score_": number}
-    own = clinical_terms(columns)
+    clinical = clinical_terms(columns)
     if score is not None:
         knowing["score_"] = score
-    terms = [*own, "event_", "hazard_", *(["score_"] if score is not None else [])]
+    terms = [*clinical, "event_", "hazard_", *(["score_"] if score is not None else [])]
     _, completed = imputations(knowing, terms, variables, settings["missing"]["imputations"], seed)
 
     part = train.rows(np.flatnonzero(known))

@@ -21,16 +21,16 @@ def binary_cutpoint(
         return None
     lp = tied(lp)
     if sensitivity is None:
-        found = youden(event, lp, weight)
+        cut = youden(event, lp, weight)
         rule = "Youden's index on training rows"
     else:
         points = roc_points(event, lp, weight)
-        found = points[points["sensitivity"] >= sensitivity - 1e-12].iloc[-1].to_dict()
+        cut = points[points["sensitivity"] >= sensitivity - 1e-12].iloc[-1].to_dict()
         rule = f"highest with a sensitivity of {sensitivity:g} on training rows"
-    if not np.isfinite(found["threshold"]):
+    if not np.isfinite(cut["threshold"]):
         return None
-    index = found["sensitivity"] + found["specificity"] - 1
-    return {"lp": float(found["threshold"]), "rule": rule, "statistic": float(index), "p_corrected": None}
+    index = cut["sensitivity"] + cut["specificity"] - 1
+    return {"lp": float(cut["threshold"]), "rule": rule, "statistic": float(index), "p_corrected": None}
 
 
 def freeze_cutpoint(lp: np.ndarray, time: np.ndarray, event: np.ndarray) -> dict[str, Any] | None:
@@ -39,13 +39,13 @@ def freeze_cutpoint(lp: np.ndarray, time: np.ndarray, event: np.ndarray) -> dict
     It lies midway between two distinct predictors, so that the groups are those of the search whoever computes them.
     The p-value is corrected for the search. None when no cut leaves 10 events in each group.
     """
-    found = best_cutpoint(tied(lp), time, event)
-    if not np.isfinite(found["cutpoint"]):
+    cut = best_cutpoint(tied(lp), time, event)
+    if not np.isfinite(cut["cutpoint"]):
         return None
-    p = found["p_corrected"]
+    p = cut["p_corrected"]
     return {
-        "lp": float(found["cutpoint"]),
+        "lp": float(cut["cutpoint"]),
         "rule": "maximally selected log-rank statistic on training rows, 10th to 90th centile",
-        "statistic": float(found["statistic"]),
+        "statistic": float(cut["statistic"]),
         "p_corrected": float(p) if np.isfinite(p) else None,
     }

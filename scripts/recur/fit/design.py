@@ -82,9 +82,9 @@ def spline_columns(base: dict[str, Any], known: np.ndarray, count: int) -> list[
 
 def interaction_columns(columns: list[dict[str, Any]], interactions: list[list[str]]) -> list[dict[str, Any]]:
     """All products of the columns of two terms, for every pair of terms that both have columns."""
-    own: dict[str, list[dict[str, Any]]] = {}
+    columns_of_term: dict[str, list[dict[str, Any]]] = {}
     for column in columns:
-        own.setdefault(column["term"], []).append(column)
+        columns_of_term.setdefault(column["term"], []).append(column)
     return [
         {
             "name": f"{first['name']} * {second['name']}",
@@ -99,8 +99,8 @@ def interaction_columns(columns: list[dict[str, Any]], interactions: list[list[s
             "parts": [first, second],
         }
         for a, b in interactions
-        for first in own.get(a, [])
-        for second in own.get(b, [])
+        for first in columns_of_term.get(a, [])
+        for second in columns_of_term.get(b, [])
     ]
 
 

@@ -67,16 +67,16 @@ def conditional_model(
     design: np.ndarray, item: dict[str, Any], known: np.ndarray, predictors: list[str]
 ) -> dict[str, Any]:
     """intercept (k,), coef (k, p - k) per column of a term given the other columns, from rows with a known value."""
-    own = [predictors.index(name) for name in item["columns"]]
-    others = np.setdiff1d(np.arange(len(predictors)), own)
-    x = design[np.ix_(known, others)]
-    y = design[np.ix_(known, own)]
+    places = [predictors.index(name) for name in item["columns"]]
+    predictor_places = np.setdiff1d(np.arange(len(predictors)), places)
+    x = design[np.ix_(known, predictor_places)]
+    y = design[np.ix_(known, places)]
     centre = x.mean(axis=0)
     spread = x.std(axis=0)
     spread = np.where(spread > 1e-12, spread, 1.0)
     z = (x - centre) / spread
     if item["kind"] == "linear":
-        if len(others):
+        if len(predictor_places):
             model = Ridge(alpha=PENALTY).fit(z, y[:, 0])
             coef = model.coef_[None, :]
             intercept = np.array([model.intercept_])
@@ -85,9 +85,9 @@ def conditional_model(
             coef = np.zeros((1, 0))
             intercept = y.mean(axis=0)
             fitted = np.full(len(y), y.mean())
-        sd = float(np.sqrt(((y[:, 0] - fitted) ** 2).sum() / max(len(y) - len(others) - 1, 1)))
+        sd = float(np.sqrt(((y[:, 0] - fitted) ** 2).sum() / max(len(y) - len(predictor_places) - 1, 1)))
     else:
-        coef = multinomial(z, np.where(y.any(axis=1), y.argmax(axis=1) + 1, 0), len(own))
+        coef = multinomial(z, np.where(y.any(axis=1), y.argmax(axis=1) + 1, 0), len(places))
         intercept = None
         sd = None
         intercept = coef[:, 0]

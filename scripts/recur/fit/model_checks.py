@@ -133,15 +133,15 @@ def nonlinearity(name: str, model: dict[str, Any], train: Training, score: np.nd
             bent = fit_columns(np.column_stack([x, curve]), train)
         except NotEstimable:
             continue
-        own = range(x.shape[1], x.shape[1] + curve.shape[1])
+        curve_places = range(x.shape[1], x.shape[1] + curve.shape[1])
         if train.weight is not None and bent["method"] != ML:
             continue
         if train.weight is not None:
             kind = "wald"
-            test = wald_test(bent["coef"], bent["covariance"], own)
+            test = wald_test(bent["coef"], bent["covariance"], curve_places)
         elif bent["method"] != ML:  # penalised likelihoods of two models are not compared
             kind = "lr"
-            test = bent["ratio_test"](own)
+            test = bent["ratio_test"](curve_places)
         else:
             kind = "lr"
             test = likelihood_ratio_test(bent["loglik"], straight["loglik"], curve.shape[1])
@@ -159,14 +159,14 @@ def cutpoint_spread(
         return []
     lp = tied(linear_predictor(model, train.clinical, score))
     rng = np.random.default_rng([seed, 7])
-    found = []
+    cutpoints = []
     for _ in range(CUTPOINT_DRAWS):
         at = rng.integers(0, len(lp), len(lp))
         if train.binary:
-            found.append(youden(train.event[at], lp[at], train.weight_of(at)).get("threshold", np.nan))
+            cutpoints.append(youden(train.event[at], lp[at], train.weight_of(at)).get("threshold", np.nan))
         else:
-            found.append(best_cutpoint(lp[at], train.time[at], train.event[at])["cutpoint"])
-    low, high = np.nanquantile(found, [0.025, 0.975]) if np.isfinite(found).any() else (np.nan, np.nan)
+            cutpoints.append(best_cutpoint(lp[at], train.time[at], train.event[at])["cutpoint"])
+    low, high = np.nanquantile(cutpoints, [0.025, 0.975]) if np.isfinite(cutpoints).any() else (np.nan, np.nan)
     p = model["cutpoint"]["p_corrected"]
     return [
         (7, name, "", "cutpoint_lp", model["cutpoint"]["lp"], np.nan, np.nan if p is None else p),
@@ -186,10 +186,10 @@ def cutpoint_scan(train: Training, score: np.ndarray | None, models: dict[str, d
     for name, model in models.items():
         if not model["terms"] or model["cutpoint"] is None or train.binary:  # Youden's is no log-rank search
             continue
-        found = best_cutpoint(tied(linear_predictor(model, train.clinical, score)), train.time, train.event)
-        table = found["candidates"]
-        chosen = table["cutpoint"] == found["cutpoint"]
-        corrected = np.where(chosen, found["p_corrected"], np.nan)
+        search = best_cutpoint(tied(linear_predictor(model, train.clinical, score)), train.time, train.event)
+        table = search["candidates"]
+        chosen = table["cutpoint"] == search["cutpoint"]
+        corrected = np.where(chosen, search["p_corrected"], np.nan)
         p = 2 * norm.sf(table["statistic"])
         parts.append(table.assign(model=name, p=p, chosen=chosen.astype(int), p_corrected=corrected)[columns])
     return pd.concat(parts[1:] or parts, ignore_index=True)
@@ -218,9 +218,9 @@ def added_value(models: dict[str, dict[str, Any]]) -> list[tuple]:
             continue
         if names[0] <= names[1] and df > 0:
             if "weighting" in large:
-                own = [j for j, column in enumerate(large["terms"]) if column["name"] not in names[0]]
+                added_places = [j for j, column in enumerate(large["terms"]) if column["name"] not in names[0]]
                 kind = "wald"
-                test = wald_test([c["coef"] for c in large["terms"]], large["covariance"], own)
+                test = wald_test([c["coef"] for c in large["terms"]], large["covariance"], added_places)
             else:
                 kind = "lr"
                 test = likelihood_ratio_test(large["loglik"], small["loglik"], df)

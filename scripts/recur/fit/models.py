@@ -42,16 +42,16 @@ def fit_models(
         with_score = score is not None and not name.startswith("clinical")
         if tuple(terms) not in imputed:  # models with and without the signature share their clinical terms
             imputed[tuple(terms)] = imputed_terms(train, terms, settings, seed)
-        own = score if with_score else None
+        own_score = score if with_score else None
         train = with_strata(everyone, settings) if terms else everyone
-        models[name] = fit_model(train, terms, own, settings, seed, imputed[tuple(terms)])
+        models[name] = fit_model(train, terms, own_score, settings, seed, imputed[tuple(terms)])
         models[name] |= {"model": name, "timing": timing}
     train = everyone
-    whole = settings | without_selection(settings)
+    unselected = settings | without_selection(settings)
     for name, (term, label) in BURDEN.items():
         if term in train.clinical and train.clinical[term].notna().any():
             variable = {"kind": "numeric", "transform": "ln", "label": label, "unit": "", "timing": "pre"}
-            models[name] = fit_model(train, [term], None, whole | {"variables": {term: variable}}, seed)
+            models[name] = fit_model(train, [term], None, unselected | {"variables": {term: variable}}, seed)
             models[name] |= {"model": name, "timing": "pre"}
     return models
 
@@ -105,14 +105,14 @@ def fit_model(
     ]
     lp = linear_sum(applied, result["coef"], mean)
     if train.binary:
-        own = logistic_parts(result, lp, train, settings)
+        parts = logistic_parts(result, lp, train, settings)
     else:
-        own = survival_parts([x - mean for x in designs], result, train, settings)
-        lp = lp + offsets(own, train.clinical)
-        own["cutpoint"] = freeze_cutpoint(lp, train.time, train.event)
+        parts = survival_parts([x - mean for x in designs], result, train, settings)
+        lp = lp + offsets(parts, train.clinical)
+        parts["cutpoint"] = freeze_cutpoint(lp, train.time, train.event)
     if train.competing is not None:
-        own |= competing_parts(designs, described, own, train, PENALTIES[settings["second_stage"]["separated"]])
-    return own | {
+        parts |= competing_parts(designs, described, parts, train, PENALTIES[settings["second_stage"]["separated"]])
+    return parts | {
         "terms": described,
         "covariance": np.asarray(result["covariance"]).tolist(),
         "loglik": result["loglik"],
@@ -155,10 +155,10 @@ def survival_parts(
     if train.strata is None:
         times, survival = mean_baseline(designs, train.time, train.event, result["coef"])
         return parts | {"baseline": {"time": times.tolist(), "survival": survival.tolist()}}
-    own = train.time, train.event, train.strata
+    outcome = train.time, train.event, train.strata
     baselines = stratum_baselines(designs, train.time, train.event, result["coef"], train.strata)
     variables = declared_strata(settings["candidates"]["strata"], settings["variables"])
-    return parts | {"strata": {"variables": variables} | learn_strata(baselines, *own, horizons[0])}
+    return parts | {"strata": {"variables": variables} | learn_strata(baselines, *outcome, horizons[0])}
 
 
 def logistic_parts(result: dict[str, Any], lp: np.ndarray, train: Training, settings: dict[str, Any]) -> dict[str, Any]:

@@ -166,10 +166,10 @@ def without_redundant(ranks: np.ndarray, relevance: np.ndarray, limit: float) ->
     count = 0
     for low in range(0, len(order), BLOCK):
         part = centred[low : low + BLOCK]
-        own = bound[low : low + BLOCK]
-        close = np.abs(part @ kept[:count].T) > own[:, None] * norms[chosen[:count]]
+        part_bound = bound[low : low + BLOCK]
+        close = np.abs(part @ kept[:count].T) > part_bound[:, None] * norms[chosen[:count]]
         free = ~close.any(axis=1)
-        close = np.abs(part @ part.T) > own[:, None] * norms[low : low + BLOCK]
+        close = np.abs(part @ part.T) > part_bound[:, None] * norms[low : low + BLOCK]
         for i in range(len(part)):
             if free[i]:
                 kept[count] = part[i]

@@ -109,8 +109,8 @@ def sample_size_table(
         else:
             sizes = required_sizes(count, r2, share / years, years, horizon / 12)
         for criterion, size in sizes.items():
-            found = {"criterion": criterion, "required_n": size, "required_events": np.ceil(size * share)}
-            rows.append(base | {"r2_cs": r2, "r2_source": source} | found | {"met": bool(n >= size)})
+            required = {"criterion": criterion, "required_n": size, "required_events": np.ceil(size * share)}
+            rows.append(base | {"r2_cs": r2, "r2_source": source} | required | {"met": bool(n >= size)})
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

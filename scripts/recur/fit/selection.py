@@ -82,8 +82,8 @@ def eliminated(
     if stage["selection"] == "backward_p":
         p_remove = stage["p_remove"]
 
-    def fit(own: list[int]) -> dict[str, Any]:
-        return fit_columns(x[:, own], train, penalty, copies)
+    def fit(places: list[int]) -> dict[str, Any]:
+        return fit_columns(x[:, places], train, penalty, copies)
 
     kept, _ = backward(fit, names, list(groups.values()), copies, p_remove, parents)
     return sorted(j for term in kept for j in groups[term])

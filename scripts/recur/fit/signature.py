@@ -155,11 +155,11 @@ def volume_correlations(train: Training, signature: dict[str, Any]) -> pd.DataFr
     ranks -= ranks.mean(axis=0)
     for j in range(len(names)):
         feature = ranks[:, j + 1]
-        others = np.delete(ranks, [0, j + 1], axis=1)
+        other_features = np.delete(ranks, [0, j + 1], axis=1)
         result.loc[j, "volume_rho"] = np.corrcoef(feature, ranks[:, 0])[0, 1]
-        if len(ranks) - others.shape[1] > 3:
+        if len(ranks) - other_features.shape[1] > 3:
             both = np.column_stack([feature, ranks[:, 0]])
-            left = both - others @ np.linalg.lstsq(others, both, rcond=None)[0]
+            left = both - other_features @ np.linalg.lstsq(other_features, both, rcond=None)[0]
             result.loc[j, "volume_partial_rho"] = np.corrcoef(left.T)[0, 1]
     return result
 

@@ -33,14 +33,14 @@ def stratum_baselines(
     designs: list[np.ndarray], time: np.ndarray, event: np.ndarray, coef: np.ndarray, strata: np.ndarray
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """mean_baseline of every stratum; a stratum without an event keeps no step."""
-    found = {}
+    baselines = {}
     for name in sorted(set(strata)):
-        own = strata == name
-        if event[own].any():
-            found[name] = mean_baseline([x[own] for x in designs], time[own], event[own], coef)
+        in_stratum = strata == name
+        if event[in_stratum].any():
+            baselines[name] = mean_baseline([x[in_stratum] for x in designs], time[in_stratum], event[in_stratum], coef)
         else:
-            found[name] = np.zeros(0), np.zeros(0)
-    return found
+            baselines[name] = np.zeros(0), np.zeros(0)
+    return baselines
 
 
 def learn_strata(
@@ -65,12 +65,12 @@ def learn_strata(
     middle = np.mean([np.log(hazard[name]) for name in strata])
     levels = []
     for name, (times, survival) in baselines.items():
-        own = strata == name
+        in_stratum = strata == name
         offset = float(np.log(hazard[name]) - middle)
         levels.append(
             {"stratum": name, "offset": offset, "time": times.tolist()}
-            | {"survival": (survival ** np.exp(-offset)).tolist(), "follow_up_months": float(time[own].max())}
-            | {"n": int(own.sum()), "events": int(event[own].sum())}
+            | {"survival": (survival ** np.exp(-offset)).tolist(), "follow_up_months": float(time[in_stratum].max())}
+            | {"n": int(in_stratum.sum()), "events": int(event[in_stratum].sum())}
         )
     return {"at_months": float(at), "levels": levels}
 

@@ -68,6 +68,6 @@ def apply(frozen: Frozen, rows: Training) -> dict[str, pd.DataFrame]:
     known = {"time": rows.time, "event": rows.event}
     known |= {} if rows.competing is None else {"competing": rows.competing}
     clinical = rows.clinical.reset_index(drop=True)
-    found = {name: apply_model(model, clinical, score).assign(**known) for name, model in frozen.models.items()}
-    known_strata({name: frame["lp"].to_numpy() for name, frame in found.items()})
-    return found
+    risks = {name: apply_model(model, clinical, score).assign(**known) for name, model in frozen.models.items()}
+    known_strata({name: frame["lp"].to_numpy() for name, frame in risks.items()})
+    return risks

@@ -34,17 +34,17 @@ def apply_model(model: dict[str, Any], clinical: pd.DataFrame, score: np.ndarray
     """
     result = pd.DataFrame({"lp": linear_predictor(model, clinical, score)}, index=clinical.index)
     result["group"] = risk_group(model, result["lp"].to_numpy())
-    other = None
+    competing_lp = None
     if "competing" in model:
-        other = competing_predictor(model, clinical, score)
-        result["lp_competing"] = other
+        competing_lp = competing_predictor(model, clinical, score)
+        result["lp_competing"] = competing_lp
     strata = None
     if "strata" in model:
         strata = strata_of(clinical, model["strata"]["variables"])
     if strata is not None:
         result["stratum"] = strata
     for months in model["horizons_months"]:
-        result[f"risk_{months:g}"] = risk_at(model, result["lp"].to_numpy(), months, other, strata)
+        result[f"risk_{months:g}"] = risk_at(model, result["lp"].to_numpy(), months, competing_lp, strata)
     if "intercept" in model:
         result["risk"] = expit(model["intercept"] + result["lp"].to_numpy())
     return result
@@ -81,11 +81,11 @@ def apply_models(
 
 def predicted_risks(model: dict[str, Any], part: pd.DataFrame, times: ArrayLike) -> np.ndarray:
     """Predicted risks (n, J) of the rows of a risks table at several times."""
-    own = part["lp"].to_numpy()
-    other = None
+    lp = part["lp"].to_numpy()
+    competing_lp = None
     if "competing" in model:
-        other = part["lp_competing"].to_numpy()
+        competing_lp = part["lp_competing"].to_numpy()
     strata = None
     if "strata" in model:
         strata = part["stratum"].to_numpy(object)
-    return np.column_stack([risk_at(model, own, months, other, strata) for months in np.atleast_1d(times)])
+    return np.column_stack([risk_at(model, lp, months, competing_lp, strata) for months in np.atleast_1d(times)])

@@ -18,12 +18,12 @@ def probabilities(model: dict[str, Any], clinical: pd.DataFrame) -> np.ndarray:
     coef = np.array(model["coef"], float)
     if model["kind"] == "multinomial":
         odds = np.array(model["intercept"]) + np.column_stack([linear_sum(x, row) for row in coef])
-        own = softmax(np.column_stack([np.zeros(len(x)), odds]), axis=1)
+        of_seen_levels = softmax(np.column_stack([np.zeros(len(x)), odds]), axis=1)
     else:
         below = expit(np.array(model["threshold"]) - linear_sum(x, coef[0])[:, None])
-        own = np.diff(np.column_stack([np.zeros(len(x)), below, np.ones(len(x))]), axis=1)
+        of_seen_levels = np.diff(np.column_stack([np.zeros(len(x)), below, np.ones(len(x))]), axis=1)
     result = np.zeros((len(x), len(model["levels"])))
-    result[:, model["seen"]] = own
+    result[:, model["seen"]] = of_seen_levels
     return result
 
 

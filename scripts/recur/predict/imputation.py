@@ -61,10 +61,10 @@ def fill(
     rng: np.random.Generator | None,
 ) -> None:
     """Put the conditional mean (rng: a draw) of a term into the given rows (n,) of the design, in place."""
-    own = [predictors.index(name) for name in item["columns"]]
-    others = np.setdiff1d(np.arange(len(predictors)), own)
+    places = [predictors.index(name) for name in item["columns"]]
+    predictor_places = np.setdiff1d(np.arange(len(predictors)), places)
     model = item["model"]
-    x = design[np.ix_(rows, others)]
+    x = design[np.ix_(rows, predictor_places)]
     value = np.column_stack([linear_sum(x, coef) for coef in model["coef"]]) + np.asarray(model["intercept"])
     if item["kind"] == "linear":
         if rng is not None:
@@ -77,8 +77,8 @@ def fill(
         if rng is not None:
             upto = np.cumsum(value, axis=1)
             place = (rng.uniform(size=(len(value), 1)) > upto).sum(axis=1)  # past the last level: the reference
-            value = (place[:, None] == np.arange(len(own))).astype(float)
-    design[np.ix_(rows, own)] = value
+            value = (place[:, None] == np.arange(len(places))).astype(float)
+    design[np.ix_(rows, places)] = value
 
 
 def complete(clinical: pd.DataFrame, imputer: dict[str, Any], rng: np.random.Generator | None = None) -> pd.DataFrame:

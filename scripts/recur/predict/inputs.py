@@ -24,22 +24,22 @@ def declared_inputs(model: dict[str, Any], settings: dict[str, Any]) -> dict[str
     settings: variables and inputs (recur.study.settings.analysis_settings). A term that the study measures on the mask
     has a `measure`, the shape feature that gives it where the table has no such column.
     """
-    own = settings["inputs"]
+    asked = settings["inputs"]
     variables = {}
     for term in [item["term"] for item in model["imputer"]["terms"]]:
         if term in settings["variables"]:
             variables[term] = settings["variables"][term]
             continue
         label = next(label for name, label in BURDEN.values() if name == term)
-        declared = settings["variables"].get(own[term])
+        declared = settings["variables"].get(asked[term])
         measure, unit = MEASURED[term]
         measured = {"column": term, "kind": "numeric", "timing": "pre", "unit": unit, "measure": measure}
         # as tumour_burden does, values that are not positive become unknown: they have no logarithm
         variables[term] = (declared or measured) | {"label": label, "transform": "ln", "positive_only": True}
     variables |= {term: settings["variables"][term] for term in strata_terms(model)}
-    columns = {key: own[key] for key in ("id", "centre", "missing_values", "phases")}
+    columns = {key: asked[key] for key in ("id", "centre", "missing_values", "phases")}
     kept = ("size_column", "volume_column", "feature_id", "feature_missing_values", "feature_phase")
-    columns |= {key: own[key] for key in kept if key in own}
+    columns |= {key: asked[key] for key in kept if key in asked}
     return columns | {"variables": variables}
 
 
@@ -92,8 +92,10 @@ def input_fields(model: dict[str, Any]) -> list[dict[str, Any]]:
             | {"floor": None, "used": True, "required": True}
         )
     if "signature" in columns:
-        own = {key: columns["signature"][key] for key in ("term", "label", "unit", "kind", "transform", "low", "high")}
-        fields.append(own | {"options": [], "range": None, "floor": None, "used": True, "required": True})
+        signature_field = {
+            key: columns["signature"][key] for key in ("term", "label", "unit", "kind", "transform", "low", "high")
+        }
+        fields.append(signature_field | {"options": [], "range": None, "floor": None, "used": True, "required": True})
     return fields
 
 

@@ -33,8 +33,8 @@ def linear_predictor(
 
 def competing_predictor(model: dict[str, Any], clinical: pd.DataFrame, score: np.ndarray | None) -> np.ndarray:
     """Linear predictor (n,) of the competing event's hazard."""
-    other = {"terms": model["competing"]["terms"], "imputer": model["imputer"]}
-    return linear_predictor(other, clinical, score)
+    competing_model = {"terms": model["competing"]["terms"], "imputer": model["imputer"]}
+    return linear_predictor(competing_model, clinical, score)
 
 
 def applied_design(
@@ -66,9 +66,9 @@ def risk_at(
             raise ValueError("a stratified model needs the strata of the patients")
         risk = np.full(len(lp), np.nan)
         for level in model["strata"]["levels"]:
-            own = np.asarray(strata) == level["stratum"]
-            other = None if lp_competing is None else lp_competing[own]
-            risk[own] = risk_at(of_stratum(model, level), lp[own], months, other)
+            in_stratum = np.asarray(strata) == level["stratum"]
+            stratum_competing = None if lp_competing is None else lp_competing[in_stratum]
+            risk[in_stratum] = risk_at(of_stratum(model, level), lp[in_stratum], months, stratum_competing)
         return risk
     if months > last_month(model):
         return np.full(len(lp), np.nan)

@@ -102,8 +102,8 @@ def read_new_patients(
     wrong = {"": by_id(id_problems(ids), ids)}
     values = pd.DataFrame(index=table.index)
     for term, variable in plain.items():
-        found, bad = read_variables(table, {term: variable}, ids)
-        values[term] = found[term].mask(found.index.isin([problem.who for problem in bad]))
+        numbers, bad = read_variables(table, {term: variable}, ids)
+        values[term] = numbers[term].mask(numbers.index.isin([problem.who for problem in bad]))
         if variable.get("positive_only"):
             values[term] = values[term].where(values[term] > 0)
         wrong[term] = by_id(bad, ids)
@@ -125,7 +125,7 @@ def shifted_levels(table: pd.DataFrame, variables: dict[str, Any]) -> list[str]:
     """Lines on columns of numbered levels that hold the next number, such as 2 beside a declared 0 and 1: whoever codes
     so means another thing by 1, and a single patient's cell shows it.
     """
-    found = []
+    problems = []
     for variable in variables.values():
         levels = levels_of(variable)
         if not levels or not all(level.isdecimal() for level in levels):
@@ -134,11 +134,11 @@ def shifted_levels(table: pd.DataFrame, variables: dict[str, Any]) -> list[str]:
         beside = {str(number) for number in (min(numbers) - 1, max(numbers) + 1) if number >= 0}
         cells = coding.as_declared(table[variable["column"]], [*levels, *beside])
         if cells.isin(beside).any():
-            found.append(
+            problems.append(
                 f"column {variable['column']} holds {coding.values_of(cells)}, beyond the declared "
                 f"{', '.join(levels)}: another coding? write it as the study did, and leave unknown cells empty"
             )
-    return found
+    return problems
 
 
 def as_stored(value: float) -> float:
@@ -152,13 +152,13 @@ def without_units(table: pd.DataFrame, variables: dict[str, Any]) -> tuple[pd.Da
     names = {}
     problems = []
     for heading in table.columns:
-        found = HEADING.match(str(heading))
-        if heading in units or not found or found[1] not in units:
+        parts = HEADING.match(str(heading))
+        if heading in units or not parts or parts[1] not in units:
             continue
-        names[heading] = found[1]
-        if found[2].strip() != units[found[1]]:
+        names[heading] = parts[1]
+        if parts[2].strip() != units[parts[1]]:
             problems.append(
-                f"column {heading!r}: the model was fitted in {units[found[1]] or 'no unit'}; nothing is converted"
+                f"column {heading!r}: the model was fitted in {units[parts[1]] or 'no unit'}; nothing is converted"
             )
     return table.rename(columns=names), problems
 
@@ -238,13 +238,13 @@ def with_burden(frame: pd.DataFrame, features: pd.DataFrame | None, models: dict
         for term, variable in model["inputs"]["variables"].items():
             if not variable.get("measure") or term in frame:
                 continue
-            found = tumour_burden(features, frame, model["inputs"], model["inputs"]["phases"])
-            if term not in found:
+            burden = tumour_burden(features, frame, model["inputs"], model["inputs"]["phases"])
+            if term not in burden:
                 raise StudyError(
                     f"{name}: no column {term!r} ({variable['unit']}) in the clinical table, and no feature "
                     f"original_shape_{variable['measure']} of the tumour; give one of them"
                 )
-            frame = frame.merge(found[["patient_id", term]], on="patient_id", how="left")
+            frame = frame.merge(burden[["patient_id", term]], on="patient_id", how="left")
             frame[term] = frame[term].map(as_stored)
     return frame
 
@@ -293,8 +293,8 @@ def score_patients(
         more = [shared.get(i, []) if signed else [] for i in good]
         remarks = remarks_on(model, wrong)
         part["warnings"] = [
-            "; ".join(remarks.get(patient, []) + own + others)
-            for patient, own, others in zip(part["patient_id"], part["warnings"], more, strict=True)
+            "; ".join(remarks.get(patient, []) + of_model + of_features)
+            for patient, of_model, of_features in zip(part["patient_id"], part["warnings"], more, strict=True)
         ]
         rest = [(who, "", "; ".join(dict.fromkeys(reasons))) for who, reasons in refused.items()]
         part = pd.concat([part, pd.DataFrame(rest, columns=["patient_id", "warnings", "reason"])], ignore_index=True)
@@ -307,11 +307,11 @@ def score_patients(
 
 def scored(model: dict[str, Any], rows: pd.DataFrame, score: np.ndarray | None) -> pd.DataFrame:
     """A model on rows that it takes: patient_id, lp, risk_<months>, group, warnings (a list each), reason (empty)."""
-    found = apply_model(model, rows, score).drop(columns=["lp_competing", "stratum"], errors="ignore")
-    found = found[[*[column for column in found if column != "group"], "group"]]
-    found.insert(0, "patient_id", rows["patient_id"])
-    warnings = pd.Series(patient_warnings(model, rows, score, found["lp"].to_numpy()), dtype=object)
-    return found.assign(warnings=warnings, reason="")
+    result = apply_model(model, rows, score).drop(columns=["lp_competing", "stratum"], errors="ignore")
+    result = result[[*[column for column in result if column != "group"], "group"]]
+    result.insert(0, "patient_id", rows["patient_id"])
+    warnings = pd.Series(patient_warnings(model, rows, score, result["lp"].to_numpy()), dtype=object)
+    return result.assign(warnings=warnings, reason="")
 
 
 def name_of(problem: Problem) -> str:
@@ -328,19 +328,19 @@ def refusing(model: dict[str, Any], wrong: dict[str, list[Problem]], frame: pd.D
     needed = {"", *terms}
     if any(variables[term].get("measure") for term in terms & set(variables)):
         needed.add("signature")  # a size or volume of the mask comes with the features
-    found = [problem for term, problems in wrong.items() if term in needed for problem in problems]
-    said = {name_of(problem) for problem in found}
+    reasons = [problem for term, problems in wrong.items() if term in needed for problem in problems]
+    said = {name_of(problem) for problem in reasons}
     strata = zip(frame["patient_id"], stratum_refusals(model, frame), strict=True)
-    return found + [Problem(patient, text) for patient, text in strata if text and patient not in said]
+    return reasons + [Problem(patient, text) for patient, text in strata if text and patient not in said]
 
 
 def remarks_on(model: dict[str, Any], wrong: dict[str, list[Problem]]) -> dict[str, list[str]]:
     """By patient the bad cells of columns that only fill in others: they count as missing."""
     spare = set(model["inputs"]["variables"]) - used_terms(model)
-    found = {}
+    remarks = {}
     for problem in [problem for term in spare for problem in wrong.get(term, [])]:
-        found.setdefault(name_of(problem), []).append(f"{told(problem)}; it counts as missing")
-    return {who: sorted(texts) for who, texts in found.items()}
+        remarks.setdefault(name_of(problem), []).append(f"{told(problem)}; it counts as missing")
+    return {who: sorted(texts) for who, texts in remarks.items()}
 
 
 def known_centres(signature: dict[str, Any] | None) -> list[str]:
@@ -367,24 +367,26 @@ def centre_problems(signature: dict[str, Any], frame: pd.DataFrame, column: str,
     left = ~frame["patient_id"].isin([problem.who for problem in gone])
     counts = centre[left].value_counts()
     known = known_centres(signature)
-    found = []
+    problems = []
     for patient, name in zip(frame["patient_id"][left], centre[left], strict=True):
         if name == "":
-            found.append(Problem(patient, f"column {column}: empty, and the signature is harmonised between centres"))
+            problems.append(
+                Problem(patient, f"column {column}: empty, and the signature is harmonised between centres")
+            )
         elif name not in known and combat["unseen_centre"] == "features_only" and counts[name] < MIN_UNSEEN:
             text = f"centre {{}} is new and has {counts[name]} patients; its location and scale need {MIN_UNSEEN}"
-            found.append(Problem(patient, text, (name,)))
+            problems.append(Problem(patient, text, (name,)))
         elif name not in known and combat["unseen_centre"] not in ("none", "features_only"):
             text = "centre {} was not in training, and the study declares no harmonisation.unseen_centre"
-            found.append(Problem(patient, text, (name,)))
-    return found
+            problems.append(Problem(patient, text, (name,)))
+    return problems
 
 
 def patient_warnings(
     model: dict[str, Any], frame: pd.DataFrame, score: np.ndarray | None, lp: np.ndarray
 ) -> list[list[str]]:
     """Of every patient: inputs filled in or outside the training range, and horizons beyond its follow-up."""
-    found = stratum_warnings(model, frame)
+    remarks = stratum_warnings(model, frame)
     everyone = [
         f"no risk at {months:g} months: {why_no_risk(model, months)}"
         for months in model["horizons_months"]
@@ -398,23 +400,23 @@ def patient_warnings(
             values = score
         elif known:
             values = frame[term].to_numpy(float)
-        for i, texts in enumerate(found):
+        for i, texts in enumerate(remarks):
             value = np.nan if values is None else values[i]
             if np.isnan(value):
                 if field["used"] and not field.get("required"):
                     texts.append(f"{field['label']} missing: filled in by the model's imputer")
             elif not field["low"] <= value <= field["high"]:
-                own, low, high = (value_text(field, v) for v in (value, field["low"], field["high"]))
+                entered, low, high = (value_text(field, v) for v in (value, field["low"], field["high"]))
                 unit = f" {field['unit']}".rstrip()
-                texts.append(f"{field['label']} {own} outside the training range {low} to {high}{unit}")
+                texts.append(f"{field['label']} {entered} outside the training range {low} to {high}{unit}")
     low, high = model["lp_range"]
-    for i, texts in enumerate(found):
+    for i, texts in enumerate(remarks):
         if np.isfinite(lp[i]) and not low <= lp[i] <= high:
             texts.append(
                 f"linear predictor {lp[i]:.3g} outside that of the training patients ({low:.3g} to {high:.3g})"
             )
         texts += everyone
-    return found
+    return remarks
 
 
 def stratum_refusals(model: dict[str, Any], frame: pd.DataFrame) -> list[str]:
@@ -423,14 +425,14 @@ def stratum_refusals(model: dict[str, Any], frame: pd.DataFrame) -> list[str]:
         return [""] * len(frame)
     known = {level["stratum"] for level in model["strata"]["levels"]}
     names = " and ".join(item["label"] for item in model["strata"]["variables"])
-    found = []
+    refusals = []
     for name in strata_of(frame, model["strata"]["variables"]):
         if name:
             cause = f"the stratum {name} was not in training"
         else:
             cause = f"{names} is missing"
-        found.append("" if name in known else f"no risk: {cause}, and a baseline hazard is never filled in")
-    return found
+        refusals.append("" if name in known else f"no risk: {cause}, and a baseline hazard is never filled in")
+    return refusals
 
 
 def stratum_warnings(model: dict[str, Any], frame: pd.DataFrame) -> list[list[str]]:
@@ -438,17 +440,17 @@ def stratum_warnings(model: dict[str, Any], frame: pd.DataFrame) -> list[list[st
     if "strata" not in model:
         return [[] for _ in range(len(frame))]
     known = {level["stratum"]: level for level in model["strata"]["levels"]}
-    found = []
+    remarks = []
     for name in strata_of(frame, model["strata"]["variables"]):
         months_of = model["horizons_months"] if name in known else []
-        found.append(
+        remarks.append(
             [
                 f"no risk at {months:g} months in the stratum {name}: {why_no_risk(known[name], months)}"
                 for months in months_of
                 if why_no_risk(known[name], months) and not why_no_risk(model, months)
             ]
         )
-    return found
+    return remarks
 
 
 def feature_warnings(signature: dict[str, Any], features: pd.DataFrame, centre: np.ndarray) -> list[list[str]]:
@@ -458,18 +460,18 @@ def feature_warnings(signature: dict[str, Any], features: pd.DataFrame, centre: 
     limit = signature["winsorise_sd"]
     x = apply_combat(combat, features[names].to_numpy(float), centre)
     z = scaling_of(signature["features"], None).apply(x)
-    found: list[list[str]] = [[] for _ in range(len(x))]
+    remarks: list[list[str]] = [[] for _ in range(len(x))]
     if limit is not None:
         beyond = np.argwhere(np.abs(z) > limit)
     else:
         beyond = np.zeros((0, 2), int)
     for i, j in sorted(beyond.tolist(), key=lambda place: place[::-1]):
-        found[i].append(f"{names[j]} is {z[i, j]:.1f} SD from the training mean, counted as {limit:g}")
+        remarks[i].append(f"{names[j]} is {z[i, j]:.1f} SD from the training mean, counted as {limit:g}")
     if combat["kind"] != "none":
         for i, name in enumerate(centre):
             if name != combat["reference"] and name not in combat["centres"]:
                 how = "harmonised on the patients given here"
                 if combat["unseen_centre"] == "none":
                     how = "not harmonised"
-                found[i].append(f"centre {name} was not in training: {how}")
-    return found
+                remarks[i].append(f"centre {name} was not in training: {how}")
+    return remarks

@@ -96,8 +96,8 @@ def nomogram_points(
     parts = []
     for term in terms:
         lowest = groups[term.get("group", term["name"])].min()
-        own = {"axis": term["name"], "value": term["values"], "points": scale * (_effects(term) - lowest)}
-        parts.append(pd.DataFrame(own | {"label": term.get("label", "")}))
+        axis = {"axis": term["name"], "value": term["values"], "points": scale * (_effects(term) - lowest)}
+        parts.append(pd.DataFrame(axis | {"label": term.get("label", "")}))
     totals = pretty(0, equation["max_points"], 10)
     lp = equation["lp_at_zero"] + totals / scale - center
     parts.append(pd.DataFrame({"axis": "total", "value": lp, "points": totals}))
@@ -176,17 +176,17 @@ def model_axes(model: Mapping[str, Any]) -> list[dict[str, Any]]:
     for number, places in enumerate(groups):
         columns = [model["terms"][j] for j in places]
         if any(column["kind"] == "interaction" for column in columns):
-            found = conditional_axes(columns, model["inputs"]["variables"])
+            of_group = conditional_axes(columns, model["inputs"]["variables"])
         elif len(columns) > 1:
-            found = [spline_axis(columns)]
+            of_group = [spline_axis(columns)]
         else:
-            found = [_axis(columns[0])]
-        axes += [{"label": "", "given": {}} | axis | {"group": number, "columns": places} for axis in found]
+            of_group = [_axis(columns[0])]
+        axes += [{"label": "", "given": {}} | axis | {"group": number, "columns": places} for axis in of_group]
     if "strata" in model:
         levels = model["strata"]["levels"]
         strata = [level["stratum"] for level in levels], np.array([level["offset"] for level in levels])
-        own = {"name": "stratum", "label": "Stratum", "given": {}, "values": strata[0], "effects": strata[1]}
-        axes.append(own | {"group": len(groups), "columns": []})
+        strata_axis = {"name": "stratum", "label": "Stratum", "given": {}, "values": strata[0], "effects": strata[1]}
+        axes.append(strata_axis | {"group": len(groups), "columns": []})
     return axes
 
 
@@ -194,17 +194,17 @@ def clusters(columns: Sequence[Mapping[str, Any]]) -> list[list[int]]:
     """Places of the columns that one group of axes is for: those of a spline, or of terms that an interaction joins."""
     joined: list[set[str]] = []
     for column in columns:
-        own = set(terms_in(column))
-        own = own.union(*(terms for terms in joined if terms & own))
-        joined = [*(terms for terms in joined if not terms & own), own]
+        own_terms = set(terms_in(column))
+        own_terms = own_terms.union(*(terms for terms in joined if terms & own_terms))
+        joined = [*(terms for terms in joined if not terms & own_terms), own_terms]
     several = [terms for terms in joined if len(terms) > 1]
-    found: dict[Any, list[int]] = {}
+    columns_of: dict[Any, list[int]] = {}
     for j, column in enumerate(columns):
         cluster = next((i for i, terms in enumerate(several) if column["term"] in terms or "parts" in column
                         and terms.issuperset(terms_in(column))), None)  # fmt: skip
         alone = column["term"] if "knots" in column else column["name"]
-        found.setdefault(alone if cluster is None else cluster, []).append(j)
-    return list(found.values())
+        columns_of.setdefault(alone if cluster is None else cluster, []).append(j)
+    return list(columns_of.values())
 
 
 def spline_axis(columns: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -221,11 +221,11 @@ def conditional_axes(columns: Sequence[Mapping[str, Any]], declared: Mapping[str
     terms = {column["term"]: column for column in reversed(columns) if column["kind"] != "interaction"}
     terms = dict(reversed(terms.items()))
     shown = next((term for term, column in terms.items() if column["kind"] == "numeric"), next(iter(terms)))
-    others = [term for term in terms if term != shown]
+    other_terms = [term for term in terms if term != shown]
     values = {term: term_values(column, declared[term], term == shown) for term, column in terms.items()}
     axes = []
-    for chosen in itertools.product(*(values[term] for term in others)):
-        given = dict(zip(others, chosen, strict=True))
+    for chosen in itertools.product(*(values[term] for term in other_terms)):
+        given = dict(zip(other_terms, chosen, strict=True))
         rows = [entered(terms, {shown: value} | given, columns) for value in values[shown]]
         effects = design(pd.DataFrame(rows), list(columns)) @ [column["coef"] for column in columns]
         texts = {term: text_of(declared[term], value) for term, value in given.items()}

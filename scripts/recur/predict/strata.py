@@ -42,8 +42,8 @@ def offsets(model: dict[str, Any], clinical: pd.DataFrame) -> np.ndarray:
 
 def of_stratum(model: dict[str, Any], level: dict[str, Any]) -> dict[str, Any]:
     """The model of the patients of one stratum, as if it had no other."""
-    whole = {key: value for key, value in model.items() if key != "strata"}
+    unstratified = {key: value for key, value in model.items() if key != "strata"}
     if "competing" in model:
-        whole["competing"] = model["competing"] | {"baseline": level["competing"]}
-    own = {key: level[key] for key in ("follow_up_months", "supported_months") if key in level}
-    return whole | {"baseline": level} | own
+        unstratified["competing"] = model["competing"] | {"baseline": level["competing"]}
+    limits = {key: level[key] for key in ("follow_up_months", "supported_months") if key in level}
+    return unstratified | {"baseline": level} | limits

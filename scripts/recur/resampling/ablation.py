@@ -74,9 +74,9 @@ def ablation_rows(
                 row["method"] = f"not estimated: {value['reason']}"
             if ablation != ALL and model in scores[ALL]:
                 a, b = (scores[name][model].loc[part["patient_id"]].to_numpy() for name in (ablation, ALL))
-                found = concordance_difference_of(outcome, a, b)
-                row |= {"difference": found["estimate"], "p": found["p"] if tested else np.nan}
-                row |= {"difference_lower": found["lower"], "difference_upper": found["upper"]}
+                difference = concordance_difference_of(outcome, a, b)
+                row |= {"difference": difference["estimate"], "p": difference["p"] if tested else np.nan}
+                row |= {"difference_lower": difference["lower"], "difference_upper": difference["upper"]}
             rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS)
 

@@ -61,26 +61,25 @@ def bootstrap_fit(train: Training, settings: dict[str, Any], seed: int, number: 
     places = dict(zip(PLACES, (sample, train, train.rows(out)), strict=True))
     try:
         frozen = fit(sample, settings, seed)
-        found = {place: measures(frozen, part) for place, part in places.items()}
+        by_place = {place: measures(frozen, part) for place, part in places.items()}
     except NotEstimable as error:
         return [{"resample": number, "model": "", "failed": str(error)}]
     measured: dict[str, dict[str, float]] = {name: {} for name in frozen.models}
-    for place, of_models in found.items():
+    for place, of_models in by_place.items():
         for name, values in of_models.items():
             measured[name] |= {f"{metric}_{place}": value for metric, value in values.items()}
-    kept = ""
+    selected = ""
     if frozen.signature:
-        kept = ";".join(f["name"] for f in frozen.signature["features"])
-    return [
-        {"resample": number, "model": name}
-        | found
-        | {
-            "features": kept if name == "signature" else "",
+        selected = ";".join(feature["name"] for feature in frozen.signature["features"])
+    rows_of_models = []
+    for name, estimates in measured.items():
+        facts = {
+            "features": selected if name == "signature" else "",
             "likelihood": frozen.models[name]["likelihood"],
             "failed": "",
         }
-        for name, found in measured.items()
-    ]
+        rows_of_models.append({"resample": number, "model": name} | estimates | facts)
+    return rows_of_models
 
 
 def measures(frozen: Frozen, part: Training) -> dict[str, dict[str, float]]:
@@ -88,12 +87,12 @@ def measures(frozen: Frozen, part: Training) -> dict[str, dict[str, float]]:
     weight = part.weight
     result = {}
     for name, frame in apply(frozen, part).items():
-        found = {"c": c_index(frame["lp"].to_numpy(), part.time, part.event, weight)}
+        estimates = {"c": c_index(frame["lp"].to_numpy(), part.time, part.event, weight)}
         if part.binary:
-            found |= risk_estimates(part.event.astype(int), frame["risk"].to_numpy(), weight)
+            estimates |= risk_estimates(part.event.astype(int), frame["risk"].to_numpy(), weight)
         else:
-            found |= place_measures(frame)
-        result[name] = found
+            estimates |= place_measures(frame)
+        result[name] = estimates
     return result
 
 
@@ -120,30 +119,30 @@ def resample_performance(resamples: pd.DataFrame, apparent: pd.DataFrame, metric
     if len(failed):
         lost = f" ({len(failed)} more failed: {failed.iloc[0]})"
     for model, part in done.groupby("model", sort=False):
-        for own in apparent[apparent["model"] == model].to_dict("records"):
-            if own["metric"] == metric:
+        for row in apparent[apparent["model"] == model].to_dict("records"):
+            if row["metric"] == metric:
                 name = "c"
             else:
-                name = measure_column(own["metric"], own.get("horizon_months"))
+                name = measure_column(row["metric"], row.get("horizon_months"))
             if f"{name}_resample" in part:
                 values = pd.DataFrame({place: part[f"{name}_{place}"].astype(float) for place in PLACES})
                 said = f"{len(part)} resamples of the whole fit{lost}{penalised_said(part, 'resamples')}"
-                rows += corrected_rows(own, values, said)
+                rows += corrected_rows(row, values, said)
     return pd.DataFrame(rows)
 
 
-def corrected_rows(own: dict[str, Any], values: pd.DataFrame, note: str) -> list[dict[str, Any]]:
+def corrected_rows(row: dict[str, Any], values: pd.DataFrame, note: str) -> list[dict[str, Any]]:
     """The out-of-bag and the optimism-corrected row of an apparent estimate; values: PLACES of each resample."""
     optimism = (values["resample"] - values["all"]).mean()
     if blank := int(values["out_of_bag"].isna().sum()):
         note += f", {blank} without an out-of-bag estimate"
-    base = {name: own.get(name, np.nan) for name in ("model", "metric", "horizon_months", "n", "events")}
+    base = {name: row.get(name, np.nan) for name in ("model", "metric", "horizon_months", "n", "events")}
     low, high = centiles(values["out_of_bag"])
     out_of_bag = {"cohort": "train-oob", "estimate": values["out_of_bag"].mean(), "lower": low, "upper": high}
     out_of_bag["method"] = f"out-of-bag, {note}; centiles over resamples"
     # what the fit itself sets to 0 or 1 has no spread to take limits from
-    low, high = (np.nan, np.nan) if own["metric"] in FITTED else centiles(values["resample"])
-    corrected = {"cohort": "train-optimism_corrected", "estimate": own["estimate"] - optimism}
+    low, high = (np.nan, np.nan) if row["metric"] in FITTED else centiles(values["resample"])
+    corrected = {"cohort": "train-optimism_corrected", "estimate": row["estimate"] - optimism}
     corrected |= {"lower": low - optimism, "upper": high - optimism}
     corrected["method"] = f"apparent less optimism {optimism:.4f}, {note}; too small a correction if p >> n"
     if pd.isna(corrected["estimate"]):

@@ -45,7 +45,7 @@ def place_measures(frame: pd.DataFrame) -> dict[str, float]:
     outcome = outcome_of(frame)
     risks = {months: frame[f"risk_{months:g}"].to_numpy() for months in horizons_of(frame)}
     measures = risk_measures(drawn_outcomes(outcome), frame["lp"].to_numpy(), risks)
-    found = {
+    estimates = {
         measure_column(metric, months): np.nan if unsupported(frame, metric, months) else float(values[0])
         for (metric, months), values in measures.items()
     }
@@ -55,8 +55,8 @@ def place_measures(frame: pd.DataFrame) -> dict[str, float]:
         value = np.nan
         if known:
             value = c_competing(outcome.time, outcome.event, outcome.competing, risks[last], last)[0]["estimate"]
-        found[measure_column("c_competing", last)] = value
-    return found
+        estimates[measure_column("c_competing", last)] = value
+    return estimates
 
 
 def measure_column(metric: str, months: float | None) -> str:
@@ -126,11 +126,11 @@ def mean_measures(repeats: list[pd.DataFrame], drawn: np.ndarray | None) -> Meas
     if drawn is not None:
         weight = np.array([np.bincount(rows, minlength=len(first)) for rows in drawn])
     outcomes = drawn_outcomes(outcome_of(first), weight)
-    found = []
-    for own in repeats:
-        risks = {months: own[f"risk_{months:g}"].to_numpy(float) for months in horizons_of(own)}
-        found.append(risk_measures(outcomes, own["lp"].to_numpy(float), risks))
-    return {key: np.mean([measures[key] for measures in found], axis=0) for key in found[0]}
+    of_repeats = []
+    for repeat in repeats:
+        risks = {months: repeat[f"risk_{months:g}"].to_numpy(float) for months in horizons_of(repeat)}
+        of_repeats.append(risk_measures(outcomes, repeat["lp"].to_numpy(float), risks))
+    return {key: np.mean([measures[key] for measures in of_repeats], axis=0) for key in of_repeats[0]}
 
 
 def wolbers_row(part: pd.DataFrame, tau: float, seed: int) -> dict[str, Any]:
@@ -175,9 +175,9 @@ def mean_curve(repeats: list[pd.DataFrame], risk: np.ndarray, months: float) -> 
     """
     grid = np.linspace(*np.quantile(risk, [0.01, 0.99]), 100)
     observed = []
-    for own in repeats:
-        outcome = outcome_of(own)
-        judged = outcome.time, outcome.event, own[f"risk_{months:g}"].to_numpy(float), months
+    for repeat in repeats:
+        outcome = outcome_of(repeat)
+        judged = outcome.time, outcome.event, repeat[f"risk_{months:g}"].to_numpy(float), months
         curve = or_reason(calibration_curve, *judged, grid=grid, competing=outcome.competing).get("curve")
         if curve is None:
             return None

@@ -45,12 +45,12 @@ def redrawn_performance(
         write_table(redraw(made_up.truth, made_up.clinical, seed, signal), path)
         cohort = read_cohort(study | {"clinical": study["clinical"] | {"table": str(path)}, "on_error": "exclude"})
     assigned = assign_all(study, cohort.clinical, cohort.cells).set_index("patient_id")["cohort"]
-    first, *others = made_up.features
+    first, *other_readings = made_up.features
     names = [name for name in first.columns if name not in ("patient_id", "reader")]
     frame, values = make_analysis_set(
         assigned, cohort.clinical, cohort.endpoints, settings["endpoint"], first[["patient_id", *names]]
     )
-    everyone = training(frame, values[names].to_numpy(float), others, names)
+    everyone = training(frame, values[names].to_numpy(float), other_readings, names)
     is_train = (frame["cohort"] == TRAIN).to_numpy()
     train = everyone.rows(np.flatnonzero(is_train))
     scores = predict(fit(train, settings, seed), frame, everyone.features, names, everyone.centre)
@@ -83,11 +83,11 @@ def leaky_scores(everyone: Training, settings: dict[str, Any], seed: int) -> np.
     return signature_scores(signature, part.features, part.names, part.centre)
 
 
-def training(frame: pd.DataFrame, values: np.ndarray, others: list[pd.DataFrame], names: list[str]) -> Training:
+def training(frame: pd.DataFrame, values: np.ndarray, other_readings: list[pd.DataFrame], names: list[str]) -> Training:
     """A Training of the given rows with the other readers' readings; only for cohorts made by the workflow itself."""
     row = {patient: i for i, patient in enumerate(frame["patient_id"])}
-    repeats = np.full((len(frame), len(others), len(names)), np.nan)
-    for k, table in enumerate(others):
+    repeats = np.full((len(frame), len(other_readings), len(names)), np.nan)
+    for k, table in enumerate(other_readings):
         again = table[table["patient_id"].isin(row)]
         repeats[[row[patient] for patient in again["patient_id"]], k] = again[names].to_numpy(float)
     arrays = frame["patient_id"].to_numpy(object), frame["time"].to_numpy(float), frame["event"].to_numpy(int)

@@ -27,9 +27,9 @@ def joined(train: Training, frame: pd.DataFrame, features: np.ndarray) -> Traini
     held-out patients have no further readings.
     """
     unread = np.full((len(frame), *train.repeats.shape[1:]), np.nan)
-    other = None
+    competing = None
     if train.competing is not None:
-        other = np.concatenate([train.competing, frame["competing"].to_numpy(int)])
+        competing = np.concatenate([train.competing, frame["competing"].to_numpy(int)])
     weighted = train.follow_up is not None
     return train._replace(
         patient_id=np.concatenate([train.patient_id, frame["patient_id"].to_numpy(object)]),
@@ -38,7 +38,7 @@ def joined(train: Training, frame: pd.DataFrame, features: np.ndarray) -> Traini
         clinical=pd.concat([train.clinical, frame[list(train.clinical.columns)]], ignore_index=True),
         features=np.concatenate([train.features, features]),
         repeats=np.concatenate([train.repeats, unread]),
-        competing=other,
+        competing=competing,
         follow_up=np.concatenate([train.follow_up, frame["follow_up"]]) if weighted else None,
         known=np.concatenate([train.known, frame["event"].notna()]) if weighted else None,
         centre=None if train.centre is None else np.concatenate([train.centre, frame["centre"].to_numpy(object)]),
