@@ -4,9 +4,10 @@ import argparse
 import json
 
 from recur.cli import reported
+from recur.features.cells import few
 from recur.features.complete import complete_enough
 from recur.features.doubts import doubts
-from recur.features.imported import few, read_features
+from recur.features.imported import read_features
 from recur.tables import StudyError, read_made, write_table
 
 

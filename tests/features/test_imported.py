@@ -13,8 +13,9 @@ from recur.cohort.analysis_set import tumour_burden
 from recur.cohort.clinical import read_cohort
 from recur.features.complete import complete_enough, complete_only, import_feature_table
 from recur.features.doubts import doubts, in_words
-from recur.features.imported import burden_column, read_features
+from recur.features.imported import read_features
 from recur.features.leaks import leak_problems, outcome_rows
+from recur.features.tumour_size import burden_column
 from recur.predict.new_patients import read_new_features
 from recur.study.file import resolve
 from recur.study.settings import write_settings

@@ -7,10 +7,13 @@ from typing import Any
 from recur.cohort.clinical import Cohort
 from recur.cohort.published_scores import variables_used, wanted_scores
 from recur.cohort.score_formulas import read_scores
+from recur.features.cells import few
 from recur.features.complete import complete_enough
 from recur.features.doubts import doubts, in_words
-from recur.features.imported import FEATURE, burden_column, few, read_features
+from recur.features.imported import read_features
 from recur.features.leaks import leak_problems, outcome_rows
+from recur.features.names import FEATURE
+from recur.features.tumour_size import burden_column
 from recur.study.facts import candidates_of, feature_subsets, known_after, tumour_columns, uses_features
 from recur.tables import StudyError, first_of
 

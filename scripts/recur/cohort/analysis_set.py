@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from recur.cohort.training import COMPETING, NOT_VARIABLES, OUTCOME, TRAIN
-from recur.features.imported import burden_column
+from recur.features.tumour_size import burden_column
 from recur.study.endpoints import COMPETING as CODE_COMPETING
 from recur.study.endpoints import EVENT
 from recur.tables import StudyError

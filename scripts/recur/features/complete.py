@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from recur.features.imported import Imported, missing_cells, read_features
+from recur.features.cells import missing_cells
+from recur.features.imported import Imported, read_features
 from recur.features.names import place_of, selected
 from recur.tables import StudyError
 

@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from recur.features.imported import SIZE, Imported, is_standardised
+from recur.features.cells import is_standardised
+from recur.features.imported import Imported
+from recur.features.names import SIZE
 from recur.tables import NAMED
 
 COLUMNS = ["problem", "column", "patients", "first", "detail"]

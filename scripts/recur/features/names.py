@@ -15,6 +15,10 @@ MEASURE = re.compile(
     r"(?P<source>[^_]+)_(?P<region>.+?)_(?P<image>original|wavelet-\w+|log-sigma-[\w-]+)_(?P<kind>[a-z0-9]+)_(?P<name>\w+)"
 )
 
+# names as pyradiomics writes them, behind any prefix
+FEATURE = re.compile(r"(?:^|_)(?:shape(?:2D)?|firstorder|glcm|gldm|glrlm|glszm|ngtdm)_[A-Za-z0-9]+$")
+SIZE = re.compile(r"_shape(?:2D)?_.*(?:Volume|Area|Diameter|Length|Surface)")
+
 
 class Feature(NamedTuple):
     """The parts of a feature's name."""

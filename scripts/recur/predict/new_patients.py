@@ -20,8 +20,10 @@ from recur.cohort.cells import cells_of
 from recur.cohort.exclusions import by_id
 from recur.cohort.identity import id_problems
 from recur.cohort.variables import read_variables, unit_problems
-from recur.features.imported import MEASURES, ids_of, long_to_wide, numbers_of
+from recur.features.cells import ids_of, numbers_of
 from recur.features.names import within_source
+from recur.features.one_row import long_to_wide
+from recur.features.tumour_size import MEASURES
 from recur.predict.apply import apply_model
 from recur.predict.inputs import input_fields, used_terms, value_text
 from recur.predict.signature import signature_scores
