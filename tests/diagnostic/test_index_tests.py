@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from recur.contracts import contract_of, problems_of_table
 from recur.diagnostic import index_tests as d
 from recur.diagnostic.groups import compare_groups
 from recur.report.diagnostic_page import blocks
@@ -67,6 +68,8 @@ def test_the_study_of_real_data_has_the_values_of_r():
     plan["diagnostic"]["resamples"] = 50
     data["wfns"] -= 1  # the place of the level
     tables = d.evaluate_tests({"all": data}, plan, 1)
+    for name, table in tables.items():
+        assert problems_of_table(table, contract_of(f"diagnostic/{name}.csv")) == []
     for name in ("s100b", "ndka", "wfns"):
         r = oracle.items("asah", "roc")[f"roc/{name}"]["values"]
         row = tables["auc"].set_index("test").loc[name]
@@ -192,6 +195,9 @@ def test_groups_with_survival_and_propensity(tmp_path):
     frame, rng = invented(), np.random.default_rng(3)
     endpoints = frame[["patient_id"]].assign(OS_time=rng.exponential(size=120), OS_event=rng.integers(0, 2, 120))
     tables = compare_groups({"all": frame}, endpoints, plan)
+    assert [problems_of_table(table, contract_of(f"diagnostic/{name}.csv")) for name, table in tables.items()] == [
+        []
+    ] * 4
     assert set(tables["groups"]["test"]) == {"chi-square", "Mann-Whitney", "log-rank"}
     assert tables["weighted"]["measure"].tolist() == ["risk difference", "hazard ratio"]
     assert abs(tables["balance"]["smd_weighted"].astype(float).iloc[0]) < 0.05

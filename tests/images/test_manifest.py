@@ -7,6 +7,7 @@ import pandas as pd
 import pydicom
 import pytest
 
+from recur.contracts import contract_of, problems_of_table
 from recur.demo.dicom import uid, write_ct_series, write_seg
 from recur.demo.images import SCANNERS
 from recur.download.store import FETCHED
@@ -60,6 +61,8 @@ def test_phases_of_one_series_are_its_scans_in_order_of_time(tmp_path):
     segmented(tmp_path / "HCC_001/SEG-3", files[: SHAPE[0]])
     series = downloaded("HCC_001/CT-1", "HCC_001/CT-2", "HCC_001/SEG-3")
     manifest, left_out = image_manifest(series, tmp_path, PUBLIC, ["NC", "AP", "PVP", "DP"])
+    assert problems_of_table(manifest.fillna(""), contract_of("input/images.csv")) == []
+    assert problems_of_table(left_out, contract_of("input/left_out.csv")) == []
     assert left_out.empty
     assert dict(zip(manifest["phase"], manifest["series"].fillna(""), strict=True)) == {
         "NC": "", "AP": "part:1", "PVP": "part:2", "DP": "part:3",

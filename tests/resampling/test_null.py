@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from recur.contracts import contract_of, problems_of_table
 from recur.demo.tables import make_cohort
 from recur.resampling.null import MadeUpCohort, redrawn_performance, summary
 from recur.sources import ROOT
@@ -54,6 +55,13 @@ def test_the_leaky_variant_is_caught(runs):
 
 def test_the_signal_is_found_and_adds_to_the_clinical_terms(runs):
     assert mean_c(runs, "full", "combined_pre") - mean_c(runs, "full", "clinical_pre") > 0.06
+
+
+def test_redraws_and_their_summary_are_as_their_contracts_have_them(runs):
+    tables = {"redraws": runs, "null": runs.drop(columns="signal"), "null_summary": summary(runs)}
+    assert [problems_of_table(table, contract_of(f"validation/{name}.csv")) for name, table in tables.items()] == [
+        []
+    ] * 3
 
 
 def test_the_summary_has_the_mean_gain(runs):
