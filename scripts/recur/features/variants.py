@@ -42,9 +42,7 @@ def _reading(kinds: list[str]):
     def reading(case: Case, rng: np.random.Generator) -> Case:
         image, labels = perturb.perturbed(case.image, case.labels, case.spacing, case.facts, kinds, rng)
         # turned regions may come near the crop's border: the crop is now the whole image
-        axes = case.direction.reshape(3, 3) * case.spacing
         size = np.array(image.shape[::-1])
-        corner = case.full_origin + axes @ case.offset
-        return case._replace(image=image, labels=labels, full_size=size, offset=0 * size, full_origin=corner)
+        return case._replace(image=image, labels=labels, full_size=size, offset=0 * size, full_origin=case.origin)
 
     return reading

@@ -15,6 +15,7 @@ import pywt
 import SimpleITK as sitk
 from scipy import ndimage
 
+from recur.images.case_file import CLIP, LIVER, TUMOUR
 from recur.images.regions import bounding_box, rims, widen
 
 ROTATION_DEGREES = 6.0  # the largest, either way, about the axis of the slices
@@ -24,7 +25,6 @@ COMPACTNESS = 40.0  # SLIC's weight of distance against grey values scaled to 0.
 SMOOTH_MM = 1.5  # hands draw smooth contours: without it spurs of single voxels widen every rim
 SURELY, NEVER = 0.9, 0.2  # share of a supervoxel inside the contour: always taken, never taken; between, by chance
 REACH_MM = 10.0  # supervoxels are made this far around the tumour
-TUMOUR, LIVER, CLIP = 1, 4, 128  # bits, as in case.py
 
 
 def perturbed(

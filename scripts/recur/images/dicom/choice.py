@@ -49,7 +49,11 @@ def parse_choice(choice: str | None, name: str) -> list[tuple[str, str]]:
 def chosen_volume(
     in_folder: list[Series], terms: list[tuple[str, str]], name: str
 ) -> tuple[Series, list[Slice], list[str]]:
-    """The series and the slices of the one volume meant, and remarks."""
+    """The series and the slices of the one volume meant, and remarks.
+
+    in_folder: all series of the folder; terms: as parse_choice gives them; name: of the folder, for messages. Raises
+    StudyError, listing what is there, where no volume or more than one is meant.
+    """
     left = [s for s in in_folder if s.slices or s.damaged]
     said = "; ".join(f"{kind}:{value}" for kind, value in terms)
     if not left:
@@ -59,7 +63,6 @@ def chosen_volume(
             left = [s for s in left if _fits(s, kind, value)]
     if not left:
         raise StudyError(f"{name}: no series is {said}; there are: {_listing(in_folder)}")
-    nth, part = (next((int(value) for k, value in terms if k == kind), None) for kind in ("time", "part"))
     volumes = []
     lone = {}
     notes = {}
@@ -70,14 +73,10 @@ def chosen_volume(
     volumes = [volume for volume in volumes if _marked(volume, volumes, terms)]
     if not volumes:
         check_whole(left, name)
-        if terms:
-            raise StudyError(f"{name}: no series is {said}; there are: {_listing(in_folder, _all_volumes(left, name))}")
-        if len(left) > 2:
-            raise StudyError(
-                f"{name}: {len(left)} series of one slice each: an anonymiser or a copy gave every slice a series UID "
-                "of its own; export the series again"
-            )
-        raise StudyError(f"{name}: one slice only, a volume is needed")
+        if not terms:
+            raise _one_slice_each(left, name)
+        raise StudyError(f"{name}: no series is {said}; there are: {_listing(in_folder, _all_volumes(left, name))}")
+    nth, part = (next((int(value) for k, value in terms if k == kind), None) for kind in ("time", "part"))
     if nth:
         times = sorted({start_of(slices) for _, slices in volumes} - {None})
         if nth > len(times):
@@ -93,20 +92,34 @@ def chosen_volume(
         raise StudyError(f"{name}: {hint} {len(volumes)} volumes: {_listing(in_folder, volumes)}")
     series, slices = volumes[0]
     check_whole([series], name)
-    flags = list(notes[series.uid])
     dropped = series.localizers + lone[series.uid]
+    return series, slices, [*notes[series.uid], *_left_out(series, slices, dropped, in_folder)]
+
+
+def _one_slice_each(series: list[Series], name: str) -> StudyError:
+    """What is said of a folder without a volume where nothing was to be chosen."""
+    if len(series) > 2:
+        return StudyError(
+            f"{name}: {len(series)} series of one slice each: an anonymiser or a copy gave every slice a series UID "
+            "of its own; export the series again"
+        )
+    return StudyError(f"{name}: one slice only, a volume is needed")
+
+
+def _left_out(series: Series, slices: list[Slice], dropped: int, in_folder: list[Series]) -> list[str]:
+    """Remarks on what is not in the volume of a series: localizers, other kinds of files, slices that were lost."""
+    flags = []
     if dropped:
         flags.append(f"{dropped} localizer slices left out")
     if series.other_kinds:
         flags.append(f"{series.other_kinds} files of this series are no CT or MR images and were left out")
-    strays = sum(
-        _continues(one.slices[0], slices) for one in in_folder if one.uid != series.uid and len(one.slices) == 1
-    )
+    single = [one for one in in_folder if one.uid != series.uid and len(one.slices) == 1]
+    strays = sum(_continues(one.slices[0], slices) for one in single)
     if strays:
         flags.append(flag("short", f"{strays} slices of another series UID continue this stack and were left out"))
     if series.announced and len(slices) < series.announced and not dropped and len(slices) == len(series.slices):
         flags.append(flag("short", f"{len(slices)} of the acquisition's {series.announced} slices are here"))
-    return series, slices, flags
+    return flags
 
 
 def _all_volumes(series: list[Series], name: str) -> list[tuple[Series, list[Slice]]]:
