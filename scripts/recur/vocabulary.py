@@ -38,9 +38,9 @@ MAIN_ORDER = (*MAIN_BEFORE, *MAIN_AFTER, "volume_only", "size_only")
 # a model offered a signature -> the model of its other terms
 WITHOUT_SIGNATURE = {"combined_pre": "clinical_pre", "combined_post": "clinical_post", "signature": "signature"}
 NO_SIGNATURE = {  # status in a model's signature_use -> what to say of it
-    "bounded": "The signature's weight would have been negative and is therefore 0: the model holds none.",
-    "eliminated": "The signature was eliminated: the model holds none.",
-    "empty": "The signature is empty (no feature was kept): the model holds none.",
+    "bounded": "The signature's weight would have been negative and is therefore 0: the model holds none",
+    "eliminated": "The signature was eliminated: the model holds none",
+    "empty": "The signature is empty (no feature was kept): the model holds none",
 }
 COHORTS = {  # in the order of legends
     "train": Name("Training", "Training"),
@@ -271,7 +271,9 @@ def main_models(names: Iterable[str]) -> list[str]:
 
 
 def no_signature(model: dict[str, Any]) -> str:
-    """Why a frozen model that was offered a signature holds none; '' where it holds one or was offered none."""
+    """Why a frozen model that was offered a signature holds none, without a full stop; '' where it holds one or was
+    offered none.
+    """
     return NO_SIGNATURE.get((model.get("signature_use") or {}).get("status"), "")
 
 

@@ -159,7 +159,7 @@ def test_card_calculator_and_guard_say_that_there_is_no_signature(browser, tmp_p
     model = fit_model(train, ["b1", "b3"], reversed_score(train), chosen, 1)
     model |= {"analysis": "recommended", "endpoint": "TTR", "inputs": declared_inputs(model, chosen)}
     said = [content for kind, content in model_blocks(study_words({}), "combined_pre", model) if kind == "p"]
-    assert NO_SIGNATURE["bounded"] in said
+    assert f"{NO_SIGNATURE['bounded']}." in said
     tables = pd.DataFrame(columns=["analysis", "model", "cohort", "metric", "n", "events"])
     (tmp_path / "c.html").write_text(page({"recommended": {"combined_pre": model}}, frozen.study(), tables))
     open_page(browser, tmp_path / "c.html")

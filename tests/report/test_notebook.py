@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ import pytest
 import yaml
 from report_notebook import NOTEBOOK
 
+from recur.report.models import assumed
 from recur.report.notebook import execute, report_page, shown
 from recur.report.results import read_run
 from recur.sources import ROOT
@@ -96,3 +98,13 @@ def test_a_picture_that_a_cell_draws_is_shown_and_text_over_nothing_is_not(resul
     assert [cell.source for cell in shown(notebook)] == ["## Mine", "b"]
     page = report_page(notebook, read_run(results).study)
     assert "data:image/png;base64,iVBORw0KGgo=" in page and "Nothing" not in page
+
+
+def test_settings_that_are_assumed_are_those_that_the_preset_marks():
+    """They were read out of the comments of the preset."""
+    marked = re.findall(r"^ *(\w+): .*# .*assumed", (ROOT / "presets/ji2020.yaml").read_text(), re.M)
+    chosen = yaml.safe_load((ROOT / "presets/ji2020.yaml").read_text()) | {"preset": "ji2020"}
+    lines = assumed(chosen)
+    assert {part for line in lines for part in line.split(":")[0].split(".")} >= set(marked)
+    assert "stability.threshold: 0.75" in lines and len(lines) == len(marked) + 1  # `missing` has two settings
+    assert assumed(chosen | {"preset": "recommended"}) == []

@@ -230,7 +230,7 @@ def about(
             f"Death without {words['the_event']} was censored: the risks are too high where death comes first."
         )
     if no_signature(model):
-        texts.append(no_signature(model))
+        texts.append(f"{no_signature(model)}.")
     if "competing" in model:
         first = f"{first_upper(words['other'])} is a" if words["competitor"] == "death" else "There is a"
         texts.append(f"{first} competing event: the risks are cumulative incidences.")

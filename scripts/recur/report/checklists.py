@@ -13,7 +13,7 @@ import pandas as pd
 import yaml
 
 from recur.report.pages import Block
-from recur.report.processing_sheet import processing_sheet
+from recur.report.processing_sheet import NO_PHANTOM, NOT_RUN, UNKNOWN, processing_sheet
 from recur.report.results import of_analysis, primary, read
 from recur.sources import ROOT
 from recur.study.facts import split_of, uses_features
@@ -42,7 +42,7 @@ def checklists(results: Path, study: Mapping[str, Any]) -> pd.DataFrame:
         sheet = processing_sheet(results, dict(study), study["images"]["readers"][0])
         place = f"features/{study['images']['readers'][0]}.manifest.json"
         for row in sheet.itertuples():
-            status = HUMAN if row.value.startswith(("not known", "not run")) else MET
+            status = HUMAN if row.value in (UNKNOWN, NOT_RUN, NO_PHANTOM) else MET
             rows.append(["IBSI sheet", row.item, row.value, status, place if status == MET else "", "", None, None])
     return pd.DataFrame(rows, columns=COLUMNS)
 

@@ -167,7 +167,7 @@ def model_blocks(words: dict[str, str], name: str, model: dict[str, Any]) -> lis
     else:
         blocks += [inputs_table(model), equation_table(model)]
     if no_signature(model):
-        blocks.append(("p", no_signature(model)))
+        blocks.append(("p", f"{no_signature(model)}."))
     text = "Linear predictor: sum of coefficient x (value - mean); categories count 1 for their level, else 0. "
     cut = model["cutpoint"]
     group = "no cut-point" if cut is None else f"high risk above a linear predictor of {cut['lp']:.6g} ({cut['rule']})"

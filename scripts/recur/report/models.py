@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 from markupsafe import Markup
 
 from recur.report.analysis import category
@@ -108,7 +108,12 @@ def cells_imputed(results: Path, analysis: str) -> str:
 
 
 def assumed(chosen: Mapping[str, Any]) -> list[str]:
-    """The lines of the preset that are marked as assumed, where a paper does not say them."""
-    path = ROOT / "presets" / f"{chosen.get('preset')}.yaml"
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [" ".join(line.split()) for line in lines if re.search(r"#.*assumed", line) and ":" in line.split("#")[0]]
+    """The settings of an analysis of the preset ji2020 that its paper does not say, with their values in this run."""
+    if chosen.get("preset") != "ji2020":
+        return []
+    lines = []
+    for entry in yaml.safe_load((ROOT / "report" / "ji2020.yaml").read_text())["assumed"]:
+        part, key = entry["setting"].split(".")
+        note = f" ({entry['note']})" if "note" in entry else ""
+        lines.append(f"{entry['setting']}: {chosen[part][key]}{note}")
+    return lines

@@ -35,8 +35,13 @@ FORMULAS = [
 FILTERED = "filters see the edge of a padded box, not of the scan"
 
 
+UNKNOWN = "not known: no DICOM header gives it"
+NOT_RUN = "not run"
+NO_PHANTOM = "not run: REFERENCE_DATA was not set (the phantom is not part of this workflow)"
+
+
 def processing_sheet(results: Path, study: dict[str, Any], reader: str) -> pd.DataFrame:
-    """Item and value in the order of the IBSI reporting guideline (arXiv:1612.07003, chapter 4), all text.
+    """Item and value, as text, in the order of the IBSI reporting guideline (arXiv:1612.07003, chapter 4).
 
     Reads the feature manifest of `reader`, images/acquisition.csv, the case tables and the phantom self-test.
     """
@@ -84,7 +89,7 @@ def acquisition_rows(results: Path) -> list[tuple[str, str]]:
         if there:
             rows.append((item, _counted(scans, there)))
         elif item not in ("field strength, T", "contrast delay, s"):
-            rows.append((item, "not known: no DICOM header gives it"))
+            rows.append((item, UNKNOWN))
     parts = [read_made(path) for path in sorted(results.glob("images/batch-*.csv"))]
     spacing = pd.concat([part["spacing_z"] for part in parts]).dropna() if parts else pd.Series(dtype=float)
     if len(spacing):
@@ -173,10 +178,10 @@ def _self_test(results: Path) -> str:
     """How many consensus values are met, the largest deviation of these, and what is not met and why."""
     path = results / "features" / "ibsi_self_test.csv"
     if not path.exists():
-        return "not run"
+        return NOT_RUN
     table = read_made(path)
     if table.empty:
-        return "not run: REFERENCE_DATA was not set (the phantom is not part of this workflow)"
+        return NO_PHANTOM
     met = table[table["within"].astype(bool)]
     text = (
         f"{len(met)} of {len(table)} consensus values within tolerance, largest relative deviation "

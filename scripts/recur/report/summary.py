@@ -130,7 +130,7 @@ def what_it_holds(results: Path, analysis: str, model: str, words: Mapping[str, 
     why = no_signature(frozen_model(results, analysis, model))
     if not why:
         return model_title(model, words)
-    return f"{model_title(WITHOUT_SIGNATURE[model], words)}. {why.removesuffix('.')}"
+    return f"{model_title(WITHOUT_SIGNATURE[model], words)}. {why}"
 
 
 def plain_reading(performance: pd.DataFrame, model: str, concordance: str) -> str:
