@@ -24,23 +24,11 @@ def check_tables(study: dict[str, Any]) -> Cohort | None:
     Returns the cohort; None where the workflow itself generates the clinical table: such tables are checked by the job
     that first reads them.
     """
-    problems: list[str] = mapping_problems(study) + (vector_problems() if "comparators" in study else [])
-    made = made_tables(study)
-    cohort = None
-    for check, path in ((read_cohort, study["clinical"]["table"]), *image_check(study)):
-        if not Path(path).exists():
-            if path in made:
-                continue
-            if "public" in study:
-                problems.append(f"{path}: no such file; fetch the collection's clinical table from {page(study)} to it")
-                continue
-        try:
-            found = check(study)
-            if check is read_cohort:
-                cohort = found
-                problems += training_problems(study, found) + candidate_problems(study, found)
-        except StudyError as error:
-            problems += error.problems
+    problems = mapping_problems(study)
+    if "comparators" in study:
+        problems += vector_problems()
+    cohort, clinical_problems = checked_cohort(study)
+    problems += clinical_problems + manifest_problems(study)
     for key in ("table", "repeat"):
         path = study.get("features", {}).get(key)
         if path and not Path(path).exists():
@@ -49,10 +37,40 @@ def check_tables(study: dict[str, Any]) -> Cohort | None:
         elif path:
             problems += feature_problems(study, key, cohort)
     problems += review_problems(study)
-    problems += other_problems(study, cohort) if cohort is not None else []
+    if cohort is not None:
+        problems += other_problems(study, cohort)
     if problems:
         raise StudyError(list(dict.fromkeys(problems)))
     return cohort
+
+
+def checked_cohort(study: dict[str, Any]) -> tuple[Cohort | None, list[str]]:
+    """The cohort of the clinical table, None where it is made later or cannot be read, and what is wrong with it."""
+    path = study["clinical"]["table"]
+    if not Path(path).exists() and path in made_tables(study):
+        return None, []
+    if not Path(path).exists() and "public" in study:
+        return None, [f"{path}: no such file; fetch the collection's clinical table from {page(study)} to it"]
+    cohort = None
+    try:
+        cohort = read_cohort(study)
+        return cohort, training_problems(study, cohort) + candidate_problems(study, cohort)
+    except StudyError as error:
+        return cohort, error.problems
+
+
+def manifest_problems(study: dict[str, Any]) -> list[str]:
+    """What is wrong with the image manifest, unless a rule of the workflow makes it."""
+    if "images" not in study:
+        return []
+    path = study["images"]["manifest"]
+    if not Path(path).exists() and path in made_tables(study):
+        return []
+    try:
+        read_manifest(study)
+        return []
+    except StudyError as error:
+        return error.problems
 
 
 def other_problems(study: dict[str, Any], cohort: Cohort) -> list[str]:
@@ -80,7 +98,3 @@ def other_problems(study: dict[str, Any], cohort: Cohort) -> list[str]:
 
 def page(study: dict[str, Any]) -> str:
     return f"https://doi.org/{study['public']['doi']}"
-
-
-def image_check(study: dict[str, Any]) -> list[tuple[Any, str]]:
-    return [(read_manifest, study["images"]["manifest"])] if "images" in study else []

@@ -235,49 +235,49 @@ def read_endpoints(
     Dates that contradict each other put the whole patient in doubt; a recorded time or event that cannot be read
     leaves out that endpoint only.
     """
-    row_of = table.assign(row_=table.index)
+    endpoints = study["endpoints"]
+    clinical = study["clinical"]
+    dates = clinical.get("dates")
     result = pd.DataFrame(index=table.index)
-    problems = []
-    missing = []
-    warnings = []
-    dates = study["clinical"].get("dates")
+    problems: list[Problem] = []
+    missing: list[tuple[str, Problem]] = []
+    warnings: list[str] = []
+    parsed = None
     pattern = None
     if dates:
-        parsed, problems, warnings = parse_dates(row_of, dates, "row_")
-    if "recurrence" in study["clinical"]:
-        pattern = beyond_milan(table, study["clinical"]["recurrence"])
-    for name, endpoint in study["endpoints"].items():
-        if endpoint["kind"] in WITHOUT_TIME:
-            continue
+        parsed, problems, warnings = parse_dates(table.assign(row_=table.index), dates, "row_")
+    if "recurrence" in clinical:
+        pattern = beyond_milan(table, clinical["recurrence"])
+    # those without a time come last: some are the state of another endpoint at its horizon
+    for name in sorted(endpoints, key=lambda name: endpoints[name]["kind"] in WITHOUT_TIME):
+        endpoint = endpoints[name]
         if endpoint["kind"] == "recorded":
             frame, unusable = endpoint_as_recorded(table, endpoint)
-            missing += [(name, problem) for problem in unusable]
             frame.loc[[problem.who for problem in unusable], ["time", "event"]] = np.nan
-        else:
+        elif endpoint["kind"] not in WITHOUT_TIME:
             frame = endpoint_from_dates(parsed, endpoint, dates.get("cutoff"), pattern)
-        if endpoint["kind"] == "aggressive_recurrence":
-            unknown = frame["event"].isna()
-            missing += [(name, Problem(row, "pattern of the recurrence unknown")) for row in table.index[unknown]]
-        if endpoint["kind"] == "late_recurrence":
-            gone = frame["time"].isna()
-            text = f"not alive and recurrence-free at {endpoint['horizon_months']:g} months"
-            missing += [(name, Problem(row, text)) for row in table.index[gone]]
-        result[f"{name}_time"] = frame["time"].astype(float)
-        result[f"{name}_event"] = frame["event"]
-        if endpoint["kind"] in BY_HORIZON:
-            result[f"{name}_state"] = state_at(frame, endpoint["horizon_months"])
-    for name, endpoint in study["endpoints"].items():
-        if endpoint["kind"] not in WITHOUT_TIME:
-            continue
-        if "of" in endpoint:
+            unusable = undefined(frame, endpoint)
+        elif "of" in endpoint:
             source = endpoint["of"]
-            months = study["endpoints"][endpoint["of"]]["horizon_months"]
-            frame = pd.DataFrame({key: result[f"{source}_{key}"] for key in ("time", "event")})
-            outcome, unusable = state_as_binary(frame, months, endpoint["censored"])
+            timed = result[[f"{source}_time", f"{source}_event"]].set_axis(["time", "event"], axis=1)
+            frame, unusable = state_as_binary(timed, endpoints[source]["horizon_months"], endpoint["censored"])
         else:
             code, unusable = endpoint_as_level(table, endpoint)
-            outcome = code.to_frame("event" if endpoint["kind"] == "binary" else "level")
+            frame = code.to_frame("event" if endpoint["kind"] == "binary" else "level")
+        if endpoint["kind"] in BY_HORIZON:
+            frame["state"] = state_at(frame, endpoint["horizon_months"])
         missing += [(name, problem) for problem in unusable]
-        for column, values in outcome.items():
+        for column, values in frame.items():
             result[f"{name}_{column}"] = values
     return result, problems, missing, warnings
+
+
+def undefined(frame: pd.DataFrame, endpoint: dict[str, Any]) -> list[Problem]:
+    """Rows for which an endpoint from dates says nothing; frame: of endpoint_from_dates."""
+    if endpoint["kind"] == "aggressive_recurrence":
+        unknown = frame.index[frame["event"].isna()]
+        return [Problem(row, "pattern of the recurrence unknown") for row in unknown]
+    if endpoint["kind"] == "late_recurrence":
+        text = f"not alive and recurrence-free at {endpoint['horizon_months']:g} months"
+        return [Problem(row, text) for row in frame.index[frame["time"].isna()]]
+    return []

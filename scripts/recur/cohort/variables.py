@@ -40,40 +40,70 @@ def read_variables(
     problems = []
     for name, variable in variables.items():
         text = table[variable["column"]]
-        said = f"column {variable['column']}, value {{}}: "
-        if variable["kind"] == "numeric":
-            values[name] = number_or_limit(text)
-            expected = "a number"
-        elif variable["kind"] == "list":
-            found = [(row, part) for row in table.index[text.notna()] for part in text[row].split(";")]
-            low, high = variable.get("range", (-np.inf, np.inf))
-            for row in dict.fromkeys(row for row, part in found if not low <= as_number(part) <= high):
-                problems.append(Problem(row, f"{said}not numbers from {low:g} to {high:g}", (text[row],)))
+        if variable["kind"] == "list":
             values[name] = text
+            problems += list_problems(text, variable)
             continue
-        else:
-            codes = {level: float(code) for code, level in enumerate(coding.levels_of(variable))}
-            values[name] = coding.as_declared(text, codes).map(codes).astype(float)
-            expected = f"one of {', '.join(codes)}"
-        for row in table.index[text.notna() & values[name].isna()]:
-            remedy = "; write a decimal point" if DECIMAL_COMMA.fullmatch(text[row]) else ""
-            if text[row].lower() in coding.MEANS_UNKNOWN:
-                remedy = "; leave the cell empty, or declare it under missing_values"
-            problems.append(Problem(row, f"{said}not {expected}{remedy}", (text[row],)))
-        if "range" in variable:
-            low, high = variable["range"]
-            allowed = f"{low:g} to {high:g} {variable['unit']}".rstrip()
-            for row in table.index[(values[name] < low) | (values[name] > high)]:
-                problems.append(Problem(row, f"{said}outside {allowed}", (text[row],)))
-        if variable["transform"] == "ln":
-            for row in table.index[values[name] < 0]:
-                problems.append(Problem(row, f"{said}negative, and it has a logarithm taken", (text[row],)))
+        values[name], expected = coded(text, variable)
+        problems += unreadable(text, values[name], variable, expected)
+        problems += out_of_range(text, values[name], variable)
         if "floor" in variable:
             values[name] = values[name].clip(lower=variable["floor"])
-        elif variable["transform"] == "ln":
-            for row in table.index[values[name] == 0]:
-                problems.append(Problem(row, f"{said}has no logarithm; declare `floor`", (text[row],)))
     return values, problems
+
+
+def coded(text: pd.Series, variable: dict[str, Any]) -> tuple[pd.Series, str]:
+    """The cells of a variable as numbers, NaN where they are none, and what they were expected to be."""
+    if variable["kind"] == "numeric":
+        return number_or_limit(text), "a number"
+    codes = {level: float(code) for code, level in enumerate(coding.levels_of(variable))}
+    return coding.as_declared(text, codes).map(codes).astype(float), f"one of {', '.join(codes)}"
+
+
+def cell_problem(row: Any, text: pd.Series, variable: dict[str, Any], what: str) -> Problem:
+    return Problem(row, f"column {variable['column']}, value {{}}: {what}", (text[row],))
+
+
+def list_problems(text: pd.Series, variable: dict[str, Any]) -> list[Problem]:
+    """Cells of several numbers, parted by `;`, one of which is no number or outside of the declared range."""
+    low, high = variable.get("range", (-np.inf, np.inf))
+    what = f"not numbers from {low:g} to {high:g}"
+    return [
+        cell_problem(row, text, variable, what)
+        for row in text.index[text.notna()]
+        if not all(low <= as_number(part) <= high for part in text[row].split(";"))
+    ]
+
+
+def unreadable(text: pd.Series, values: pd.Series, variable: dict[str, Any], expected: str) -> list[Problem]:
+    """Cells that hold something, but no value of the variable."""
+    problems = []
+    for row in text.index[text.notna() & values.isna()]:
+        remedy = ""
+        if text[row].lower() in coding.MEANS_UNKNOWN:
+            remedy = "; leave the cell empty, or declare it under missing_values"
+        elif DECIMAL_COMMA.fullmatch(text[row]):
+            remedy = "; write a decimal point"
+        problems.append(cell_problem(row, text, variable, f"not {expected}{remedy}"))
+    return problems
+
+
+def out_of_range(text: pd.Series, values: pd.Series, variable: dict[str, Any]) -> list[Problem]:
+    """Values outside of the declared range, and those of which there is no logarithm where one is taken."""
+    problems = []
+    if "range" in variable:
+        low, high = variable["range"]
+        allowed = f"{low:g} to {high:g} {variable['unit']}".rstrip()
+        outside = (values < low) | (values > high)
+        problems += [cell_problem(row, text, variable, f"outside {allowed}") for row in values.index[outside]]
+    if variable["transform"] != "ln":
+        return problems
+    what = "negative, and it has a logarithm taken"
+    problems += [cell_problem(row, text, variable, what) for row in values.index[values < 0]]
+    if "floor" not in variable:
+        what = "has no logarithm; declare `floor`"
+        problems += [cell_problem(row, text, variable, what) for row in values.index[values == 0]]
+    return problems
 
 
 def number_or_limit(text: pd.Series) -> pd.Series:
