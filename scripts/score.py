@@ -20,16 +20,8 @@ import pandas as pd
 
 from recur.cli import reported
 from recur.contracts import read_contracted
-from recur.predict.new_patients import (
-    centre_problems,
-    check_pair,
-    known_centres,
-    read_new_features,
-    read_new_patients,
-    refusing,
-    score_patients,
-    with_burden,
-)
+from recur.predict.new_patients import read_new_features, read_new_patients, with_burden
+from recur.predict.scorer import centre_problems, check_pair, known_centres, refusing, score_patients
 from recur.tables import Problem, StudyError, grouped, write_table
 
 

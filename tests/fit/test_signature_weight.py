@@ -18,7 +18,7 @@ from recur.fit.selection import bounded_fit
 from recur.fit.whole import fit, predict
 from recur.predict.apply import apply_model
 from recur.predict.inputs import declared_inputs
-from recur.predict.new_patients import check_pair
+from recur.predict.scorer import check_pair
 from recur.predict.signature import signature_scores
 from recur.report.calculator import page
 from recur.report.model_card import model_blocks

@@ -20,8 +20,8 @@ from recur.predict.equation import equation_table
 from recur.predict.imputation import complete
 from recur.predict.inputs import declared_inputs, input_fields
 from recur.predict.model import linear_predictor, risk_at
-from recur.predict.new_patients import score_patients
 from recur.predict.nomogram import model_axes, model_nomogram, nomogram_tables
+from recur.predict.scorer import score_patients
 from recur.predict.strata import offsets, strata_of
 from recur.statistics.cox import wald_test
 from recur.statistics.estimate import NotEstimable

@@ -14,14 +14,8 @@ import pytest
 from recur.cohort.analysis_set import make_analysis_set, tumour_burden
 from recur.cohort.clinical import read_cohort
 from recur.predict.inputs import input_fields
-from recur.predict.new_patients import (
-    centre_problems,
-    check_pair,
-    read_new_features,
-    read_new_patients,
-    score_patients,
-    with_burden,
-)
+from recur.predict.new_patients import read_new_features, read_new_patients, with_burden
+from recur.predict.scorer import centre_problems, check_pair, score_patients
 from recur.statistics.combat import MIN_UNSEEN
 from recur.tables import StudyError, read_frozen, read_made, signed, write_table
 

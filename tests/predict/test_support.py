@@ -10,8 +10,8 @@ from recur.fit.support import supported_until, with_support
 from recur.predict.apply import apply_model
 from recur.predict.equation import equation_table
 from recur.predict.inputs import declared_inputs
-from recur.predict.new_patients import patient_warnings
 from recur.predict.nomogram import nomogram_tables
+from recur.predict.scorer import patient_warnings
 from recur.predict.support import why_no_risk
 from recur.report.calculator import calculator_entry
 from recur.report.model_card import model_blocks

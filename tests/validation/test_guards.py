@@ -528,7 +528,7 @@ class TestCalibration:
         measured_as("oe_ratio", estimate=0.24, lower=0.15, upper=0.38)(facts)
         write_table(facts["performance"].assign(n=90), tmp_path / "validation/a/performance.csv")
         study = facts["study"] | {"horizons_months": [24], "endpoints": {"E": {"kind": "overall_survival"}}}
-        assert "Calibration, Centre B, external: predicted risks are too high" in summary(tmp_path, study, "a")
+        assert "Calibration, Centre B, external: predicted risks are too high" in str(summary(tmp_path, study, "a"))
 
 
 class TestMissingData:
