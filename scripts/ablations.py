@@ -4,15 +4,10 @@ import argparse
 import json
 from pathlib import Path
 
-import pandas as pd
-
 from recur.cli import reported
-from recur.cohort.training import TRAIN, read_rows
-from recur.predict.apply import apply_models
-from recur.resampling.ablation import ALL, COLUMNS, ablation_rows, nested_rows
-from recur.resampling.nested import nested_performance
+from recur.cohort.training import read_rows
+from recur.resampling.ablation_table import ablation_table
 from recur.tables import labelled, read_frozen, read_made, write_table
-from recur.validation.common import apparent
 
 
 def main() -> None:
@@ -25,38 +20,10 @@ def main() -> None:
     parser.add_argument("--labels", type=json.loads, required=True, help="analysis and endpoint, as JSON")
     parser.add_argument("--output", required=True)
     args = parser.parse_args()
-    fits = {path.stem: read_frozen(path) for path in sorted(args.frozen.glob("*.json"))}
-    fits = {ALL: fits.pop(ALL)} | fits
-    failed = [
-        {"ablation": name, "features": content["features"], "method": f"not estimated: {content['failed']}"}
-        for name, content in fits.items()
-        if "failed" in content
-    ]
-    fits = {name: content for name, content in fits.items() if "failed" not in content}
-    sizes = {name: (content["features"], len(content["signature"]["features"])) for name, content in fits.items()}
-    nested = read_made(args.nested)
-    tables = {name: nested_performance(nested[nested["ablation"] == name], args.seed) for name in fits}
-    parts = [
-        nested_rows(tables, sizes, "auc" if "risk" in nested else "c_harrell"),
-        pd.DataFrame(failed, columns=COLUMNS),
-    ]
-    for cohort, features in zip(args.cohorts, args.features, strict=True):
-        frame, values, names = read_rows(cohort, features)
-        applied = {
-            name: apply_models(content["models"], content["signature"], frame, values, names)
-            for name, content in fits.items()
-            if len(frame)
-        }
-        for label, rows in frame.groupby("cohort", sort=False):
-            scores = {
-                name: {
-                    model: part.set_index("patient_id")["lp"]
-                    for model, part in table[table["cohort"] == label].groupby("model", sort=False)
-                }
-                for name, table in applied.items()
-            }
-            parts.append(ablation_rows(scores, rows, apparent(label), sizes, tested=label != TRAIN))
-    write_table(labelled(pd.concat([part for part in parts if len(part)] or parts), args.labels), args.output)
+    frozen = {path.stem: read_frozen(path) for path in sorted(args.frozen.glob("*.json"))}
+    sides = [read_rows(*files) for files in zip(args.cohorts, args.features, strict=True)]
+    table = ablation_table(frozen, read_made(args.nested), sides, args.seed)
+    write_table(labelled(table, args.labels), args.output)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from recur.cli import reported
-from recur.cohort.training import TRAIN, read_rows
-from recur.predict.apply import apply_models
-from recur.predict.signature import signature_scores
+from recur.cohort.training import read_rows
 from recur.statistics.estimate import NotEstimable
 from recur.tables import StudyError, labelled, manifest_of, one_manifest, read_frozen, write_table
+from recur.validation.applied import joined, risk_table, score_table, scores_of
 from recur.validation.evaluations import log_evaluation
 from recur.validation.missing_data import missing_data_performance
 from recur.validation.ranges import outside_training, predictors_used
@@ -39,31 +38,24 @@ def main() -> None:
     if signature:
         tables = {path: manifest_of(path) for path in args.features}
         one_manifest({"the signature": signature["features_manifest"], **tables})
-    risks, scores, missing, rows = [], [], [], []
-    for cohort, features in zip(args.cohorts, args.features, strict=True):
-        frame, values, names = read_rows(cohort, features)
-        rows.append(pd.concat([frame, pd.DataFrame(values, columns=names)], axis=1))
-        if frame.empty:
-            continue
-        centre = frame["centre"].fillna("").to_numpy(object)
-        try:
-            risks.append(apply_models(models, signature, frame, values, names))
-            score = signature_scores(signature, values, names, centre) if signature else None
-        except NotEstimable as error:
-            raise StudyError(f"{args.labels['analysis']}: the signature cannot be applied: {error}") from error
-        scores.append(frame[["patient_id", "cohort"]].assign(score=float("nan") if score is None else score))
-        missing.append(missing_data_performance(models, frame, score, args.imputations, args.seed))
+    sides = [read_rows(*files) for files in zip(args.cohorts, args.features, strict=True)]
+    filled = [rows for rows in sides if len(rows[0])]
+    try:
+        risks = risk_table(models, signature, filled)
+        scores = [scores_of(signature, rows) for rows in filled]
+    except NotEstimable as error:
+        raise StudyError(f"{args.labels['analysis']}: the signature cannot be applied: {error}") from error
+    missing = [
+        missing_data_performance(models, frame, score, args.imputations, args.seed)
+        for (frame, _, _), score in zip(filled, scores, strict=True)
+    ]
     write_table(labelled(pd.concat(missing), args.labels), args.missing)
     if args.ranges:
-        write_table(labelled(outside_training(*rows, predictors_used(models, signature)), args.labels), args.ranges)
-    table = pd.concat(scores)
-    known = pd.read_parquet(args.out_of_fold).set_index("patient_id")["second_stage"] if args.out_of_fold else {}
-    table["score_out_of_fold"] = table["patient_id"].map(known).where(table["cohort"] == TRAIN).astype(float)
-    write_table(labelled(table, args.labels), args.scores)
-    names = ["signature", "clinical_pre", "combined_pre", "clinical_post", "combined_post"]
-    order = {name: i for i, name in enumerate(names)}
-    table = pd.concat(risks).sort_values("model", key=lambda c: c.map(order).fillna(len(order)), kind="stable")
-    write_table(labelled(table, args.labels), args.risks)
+        ranges = outside_training(*map(joined, sides), predictors_used(models, signature))
+        write_table(labelled(ranges, args.labels), args.ranges)
+    training_scores = pd.read_parquet(args.out_of_fold) if args.out_of_fold else None
+    write_table(labelled(score_table(filled, scores, training_scores), args.labels), args.scores)
+    write_table(labelled(risks, args.labels), args.risks)
 
 
 if __name__ == "__main__":

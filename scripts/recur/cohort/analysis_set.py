@@ -14,6 +14,23 @@ MIN_EVENTS = 10  # in training
 REMEDY = "let more patients train (split; `split: none` for all of them), or study an outcome that more of them reach"
 
 
+def cohort_of(assigned: pd.DataFrame, analysis: str) -> pd.Series:
+    """Cohort by patient id: of the analysis's split, or of the study's."""
+    column = f"cohort_{analysis}"
+    return assigned.set_index("patient_id")[column if column in assigned.columns else "cohort"]
+
+
+def without_outcome(missing_endpoints: pd.DataFrame, endpoint: str) -> pd.DataFrame:
+    """patient_id and reason of those whose outcome is not known."""
+    return missing_endpoints.loc[missing_endpoints["endpoint"] == endpoint, ["patient_id", "reason"]]
+
+
+def with_scores(clinical: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """The clinical table with the published scores of every patient, as score_<id>."""
+    columns = {name: f"score_{name}" for name in scores.columns if name != "patient_id"}
+    return clinical.merge(scores.rename(columns=columns), on="patient_id", how="left")
+
+
 def followed_long_enough(endpoints: pd.DataFrame, endpoint: str, months: float) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Endpoints of patients with an event or at least `months` of follow-up, and the others with the reason.
 
