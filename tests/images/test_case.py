@@ -23,7 +23,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RTStructureSetSt
 from recur.batches import batch_of
 from recur.images import case as cases
 from recur.images import case_cache, case_file
-from recur.images.batch import Reading, say_times
+from recur.images.batch import ReadRow, say_times
 from recur.images.detached import data_files
 from recur.images.inventory import fingerprint, inventory
 from recur.images.montage import PANEL
@@ -522,9 +522,9 @@ def test_a_case_measures_what_a_page_of_images_shows(study, tmp_path):
 def test_seconds_count_from_the_earliest_phase_over_midnight_and_within_one_examination():
     def scanned(phase, second, exam="a"):
         record = {"phase": phase, "flags": "", "flag_kinds": "", "exam": {"hash": exam, "second": second}}
-        return Reading({"phase": phase}, [record], [None])
+        return ReadRow({"phase": phase}, [record], [None])
 
-    without_header = Reading({"phase": "NC"}, [{}], [None])
+    without_header = ReadRow({"phase": "NC"}, [{}], [None])
     readings = [scanned("AP", 86390.0), scanned("PVP", 25.5), scanned("DP", 100.0, "b"), without_header]
     say_times(readings)
     first, second, other, none = (reading.records[0] for reading in readings)

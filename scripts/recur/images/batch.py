@@ -41,7 +41,7 @@ REGION_TABLE = ["region", "voxels", "ml", "median", "shell_fraction", *LOST, "re
 REGION_KEY = ["patient_id", "phase", "reader", "lesion"]
 
 
-class Reading(NamedTuple):
+class ReadRow(NamedTuple):
     """What became of a row of the inventory, an image with one reader's masks."""
 
     row: dict[str, Any]
@@ -55,7 +55,7 @@ def by_patient(inventory: pd.DataFrame) -> list[tuple[str, list[dict[str, Any]]]
     return [(patient, list(part)) for patient, part in groupby(rows, itemgetter("patient_id"))]
 
 
-def read_patient(rows: list[dict[str, Any]], regions: dict[str, Any], cache: Path) -> list[Reading]:
+def read_patient(rows: list[dict[str, Any]], regions: dict[str, Any], cache: Path) -> list[ReadRow]:
     """Everything that became of the images of one patient, with what shows only side by side: how far the patient moved
     between phases, when each was scanned, what is of another examination.
 
@@ -67,7 +67,7 @@ def read_patient(rows: list[dict[str, Any]], regions: dict[str, Any], cache: Pat
     return readings
 
 
-def process(row: dict[str, Any], regions: dict[str, Any], cache: Path) -> Reading:
+def process(row: dict[str, Any], regions: dict[str, Any], cache: Path) -> ReadRow:
     """The cases of a row, from the cache or made; excluded with its reason if it cannot be used.
 
     Raises StudyError if the study stops on errors.
@@ -79,12 +79,12 @@ def process(row: dict[str, Any], regions: dict[str, Any], cache: Path) -> Readin
         reason = f"{row['phase']} {row['reader']}: {error}"
         if regions.get("on_error") == "stop":
             raise StudyError(f"patient {row['patient_id']} {reason}") from None
-        return Reading(row, [key | {"status": "excluded", "reason": reason, "cause": str(error)}], [None])
+        return ReadRow(row, [key | {"status": "excluded", "reason": reason, "cause": str(error)}], [None])
     records = [key | {"case": name, "status": "ok"} | case.facts for name, case in named_cases]
-    return Reading(row, records, [case for _, case in named_cases])
+    return ReadRow(row, records, [case for _, case in named_cases])
 
 
-def say_shifts(readings: list[Reading]) -> None:
+def say_shifts(readings: list[ReadRow]) -> None:
     """Write into a patient's records how far the patient moved between the phases that share one mask."""
     shifts = shifts_under_one_mask([(reading.row, reading.cases[0]) for reading in readings])
     for reading, (shift_mm, remark) in zip(readings, shifts, strict=True):
@@ -94,7 +94,7 @@ def say_shifts(readings: list[Reading]) -> None:
                 added(record, remark)
 
 
-def say_times(readings: list[Reading]) -> None:
+def say_times(readings: list[ReadRow]) -> None:
     """Write into a patient's records when their phases were scanned, and what is of another examination."""
     records = [record for reading in readings for record in reading.records]
     scanned = [record for record in records if "exam" in record]
@@ -106,7 +106,7 @@ def say_times(readings: list[Reading]) -> None:
             added(record, remark)
 
 
-def say_overlaps(readings: list[Reading]) -> None:
+def say_overlaps(readings: list[ReadRow]) -> None:
     """Write into the records of a phase's further readers how much their (largest) tumour overlaps the first's."""
     first: dict[str, Case] = {}
     for reading in readings:

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from recur.images import montage
-from recur.images.batch import Reading
+from recur.images.batch import ReadRow
 from recur.images.case import make_case
 from recur.images.slices import slices_script
 from recur.isolated import Crashed, isolated
 from recur.tables import StudyError, write_text
 
 
-def draw_patient(readings: list[Reading], regions: dict[str, Any], folder: Path, synthetic: bool) -> None:
+def draw_patient(readings: list[ReadRow], regions: dict[str, Any], folder: Path, synthetic: bool) -> None:
     """Draw a patient: of each phase all readers, of each reader the largest lesion.
 
     regions: settings of the regions; synthetic: the patients are generated, which the picture says.
@@ -24,7 +24,7 @@ def draw_patient(readings: list[Reading], regions: dict[str, Any], folder: Path,
     draw(readings[0].row["patient_id"], phases, folder, synthetic)
 
 
-def shown(reading: Reading, regions: dict[str, Any]) -> montage.Reading:
+def shown(reading: ReadRow, regions: dict[str, Any]) -> montage.Reading:
     """What the picture shows of a row; a case that was refused for its rim is the one people want to look at."""
     row, record = reading.row, reading.records[0]
     if record["status"] == "ok":
