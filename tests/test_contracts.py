@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from small import ROOT
 
-import dictionary
 from recur.contracts import (
     contract_of,
     folders,
@@ -20,6 +19,7 @@ from recur.contracts import (
 from recur.fit.categories import category_models
 from recur.fit.whole import fit
 from recur.predict.inputs import declared_inputs
+from recur.report.dictionary import dictionary
 from recur.tables import StudyError, write_frozen
 
 
@@ -146,4 +146,4 @@ def test_a_name_stands_for_one_contract_only():
 
 
 def test_the_data_dictionary_is_that_of_the_contracts():
-    assert dictionary.dictionary() == (ROOT / "results/README.md").read_text(), "make dictionary writes it anew"
+    assert dictionary() == (ROOT / "results/README.md").read_text(), "make dictionary writes it anew"
