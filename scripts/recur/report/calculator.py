@@ -180,7 +180,8 @@ def drawn_nomogram(name: str, model: dict[str, Any]) -> dict[str, Any] | None:
                 f", {column['unit']}" if column["unit"] else ""
             )
         elif axis == "total":
-            texts, title = [f"{points:g}" for points in part["points"]], "Total points"
+            texts = [f"{points:g}" for points in part["points"]]
+            title = "Total points"
         else:
             texts = [f"{100 * value:g} %" for value in part["value"]]
             title = "Risk" if axis == "risk" else f"Risk by {axis.removeprefix('risk_')} months"
@@ -200,7 +201,9 @@ def about(
     study: dict[str, Any], analysis: str, name: str, model: dict[str, Any], performance: pd.DataFrame
 ) -> list[str]:
     """Plain sentences: whose risk of what, how the model was validated, and where it ends."""
-    start, timed, counted = start_of(study), timed_endpoint(study, analysis), ""
+    start = start_of(study)
+    timed = timed_endpoint(study, analysis)
+    counted = ""
     if timed:
         by = f", by {timed['horizon_months']:g} months" if "intercept" in model else ""
         counted = f"{by or ', counted'} from {start}" if start else by
@@ -224,7 +227,8 @@ def about(
             )
     if split_of(study, analysis)["kind"] != "centre":
         texts.append("Not validated at any other centre.")
-    words, endpoint = analysis_words(study, analysis), study["analyses"][analysis]["endpoint"]
+    words = analysis_words(study, analysis)
+    endpoint = study["analyses"][analysis]["endpoint"]
     if timed and censors_death(study, study["endpoints"][endpoint].get("of", endpoint)):
         texts.append(
             f"Death without {words['the_event']} was censored: the risks are too high where death comes first."

@@ -18,9 +18,12 @@ from recur.report.results import of_analysis, primary, read
 from recur.sources import ROOT
 from recur.study.facts import split_of, uses_features
 
-MET, PARTLY, DECLARED, HUMAN, UNMET, NONE = (
-    "met", "partly: needs a human", "as the study file states", "needs a human", "not met", "not applicable"
-)  # fmt: skip
+MET = "met"  # fmt: skip
+PARTLY = "partly: needs a human"
+DECLARED = "as the study file states"
+HUMAN = "needs a human"
+UNMET = "not met"
+NONE = "not applicable"
 MADE_LATER = "report/report.html"  # of the same run, with this table among its inputs
 COLUMNS = ["checklist", "item", "text", "status", "evidence", "note", "weight", "points"]
 
@@ -62,17 +65,17 @@ def judge(
     readers = study.get("images", {}).get("readers", ["reader1"])
     wanted = [name.format(a=analysis, r=readers[0]) for name in item.get("evidence", [])]
     there = [name for name in wanted if (results / name).exists() or name == MADE_LATER]
-    said, note = study.get("reporting", {}).get(item.get("ask")), item.get("say", "")
-    if item["by"] == "human":
-        return (DECLARED, there, str(said)) if said else (HUMAN, there, note)
+    said = study.get("reporting", {}).get(item.get("ask"))
+    note = item.get("say", "")
     lacking = [name.replace("_", " ") for name in item.get("needs", []) if not known.get(name)]
     absent = [name for name in wanted if name not in there]
-    if lacking or absent:
-        why = "; ".join([f"this run lacks: {', '.join(lacking + absent)}"] + ([note] if note else []))
-        return (DECLARED, there, str(said)) if said else (UNMET if item["by"] == "run" else HUMAN, there, why)
-    if item["by"] == "partly":
-        return (DECLARED, there, str(said)) if said else (PARTLY, there, note)
-    return MET, there, note
+    status = {"human": HUMAN, "partly": PARTLY}.get(item["by"], MET)
+    if item["by"] != "human" and (lacking or absent):
+        status = UNMET if item["by"] == "run" else HUMAN
+        note = "; ".join(filter(None, [f"this run lacks: {', '.join(lacking + absent)}", note]))
+    if status != MET and said:
+        return DECLARED, there, str(said)
+    return status, there, note
 
 
 def points(item: Mapping[str, Any], status: str, known: Mapping[str, bool]) -> float | None:
@@ -89,7 +92,52 @@ def run_facts(results: Path, study: Mapping[str, Any], analysis: str | None) -> 
     """What the files of the run show, as the conditions that items name."""
     if analysis is None:
         return {}
-    chosen, split = study["analyses"][analysis], split_of(study, analysis)
+    assigned = read(results, "cohort/assigned.csv")
+    centres = set(assigned["centre"].dropna()) - {""} if len(assigned) else set()
+    sizes = read(results, f"models/{analysis}/sample_size.csv")
+    offered = sizes[sizes["scope"].ne("clinical terms and every feature")] if len(sizes) else sizes
+    frozen = results / "models" / analysis / "frozen"
+    shown = {
+        "dates": "dates" in study["clinical"],
+        "automatic_segmentation": bool(study.get("reporting", {}).get("automatic_segmentation")),
+        "deep_learning": False,
+        "centres": bool(centres),
+        "several_centres": len(centres) > 1,
+        "sample_size": bool(len(sizes)),
+        "enough_events": bool(len(offered)) and (offered["met"].astype(str) == "True").all(),
+        "missing_column": "missing" in read(results, f"cohort/{analysis}/table1.csv"),
+        "frozen": frozen.is_dir() and any(frozen.glob("*.json")),
+        "ablations": (results / f"validation/{analysis}/ablations.csv").exists(),
+    }
+    return shown | feature_facts(results, study, analysis) | judged_facts(results, study, analysis)
+
+
+def feature_facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, bool]:
+    """What the run shows of images and features."""
+    chosen = study["analyses"][analysis]
+    features = uses_features(study, analysis)
+    readers = study.get("images", {}).get("readers", [])
+    scans = read(results, "images/acquisition.csv")
+    phantom = read(results, "features/ibsi_self_test.csv")
+    icc = read(results, f"signature/{analysis}/icc.csv")
+    filtered = chosen["redundancy"]["spearman"] is not None or chosen["ranking"]["kind"] != "none"
+    return {
+        "features": features,
+        "images": "images" in study,
+        "images_or_features": "images" in study or features,
+        "manifest": bool(readers) and (results / "features" / f"{readers[0]}.manifest.json").exists(),
+        "acquisition": len(scans) > 0 and any(name in scans and scans[name].notna().any() for name in ("kvp", "tr_ms")),
+        "ibsi": len(phantom) > 0
+        and (phantom["within"].astype(str).eq("True") | phantom["known_deviation"].notna()).all(),
+        "icc": len(icc) > 0,
+        "second_reader": len(icc) > 0 and bool((icc["source"] == "readers").all()),
+        "one_reader_of_test": bool(readers),
+        "redundancy": features and filtered,
+    }
+
+
+def judged_facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, bool]:
+    """What the run shows of how its models were judged and compared."""
     performance = of_analysis(results, "validation/{}/performance.csv", analysis)
     cohorts = set(performance["cohort"]) if len(performance) else set()
     held = {name for name in cohorts if not name.startswith("train")}
@@ -100,55 +148,26 @@ def run_facts(results: Path, study: Mapping[str, Any], analysis: str | None) -> 
     pairs = set(zip(fair["model_a"], fair["model_b"], strict=True)) if len(fair) else set()
     transport = of_analysis(results, "validation/{}/transport.csv", analysis)
     topics = set(transport["topic"]) if len(transport) else set()
-    assigned = read(results, "cohort/assigned.csv")
-    centres = set(assigned["centre"].dropna()) - {""} if len(assigned) else set()
-    scans, phantom = read(results, "images/acquisition.csv"), read(results, "features/ibsi_self_test.csv")
-    icc, table1 = read(results, f"signature/{analysis}/icc.csv"), read(results, f"cohort/{analysis}/table1.csv")
-    sizes = read(results, f"models/{analysis}/sample_size.csv")
     benefit = of_analysis(results, "validation/{}/net_benefit.csv", analysis)
     scores = of_analysis(results, "validation/{}/score_comparisons.csv", analysis)
-    features = uses_features(study, analysis)
-    own = sizes[sizes["scope"].ne("clinical terms and every feature")] if len(sizes) else sizes
-    readers = study.get("images", {}).get("readers", [])
-    inner = bool(cohorts & {"train-nested_cv", "train-oob", "train-optimism_corrected"})
-    frozen = results / "models" / analysis / "frozen"
     groups = read(results, f"survival/{analysis}/rates.csv")
+    external = [name for name in held if name.startswith("external-")]
+    models = set(performance.get("model", []))
+    inner = bool(cohorts & {"train-nested_cv", "train-oob", "train-optimism_corrected"})
     return {
-        "features": features,
-        "images": "images" in study,
-        "images_or_features": "images" in study or features,
-        "dates": "dates" in study["clinical"],
-        "automatic_segmentation": bool(study.get("reporting", {}).get("automatic_segmentation")),
-        "deep_learning": False,
         "held_out": bool(held),
-        "external": any(name.startswith("external-") for name in held) and split["kind"] == "centre",
+        "external": bool(external) and split_of(study, analysis)["kind"] == "centre",
         "internal": inner,
         "internal_or_held": inner or bool(held),
-        "several_held_centres": sum(name.startswith("external-") for name in held) > 1,
+        "several_held_centres": len(external) > 1,
         "centres_pooled": "centres" in topics,
-        "centres": bool(centres),
-        "several_centres": len(centres) > 1,
         "intervals": bool(len(performance)) and performance["lower"].notna().any(),
         "calibration": "calibration_slope" in metrics and bool(len(judged)),
-        "sample_size": bool(len(sizes)),
-        "enough_events": bool(len(own)) and (own["met"].astype(str) == "True").all(),
-        "missing_column": "missing" in table1,
         "updating": "updating" in topics,
-        "frozen": frozen.is_dir() and any(frozen.glob("*.json")),
-        "manifest": bool(readers) and (results / "features" / f"{readers[0]}.manifest.json").exists(),
-        "acquisition": len(scans) > 0 and any(name in scans and scans[name].notna().any() for name in ("kvp", "tr_ms")),
-        "ibsi": len(phantom) > 0
-        and (phantom["within"].astype(str).eq("True") | phantom["known_deviation"].notna()).all(),
-        "icc": len(icc) > 0,
-        "second_reader": len(icc) > 0 and bool((icc["source"] == "readers").all()),
-        "one_reader_of_test": bool(readers),
-        "redundancy": features
-        and (chosen["redundancy"]["spearman"] is not None or chosen["ranking"]["kind"] != "none"),
-        "ablations": (results / f"validation/{analysis}/ablations.csv").exists(),
         "compared": bool(pairs),
         "added_value": bool(pairs & {("combined_pre", "clinical_pre"), ("combined_post", "clinical_post")}),
         "simple_models": any(b in ("size_only", "volume_only") for _, b in pairs),
-        "combined": features and bool(set(performance.get("model", [])) & {"combined_pre", "combined_post"}),
+        "combined": uses_features(study, analysis) and bool(models & {"combined_pre", "combined_post"}),
         "cutpoints": "sensitivity" in metrics or (len(groups) > 0 and bool((groups["model"] != "all").any())),
         "net_benefit": len(benefit) > 0 and bool((~benefit["cohort"].str.startswith("train")).any()),
         "scores_held": len(scores) > 0 and bool((~scores["cohort"].str.startswith("train")).any()),
@@ -205,13 +224,13 @@ def page(table: pd.DataFrame, study: Mapping[str, Any]) -> list[Block]:
         if name == "RQS 1.0":
             low, high = rqs_score(table)
             best = f"With every open item at its best: {high:.0f}."
-            best = f"With every open item at its best: {high:.0f}."
             blocks.append(("p", f"Points from evidence alone: {low:.0f} of 36. {best}"))
         cells = []
         for row in part.itertuples():
             links = [(place, f"../{place}") for place in row.evidence.split("; ") if place]
             extra = [f"{row.weight:.4f}"] if name == "METRICS" else []
-            extra += ["open" if pd.isna(row.points) else f"{row.points:.0f}"] if name == "RQS 1.0" else []
+            if name == "RQS 1.0":
+                extra.append("open" if pd.isna(row.points) else f"{row.points:.0f}")
             cells.append([str(row.item), row.text, row.status, links, row.note, *extra])
         more = {"METRICS": ["Weight"], "RQS 1.0": ["Points"]}.get(name, [])
         blocks.append(("table", (["Item", "", "Status", "Evidence of this run", "Note", *more], cells)))

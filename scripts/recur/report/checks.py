@@ -14,7 +14,8 @@ def consistency(run: Run) -> Markup:
     found = read(run.results, "validation/consistency.csv")
     if found.empty:
         return Markup("")
-    counts, failing = found[found["rows"].notna()], found[found["rows"].isna()]
+    counts = found[found["rows"].notna()]
+    failing = found[found["rows"].isna()]
     said = "Percentages, intervals, p-values and counts of this run, checked against each other"
     said += f": {counts['rows'].sum():.0f} checks of {len(counts)} kinds, {counts['failed'].sum():.0f} failed."
     blocks = [("p", said)]

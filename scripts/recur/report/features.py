@@ -37,8 +37,10 @@ def section(run: Run) -> Markup:
 
 def feature_facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, Any]:
     """Where features come from, which were candidates, and how they became the signature."""
-    chosen, features = study["analyses"][analysis], uses_features(study, analysis)
-    icc, signature = read(results, f"signature/{analysis}/icc.csv"), chosen["signature"]
+    chosen = study["analyses"][analysis]
+    features = uses_features(study, analysis)
+    icc = read(results, f"signature/{analysis}/icc.csv")
+    signature = chosen["signature"]
     known = {
         "features": features,
         "images": features and "images" in study,
@@ -67,7 +69,8 @@ def feature_facts(results: Path, study: Mapping[str, Any], analysis: str) -> dic
 
 def image_facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, Any]:
     """How images became regions and features."""
-    chosen, made = study["analyses"][analysis], study["images"]
+    chosen = study["analyses"][analysis]
+    made = study["images"]
     extraction = made["extraction"]
     unit = " HU" if made["modality"] == "CT" and made["normalise"] == "none" else ""
     width = extraction["bin_width"]
@@ -88,7 +91,8 @@ def stability_text(rule: dict[str, Any], icc: pd.DataFrame) -> str:
         return f"off (no further reading of at least {rule['min_patients']} training patients)"
     kept = f"{icc['stable'].astype(bool).sum()} of {len(icc)} features kept"
     measure = "lower 95 % limit" if rule["rule"] == "lower95" else "point estimate"
-    n, readings = icc["n"].iloc[0], icc["readings"].iloc[0]
+    n = icc["n"].iloc[0]
+    readings = icc["readings"].iloc[0]
     how = f"read {readings} times"
     if rule.get("source") == "perturbations":
         how = f"read once, with {readings - 1} perturbed images and masks each (no second reader)"

@@ -67,12 +67,16 @@ def characteristics(table1: pd.DataFrame) -> Table:
     size = table1[table1["variable"] == "n"].iloc[0]
     heads = ["Characteristic", *(f"{cohort_title(name)} (n = {size[name]})" for name in columns)]
     heads += ["Missing", *(["P", "SMD"] if compared else [])]
-    rows, last = [], None
+    rows = []
+    last = None
     for row in table1[table1["variable"] != "n"].to_dict("records"):
-        level, first = row["level"], row["variable"] != last
+        level = row["level"]
+        first = row["variable"] != last
         last = row["variable"]
         missing = "" if pd.isna(row["missing"]) else f"{row['missing']:.0f}"
-        tests = [p_text(row["p"]), "" if pd.isna(row["smd"]) else f"{float(row['smd']):.2f}"] if compared else []
+        tests = []
+        if compared:
+            tests = [p_text(row["p"]), "" if pd.isna(row["smd"]) else f"{float(row['smd']):.2f}"]
         if pd.isna(level) or level == "":
             rows.append([str(row["variable"]), *(cell(row[name]) for name in columns), missing, *tests])
             continue

@@ -92,7 +92,8 @@ def data_table(facts: dict[str, Any]) -> Block:
 
 
 def analysis_blocks(facts: dict[str, Any], analysis: str) -> list[Block]:
-    study, models = facts["study"], facts["models"][analysis]
+    study = facts["study"]
+    models = facts["models"][analysis]
     words = study_words(study)
     binary = outcome_kind(study, analysis) == "binary"
     blocks: list[Block] = [
@@ -216,10 +217,12 @@ def inputs_table(model: dict[str, Any]) -> Block:
 
 
 def equation_table(model: dict[str, Any]) -> Block:
-    rows, ratio = [], "Odds" if "intercept" in model else "Hazard"
+    rows = []
+    ratio = "Odds" if "intercept" in model else "Hazard"
     for column in model["terms"]:
         name = f"ln({input_label(column['label'], 'ln')})" if column["transform"] == "ln" else column["label"]
-        coef, se = column["coef"], column["se"]
+        coef = column["coef"]
+        se = column["se"]
         middle, low, high = np.exp([coef, coef - 1.959963984540054 * se, coef + 1.959963984540054 * se])
         text = f"{middle:.3f} ({low:.3f} to {high:.3f})"
         rows.append([name, f"{column['mean']:.6g}", f"{coef:.6g}", f"{se:.6g}", text])

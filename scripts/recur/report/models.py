@@ -55,12 +55,11 @@ def sample_size(results: Path, analysis: str) -> list[Block]:
 
 def model_facts(results: Path, study: Mapping[str, Any], analysis: str, performance: pd.DataFrame) -> dict[str, Any]:
     """How the models were fitted, on whom and on which terms."""
-    chosen, outcome, candidates = (
-        study["analyses"][analysis],
-        outcome_kind(study, analysis),
-        candidates_of(study, analysis),
-    )
-    stage, features = chosen["second_stage"], uses_features(study, analysis)
+    chosen = study["analyses"][analysis]
+    outcome = outcome_kind(study, analysis)
+    candidates = candidates_of(study, analysis)
+    stage = chosen["second_stage"]
+    features = uses_features(study, analysis)
     labels = {name: v.get("label") or name for name, v in study["clinical"]["variables"].items()}
     known = {
         "model": WORDS[outcome]["model"],

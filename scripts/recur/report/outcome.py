@@ -37,9 +37,11 @@ def weights_text(followed: pd.DataFrame) -> str:
 
 def outcome_facts(results: Path, study: Mapping[str, Any], analysis: str, performance: pd.DataFrame) -> dict[str, Any]:
     """The endpoint, what ends its time, and at which horizons the main model gives risks."""
-    chosen, outcome = study["analyses"][analysis], outcome_kind(study, analysis)
+    chosen = study["analyses"][analysis]
+    outcome = outcome_kind(study, analysis)
     endpoint = study["endpoints"][chosen["endpoint"]]
-    rests_on, weighted = timed_endpoint(study, analysis) or {"kind": ""}, is_weighted(endpoint)
+    rests_on = timed_endpoint(study, analysis) or {"kind": ""}
+    weighted = is_weighted(endpoint)
     timed = outcome == "survival"
     main = frozen_model(results, analysis, main_model(performance.get("model", [])))
     followed = read(results, f"cohort/{analysis}/follow_up.csv")
@@ -68,7 +70,8 @@ def horizon_facts(model: Mapping[str, Any], study: Mapping[str, Any], timed: boo
     """The horizons with a risk of the main model, whether the primary one is among them, and why others have none."""
     if not timed:
         return {"horizons": "", "primary_risk": False, "no_risk": ""}
-    known, none = [], []
+    known = []
+    none = []
     for months in study["horizons_months"]:
         why = why_no_risk(model, months) if model else ""
         short = strata_without_risk(model, months)

@@ -26,7 +26,8 @@ def section(run: Run) -> Markup:
 
 
 def left_out(run: Run) -> list[Block]:
-    flow, excluded = read(run.results, "cohort/flow.csv"), read(run.results, "cohort/exclusions.csv")
+    flow = read(run.results, "cohort/flow.csv")
+    excluded = read(run.results, "cohort/exclusions.csv")
     blocks = []
     if len(flow):
         steps = flow[["step", "n", "excluded", "reason"]].itertuples(index=False)
@@ -84,7 +85,9 @@ def median_text(row: Any) -> str:
 
 def patient_facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict[str, Any]:
     """Who was analysed, and how training and held-out patients were told apart."""
-    chosen, clinical, split = study["analyses"][analysis], study["clinical"], split_of(study, analysis)
+    chosen = study["analyses"][analysis]
+    clinical = study["clinical"]
+    split = split_of(study, analysis)
     flow = read(results, "cohort/flow.csv")
     known = {
         "flow": len(flow),

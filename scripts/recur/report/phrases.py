@@ -6,7 +6,9 @@ from typing import Any
 
 
 def named(names: list[str], word: str) -> str:
-    return f"{word} {names[0]}" if len(names) == 1 else f"{word}s {listed(names)}" if names else ""
+    if len(names) == 1:
+        return f"{word} {names[0]}"
+    return f"{word}s {listed(names)}" if names else ""
 
 
 def listed(names: Any) -> str:

@@ -45,7 +45,8 @@ def processing_sheet(results: Path, study: dict[str, Any], reader: str) -> pd.Da
 
     Reads the feature manifest of `reader`, images/acquisition.csv, the case tables and the phantom self-test.
     """
-    images, manifest = study["images"], read_json(results / "features" / f"{reader}.manifest.json")
+    images = study["images"]
+    manifest = read_json(results / "features" / f"{reader}.manifest.json")
     extraction = manifest["extraction"]
     ibsi = extraction["mode"] == "ibsi"
     filtered = [FILTERED] if len(extraction["image_types"]) > 1 else []
@@ -141,7 +142,8 @@ def _interpolation(extraction: dict[str, Any], hounsfield: bool) -> str:
 
 
 def _resegmentation(extraction: dict[str, Any]) -> str:
-    limits, outliers = extraction["resegment"], extraction["outlier_sd"]
+    limits = extraction["resegment"]
+    outliers = extraction["outlier_sd"]
     parts = [f"{limits[0]:g} to {limits[1]:g}"] if limits else []
     parts += [f"within {outliers:g} SD of the mean"] if outliers else []
     return f"{', then '.join(parts)}; shape keeps the whole region" if parts else "none"

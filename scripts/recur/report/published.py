@@ -75,7 +75,8 @@ def our_value(tables: Mapping[str, pd.DataFrame], what: Mapping[str, Any], cohor
     """One cell of our side of the published table; empty where the run has no such thing."""
     if cohort is None:
         return ""
-    kind, train = what["kind"], cohort == "train"
+    kind = what["kind"]
+    train = cohort == "train"
     apparent = "train-apparent" if train else cohort
     if kind in ("stable", "ranked", "selected"):
         return counted(tables, kind) if train else ""
@@ -95,7 +96,8 @@ def our_value(tables: Mapping[str, pd.DataFrame], what: Mapping[str, Any], cohor
         found = tables["logrank"]
         found = found[(found["model"] == what["model"]) & (found["cohort"] == cohort)] if len(found) else found
         return f"{found['chi2'].iloc[0]:.2f}" if len(found) else ""
-    rates, group = tables["rates"], what.get("group", "all")
+    rates = tables["rates"]
+    group = what.get("group", "all")
     model = what.get("model", "all")
     found = rates[(rates["model"] == model) & (rates["cohort"] == cohort) & (rates["group"] == group)
                   & (rates["horizon_months"] == what["horizon"])] if len(rates) else rates  # fmt: skip
@@ -109,7 +111,9 @@ def our_value(tables: Mapping[str, pd.DataFrame], what: Mapping[str, Any], cohor
 
 
 def counted(tables: Mapping[str, pd.DataFrame], kind: str) -> str:
-    icc, ranking, weights = tables["icc"], tables["ranking"], tables["weights"]
+    icc = tables["icc"]
+    ranking = tables["ranking"]
+    weights = tables["weights"]
     if kind == "stable":
         return f"{icc['stable'].astype(bool).sum()} of {len(icc)}" if len(icc) else ""
     if kind == "ranked":

@@ -22,15 +22,18 @@ from recur.report import pages
 from recur.tables import first_of
 
 HU_RANGE = (-20.0, 250.0)  # medians of soft tissue, with and without contrast
-FEW, VERY_FEW = 500, 100  # voxels of a region
+FEW = 500  # voxels of a region
+VERY_FEW = 100
 CLIPPED = 0.1  # share of the rim's shell
-THICK, VERY_THICK = 3.0, 5.0  # largest over smallest spacing
+THICK = 3.0  # largest over smallest spacing
+VERY_THICK = 5.0
 TWOFOLD = 2.0  # tumour volumes of one patient
 LEAST_DICE = 0.7  # of two readers' tumours
 FAR_MM = 10.0  # a breath moves a liver by 10 to 20 mm
 DARKER = {"aorta": 0.0, "liver": 10.0}  # HU by which an organ may be darker in the phase in which it is brighter
 BLOOD_HU = 80.0  # of unenhanced blood at most; the aorta of any phase with contrast is above
-NEARLY_ALL, LEAST_ROWS = 0.9, 5  # a remark on so many of the cases is one on the study
+NEARLY_ALL = 0.9  # a remark on so many of the cases is one on the study
+LEAST_ROWS = 5
 CONCERNS = {  # key -> (name in the filter, points or 0 where they are measured, what the points are for); worst first
     "excluded": ("excluded", 0, "100 points: excluded"),
     "redraw": ("to redraw", 50, "noted redraw (images.review), and the mask has not changed since"),
@@ -101,7 +104,8 @@ def concerns(cases: pd.DataFrame, regions: pd.DataFrame) -> tuple[pd.DataFrame, 
     for name in regions["region"].drop_duplicates():
         part = measured.xs(name, level="region") if len(measured) else measured
         found = part.reindex(pd.MultiIndex.from_frame(table[own]))
-        table[f"{name} voxels"], table[f"{name} median"] = found["voxels"].to_numpy(), found["median"].to_numpy()
+        table[f"{name} voxels"] = found["voxels"].to_numpy()
+        table[f"{name} median"] = found["median"].to_numpy()
         if name != "tumour":
             table[f"{name} kept"] = found["shell_fraction"].to_numpy()
     spacing = table[["spacing_x", "spacing_y", "spacing_z"]].astype(float)
@@ -182,7 +186,9 @@ def _contrast(row: dict) -> list[Remark]:
 def _judge_regions(row: dict) -> list[Remark]:
     found = []
     for name in [column.removesuffix(" voxels") for column in row if column.endswith(" voxels")]:
-        voxels, median, kept = row[f"{name} voxels"], row[f"{name} median"], row.get(f"{name} kept")
+        voxels = row[f"{name} voxels"]
+        median = row[f"{name} median"]
+        kept = row.get(f"{name} kept")
         if name == "rim" and 1 - kept >= CLIPPED:
             lost = _with_number("clipped", "{} % of the rim's shell lost", 100 * (1 - kept))
             found.append(lost._replace(points=10 * (1 - kept)))
@@ -311,7 +317,9 @@ def page(
 
 
 def _points(name: str, points: int, text: str) -> str:
-    return f"{points} point{'s' if points > 1 else ''}: {text}" if points else text
+    if not points:
+        return text
+    return f"{points} {'points' if points > 1 else 'point'}: {text}"
 
 
 def _columns(table: pd.DataFrame) -> list[tuple[str, str, int | None]]:

@@ -48,7 +48,8 @@ def validation_facts(
 ) -> dict[str, Any]:
     """How the models were judged, and what limits it."""
     inner = study["analyses"][analysis]["internal_validation"]
-    sizes, notes = read(results, f"models/{analysis}/sample_size.csv"), read(results, "cohort/score_notes.csv")
+    sizes = read(results, f"models/{analysis}/sample_size.csv")
+    notes = read(results, "cohort/score_notes.csv")
     guards = collected(results, "validation/guards.csv", analysis)
     circular = circular_scores(study, analysis, notes)
     held = performance

@@ -23,15 +23,18 @@ def as_docx(table: Table) -> bytes:
     document = Document()
     section = document.sections[0]
     section.orientation = WD_ORIENT.LANDSCAPE
-    section.page_width, section.page_height = Mm(297), Mm(210)
+    section.page_width = Mm(297)
+    section.page_height = Mm(210)
     section.left_margin = section.right_margin = section.top_margin = section.bottom_margin = Mm(18)
     style = document.styles["Normal"]
-    style.font.name, style.font.size = "Arial", Pt(8)
+    style.font.name = "Arial"
+    style.font.size = Pt(8)
     style.paragraph_format.space_after = Pt(2)
     document.core_properties.title = table.title
     document.core_properties.author = ""
     run = document.add_paragraph().add_run(table.title)
-    run.bold, run.font.size = True, Pt(10)
+    run.bold = True
+    run.font.size = Pt(10)
     grid = document.add_table(rows=0, cols=len(table.heads))
     for place, cells in enumerate([table.heads, *table.rows]):
         row = grid.add_row()
@@ -91,7 +94,8 @@ def column_widths(table: Table, whole: float) -> list[float]:
 
 def with_fixed_dates(document: Any) -> bytes:
     """The document as bytes, its zip entries without the time of day."""
-    raw, fixed = io.BytesIO(), io.BytesIO()
+    raw = io.BytesIO()
+    fixed = io.BytesIO()
     document.save(raw)
     with zipfile.ZipFile(raw) as old, zipfile.ZipFile(fixed, "w", zipfile.ZIP_DEFLATED) as new:
         for name in old.namelist():
