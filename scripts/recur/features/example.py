@@ -62,10 +62,11 @@ def example_tables(
         view = view_of([Reading(str(i), case, "") for i, case in enumerate(cases)])
         tumour = (view.labels[0] & np.uint8(BITS["tumour"])) > 0
         k = int(np.argmax(tumour.sum(axis=tuple(a for a in range(3) if a != view.slices))))
-        first_labels, further_labels = (
-            slice_of(view.labels[0], view.slices, k),
-            [slice_of(labels, view.slices, k) for labels in view.labels[1:] if labels is not None],
-        )
+        first_labels = slice_of(view.labels[0], view.slices, k)
+        further_labels = [slice_of(labels, view.slices, k) for labels in view.labels[1:] if labels is not None]
+        other_reader = np.zeros(first_labels.shape, int)
+        if further_labels:
+            other_reader = ((further_labels[0] & np.uint8(BITS["tumour"])) > 0).astype(int)
         regions = (first_labels & np.uint8(BITS["tumour"] | BITS["rim"])) > 0
         spacing = np.delete(view.spacing, view.slices)
         box = tuple(
@@ -78,9 +79,7 @@ def example_tables(
         planes = {
             "intensity": np.round(slice_of(view.image, view.slices, k), 2),
             **{name: ((first_labels & np.uint8(bit)) > 0).astype(int) for name, bit in BITS.items()},
-            "other_reader": ((further_labels[0] & np.uint8(BITS["tumour"])) > 0).astype(int)
-            if further_labels
-            else 0 * first_labels.astype(int),
+            "other_reader": other_reader,
             "map": slice_of(mapped.image, view.slices, k),
         }
         planes = {name: plane[box] for name, plane in planes.items()}

@@ -84,7 +84,8 @@ def moved(
 
     Splines of the given order; what comes from outside is the nearest voxel of the border.
     """
-    angle, (x, y, _) = np.deg2rad(degrees), spacing
+    angle = np.deg2rad(degrees)
+    x, y, _ = spacing
     turn = np.eye(3)  # from output index to input index, through mm
     turn[1:, 1:] = [[np.cos(angle), -np.sin(angle) * x / y], [np.sin(angle) * y / x, np.cos(angle)]]
     return ndimage.affine_transform(array, turn, centre - turn @ centre + shift, order=order, mode="nearest")

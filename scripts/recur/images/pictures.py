@@ -26,7 +26,8 @@ def draw_patient(readings: list[ReadRow], regions: dict[str, Any], folder: Path,
 
 def shown(reading: ReadRow, regions: dict[str, Any]) -> montage.Reading:
     """What the picture shows of a row; a case that was refused for its rim is the one people want to look at."""
-    row, record = reading.row, reading.records[0]
+    row = reading.row
+    record = reading.records[0]
     if record["status"] == "ok":
         return montage.Reading(row["reader"], reading.cases[0], caption(record))
     try:  # in a process of its own: what crashed once crashes again

@@ -59,7 +59,8 @@ def rims(
             if allowed is not None:
                 kept &= allowed[box]
             now = int(kept.sum())
-            lost[clip], left = ((left - now) / full if full else 0.0), now
+            lost[clip] = (left - now) / full if full else 0.0
+            left = now
         voxels = np.zeros(tumour.shape, dtype=bool)
         voxels[box] = kept
         made[name] = Rim(voxels, left / full if full else 0.0, lost)
