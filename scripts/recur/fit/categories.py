@@ -33,12 +33,15 @@ def category_models(train: Training, settings: dict[str, Any], seed: int) -> dic
     """
     models = {}
     candidates = settings["candidates"]
+    kinds = ["multinomial"]
+    if settings["ordered"]:
+        kinds.append("ordinal")
     for timing, terms in (("pre", candidates["pre"]), ("post", candidates["pre"] + candidates["post"])):
         if not terms or (timing == "post" and not candidates["post"]):
             continue
         imputed = imputed_terms(train, terms, settings, seed)
         _, x, columns, imputer = designs_of(train, terms, None, settings, imputed)
-        for kind in ("multinomial", "ordinal") if settings["ordered"] else ("multinomial",):
+        for kind in kinds:
             try:
                 if kind == "multinomial":
                     fitted = fit_multinomial(x, train.event)

@@ -52,7 +52,8 @@ def learn_imputer(clinical: pd.DataFrame, terms: list[str], variables: dict[str,
     imputer = {"predictors": predictors, "terms": described, "sweeps": SWEEPS}
     design, missing = start_design(clinical, imputer)
     incomplete = [item for item in described if missing[item["term"]].any()]
-    for _ in range(SWEEPS if len(incomplete) > 1 else 1):
+    sweeps = SWEEPS if len(incomplete) > 1 else 1  # one variable alone depends on complete ones only
+    for _ in range(sweeps):
         for item in incomplete:
             item["model"] = conditional_model(design, item, ~missing[item["term"]], predictors)
             fill(design, item, missing[item["term"]], predictors, None)

@@ -121,5 +121,6 @@ def candidate_parameters(settings: dict[str, Any], features: int) -> dict[str, i
     variables = settings["variables"]
     candidates = settings["candidates"]
     columns = column_count(candidates["pre"] + candidates["post"], variables, candidates.get("interactions"))
-    scopes = {"clinical terms and signature" if features else "clinical terms": columns + bool(features)}
-    return scopes | ({"clinical terms and every feature": columns + features} if features else {})
+    if not features:
+        return {"clinical terms": columns}
+    return {"clinical terms and signature": columns + 1, "clinical terms and every feature": columns + features}

@@ -34,8 +34,11 @@ def bounded_fit(
     """
     penalty = PENALTIES[stage["separated"]]
     keep = screened_columns(designs, columns, train, stage)
-    for select in (False, True) if stage["selection"] != "none" else (False,):
-        if select:
+    steps = ["screen"]
+    if stage["selection"] != "none":
+        steps.append("elimination")
+    for step in steps:
+        if step == "elimination":
             keep = eliminated(designs, columns, train, stage, keep)
         result = pooled_fit([x[:, keep] for x in designs], train, penalty)
         weights = [result["coef"][i] for i, j in enumerate(keep) if columns[j]["kind"] == "signature"]

@@ -16,7 +16,9 @@ def blame(design: np.ndarray, columns: list[dict[str, Any]], event: np.ndarray) 
     reasons = []
     for j, column in enumerate(columns):
         values, counts = np.unique(design[:, j], return_counts=True)
-        for value, n in zip(values, counts, strict=True) if len(values) == 2 else []:
+        if len(values) != 2:
+            continue
+        for value, n in zip(values, counts, strict=True):
             events = int(event[design[:, j] == value].sum())
             if events == 0 or events == n:
                 which = "with it" if value == values[-1] else "without it"

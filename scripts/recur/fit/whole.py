@@ -59,14 +59,15 @@ def known_strata(predictors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def apply(frozen: Frozen, rows: Training) -> dict[str, pd.DataFrame]:
-    """What models.apply_model gives of every frozen model for the rows, beside their time, event, and competing event;
-    nothing is fitted. Raises NotEstimable as predict.
+    """What predict.apply.apply_model gives of every frozen model for the rows, beside their time, event, and competing
+    event; nothing is fitted. Raises NotEstimable as predict.
     """
     score = None
     if frozen.signature is not None:
         score = signature_scores(frozen.signature, rows.features, rows.names, rows.centre)
     known = {"time": rows.time, "event": rows.event}
-    known |= {} if rows.competing is None else {"competing": rows.competing}
+    if rows.competing is not None:
+        known["competing"] = rows.competing
     clinical = rows.clinical.reset_index(drop=True)
     risks = {name: apply_model(model, clinical, score).assign(**known) for name, model in frozen.models.items()}
     known_strata({name: frame["lp"].to_numpy() for name, frame in risks.items()})

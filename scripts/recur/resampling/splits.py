@@ -27,10 +27,14 @@ def joined(train: Training, frame: pd.DataFrame, features: np.ndarray) -> Traini
     held-out patients have no further readings.
     """
     unread = np.full((len(frame), *train.repeats.shape[1:]), np.nan)
-    competing = None
+    optional = {}
     if train.competing is not None:
-        competing = np.concatenate([train.competing, frame["competing"].to_numpy(int)])
-    weighted = train.follow_up is not None
+        optional["competing"] = np.concatenate([train.competing, frame["competing"].to_numpy(int)])
+    if train.follow_up is not None:
+        optional["follow_up"] = np.concatenate([train.follow_up, frame["follow_up"]])
+        optional["known"] = np.concatenate([train.known, frame["event"].notna()])
+    if train.centre is not None:
+        optional["centre"] = np.concatenate([train.centre, frame["centre"].to_numpy(object)])
     return train._replace(
         patient_id=np.concatenate([train.patient_id, frame["patient_id"].to_numpy(object)]),
         time=np.concatenate([train.time, outcome_of(frame).pair_times]),
@@ -38,10 +42,7 @@ def joined(train: Training, frame: pd.DataFrame, features: np.ndarray) -> Traini
         clinical=pd.concat([train.clinical, frame[list(train.clinical.columns)]], ignore_index=True),
         features=np.concatenate([train.features, features]),
         repeats=np.concatenate([train.repeats, unread]),
-        competing=competing,
-        follow_up=np.concatenate([train.follow_up, frame["follow_up"]]) if weighted else None,
-        known=np.concatenate([train.known, frame["event"].notna()]) if weighted else None,
-        centre=None if train.centre is None else np.concatenate([train.centre, frame["centre"].to_numpy(object)]),
+        **optional,
     )
 
 
