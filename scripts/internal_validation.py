@@ -6,17 +6,8 @@ import json
 import pandas as pd
 
 from recur.cli import reported
-from recur.resampling.bootstrap import resample_performance, selection_frequency
-from recur.resampling.internal_calibration import nested_measures
-from recur.resampling.nested import nested_performance
+from recur.resampling.performance import frequency_table, internal_parts
 from recur.tables import labelled, read_made, write_table
-from recur.validation import binary
-from recur.validation.tables import horizons_of
-
-
-def feature_names(path: str) -> list[str]:
-    """Names of the features of a training file."""
-    return [name for name in pd.read_parquet(path).columns if name != "patient_id"]
 
 
 def main() -> None:
@@ -34,23 +25,15 @@ def main() -> None:
     args = parser.parse_args()
     measured = read_made(args.measured)
     nested = read_made(args.nested)
-    parts, frequencies = [measured, read_made(args.missing)], pd.Series(dtype=float)
-    if len(nested):
-        parts.append(nested_performance(nested, args.seed).assign(metric=args.metric))
-        if "risk" in nested:
-            parts.append(binary.nested_measures(nested, args.seed))
-        elif horizons_of(nested):
-            parts.append(nested_measures(nested, args.seed))
+    resamples = None
     if args.resamples:
         resamples = pd.concat([read_made(path) for path in args.resamples])
-        apparent = measured[measured["cohort"] == "train-apparent"]
-        parts.append(resample_performance(resamples, apparent, args.metric))
-        frequencies = selection_frequency(resamples, feature_names(args.features))
+    parts = [measured, read_made(args.missing)]
+    parts += internal_parts(measured, nested, resamples, args.metric, args.seed)
     table = pd.concat(parts)[[name for name in measured.columns if name not in args.labels]]
     write_table(labelled(table, args.labels), args.output)
-    frequencies = pd.DataFrame({"feature": frequencies.index, "frequency": frequencies.to_numpy()})
-    frequencies = frequencies.sort_values(["frequency", "feature"], ascending=[False, True])
-    write_table(labelled(frequencies, args.labels), args.frequencies)
+    names = [name for name in pd.read_parquet(args.features).columns if name != "patient_id"]
+    write_table(labelled(frequency_table(resamples, names), args.labels), args.frequencies)
 
 
 if __name__ == "__main__":
