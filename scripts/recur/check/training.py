@@ -26,8 +26,8 @@ def training_problems(study: dict[str, Any], cohort: Cohort) -> list[str]:
     assigned = assign_all(study, cohort.clinical, cohort.cells, cohort.excluded)
     problems = []
     for name, analysis in study["analyses"].items():
-        own = f"cohort_{name}"
-        cohorts = assigned[own if own in assigned else "cohort"]
+        split = f"cohort_{name}"
+        cohorts = assigned[split if split in assigned else "cohort"]
         train = (cohorts == TRAIN).to_numpy()
         endpoint = analysis["endpoint"]
         settings = analysis_settings(study, name)
@@ -56,8 +56,9 @@ def training_warnings(study: dict[str, Any], cohort: Cohort) -> list[str]:
     assigned = assign_all(study, cohort.clinical, cohort.cells, cohort.excluded)
     warnings = []
     for name in study["analyses"]:
-        own = f"cohort_{name}"
-        warnings += candidate_findings(study, cohort, assigned[own if own in assigned else "cohort"], name)[1]
+        split = f"cohort_{name}"
+        cohorts = assigned[split if split in assigned else "cohort"]
+        warnings += candidate_findings(study, cohort, cohorts, name)[1]
     warnings += horizon_warnings(study["horizons_months"], cohort.endpoints.filter(regex="_time$"))
     warnings += said_of_masks(study)
     return list(dict.fromkeys(warnings))
@@ -82,14 +83,14 @@ def candidate_findings(
     outcome = code[train]
     problems, warnings = [], []
     for term in candidates["pre"] + candidates["post"]:
-        own = term, settings["variables"][term], clinical[term]
-        problems += term_problems(*own, analysis)
-        warnings += term_warnings(*own, outcome, kind)
+        variable = settings["variables"][term]
+        problems += term_problems(term, variable, clinical[term], analysis)
+        warnings += term_warnings(term, variable, clinical[term], outcome, kind)
     problems += strata_problems(candidates["strata"], settings["variables"], clinical, outcome)
     times = cohort.endpoints.get(f"{endpoint}_time", follows)
     if times is None:
         return problems, warnings
     timed = timed_endpoint(study, analysis)
     horizons = study["horizons_months"] if kind == "survival" else [timed["horizon_months"]]
-    found = horizon_findings(times, cohorts.where(has_outcome, ""), horizons, analysis)
-    return problems + found[0], warnings + found[1]
+    too_short, not_reached = horizon_findings(times, cohorts.where(has_outcome, ""), horizons, analysis)
+    return problems + too_short, warnings + not_reached
