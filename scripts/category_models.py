@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("--cross-validated", required=True, help="predictions of patients left out")
     args = parser.parse_args()
     train = read_training(args.cohort, args.features, args.repeats)
-    smallest = int(np.unique(train.event, return_counts=True)[1].min())
+    smallest = int(np.unique(train.outcome.event, return_counts=True)[1].min())
     problems = too_few_events(args.settings, args.labels["analysis"], smallest, False)
     if problems:
         raise StudyError(problems)

@@ -13,6 +13,7 @@ from recur.fit.support import with_support
 from recur.predict.inputs import declared_inputs
 from recur.predict.nomogram import nomogram_tables
 from recur.statistics.estimate import NotEstimable
+from recur.statistics.outcome import BINARY
 from recur.study.parameters import smaller_class, too_few_events
 from recur.tables import StudyError, labelled, write_frozen, write_table
 
@@ -32,7 +33,9 @@ def main() -> None:
         if list(scores["patient_id"]) != list(train.patient_id):
             raise StudyError(f"{args.scores}: does not list the patients of {args.cohort}")
         score = scores["second_stage"].to_numpy()
-    events = smaller_class(train.event, train.known) if train.binary else int(train.event.sum())
+    events = int(train.outcome.event.sum())
+    if train.outcome.kind == BINARY:
+        events = smaller_class(train.outcome.event, train.outcome.known)
     problems = too_few_events(args.settings, args.labels["analysis"], events, score is not None)
     if problems:
         raise StudyError(problems)
@@ -50,8 +53,7 @@ def main() -> None:
     write_table(labelled(nomogram_tables(models), args.labels), args.nomogram)
     parameters = candidate_parameters(args.settings, len(train.names))
     horizon, prior = args.settings["horizons_months"][0], args.settings["sample_size"]["prior_r2_cs"]
-    time = None if train.binary else train.time
-    sizes = sample_size_table(time, train.event, parameters, horizon, prior, train.weight)
+    sizes = sample_size_table(train.outcome.time, train.outcome.event, parameters, horizon, prior, train.outcome.weight)
     write_table(labelled(sizes, args.labels), args.sample_size)
 
 

@@ -20,7 +20,7 @@ def main() -> None:
     train = read_training(args.cohort, args.features, args.repeats)
     frame, features, _ = read_rows(args.heldout_cohort, args.heldout_features)
     everyone = joined(train, frame, features)
-    used = np.arange(len(everyone.time)) < len(train.time)
+    used = np.arange(len(everyone.patient_id)) < len(train.patient_id)
     count = args.settings["internal_validation"]["splits"]
     table = split_distribution(everyone, used, args.split, args.settings, args.seed, count)
     write_table(labelled(table, args.labels), args.output)

@@ -46,7 +46,7 @@ def test_a_fitted_model_is_as_its_schema_has_it(model):
 
 def test_models_of_ordered_levels_are_as_the_schema_has_them():
     train = frozen.training()
-    train = train._replace(event=train.clinical["ascites"].fillna(0).to_numpy(int))
+    train = train._replace(outcome=train.outcome._replace(event=train.clinical["ascites"].fillna(0).to_numpy(int)))
     settings = frozen.settings() | {"candidates": {"pre": ["age"], "post": []}, "ordered": True, "levels": [1, 2, 3]}
     models = category_models(train, settings, 1)
     assert {name: problems_of_frozen(model, "model") for name, model in models.items()} == {

@@ -28,7 +28,7 @@ def study(tmp_path_factory):
     """The training files of an analysis, as the rule `resample` gets them."""
     folder, train = tmp_path_factory.mktemp("study"), cohort()
     frame = train.clinical.assign(
-        patient_id=train.patient_id, centre="A", cohort="train", time=train.time, event=train.event
+        patient_id=train.patient_id, centre="A", cohort="train", time=train.outcome.time, event=train.outcome.event
     )
     write_table(frame, folder / "train.csv")
     write_table(
@@ -108,7 +108,7 @@ def test_loops_of_more_than_ten_seconds_say_how_far_they_are(capsys):
     """Those of a program that has no other loop around them: internal_validation and diagnostics."""
     train = cohort()
     nested = pd.DataFrame({"model": "m", "repeat": 1, "fold": 1, "patient_id": train.patient_id, "failed": ""})
-    nested_performance(nested.assign(time=train.time, event=train.event, lp=train.features[:, 0]), 1)
+    nested_performance(nested.assign(time=train.outcome.time, event=train.outcome.event, lp=train.features[:, 0]), 1)
     assert "intervals of the nested cross-validation: 1 of 1 models done" in capsys.readouterr().err
     _, models = fit(train, settings(), 1)
     diagnose(train, np.zeros(N), {"clinical_pre": models["clinical_pre"]}, settings(), 1)

@@ -17,6 +17,7 @@ from recur.fit.models import fit_model
 from recur.predict.imputation import complete
 from recur.predict.model import linear_predictor
 from recur.statistics.cox import fit_cox
+from recur.statistics.outcome import Outcome
 
 NUMBER = {"kind": "numeric", "transform": "none", "label": None, "unit": "", "timing": "pre"}
 VARIABLES = {
@@ -128,7 +129,9 @@ class TestModel:
         limit = rng.uniform(6, 80, len(time))
         empty = np.zeros((len(time), 0)), np.zeros((len(time), 0, 0))
         ids = np.arange(len(time)).astype(str).astype(object)
-        return Training(ids, np.minimum(time, limit), (time <= limit).astype(int), frame[["a", "c"]], *empty, [])
+        return Training(
+            ids, Outcome((time <= limit).astype(int), np.minimum(time, limit)), frame[["a", "c"]], *empty, []
+        )
 
     def test_conditional_means_keep_the_effect_that_draws_without_the_outcome_lose(self):
         train = self.train(0.3)
@@ -161,13 +164,15 @@ class TestModel:
     def test_a_complete_table_gives_the_plain_cox_model(self):
         train = self.train(0.0)
         model = fit_model(train, ["a", "c"], None, self.settings, 1)
-        plain = fit_cox(train.clinical.to_numpy(), train.time, train.event)
+        plain = fit_cox(train.clinical.to_numpy(), train.outcome.time, train.outcome.event)
         np.testing.assert_allclose([term["coef"] for term in model["terms"]], plain["coef"], rtol=1e-9)
         np.testing.assert_allclose([term["se"] for term in model["terms"]], plain["se"], rtol=1e-9)
 
     def test_outcomes_do_not_reach_the_imputer(self):
         train = self.train(0.3)
-        other = train._replace(time=train.time[::-1].copy(), event=train.event[::-1].copy())
+        other = train._replace(
+            outcome=train.outcome._replace(time=train.outcome.time[::-1].copy(), event=train.outcome.event[::-1].copy())
+        )
         imputers = [fit_model(rows, ["a", "c"], None, self.settings, 1)["imputer"] for rows in (train, other)]
         assert imputers[0] == imputers[1]
 
@@ -185,7 +190,7 @@ class TestModel:
         event = np.ones(n, int)
         empty = np.zeros((n, 0)), np.zeros((n, 0, 0))
         frame = pd.DataFrame({"stage": stage, "noise": rng.normal(size=n)})
-        train = Training(np.arange(n).astype(str).astype(object), time, event, frame, *empty, [])
+        train = Training(np.arange(n).astype(str).astype(object), Outcome(event, time), frame, *empty, [])
         variables = {"stage": VARIABLES["stage"], "noise": NUMBER}
         chosen = self.settings | {
             "variables": variables,

@@ -24,7 +24,7 @@ from tests.fit.test_whole import cohort, settings
 def clinical_only(time, event, **columns):
     """A model of one or two numeric clinical terms on simulated patients."""
     train = cohort(n=len(time))
-    train = train._replace(time=time, event=event, clinical=pd.DataFrame(columns))
+    train = train._replace(clinical=pd.DataFrame(columns), outcome=train.outcome._replace(time=time, event=event))
     numeric = {"kind": "numeric", "timing": "pre", "unit": "", "transform": "none", "label": None}
     chosen = settings() | {
         "variables": {name: numeric | {"column": name} for name in columns},
@@ -120,7 +120,7 @@ def test_shuffled_twins_rarely_survive_beside_a_real_feature(fitted):
 
 def test_a_centre_written_into_the_features_is_told_apart(fitted):
     train, _, _, _ = fitted
-    centre = np.array(["A", "B"], object)[np.arange(len(train.time)) % 2]
+    centre = np.array(["A", "B"], object)[np.arange(len(train.patient_id)) % 2]
     shifted = train.features.copy()
     shifted[centre == "B"] *= 1.5
     assert centre_from_features(train._replace(centre=centre, features=shifted), 1)[0][4] > 0.9

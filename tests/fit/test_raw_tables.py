@@ -12,6 +12,7 @@ import yaml
 
 from recur.cohort.training import Training
 from recur.fit.whole import fit, predict
+from recur.statistics.outcome import Outcome
 
 ROOT = Path(__file__).parents[2]
 PRESET = yaml.safe_load((ROOT / "presets/recommended.yaml").read_text())
@@ -65,8 +66,8 @@ def training(x: np.ndarray, time: np.ndarray, event: np.ndarray, names: list[str
     clinical = pd.DataFrame(index=range(len(x)))
     repeats = np.zeros((len(x), 0, x.shape[1]))
     ids = np.array([f"p{i}" for i in range(len(x))])
-    outcome = np.zeros(len(x)) if binary else time
-    return Training(ids, outcome, event.astype(int), clinical, x, repeats, names, binary=binary)
+    outcome = Outcome(event.astype(int), None if binary else time)
+    return Training(ids, outcome, clinical, x, repeats, names)
 
 
 def check(x: np.ndarray, time: np.ndarray, event: np.ndarray, binary: bool = False) -> None:

@@ -75,15 +75,17 @@ def test_the_bound_is_that_of_the_constrained_likelihood():
     rng = np.random.default_rng(0)
     for seed in range(6):
         train = cohort(seed, "youden")
-        x = np.column_stack([train.clinical[["b1", "b3"]], rng.normal(size=len(train.event)) - 0.2 * train.event])
+        x = np.column_stack(
+            [train.clinical[["b1", "b3"]], rng.normal(size=len(train.patient_id)) - 0.2 * train.outcome.event]
+        )
         columns = [{"term": name, "kind": kind} for name, kind in (("a", "x"), ("b", "x"), ("signature", "signature"))]
         keep, result, negative = bounded_fit([x], columns, train, staged("youden", "none")["second_stage"])
         design = np.column_stack([np.ones(len(x)), x])
 
-        def loss(theta, design=design, event=train.event):
+        def loss(theta, design=design, event=train.outcome.event):
             return -logistic.log_likelihoods(design @ theta, event).sum()
 
-        def slope(theta, design=design, event=train.event):
+        def slope(theta, design=design, event=train.outcome.event):
             return design.T @ (expit(design @ theta) - event)
 
         limits = [(None, None)] * 3 + [(0, None)]
@@ -116,7 +118,7 @@ def test_the_coefficient_of_the_signature_alone_is_still_reported():
     score = reversed_score(train)
     table = coefficient_table(train, score, fit_models(train, score, chosen, 1), chosen, 1)
     rows = table[table["term"] == "signature"]
-    expected = cox.fit_cox(score, train.time, train.event)["coef"][0]
+    expected = cox.fit_cox(score, train.outcome.time, train.outcome.event)["coef"][0]
     assert rows["stage"].tolist() == ["univariable"] and rows["coef"].item() == pytest.approx(expected)
 
 

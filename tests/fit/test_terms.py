@@ -25,6 +25,7 @@ from recur.predict.scorer import score_patients
 from recur.predict.strata import offsets, strata_of
 from recur.statistics.cox import wald_test
 from recur.statistics.estimate import NotEstimable
+from recur.statistics.outcome import Outcome
 from recur.study.parameters import column_count
 from recur.validation.survival import rank_at
 from recur.vocabulary import analysis_words
@@ -57,17 +58,19 @@ SETTINGS = {
 
 def training(binary=False, competing=False, **columns):
     frame = COHORT.assign(**columns)
-    outcome = (np.zeros(len(frame)), frame["found"]) if binary else (frame["time"].astype(float), frame["event"])
+    outcome = Outcome(frame["event"].to_numpy(), frame["time"].to_numpy(float))
+    if binary:
+        outcome = Outcome(frame["found"].to_numpy())
+    if competing:
+        outcome = outcome._replace(competing=frame["death"].to_numpy())
     nothing = np.zeros((len(frame), 0))
     return Training(
         frame["patient_id"].to_numpy(object),
-        *(np.asarray(values) for values in outcome),
+        outcome,
         frame.drop(columns=["time", "event", "death", "found", "patient_id"]).astype(float),
         nothing,
         np.zeros((len(frame), 0, 0)),
         [],
-        competing=frame["death"].to_numpy() if competing else None,
-        binary=binary,
     )
 
 
@@ -246,7 +249,9 @@ def test_a_stratum_that_training_did_not_have_gets_no_prediction():
     applied = apply_model(model, new, None)
     blank = train.clinical["grade"].eq(2) | (train.clinical.index == 0)
     assert applied["lp"].isna().equals(blank) and applied["risk_6"].isna().equals(blank)
-    frame = train.clinical.assign(patient_id=train.patient_id, cohort="test", time=train.time, event=train.event)
+    frame = train.clinical.assign(
+        patient_id=train.patient_id, cohort="test", time=train.outcome.time, event=train.outcome.event
+    )
     assert len(apply_models({"clinical_pre": model}, None, frame, np.zeros((len(frame), 0)), [])) == (~blank).sum() + 1
     with pytest.raises(ValueError, match="needs the strata"):
         risk_at(model, np.zeros(3), 12)
@@ -258,9 +263,15 @@ def test_a_stratum_that_training_did_not_have_gets_no_prediction():
 def test_a_stratum_without_an_event_or_a_missing_one_is_refused():
     settings = settings_with(strata=["grade"], variables=STRAIGHT)
     train = training()
-    event = np.where(train.clinical["grade"] == 2, 0, train.event)
+    event = np.where(train.clinical["grade"] == 2, 0, train.outcome.event)
     with pytest.raises(NotEstimable, match="no event in the stratum grade = G3"):
-        fit_model(with_strata(train._replace(event=event), settings), ["age"], None, settings, 1)
+        fit_model(
+            with_strata(train._replace(outcome=train.outcome._replace(event=event)), settings),
+            ["age"],
+            None,
+            settings,
+            1,
+        )
     train.clinical.loc[3, "grade"] = np.nan
     with pytest.raises(NotEstimable, match="1 patients have no stratum"):
         fit_model(with_strata(train, settings), ["age"], None, settings, 1)

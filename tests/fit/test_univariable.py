@@ -13,6 +13,7 @@ from recur.fit.models import fit_models
 from recur.report.manuscript import cox as cox_of_manuscript
 from recur.statistics.estimate import NotEstimable
 from recur.statistics.group_tests import weighted_hazard_ratio
+from recur.statistics.outcome import Outcome
 from recur.vocabulary import study_words
 from tests.fit.test_whole import settings
 
@@ -31,7 +32,9 @@ def of_grade(binary: bool) -> pd.DataFrame:
     ids = np.array([f"p{i}" for i in range(len(codes))])
     empty = np.zeros((len(codes), 0))
     table = pd.DataFrame({"grade": codes})
-    train = Training(ids, time.astype(float), event, table, empty, np.zeros((len(codes), 0, 0)), [], binary=binary)
+    train = Training(
+        ids, Outcome(event, None if binary else time.astype(float)), table, empty, np.zeros((len(codes), 0, 0)), []
+    )
     chosen = settings() | {"variables": {"grade": GRADE}, "candidates": {"pre": ["grade"], "post": []}}
     chosen |= {"models": ["clinical_pre"], "horizons_months": [24]}
     return coefficient_table(train, None, fit_models(train, None, chosen, 1), chosen, 1)
@@ -92,7 +95,7 @@ def test_a_model_that_cannot_be_estimated_names_variable_and_level():
         variables[name] |= {"label": name.capitalize()}
     table["years"] = 2 * table["age"] + 1
     ids, empty = np.array([f"p{i}" for i in range(n)]), np.zeros((n, 0))
-    train = Training(ids, time, event, table, empty, np.zeros((n, 0, 0)), [])
+    train = Training(ids, Outcome(event, time), table, empty, np.zeros((n, 0, 0)), [])
     for terms, reason in (
         (["age", "years"], "Age: a combination of the other terms; Years: a combination of the other terms"),
         (["grade", "age", "years"], "Age: a combination of the other terms"),

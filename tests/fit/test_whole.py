@@ -16,6 +16,7 @@ from recur.fit.whole import fit, predict
 from recur.predict.model import linear_predictor, risk_at, risk_group
 from recur.predict.signature import signature_scores
 from recur.sources import ROOT
+from recur.statistics.outcome import Outcome
 from recur.tables import StudyError, write_table
 
 N, P, TWICE = 120, 30, 40
@@ -56,7 +57,9 @@ def cohort(seed=0, signal=1.2, n=N):
     limit = rng.uniform(6, 80, n)
     ids = np.array([f"p{i:03d}" for i in range(n)], object)
     names = [f"AP_tumour_f{j}" for j in range(P)]
-    return Training(ids, np.minimum(time, limit), (time <= limit).astype(int), clinical, features, repeats, names)
+    return Training(
+        ids, Outcome((time <= limit).astype(int), np.minimum(time, limit)), clinical, features, repeats, names
+    )
 
 
 def as_bytes(value):
@@ -143,7 +146,11 @@ class TestHeldOutRows:
         held = (assigned == "test").to_numpy()
         clinical.loc[held, "afp"] += shift
         ends = pd.DataFrame(
-            {"patient_id": train.patient_id, "E_time": train.time + shift * held, "E_event": train.event}
+            {
+                "patient_id": train.patient_id,
+                "E_time": train.outcome.time + shift * held,
+                "E_event": train.outcome.event,
+            }
         )
         features = pd.DataFrame(train.features + shift * held[:, None], columns=train.names)
         features.insert(0, "patient_id", train.patient_id)
@@ -191,7 +198,7 @@ class TestHeldOutRows:
 def test_terms_are_selected_by_the_rule_of_the_study_file(binary):
     """A signature that matters stays under any rule; by p, the limit decides how much noise stays beside it."""
     train = cohort(n=200)
-    train = train._replace(binary=binary, time=np.zeros(200)) if binary else train
+    train = train._replace(outcome=train.outcome._replace(time=None)) if binary else train
     kept = {}
     for p_remove in (0.999, 1e-3):
         chosen = settings()

@@ -12,6 +12,7 @@ from recur.cohort.training import Training
 from recur.fit.whole import fit
 from recur.predict.inputs import declared_inputs
 from recur.sources import ROOT
+from recur.statistics.outcome import Outcome
 from recur.tables import write_frozen
 
 N, P = 160, 6
@@ -73,10 +74,10 @@ def training(seed: int = 0, competing: bool = False) -> Training:
     ids = np.array([f"A{i:03d}" for i in range(N)], object)
     names = ["AP_tumour_original_shape_MeshVolume", *(f"AP_tumour_f{j}" for j in range(1, P))]
     clinical = clinical.assign(tumour_volume=features[:, 0])
-    return Training(
-        ids, seen, (seen == time).astype(int), clinical, features, np.full((N, 0, P), np.nan), names,
-        centre=np.full(N, "A", object), competing=(seen == death).astype(int) if competing else None,
-    )  # fmt: skip
+    outcome = Outcome((seen == time).astype(int), seen)
+    if competing:
+        outcome = outcome._replace(competing=(seen == death).astype(int))
+    return Training(ids, outcome, clinical, features, np.full((N, 0, P), np.nan), names, centre=np.full(N, "A", object))
 
 
 def analyses() -> dict[str, tuple[dict | None, dict[str, dict]]]:

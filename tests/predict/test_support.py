@@ -23,7 +23,7 @@ def model():
     """Of 160 patients 6 are followed to the second horizon; a third lies beyond everybody."""
     settings = frozen.settings(names=("clinical_pre",))
     train = frozen.training()._replace(names=[], features=np.zeros((frozen.N, 0)), repeats=np.zeros((frozen.N, 0, 0)))
-    months = float(np.sort(train.time)[-6].round(1))
+    months = float(np.sort(train.outcome.time)[-6].round(1))
     settings["horizons_months"] = [24, months, 200]
     fitted = fit_models(train, None, settings, 1)["clinical_pre"]
     found = {"analysis": "stepwise", "endpoint": "TTR"} | with_support(fitted, train)

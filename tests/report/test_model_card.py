@@ -48,7 +48,9 @@ def folder(found, tmp_path_factory):
     write_table(guards, folder / "validation/guards.csv")
     for name in found:
         train = frozen.training(competing=name == "competing")
-        rows = pd.DataFrame({"patient_id": train.patient_id, "centre": "A", "cohort": "train", "event": train.event})
+        rows = pd.DataFrame(
+            {"patient_id": train.patient_id, "centre": "A", "cohort": "train", "event": train.outcome.event}
+        )
         write_table(rows, folder / f"cohort/{name}/train.csv")
         held = rows.iloc[:2].assign(centre="B*", cohort="external-B")
         write_table(held, folder / f"cohort/{name}/heldout.csv")

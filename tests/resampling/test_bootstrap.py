@@ -112,9 +112,9 @@ class TestResampling:
         for seed in range(6):
             train = cohort(seed, signal=0.0)
             train = train._replace(clinical=train.clinical.assign(margin=np.random.default_rng(seed).integers(0, 2, N)))
-            time = np.random.default_rng(seed + 99).permutation(train.time)
+            time = np.random.default_rng(seed + 99).permutation(train.outcome.time)
             order = np.random.default_rng(seed + 99).permutation(N)
-            train = train._replace(time=time, event=train.event[order])
+            train = train._replace(outcome=train.outcome._replace(time=time, event=train.outcome.event[order]))
             chosen = settings()
             chosen["stability"] = {"rule": "none", "threshold": 0.0, "min_patients": 10}
             rows = [row for row in bootstrap_fit(train, chosen, seed, 0) if row["model"] == "combined_pre"]

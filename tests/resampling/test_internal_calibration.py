@@ -99,9 +99,9 @@ def test_pairs_of_two_folds_do_not_count():
 def training(with_competing: bool):
     """Training rows in time, with or without a competing event, and the settings of one clinical and one full model."""
     train = cohort()
-    competing = (train.event == 0) & (np.arange(len(train.time)) % 3 == 0)
-    train = train._replace(competing=competing.astype(int)) if with_competing else train
-    horizons = [float(np.quantile(train.time, q).round(1)) for q in (0.4, 0.6)]
+    competing = (train.outcome.event == 0) & (np.arange(len(train.patient_id)) % 3 == 0)
+    train = train._replace(outcome=train.outcome._replace(competing=competing.astype(int))) if with_competing else train
+    horizons = [float(np.quantile(train.outcome.time, q).round(1)) for q in (0.4, 0.6)]
     return train, settings() | {"models": ["clinical_pre", "combined_pre"], "horizons_months": horizons}
 
 
@@ -137,7 +137,7 @@ class TestNested:
         columns = [f"risk_{h:g}" for h in chosen["horizons_months"]]
         assert nested[columns].apply(lambda risk: risk.between(0, 1)).all(axis=None)
         counts = nested.groupby(["repeat", "model"])["patient_id"].agg(["size", "nunique"])
-        assert (counts == len(train.time)).all(axis=None)
+        assert (counts == len(train.patient_id)).all(axis=None)
         held = nested[(nested["repeat"] == 0) & (nested["fold"] == 1) & (nested["model"] == "combined_pre")]
         inside = np.isin(train.patient_id, held["patient_id"])
         again = fit(train.rows(np.flatnonzero(~inside)), imputed_once(chosen), 1)
@@ -202,7 +202,7 @@ class TestResamples:
         last = max(chosen["horizons_months"])
         drawn = resample_rows(train, 1, 2)
         frozen = fit(train.rows(drawn), quick, 1)
-        out = np.setdiff1d(np.arange(len(train.time)), drawn)
+        out = np.setdiff1d(np.arange(len(train.patient_id)), drawn)
         own = rows[(rows["resample"] == 2) & (rows["model"] == "combined_pre")].iloc[0]
         for place, part in (("resample", train.rows(drawn)), ("all", train), ("out_of_bag", train.rows(out))):
             frame = apply(frozen, part)["combined_pre"]

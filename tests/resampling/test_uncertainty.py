@@ -69,7 +69,7 @@ class TestMissingData:
                 "clinical_pre"
             ]
         }
-        frame = train.clinical.assign(cohort="external-B", time=train.time, event=train.event)
+        frame = train.clinical.assign(cohort="external-B", time=train.outcome.time, event=train.outcome.event)
         table = missing_data_performance(models, frame, None, 5, 1)
         assert set(table["model"]) == {"clinical_pre"}
         own = table.set_index("metric")
@@ -120,12 +120,14 @@ class TestAblations:
 
     def test_the_difference_is_paired_and_has_no_p_on_fitted_rows(self):
         train, rng = cohort(), np.random.default_rng(0)
-        lp = pd.DataFrame(rng.normal(size=(len(train.time), 2)), index=train.patient_id, columns=[ALL, "AP_only"])
-        outcome = pd.DataFrame({"patient_id": train.patient_id, "time": train.time, "event": train.event})
+        lp = pd.DataFrame(rng.normal(size=(len(train.patient_id), 2)), index=train.patient_id, columns=[ALL, "AP_only"])
+        outcome = pd.DataFrame(
+            {"patient_id": train.patient_id, "time": train.outcome.time, "event": train.outcome.event}
+        )
         scores = {name: {"signature": lp[name]} for name in lp}
         sizes = {ALL: (30, 3), "AP_only": (15, 2)}
         row = ablation_rows(scores, outcome, "external-B", sizes, tested=True).set_index("ablation").loc["AP_only"]
-        expected = c_difference(train.time, train.event, lp["AP_only"], lp[ALL])
+        expected = c_difference(train.outcome.time, train.outcome.event, lp["AP_only"], lp[ALL])
         assert row["difference"] == pytest.approx(expected["estimate"])
         assert row["p"] == pytest.approx(expected["p"])
         fitted = ablation_rows(scores, outcome, "train-apparent", sizes, tested=False)

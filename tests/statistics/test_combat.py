@@ -113,7 +113,7 @@ class TestInsideTheFit:
 
     def test_outcomes_do_not_reach_it(self):
         train = self.train()
-        other = train._replace(event=1 - train.event)
+        other = train._replace(outcome=train.outcome._replace(event=1 - train.outcome.event))
         columns = np.arange(train.features.shape[1])
         parameters = [learn_combat(t.features[:, columns], t.centre, COMBAT) for t in (train, other)]
         np.testing.assert_array_equal(parameters[0]["centres"]["B"], parameters[1]["centres"]["B"])

@@ -17,6 +17,7 @@ from recur.statistics.brier import brier_at, brier_null, ibs, ipa
 from recur.statistics.concordance import harrell_c, uno_c
 from recur.statistics.nested_concordance import NESTED_COLUMNS
 from recur.statistics.net_benefit import net_benefit
+from recur.statistics.outcome import outcome_of
 from recur.statistics.time_roc import auc_at
 from recur.validation.survival import survival_tables, time_curves
 from recur.validation.tables import comparisons, performance
@@ -234,9 +235,8 @@ def frozen():
     assigned = pd.Series(np.where(np.arange(600) < 400, "train", "external-B"), index=ids)
     frame, _ = make_analysis_set(assigned, clinical, pd.DataFrame(codes), "R", None, competing=True)
     train = frame[frame["cohort"] == "train"].reset_index(drop=True)
-    columns = (train[name].to_numpy() for name in ("patient_id", "time", "event"))
     none = np.zeros((400, 0)), np.zeros((400, 0, 0)), []
-    training = Training(*columns, train[["z"]], *none, competing=train["competing"].to_numpy())
+    training = Training(train["patient_id"].to_numpy(), outcome_of(train), train[["z"]], *none)
     preset = yaml.safe_load((ROOT / "presets/recommended.yaml").read_text())
     rest = {"variables": {"z": VARIABLE}, "candidates": {"pre": ["z"], "post": []}, "horizons_months": [20]}
     models = fit_models(training, None, preset | rest | {"models": ["clinical_pre"]}, 1)
@@ -254,7 +254,7 @@ class TestAStudyWithCompetingDeath:
     def test_the_model_holds_both_hazards_and_predicts_the_true_incidence(self, frozen):
         _, training, models, table, risk = frozen
         model = models["clinical_pre"]
-        alone = cox.fit_cox(training.clinical[["z"]], training.time, training.event)
+        alone = cox.fit_cox(training.clinical[["z"]], training.outcome.time, training.outcome.event)
         assert model["terms"][0]["coef"] == pytest.approx(alone["coef"][0])
         assert abs(model["competing"]["terms"][0]["coef"]) < 0.25 and model["competing"]["reason"] == ""
         assert np.abs(table["risk_20"] - risk).mean() < 0.03
@@ -263,7 +263,11 @@ class TestAStudyWithCompetingDeath:
 
     def test_with_few_deaths_their_hazard_has_no_covariates(self, frozen):
         _, training, _, _, _ = frozen
-        few = training._replace(competing=training.competing * (np.cumsum(training.competing) <= 3))
+        few = training._replace(
+            outcome=training.outcome._replace(
+                competing=training.outcome.competing * (np.cumsum(training.outcome.competing) <= 3)
+            )
+        )
         preset = yaml.safe_load((ROOT / "presets/recommended.yaml").read_text())
         rest = {"variables": {"z": VARIABLE}, "candidates": {"pre": ["z"], "post": []}, "horizons_months": [20]}
         death = fit_models(few, None, preset | rest | {"models": ["clinical_pre"]}, 1)["clinical_pre"]["competing"]

@@ -17,6 +17,7 @@ from recur.predict.model import linear_predictor
 from recur.report.calculator import page
 from recur.statistics.cutpoint import best_cutpoint
 from recur.statistics.linear_predictor import linear_sum, tied
+from recur.statistics.outcome import Outcome
 from recur.statistics.roc import youden
 from tests.report.test_calculator import RUN
 
@@ -55,15 +56,15 @@ def cohort(seed, kind, missing=0.0, n=400):
     clinical = clinical.mask(rng.random(clinical.shape) < missing)
     event, seen = (time <= limit).astype(int), np.minimum(time, limit)
     ids = np.array([f"p{i:03d}" for i in range(n)], object)
-    rows = Training(ids, seen, event, clinical, np.zeros((n, 0)), np.zeros((n, 0, 0)), [])
+    rows = Training(ids, Outcome(event, seen), clinical, np.zeros((n, 0)), np.zeros((n, 0, 0)), [])
     if kind == "competing":
-        return rows._replace(competing=((event == 0) & (seen == death)).astype(int))
+        return rows._replace(outcome=rows.outcome._replace(competing=((event == 0) & (seen == death)).astype(int)))
     if kind in ("youden", "sensitivity"):
-        return rows._replace(time=np.zeros(n), event=(time < 20).astype(int), binary=True)
+        return rows._replace(outcome=rows.outcome._replace(time=None, event=(time < 20).astype(int)))
     if kind == "horizon":
         known = (event == 1) | (seen >= 24)
         own = {"event": event * (seen <= 24), "follow_up": np.minimum(seen, 24), "known": known}
-        return rows._replace(time=np.zeros(n), binary=True, **own)
+        return rows._replace(outcome=rows.outcome._replace(time=None, **own))
     return rows
 
 
@@ -75,9 +76,9 @@ def fitted(seed, kind, terms, missing=0.0):
 
 def patients_at_or_below(train, model):
     """How many training patients the search put at or below the cut."""
-    if train.binary:
+    if train.outcome.time is None:
         lp = tied(linear_predictor(model, train.clinical, None))
-        found = youden(train.event, lp, train.weight)
+        found = youden(train.outcome.event, lp, train.outcome.weight)
         assert "Youden" not in model["cutpoint"]["rule"] or found["threshold"] == model["cutpoint"]["lp"]
         return None
     table = cutpoint_scan(train, None, {"model": model})
@@ -88,8 +89,8 @@ def patients_at_or_below(train, model):
 
 def weighted_index(train, group):
     """Sensitivity + specificity - 1 of the groups in the training rows."""
-    weight = np.ones(len(group)) if train.weight is None else train.weight
-    high, event = group == "high", train.event == 1
+    weight = np.ones(len(group)) if train.outcome.weight is None else train.outcome.weight
+    high, event = group == "high", train.outcome.event == 1
     return sum(np.average(side[own], weights=weight[own]) for side, own in ((high, event), (~high, ~event))) - 1
 
 
@@ -106,7 +107,7 @@ def test_frozen_groups_are_those_of_the_search(kind, terms, missing):
             continue
         cuts += 1
         group = apply_model(model, train.clinical, None)["group"]
-        if train.binary:
+        if train.outcome.time is None:
             patients_at_or_below(train, model)
             assert weighted_index(train, group) == pytest.approx(model["cutpoint"]["statistic"], abs=1e-12)
         else:
@@ -127,7 +128,9 @@ def test_the_page_puts_patients_around_the_cut_into_the_groups_of_the_search(bro
     model |= {"analysis": "recommended", "endpoint": "TTR", "inputs": declared_inputs(model, chosen)}
     tables = pd.DataFrame(columns=["analysis", "model", "cohort", "metric", "n", "events"])
     study = frozen.study()
-    study["endpoints"]["TTR"] = {"kind": "binary", "label": "Event"} if train.binary else study["endpoints"]["TTR"]
+    study["endpoints"]["TTR"] = (
+        {"kind": "binary", "label": "Event"} if train.outcome.time is None else study["endpoints"]["TTR"]
+    )
     (tmp_path / "c.html").write_text(page({"recommended": {"clinical_pre": model}}, study, tables))
     open_page(browser, tmp_path / "c.html")
     known = train.clinical[terms].notna().any(axis=1)

@@ -146,7 +146,7 @@ def test_a_limit_is_found_wherever_the_coefficient_lies():
 @pytest.fixture(scope="module")
 def train():
     train = cohort()
-    spared = (train.event == 0) & (np.arange(len(train.event)) % 2 == 0)
+    spared = (train.outcome.event == 0) & (np.arange(len(train.patient_id)) % 2 == 0)
     return train._replace(clinical=train.clinical.assign(mvi=spared.astype(float)))
 
 
@@ -201,10 +201,12 @@ class TestStudy:
         assert [term["name"] for term in model["terms"]] == ["mvi"] and model["likelihood"] != logistic.ML
 
     def test_the_competing_event_has_its_penalised_model(self, train, chosen):
-        others = np.flatnonzero(train.event == 0)[::3]
-        dead = np.isin(np.arange(len(train.event)), others).astype(int)
-        spared = ((train.event == 0) & (dead == 0)).astype(float)
-        part = train._replace(competing=dead, clinical=train.clinical.assign(mvi=spared))
+        others = np.flatnonzero(train.outcome.event == 0)[::3]
+        dead = np.isin(np.arange(len(train.patient_id)), others).astype(int)
+        spared = ((train.outcome.event == 0) & (dead == 0)).astype(float)
+        part = train._replace(
+            clinical=train.clinical.assign(mvi=spared), outcome=train.outcome._replace(competing=dead)
+        )
         model = fit_model(part, ["mvi"], None, chosen, 1)
         assert model["competing"]["reason"] == "" and model["competing"]["likelihood"] == model["likelihood"]
 
@@ -233,7 +235,7 @@ def test_a_ratio_of_any_size_fits_into_the_forest_plot():
 def test_a_feature_that_orders_the_events_has_an_estimate_among_the_others():
     train = cohort()
     features = train.features.copy()
-    features[:, 1] = -train.time
+    features[:, 1] = -train.outcome.time
     table = univariable_features(train._replace(features=features)).set_index("feature")
     assert table.index[0] == train.names[1] and table.loc[train.names[1], "p"] < 1e-10
     assert np.isfinite(table[["p", "q"]]).all().all()

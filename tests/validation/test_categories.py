@@ -74,7 +74,7 @@ class TestAgainstR:
 def training(seed=0):
     train, rng = cohort(seed), np.random.default_rng([seed, 2])
     latent = 1.5 * train.clinical["margin"] + rng.logistic(size=N)
-    return train._replace(time=np.zeros(N), event=np.digitize(latent, [0.0, 1.5]), binary=True)
+    return train._replace(outcome=train.outcome._replace(time=None, event=np.digitize(latent, [0.0, 1.5])))
 
 
 def chosen(ordered=True):
@@ -103,14 +103,16 @@ def test_probabilities_of_the_frozen_models_add_up_and_match_the_shares(models):
         np.testing.assert_allclose(risk.sum(axis=1), 1)
         assert (risk >= 0).all()
     risk = probabilities(models["multinomial_pre"], train.clinical)
-    np.testing.assert_allclose(risk.mean(axis=0), np.bincount(train.event) / N, atol=1e-6)
+    np.testing.assert_allclose(risk.mean(axis=0), np.bincount(train.outcome.event) / N, atol=1e-6)
 
 
 def test_no_byte_depends_on_held_out_rows():
     train = training()
     other = train.clinical.copy()
     other.loc[90:, "margin"] = 1 - other.loc[90:, "margin"]
-    changed = train._replace(clinical=other, event=np.where(np.arange(N) < 90, train.event, 0))
+    changed = train._replace(
+        clinical=other, outcome=train.outcome._replace(event=np.where(np.arange(N) < 90, train.outcome.event, 0))
+    )
     assert as_bytes(category_models(train.rows(np.arange(90)), chosen(), 1)) == as_bytes(
         category_models(changed.rows(np.arange(90)), chosen(), 1)
     )
@@ -119,13 +121,15 @@ def test_no_byte_depends_on_held_out_rows():
 @pytest.mark.slow
 def test_cross_validation_is_more_modest_than_the_fitted_rows_and_null_is_one_half(models):
     train = training()
-    own = risk_rows("ordinal_pre", models["ordinal_pre"], train.clinical, train.event, train.patient_id)
+    own = risk_rows("ordinal_pre", models["ordinal_pre"], train.clinical, train.outcome.event, train.patient_id)
     left_out = cross_validated(train, chosen(), 1)
     risks = pd.concat([own.assign(cohort="train"), left_out])
     table = category_performance(risks, LEVELS, True, 1).set_index(["model", "cohort", "metric"])
     assert table.loc[("ordinal_pre", "train-nested_cv", "c_ordinal"), "estimate"] > 0.55
     assert table.loc[("ordinal_pre", "train-apparent", "auc_III"), "lower"] > 0.5
-    null = train._replace(event=np.random.default_rng(5).permutation(train.event))
+    null = train._replace(
+        outcome=train.outcome._replace(event=np.random.default_rng(5).permutation(train.outcome.event))
+    )
     table = category_performance(cross_validated(null, chosen(), 1), LEVELS, True, 1).set_index(["model", "metric"])
     assert abs(table.loc[("multinomial_pre", "auc_mean"), "estimate"] - 0.5) < 0.12
 
@@ -140,7 +144,7 @@ def test_separated_levels_are_refused_with_their_reason():
 
 def test_a_model_that_levels_separate_names_the_variable_and_the_level():
     train = training()
-    train = train._replace(clinical=train.clinical.assign(margin=(train.event == 2).astype(float)))
+    train = train._replace(clinical=train.clinical.assign(margin=(train.outcome.event == 2).astype(float)))
     failed = category_models(train, chosen(), 1)["multinomial_pre"]["failed"]
     assert "Margin: all" in failed and "training patients of level III are with it" in failed
     assert "leave it out of the candidates, or join its levels" in failed
@@ -148,7 +152,7 @@ def test_a_model_that_levels_separate_names_the_variable_and_the_level():
 
 def test_every_variable_is_tested_over_the_levels_and_features_in_training_only():
     train = training()
-    frame = train.clinical.assign(level=train.event, cohort=np.where(np.arange(N) < 80, "train", "test"))
+    frame = train.clinical.assign(level=train.outcome.event, cohort=np.where(np.arange(N) < 80, "train", "test"))
     features = pd.DataFrame(train.features[:, :4], columns=train.names[:4])
     table = level_tests(frame, VARIABLES, features, True)
     of_margin = table[(table["variable"] == "Margin") & (table["cohort"] == "train")]

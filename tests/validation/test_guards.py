@@ -589,7 +589,7 @@ def test_other_splits_refit_everything_and_the_used_one_is_marked():
     train = cohort()
     rows = np.arange(80, 120)
     frame = train.clinical.iloc[rows].assign(
-        patient_id=train.patient_id[rows], time=train.time[rows], event=train.event[rows], centre="A"
+        patient_id=train.patient_id[rows], time=train.outcome.time[rows], event=train.outcome.event[rows], centre="A"
     )
     everyone = joined(train.rows(np.arange(80)), frame.reset_index(drop=True), train.features[rows])
     assert list(everyone.patient_id) == list(train.patient_id)

@@ -50,7 +50,7 @@ def judged():
     )
     train = train._replace(clinical=clinical)
     models, fit = fit_scores(train, NOTES, settings(), 1)
-    frame = clinical.assign(patient_id=train.patient_id, time=train.time, event=train.event)
+    frame = clinical.assign(patient_id=train.patient_id, time=train.outcome.time, event=train.outcome.event)
     frame["cohort"] = np.where(np.arange(len(frame)) % 3 == 0, "external-B", "train")
     own = pd.concat(
         [
@@ -72,7 +72,7 @@ def binary():
         score_constant=-z,
     )  # fmt: skip
     event = (rng.random(len(z)) < expit(1.5 * z)).astype(int)
-    train = train._replace(clinical=clinical, time=np.zeros(len(z)), event=event, binary=True)
+    train = train._replace(clinical=clinical, outcome=train.outcome._replace(time=None, event=event))
     models, fit = fit_scores(train, NOTES, settings(), 1)
     frame = clinical.assign(patient_id=train.patient_id, event=event)
     frame["cohort"] = np.where(np.arange(len(frame)) % 3 == 0, "external-B", "train")
@@ -91,7 +91,7 @@ class TestBinaryOutcome:
     def test_a_score_computed_from_the_outcome_itself_is_not_judged(self):
         train = cohort()
         clinical = train.clinical.assign(score_good=np.arange(120.0), score_stage=np.arange(120) % 2.0)
-        train = train._replace(clinical=clinical, binary=True)
+        train = train._replace(clinical=clinical, outcome=train.outcome._replace(time=None))
         assert list(fit_scores(train, NOTES, settings() | {"own_variables": ["mvi"]}, 1)[0]) == ["good"]
 
     def test_the_auc_is_that_of_the_published_number_and_the_error_that_of_the_recalibrated_risk(self, binary):

@@ -45,7 +45,7 @@ def training(seed: int = 0, signal: float = 1.5) -> Training:
     train = cohort(seed)
     z = (train.features[:, 0] - 5) / 0.1
     event = np.random.default_rng([seed, 1]).random(N) < expit(signal * z)
-    return train._replace(time=np.zeros(N), event=event.astype(int), binary=True)
+    return train._replace(outcome=train.outcome._replace(time=None, event=event.astype(int)))
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +70,13 @@ class TestFit:
         train = training()
         model = json.loads(json.dumps(frozen.models["clinical_pre"]))
         table = apply_model(model, train.clinical, None)
-        assert table["risk"].mean() == pytest.approx(train.event.mean(), abs=1e-9)
+        assert table["risk"].mean() == pytest.approx(train.outcome.event.mean(), abs=1e-9)
         assert "baseline" not in model and model["horizons_months"] == []
         assert set(table["group"]) == {"low", "high"}
 
     def test_separated_groups_are_fitted_by_firth_and_say_so(self):
         train = training()
-        train = train._replace(clinical=train.clinical.assign(mvi=train.event * (np.arange(N) % 2)))
+        train = train._replace(clinical=train.clinical.assign(mvi=train.outcome.event * (np.arange(N) % 2)))
         frozen = fit(train, settings(), 1)
         assert frozen.models["clinical_post"]["likelihood"] == "Firth"
         assert frozen.models["clinical_pre"]["likelihood"] == "maximum likelihood"
@@ -88,14 +88,16 @@ class TestFit:
 
     def test_or_by_a_declared_ridge_penalty_which_the_model_states(self):
         train = training()
-        train = train._replace(clinical=train.clinical.assign(mvi=train.event * (np.arange(N) % 2)))
+        train = train._replace(clinical=train.clinical.assign(mvi=train.outcome.event * (np.arange(N) % 2)))
         chosen = settings()
         chosen["second_stage"]["separated"] = "ridge"
         frozen = fit(train, chosen, 1)
         model = json.loads(json.dumps(frozen.models["clinical_post"]))
         assert (model["likelihood"], model["prior_variance_per_sd"]) == ("ridge", 0.5)
         assert frozen.models["clinical_pre"]["prior_variance_per_sd"] is None
-        assert apply_model(model, train.clinical, None)["risk"].mean() == pytest.approx(train.event.mean(), abs=1e-9)
+        assert apply_model(model, train.clinical, None)["risk"].mean() == pytest.approx(
+            train.outcome.event.mean(), abs=1e-9
+        )
         score = signature_scores(frozen.signature, train.features, train.names)
         table = coefficient_table(train, score, frozen.models, chosen, 1)
         row = table[(table["model"] == "clinical_post") & (table["term"] == "mvi")].iloc[0]
@@ -126,7 +128,7 @@ class TestHeldOutRows:
         assigned = pd.Series(np.where(held, "test", "train"), index=train.patient_id)
         clinical = train.clinical.assign(patient_id=train.patient_id, centre="A")
         clinical.loc[held, "afp"] += 7.0 * change
-        event = np.where(held & change, 1 - train.event, train.event)
+        event = np.where(held & change, 1 - train.outcome.event, train.outcome.event)
         ends = pd.DataFrame({"patient_id": train.patient_id, "E_event": event})
         features = pd.DataFrame(train.features + 3.0 * change * held[:, None], columns=train.names)
         features.insert(0, "patient_id", train.patient_id)
@@ -141,7 +143,7 @@ class TestHeldOutRows:
             write_table(sets["train"][1], paths[1])
             write_table(sets["train"][1].iloc[:0].assign(reader="reader2"), paths[2])
             train = read_training(*paths)
-            assert train.binary
+            assert train.outcome.time is None
             found.append((paths[0].read_bytes(), as_bytes(fit(train, settings(), 1)._asdict())))
         assert found[0] == found[1]
 
@@ -159,7 +161,9 @@ def test_permuted_outcomes_give_a_nested_auc_of_one_half_though_the_apparent_one
     chosen = settings() | {"stability": STABLE_OFF, "models": ["signature", "combined_pre"]}
     for seed in range(8):
         train = training(seed)
-        train = train._replace(event=np.random.default_rng(seed + 50).permutation(train.event))
+        train = train._replace(
+            outcome=train.outcome._replace(event=np.random.default_rng(seed + 50).permutation(train.outcome.event))
+        )
         table = nested_performance(nested_predictions(train, chosen, seed, 0, 4), seed).set_index("model")
         nested.append(table.loc["combined_pre", "estimate"])
         row = next(r for r in bootstrap_fit(train, chosen, seed, 0) if r["model"] == "combined_pre")
@@ -303,7 +307,7 @@ class TestStudyFile:
 def test_predictions_need_nothing_but_the_frozen_json(frozen):
     train = training()
     lp = predict(frozen, train.clinical, train.features, train.names)["combined_pre"]
-    assert roc_auc_score(train.event, lp) > 0.8
+    assert roc_auc_score(train.outcome.event, lp) > 0.8
 
 
 @pytest.fixture(scope="module")
@@ -322,7 +326,7 @@ class TestResamples:
         out = np.setdiff1d(np.arange(N), drawn)
         lp = predict(model, train.clinical.iloc[out], train.features[out], train.names)["combined_pre"]
         risk = expit(model.models["combined_pre"]["intercept"] + lp)
-        expected = brier_score_loss(train.event[out], risk)
+        expected = brier_score_loss(train.outcome.event[out], risk)
         assert rows[0]["brier_out_of_bag"] == pytest.approx(expected, abs=1e-12)
 
     def test_overfitting_shows_in_error_and_slope(self, runs):

@@ -19,12 +19,12 @@ from recur.cohort.clinical import read_cohort
 from recur.cohort.endpoints import state_as_binary
 from recur.cohort.training import Training, read_training
 from recur.contracts import problems_of_results
-from recur.fit import ranking
+from recur.fit import ranking, signature
 from recur.fit.coefficients import coefficient_table
 from recur.fit.ranking import Forest, classifier_importance
 from recur.fit.whole import fit, predict
-from recur.predict import signature
 from recur.predict.apply import apply_model
+from recur.predict.signature import signature_scores
 from recur.resampling.bootstrap import bootstrap_fit, resample_rows
 from recur.resampling.nested import nested_performance, nested_predictions
 from recur.statistics import binary_risks
@@ -128,10 +128,12 @@ class TestWeights:
     def test_a_training_set_estimates_them_on_its_own_rows(self):
         train = weighted_training()
         rows = np.r_[np.arange(0, N, 2), 5, 5]
-        np.testing.assert_array_equal(train.rows(rows).weight, train.weight_of(rows))
+        np.testing.assert_array_equal(train.rows(rows).outcome.weight, train.outcome.rows(rows).weight)
         part = train.rows(rows)
-        np.testing.assert_array_equal(part.weight, censoring_weights(train.follow_up[rows], train.known[rows]))
-        assert not np.allclose(part.weight, train.weight[rows])
+        np.testing.assert_array_equal(
+            part.outcome.weight, censoring_weights(train.outcome.follow_up[rows], train.outcome.known[rows])
+        )
+        assert not np.allclose(part.outcome.weight, train.outcome.weight[rows])
 
 
 @pytest.fixture
@@ -365,12 +367,9 @@ def test_ranking_by_weights():
 def weighted_training(seed: int = 0) -> Training:
     """The rows of test_fit with their recurrence by 24 months, known or not."""
     train = cohort(seed)
-    frame = pd.DataFrame({"time": train.time, "event": train.event.astype(float)})
+    frame = pd.DataFrame({"time": train.outcome.time, "event": train.outcome.event.astype(float)})
     outcome, _ = state_as_binary(frame, H, "weighted")
-    return train._replace(
-        time=np.zeros(N), event=outcome["event"].fillna(0).to_numpy(int), binary=True,
-        follow_up=outcome["follow_up"].to_numpy(), known=outcome["event"].notna().to_numpy(),
-    )  # fmt: skip
+    return train._replace(outcome=outcome_of(outcome))
 
 
 @pytest.fixture(scope="module")
@@ -384,9 +383,9 @@ class TestFit:
         """Folds are dealt out by the outcome that is written; dealt out otherwise, no estimate depends on it."""
         monkeypatch.setattr(signature, "grouped_folds", lambda ids, event, folds, rng: np.arange(len(ids)) % folds)
         train, found = weighted_training(), []
-        assert (~train.known).sum() > 5
-        for event in (train.event, np.where(train.known, train.event, 1)):
-            frozen = fit(train._replace(event=event), settings(preset), 1)
+        assert (~train.outcome.known).sum() > 5
+        for event in (train.outcome.event, np.where(train.outcome.known, train.outcome.event, 1)):
+            frozen = fit(train._replace(outcome=train.outcome._replace(event=event)), settings(preset), 1)
             assert frozen.signature["features"][0]["name"] == "AP_tumour_f0"
             kept = ("terms", "covariance", "intercept", "cutpoint", "loglik")
             models = [[model[key] for key in kept] for model in frozen.models.values()]
@@ -397,17 +396,19 @@ class TestFit:
         train = weighted_training()
         model = frozen.models["clinical_pre"]
         risk = apply_model(model, train.clinical, None)["risk"]
-        assert np.average(risk, weights=train.weight) == pytest.approx(np.average(train.event, weights=train.weight))
-        share = np.average(train.event, weights=train.weight)
-        assert model["weighting"] == weight_summary(train.weight) | {"share": share}
+        assert np.average(risk, weights=train.outcome.weight) == pytest.approx(
+            np.average(train.outcome.event, weights=train.outcome.weight)
+        )
+        share = np.average(train.outcome.event, weights=train.outcome.weight)
+        assert model["weighting"] == weight_summary(train.outcome.weight) | {"share": share}
         assert model["n"] == N and model["likelihood"] == "maximum likelihood"
 
     def test_a_penalised_weighted_model_has_no_interval(self):
         train = weighted_training()
-        train = train._replace(clinical=train.clinical.assign(mvi=train.event * (np.arange(N) % 2)))
+        train = train._replace(clinical=train.clinical.assign(mvi=train.outcome.event * (np.arange(N) % 2)))
         frozen = fit(train, settings(), 1)
         assert frozen.models["clinical_post"]["likelihood"] == "Firth"
-        score = signature.signature_scores(frozen.signature, train.features, train.names)
+        score = signature_scores(frozen.signature, train.features, train.names)
         table = coefficient_table(train, score, frozen.models, settings(), 1)
         row = table[(table["model"] == "clinical_post") & (table["term"] == "mvi")].iloc[0]
         assert row["method"] == "Firth, weighted: no valid limits known" and row["or"] > 1
@@ -423,19 +424,19 @@ class TestFit:
         out = np.setdiff1d(np.arange(N), rows)
         model = fit(train.rows(rows), chosen, 1)
         lp = predict(model, train.clinical, train.features, train.names)["combined_pre"]
-        weight = censoring_weights(train.follow_up[out], train.known[out])
-        assert row["c_out_of_bag"] == concordance(lp[out], train.time[out], train.event[out], weight)
+        weight = censoring_weights(train.outcome.follow_up[out], train.outcome.known[out])
+        assert row["c_out_of_bag"] == concordance(lp[out], np.zeros(len(out)), train.outcome.event[out], weight)
         risk = expit(model.models["combined_pre"]["intercept"] + lp[out])
-        assert row["brier_out_of_bag"] == binary_risks.brier(train.event[out], risk, weight)["estimate"]
+        assert row["brier_out_of_bag"] == binary_risks.brier(train.outcome.event[out], risk, weight)["estimate"]
 
     def test_nested_predictions_keep_the_censored_and_are_weighted(self, few_draws):
         train, chosen = weighted_training(), settings() | {"models": ["combined_pre"]}
         nested = nested_predictions(train, chosen, 1, 0, 3)
         mine = nested[nested["model"] == "combined_pre"]
-        assert len(mine) == N and mine["event"].isna().sum() == (~train.known).sum()
+        assert len(mine) == N and mine["event"].isna().sum() == (~train.outcome.known).sum()
         row = nested_performance(nested, 1).set_index("model").loc["combined_pre"]
         assert 0.5 < row["lower"] < row["estimate"] < row["upper"] and "weights for censoring anew" in row["method"]
-        assert (row["n"], row["events"]) == (N, train.event.sum())
+        assert (row["n"], row["events"]) == (N, train.outcome.event.sum())
         rows = validation.nested_measures(mine, 1).set_index("metric")
         event, weight = mine["event"].fillna(0).to_numpy(), censoring_weights(mine["follow_up"], mine["event"].notna())
         assert rows.loc["brier", "estimate"] == pytest.approx(
@@ -448,9 +449,9 @@ class TestFiles:
         train, found = weighted_training(), []
         held = np.arange(N) >= 90
         for change in (False, True):
-            event = np.where(train.known, train.event, np.nan)
+            event = np.where(train.outcome.known, train.outcome.event, np.nan)
             event = np.where(held & change, 1 - event, event)
-            follow_up = np.where(held & change, train.follow_up / 2, train.follow_up)
+            follow_up = np.where(held & change, train.outcome.follow_up / 2, train.outcome.follow_up)
             ends = pd.DataFrame({"patient_id": train.patient_id, "E_event": event, "E_follow_up": follow_up})
             clinical = train.clinical.assign(patient_id=train.patient_id, centre="A")
             features = pd.DataFrame(train.features, columns=train.names)
@@ -462,7 +463,7 @@ class TestFiles:
             write_table(sets["train"][1], paths[1])
             write_table(sets["train"][1].iloc[:0].assign(reader="reader2"), paths[2])
             read = read_training(*paths)
-            np.testing.assert_array_equal(read.known, train.known[~held])
+            np.testing.assert_array_equal(read.outcome.known, train.outcome.known[~held])
             assert set(read_made(paths[0])["event"].dropna()) == {0, 1}
             found.append((paths[0].read_bytes(), as_bytes(fit(read, settings(), 1)._asdict())))
         assert found[0] == found[1]

@@ -44,15 +44,15 @@ def category_models(train: Training, settings: dict[str, Any], seed: int) -> dic
         for kind in kinds:
             try:
                 if kind == "multinomial":
-                    fitted = fit_multinomial(x, train.event)
+                    fitted = fit_multinomial(x, train.outcome.event)
                 else:
-                    fitted = fit_ordinal(x, train.event)
+                    fitted = fit_ordinal(x, train.outcome.event)
             except NotEstimable as error:
-                fitted = {"failed": f"{error}{blame_levels(x, columns, train.event, settings['levels'])}"}
-            counts = np.bincount(train.event, minlength=len(settings["levels"]))
+                fitted = {"failed": f"{error}{blame_levels(x, columns, train.outcome.event, settings['levels'])}"}
+            counts = np.bincount(train.outcome.event, minlength=len(settings["levels"]))
             models[f"{kind}_{timing}"] = fitted | {
                 "kind": kind, "timing": timing, "levels": [str(level) for level in settings["levels"]],
-                "terms": columns, "imputer": imputer, "n": len(train.event), "counts": counts.tolist(),
+                "terms": columns, "imputer": imputer, "n": len(train.patient_id), "counts": counts.tolist(),
             }  # fmt: skip
     return models
 

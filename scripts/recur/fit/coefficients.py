@@ -24,6 +24,7 @@ from recur.statistics import logistic, penalised
 from recur.statistics.cox import term_test, wald_test
 from recur.statistics.estimate import PROFILE, SANDWICH, WALD
 from recur.statistics.linear_predictor import clinical_terms
+from recur.statistics.outcome import BINARY
 
 COEFFICIENT_COLUMNS = [
     "model", "stage", "term", "label", "coef", "se", "hr", "lower", "upper", "p", "p_term", "n", "events", "method",
@@ -68,7 +69,7 @@ def coefficient_table(
         fit_of_row = fitted_on[table.loc[i, "model"], table.loc[i, "term"]]
         profiled = table.loc[i, "stage"] in ("univariable", "multivariable") and len(designs) == 1
         table.loc[i] = penalised_row(table.loc[i].copy(), *fit_of_row, profiled)
-    return table[ODDS_COLUMNS if train.binary else COEFFICIENT_COLUMNS]
+    return table[ODDS_COLUMNS if train.outcome.kind == BINARY else COEFFICIENT_COLUMNS]
 
 
 def univariable_rows(
@@ -79,7 +80,7 @@ def univariable_rows(
     settings: dict[str, Any],
 ) -> tuple[list[tuple], JointTests]:
     """A row a column of the models of one term each (groups: the places of its columns), and the terms' joint tests."""
-    size = len(train.time), int(train.event.sum())
+    size = len(train.patient_id), int(train.outcome.event.sum())
     rows = []
     joint: JointTests = {}
     for at in groups:
@@ -93,7 +94,7 @@ def univariable_rows(
 
 def multivariable_rows(models: dict[str, Any], train: Training) -> tuple[list[tuple], JointTests]:
     """A row a column of the frozen models, and the joint tests of their terms."""
-    size = len(train.time), int(train.event.sum())
+    size = len(train.patient_id), int(train.outcome.event.sum())
     rows = []
     joint: JointTests = {}
     for name, model in models.items():
@@ -111,7 +112,7 @@ def with_wald_limits(rows: list[tuple], joint: JointTests, train: Training) -> p
     """The rows as a table: ratios with Wald limits and p-values, and what the limits rest on."""
     names = [*COEFFICIENT_COLUMNS[:6], "n", "events", "method"]
     table = pd.DataFrame([(m, stage, c["name"], c["label"], *rest) for m, stage, c, *rest in rows], columns=names)
-    ratio = "or" if train.binary else "hr"
+    ratio = "or" if train.outcome.kind == BINARY else "hr"
     half = norm.ppf(0.975) * table["se"]
     table[ratio] = np.exp(table["coef"])
     table["lower"] = np.exp(table["coef"] - half)
@@ -121,9 +122,9 @@ def with_wald_limits(rows: list[tuple], joint: JointTests, train: Training) -> p
     table["p_term"] = [joint.get(key, np.nan) for key in keys]
     # method says it in words; of a model that cannot be estimated it says why
     table["likelihood"] = table["method"].where(table["method"].isin([logistic.ML, *PENALTIES.values()]))
-    limits = WALD if train.weight is None else SANDWICH
+    limits = WALD if train.outcome.weight is None else SANDWICH
     table["limits"] = np.where(table["likelihood"].notna(), limits, None)
-    if train.weight is not None:
+    if train.outcome.weight is not None:
         table["method"] = table["method"].replace(logistic.ML, f"{logistic.ML}, weighted; sandwich errors")
     return table
 
@@ -135,7 +136,7 @@ def penalised_row(
     the columns x (n, p), or Wald's of one that is pooled or fitted on other rows.
     """
     method = row["likelihood"]
-    if train.weight is not None:
+    if train.outcome.weight is not None:
         # neither a sandwich nor a profile is known to hold for a penalised, weighted likelihood
         row[["se", "lower", "upper", "p", "p_term"]] = np.nan
         row["limits"] = None
@@ -146,11 +147,11 @@ def penalised_row(
         return row
     j = [column["name"] for column in columns].index(row["term"])
     at = [k for k, column in enumerate(columns) if column["term"] == columns[j]["term"]]
-    if train.binary:
-        low, high, p = logistic.profile_interval(x, train.event, j, method)
+    if train.outcome.kind == BINARY:
+        low, high, p = logistic.profile_interval(x, train.outcome.event, j, method)
     else:
         low, high, p = penalised.profile_interval(
-            penalised.problem_of(x, train.time, train.event, method, train.strata), j
+            penalised.problem_of(x, train.outcome.time, train.outcome.event, method, train.strata), j
         )
     row[["lower", "upper", "p"]] = np.exp(low), np.exp(high), p
     if len(at) == 1:
@@ -190,8 +191,8 @@ def missing_data_rows(
     columns = model["terms"]
     if known.all() or not columns:
         return []
-    time = train.time if train.follow_up is None else train.follow_up
-    knowing = train.clinical.assign(event_=train.event, hazard_=nelson_aalen(time, train.event))
+    time = train.outcome.time if train.outcome.follow_up is None else train.outcome.follow_up
+    knowing = train.clinical.assign(event_=train.outcome.event, hazard_=nelson_aalen(time, train.outcome.event))
     number = {"kind": "numeric", "transform": "none"}
     variables = settings["variables"] | {"event_": number, "hazard_": number, "score_": number}
     clinical = clinical_terms(columns)
@@ -218,8 +219,8 @@ def missing_data_rows(
             column,
             fitted["coef"][j],
             fitted["se"][j],
-            len(rows.time),
-            int(rows.event.sum()),
+            len(rows.patient_id),
+            int(rows.outcome.event.sum()),
             fitted["method"],
         )
         for stage, (rows, fitted) in fits.items()

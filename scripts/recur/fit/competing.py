@@ -37,9 +37,9 @@ def competing_model(
     Absolute risks need it (docs/methods.md 6.4). Without covariates, with the reason, where fewer than
     MIN_COMPETING_EVENTS events a column or columns without an estimate forbid them.
     """
-    deaths = train._replace(event=np.asarray(train.competing))
+    deaths = train._replace(outcome=train.outcome._replace(event=np.asarray(train.outcome.competing)))
     mean = np.array([column["mean"] for column in columns])
-    events = int(train.competing.sum())
+    events = int(train.outcome.competing.sum())
     reason = ""
     if events < MIN_COMPETING_EVENTS * len(columns):
         reason = f"no covariates: {events} competing events for {len(columns)} columns"
@@ -50,17 +50,19 @@ def competing_model(
             result = {}
     except NotEstimable as error:
         result = {}
-        reason = f"no covariates: {error}{blame(designs[-1], columns, deaths.event)}"
+        reason = f"no covariates: {error}{blame(designs[-1], columns, deaths.outcome.event)}"
     if not result:
         columns = []
         mean = mean[:0]
         designs = [x[:, :0] for x in designs]
         result = {"coef": np.zeros(0), "se": np.zeros(0), "method": logistic.ML}
     if train.strata is None:
-        strata = np.full(len(train.time), "")
+        strata = np.full(len(train.patient_id), "")
     else:
         strata = train.strata
-    steps = stratum_baselines([x - mean for x in designs], train.time, deaths.event, result["coef"], strata)
+    steps = stratum_baselines(
+        [x - mean for x in designs], train.outcome.time, deaths.outcome.event, result["coef"], strata
+    )
     baselines = {
         name: {"time": times.tolist(), "survival": survival.tolist()} for name, (times, survival) in steps.items()
     }

@@ -30,6 +30,7 @@ from recur.statistics.cutpoint import best_cutpoint
 from recur.statistics.estimate import NotEstimable
 from recur.statistics.linear_predictor import tied
 from recur.statistics.logistic import ML, fit_or_penalised
+from recur.statistics.outcome import BINARY, SURVIVAL
 from recur.statistics.roc import youden
 from recur.statistics.splines import restricted_cubic_spline
 
@@ -53,10 +54,10 @@ def diagnose(
         else:
             train = everyone
         if model["terms"]:
-            if not train.binary:
+            if train.outcome.kind == SURVIVAL:
                 rows += proportional_hazards(name, model, train, score, max(settings["horizons_months"]))
             rows += nonlinearity(name, model, train, score)
-            if not train.binary or settings.get("cutpoint_sensitivity") is None:
+            if train.outcome.kind == SURVIVAL or settings.get("cutpoint_sensitivity") is None:
                 rows += cutpoint_spread(name, model, train, score, seed)
     rows += added_value(models)
     if everyone.names:
@@ -76,13 +77,18 @@ def proportional_hazards(
     x = applied_design(model, train.clinical, score)
     groups = term_groups(model["terms"])
     try:
-        table = schoenfeld_test(x, train.time, train.event, terms=list(groups.values()), strata=train.strata)
+        time, event = train.outcome.time, train.outcome.event
+        table = schoenfeld_test(x, time, event, terms=list(groups.values()), strata=train.strata)
     except NotEstimable:
         return []
     rows = []
-    half = float(np.median(train.time[train.event == 1]))
-    early = train._replace(time=np.minimum(train.time, half), event=np.where(train.time <= half, train.event, 0))
-    late = train.time > half
+    half = float(np.median(train.outcome.time[train.outcome.event == 1]))
+    until_half = {
+        "time": np.minimum(train.outcome.time, half),
+        "event": np.where(train.outcome.time <= half, train.outcome.event, 0),
+    }
+    early = train._replace(outcome=train.outcome._replace(**until_half))
+    late = train.outcome.time > half
     for term, test in zip([*groups, "(all)"], table.itertuples(), strict=True):
         rows.append((12, name, term, "proportional_hazards_chi2", test.chi2, test.df, test.p))
         if test.p < LEVEL and term != "(all)":
@@ -96,11 +102,10 @@ def proportional_hazards(
                 ]
     if table["p"].iloc[-1] < LEVEL and model["cutpoint"] is not None:
         groups_of = risk_group(model, linear_predictor(model, train.clinical, score))
-        until = min(horizon, *(train.time[groups_of == g].max() for g in ("low", "high")))
+        time, event = train.outcome.time, train.outcome.event
+        until = min(horizon, *(time[groups_of == g].max() for g in ("low", "high")))
         means = [
-            restricted_mean_survival_time(
-                KaplanMeierFitter().fit(train.time[groups_of == g], train.event[groups_of == g]), t=until
-            )
+            restricted_mean_survival_time(KaplanMeierFitter().fit(time[groups_of == g], event[groups_of == g]), t=until)
             for g in ("low", "high")
         ]
         rows.append((12, name, "(all)", "rmst_difference_months", float(means[0] - means[1]), np.nan, np.nan))
@@ -134,9 +139,9 @@ def nonlinearity(name: str, model: dict[str, Any], train: Training, score: np.nd
         except NotEstimable:
             continue
         curve_places = range(x.shape[1], x.shape[1] + curve.shape[1])
-        if train.weight is not None and bent["method"] != ML:
+        if train.outcome.weight is not None and bent["method"] != ML:
             continue
-        if train.weight is not None:
+        if train.outcome.weight is not None:
             kind = "wald"
             test = wald_test(bent["coef"], bent["covariance"], curve_places)
         elif bent["method"] != ML:  # penalised likelihoods of two models are not compared
@@ -162,10 +167,11 @@ def cutpoint_spread(
     cutpoints = []
     for _ in range(CUTPOINT_DRAWS):
         at = rng.integers(0, len(lp), len(lp))
-        if train.binary:
-            cutpoints.append(youden(train.event[at], lp[at], train.weight_of(at)).get("threshold", np.nan))
+        if train.outcome.kind == BINARY:
+            drawn = train.outcome.rows(at)
+            cutpoints.append(youden(drawn.event, lp[at], drawn.weight).get("threshold", np.nan))
         else:
-            cutpoints.append(best_cutpoint(lp[at], train.time[at], train.event[at])["cutpoint"])
+            cutpoints.append(best_cutpoint(lp[at], train.outcome.time[at], train.outcome.event[at])["cutpoint"])
     low, high = np.nanquantile(cutpoints, [0.025, 0.975]) if np.isfinite(cutpoints).any() else (np.nan, np.nan)
     p = model["cutpoint"]["p_corrected"]
     return [
@@ -184,9 +190,11 @@ def cutpoint_scan(train: Training, score: np.ndarray | None, models: dict[str, d
     columns = ["model", "cutpoint", "n_low", "events_low", "events_high", "statistic", "p", "chosen", "p_corrected"]
     parts = [pd.DataFrame(columns=columns)]
     for name, model in models.items():
-        if not model["terms"] or model["cutpoint"] is None or train.binary:  # Youden's is no log-rank search
+        # Youden's cut-point is no log-rank search
+        if not model["terms"] or model["cutpoint"] is None or train.outcome.kind == BINARY:
             continue
-        search = best_cutpoint(tied(linear_predictor(model, train.clinical, score)), train.time, train.event)
+        lp = tied(linear_predictor(model, train.clinical, score))
+        search = best_cutpoint(lp, train.outcome.time, train.outcome.event)
         table = search["candidates"]
         chosen = table["cutpoint"] == search["cutpoint"]
         corrected = np.where(chosen, search["p_corrected"], np.nan)
@@ -241,9 +249,9 @@ def shadow_features(train: Training, settings: dict[str, Any], seed: int) -> lis
     kept = []
     names = [train.names[j] for j in columns]
     for _ in progress(range(SHADOW_DRAWS), SHADOW_DRAWS, "signatures beside shuffled features"):
-        order = rng.permutation(len(train.time))
+        order = rng.permutation(len(train.patient_id))
         both = np.hstack([train.features[:, columns], train.features[order][:, columns]])
-        repeats = np.full((len(train.time), 0, both.shape[1]), np.nan)
+        repeats = np.full((len(train.patient_id), 0, both.shape[1]), np.nan)
         twins = train._replace(features=both, repeats=repeats, names=names + [f"shadow:{name}" for name in names])
         signature, _ = build_signature(twins, pd.DataFrame(), settings, seed)
         shadows = [f["name"].startswith("shadow:") for f in signature["features"]]
@@ -265,7 +273,7 @@ def centre_from_features(train: Training, seed: int) -> list[tuple]:
     if len(names) < 2 or counts.min() < 10:
         return []
     columns = usable_columns(train, pd.DataFrame())
-    components = min(CENTRE_COMPONENTS, len(columns), len(train.time) // 10)
+    components = min(CENTRE_COMPONENTS, len(columns), len(train.patient_id) // 10)
     model = make_pipeline(StandardScaler(), PCA(components, random_state=seed), LogisticRegression(max_iter=1000))
     folds = StratifiedKFold(5, shuffle=True, random_state=seed)
     codes = np.searchsorted(names, train.centre.astype(str))
@@ -281,8 +289,8 @@ def univariable_features(train: Training) -> pd.DataFrame:
     sd = train.features.std(axis=0)
     varies = np.flatnonzero(sd > 0)
     x = train.features[:, varies] / sd[varies]
-    if train.binary:
-        table = univariable_logistic(x, train.event, train.weight)
+    if train.outcome.kind == BINARY:
+        table = univariable_logistic(x, train.outcome.event, train.outcome.weight)
     else:
         table = univariable_survival(x, train)
     half = norm.ppf(0.975) * table["se"]
@@ -294,7 +302,7 @@ def univariable_features(train: Training) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "feature": np.array(train.names, object)[varies],
-            "or" if train.binary else "hr": np.exp(table["coef"]),
+            "or" if train.outcome.kind == BINARY else "hr": np.exp(table["coef"]),
             "lower": np.exp(table["coef"] - half),
             "upper": np.exp(table["coef"] + half),
             "p": p,
@@ -307,7 +315,7 @@ def univariable_survival(x: np.ndarray, train: Training) -> pd.DataFrame:
     """coef, se and p of a Cox model of every column of x (n, p) alone; Firth's, and its likelihood ratio, where the
     coefficient is infinite.
     """
-    table = univariable_cox(x, train.time, train.event)[["coef", "se", "p"]]
+    table = univariable_cox(x, train.outcome.time, train.outcome.event)[["coef", "se", "p"]]
     for j in table.index[table["coef"].isna()]:
         with suppress(NotEstimable):
             fitted = fit_columns(x[:, [j]], train)

@@ -21,6 +21,7 @@ from recur.statistics import logistic
 from recur.statistics.estimate import NotEstimable
 from recur.statistics.ipcw import weight_summary
 from recur.statistics.linear_predictor import linear_sum
+from recur.statistics.outcome import BINARY
 
 
 def fit_models(
@@ -93,7 +94,7 @@ def fit_model(
     try:
         keep, result, negative = bounded_fit(designs, columns, train, settings["second_stage"])
     except NotEstimable as error:
-        raise NotEstimable(f"{error}{blame(applied, columns, train.event)}") from error
+        raise NotEstimable(f"{error}{blame(applied, columns, train.outcome.event)}") from error
     use = signature_use(score, columns, keep, negative)
     designs = [x[:, keep] for x in designs]
     columns = [columns[j] for j in keep]
@@ -104,13 +105,13 @@ def fit_model(
         for j, column in enumerate(columns)
     ]
     lp = linear_sum(applied, result["coef"], mean)
-    if train.binary:
+    if train.outcome.kind == BINARY:
         parts = logistic_parts(result, lp, train, settings)
     else:
         parts = survival_parts([x - mean for x in designs], result, train, settings)
         lp = lp + offsets(parts, train.clinical)
-        parts["cutpoint"] = freeze_cutpoint(lp, train.time, train.event)
-    if train.competing is not None:
+        parts["cutpoint"] = freeze_cutpoint(lp, train.outcome.time, train.outcome.event)
+    if train.outcome.competing is not None:
         parts |= competing_parts(designs, described, parts, train, PENALTIES[settings["second_stage"]["separated"]])
     return parts | {
         "terms": described,
@@ -120,8 +121,8 @@ def fit_model(
         "imputations": len(designs) if len(designs) > 1 else 0,
         "signature_use": use,
         "lp_range": [float(lp.min()), float(lp.max())],
-        "n": len(train.time),
-        "events": int(train.event.sum()),
+        "n": len(train.patient_id),
+        "events": int(train.outcome.event.sum()),
     }
 
 
@@ -150,13 +151,13 @@ def survival_parts(
     horizons.
     """
     horizons = settings["horizons_months"]
-    parts = {"baseline": None, "follow_up_months": float(train.time.max()), "horizons_months": horizons}
+    parts = {"baseline": None, "follow_up_months": float(train.outcome.time.max()), "horizons_months": horizons}
     parts |= likelihood_of(result["method"])
     if train.strata is None:
-        times, survival = mean_baseline(designs, train.time, train.event, result["coef"])
+        times, survival = mean_baseline(designs, train.outcome.time, train.outcome.event, result["coef"])
         return parts | {"baseline": {"time": times.tolist(), "survival": survival.tolist()}}
-    outcome = train.time, train.event, train.strata
-    baselines = stratum_baselines(designs, train.time, train.event, result["coef"], train.strata)
+    outcome = train.outcome.time, train.outcome.event, train.strata
+    baselines = stratum_baselines(designs, train.outcome.time, train.outcome.event, result["coef"], train.strata)
     variables = declared_strata(settings["candidates"]["strata"], settings["variables"])
     return parts | {"strata": {"variables": variables} | learn_strata(baselines, *outcome, horizons[0])}
 
@@ -168,14 +169,14 @@ def logistic_parts(result: dict[str, Any], lp: np.ndarray, train: Training, sett
     events also after Firth's penalty (FLIC; Puhr et al., Stat Med 2017). An outcome at a horizon has `weighting`: what
     censoring before it did to the training rows, and the weighted share of events.
     """
-    weight = train.weight
+    weight = train.outcome.weight
     weighting = {}
     if weight is not None:
-        share = float(np.average(train.event, weights=weight))
+        share = float(np.average(train.outcome.event, weights=weight))
         weighting = {"weighting": weight_summary(weight) | {"share": share}}
     return weighting | {
-        "intercept": logistic.best_intercept(lp, train.event, weight),
+        "intercept": logistic.best_intercept(lp, train.outcome.event, weight),
         **likelihood_of(result["method"]),
         "horizons_months": [],
-        "cutpoint": binary_cutpoint(lp, train.event, settings.get("cutpoint_sensitivity"), weight),
+        "cutpoint": binary_cutpoint(lp, train.outcome.event, settings.get("cutpoint_sensitivity"), weight),
     }

@@ -14,6 +14,7 @@ from recur.predict.published_scores import PREFIX
 from recur.statistics.cox import baseline_survival, likelihood_ratio_test, wald_test
 from recur.statistics.estimate import NotEstimable
 from recur.statistics.logistic import ML
+from recur.statistics.outcome import SURVIVAL
 
 NUMBER = {"kind": "numeric", "transform": "none", "label": None, "unit": "", "timing": "pre"}
 FIT_COLUMNS = ["score", "timing", "n", "events", "form", "chi2", "df", "p", "aic", "r2"]
@@ -51,7 +52,7 @@ def fit_scores(
         facts = {key: getattr(note, key) for key in ("label", "timing", "provenance")}
         model |= {"model": note.id, "score": note.id, "recalibration": "baseline and slope"} | facts
         models[note.id] = model
-        if note.scale == "log_hazard" and "competing" not in model and not train.binary:
+        if note.scale == "log_hazard" and "competing" not in model and train.outcome.kind == SURVIVAL:
             models[f"{note.id}:baseline"] = with_own_slope(model, part, values)
         rows += fit_rows(note, part, values, part.clinical.get(f"{column}_group"))
     return models, pd.DataFrame(rows, columns=FIT_COLUMNS)
@@ -60,7 +61,7 @@ def fit_scores(
 def with_own_slope(model: dict[str, Any], part: Training, values: np.ndarray) -> dict[str, Any]:
     """The score's model with slope 1 and the baseline that goes with it."""
     x = (values - values.mean())[:, None]
-    times, survival = baseline_survival(x, part.time, part.event, np.ones(1))
+    times, survival = baseline_survival(x, part.outcome.time, part.outcome.event, np.ones(1))
     term = model["terms"][0] | {"coef": 1.0, "mean": float(values.mean())}
     baseline = {"time": times.tolist(), "survival": survival.tolist()}
     return (
@@ -89,8 +90,8 @@ def fit_rows(note: Any, part: Training, values: np.ndarray, groups: pd.Series | 
         if fitted["method"] != ML:  # a penalised likelihood has no AIC that another model's could be held against
             aic = np.nan
         r2 = 1 - np.exp(-test["chi2"] / len(x))
-        if part.weight is not None:
+        if part.outcome.weight is not None:
             test = wald_test(fitted["coef"], fitted["covariance"])
-        size = len(x), int(part.event.sum())
+        size = len(x), int(part.outcome.event.sum())
         rows.append((note.id, note.timing, *size, form, test["chi2"], test["df"], test["p"], aic, r2))
     return rows

@@ -17,6 +17,7 @@ from sklearn.ensemble import RandomForestClassifier
 from recur.cohort.training import Training
 from recur.compiled import compiling
 from recur.statistics.concordance import c_index, doubled_ranks, somers_d
+from recur.statistics.outcome import BINARY
 
 BLOCK = 64  # features compared at once with those already kept
 
@@ -183,22 +184,22 @@ def rank(train: Training, columns: np.ndarray, settings: dict[str, Any], seed: i
     """Columns that go on to the elastic net, and the table of both rankings (empty when ranking is off)."""
     ranking = settings["ranking"]
     rho = settings["redundancy"]["spearman"]
-    weight = train.weight
+    weight = train.outcome.weight
     if rho is not None and len(columns):
         ranks = doubled_ranks(train.features[:, columns])
-        relevance = np.abs(somers_d(ranks, train.time, train.event, weight))
+        relevance = np.abs(somers_d(ranks, train.outcome.pair_times, train.outcome.event, weight))
         columns = columns[without_redundant(ranks, relevance, rho)]
     if ranking["kind"] == "none" or not len(columns):
         return columns, pd.DataFrame(columns=RANKING_COLUMNS)
     names = [train.names[column] for column in columns]
     keep = ranking["keep"]
     x = train.features[:, columns]
-    chosen = mrmr(x, names, train.time, train.event, keep, weight)
+    chosen = mrmr(x, names, train.outcome.pair_times, train.outcome.event, keep, weight)
     forest = Forest(ranking["trees"], ranking["min_samples_leaf"], ranking["permutations"], seed)
-    if train.binary:
-        importance = classifier_importance(standardised(x)[0], train.event, forest, weight)
+    if train.outcome.kind == BINARY:
+        importance = classifier_importance(standardised(x)[0], train.outcome.event, forest, weight)
     else:
-        importance = forest_importance(standardised(x)[0], train.time, train.event, forest)
+        importance = forest_importance(standardised(x)[0], train.outcome.pair_times, train.outcome.event, forest)
     order = sorted(range(len(names)), key=lambda i: (-importance[i], names[i]))
     table = pd.DataFrame({"feature": names, "forest_importance": importance})
     table["forest_rank"] = pd.Series(np.argsort(order) + 1, index=table.index)

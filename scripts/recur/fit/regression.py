@@ -10,6 +10,7 @@ from recur.cohort.training import Training
 from recur.fit.imputation import pool
 from recur.statistics import logistic, penalised
 from recur.statistics.estimate import NotEstimable
+from recur.statistics.outcome import BINARY
 
 PENALTIES = {"firth": logistic.FIRTH, "ridge": logistic.RIDGE}  # of second_stage.separated
 
@@ -18,26 +19,16 @@ def fit_columns(x: np.ndarray, train: Training, separated: str = logistic.FIRTH,
     """The regression of the outcome on columns of the training rows: Cox, or of a binary outcome logistic; by the
     method `separated` where a coefficient would be infinite. x (n, p), or `copies` of the rows stacked.
     """
-    time, event, weight = stacked(train, copies)
-    if train.binary:
-        return logistic.fit_or_penalised(x, event, separated, weight, copies)
-    return penalised.fit_or_penalised(x, time, event, separated, stacked_strata(train, copies), copies)
+    event = np.tile(train.outcome.event, copies)
+    if train.outcome.kind == BINARY:
+        return logistic.fit_or_penalised(x, event, separated, stacked(train.outcome.weight, copies), copies)
+    time = np.tile(train.outcome.time, copies)
+    return penalised.fit_or_penalised(x, time, event, separated, stacked(train.strata, copies), copies)
 
 
-def stacked_strata(train: Training, copies: int) -> np.ndarray | None:
-    if train.strata is None:
-        return None
-    return np.tile(train.strata, copies)
-
-
-def stacked(train: Training, copies: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Time, event and weight (None without) of `copies` of the training rows below each other."""
-    weight = train.weight
-    return (
-        np.tile(train.time, copies),
-        np.tile(train.event, copies),
-        None if weight is None else np.tile(weight, copies),
-    )
+def stacked(values: np.ndarray | None, copies: int) -> np.ndarray | None:
+    """`copies` of the values (n,) of the training rows below each other; None of none."""
+    return None if values is None else np.tile(values, copies)
 
 
 def pooled_fit(designs: list[np.ndarray], train: Training, separated: str = logistic.FIRTH) -> dict[str, Any]:

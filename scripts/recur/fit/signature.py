@@ -24,6 +24,7 @@ from recur.statistics.elastic_net import (
     logistic_family,
 )
 from recur.statistics.folds import grouped_folds
+from recur.statistics.outcome import BINARY
 from recur.statistics.scaling import Scaling, learn_scaling
 
 
@@ -54,8 +55,8 @@ def build_signature(
     }
     signature = {
         "features": [],
-        "n": len(train.time),
-        "events": int(train.event.sum()),
+        "n": len(train.patient_id),
+        "events": int(train.outcome.event.sum()),
         "n_candidates": len(columns),
         "l1_ratio": options["l1_ratio"],
         "transform": options["transform"],
@@ -93,11 +94,11 @@ def penalised_path(
     if learns_again:
         relearn = partial(learn_scaling, kind=options["transform"], limit=options["winsorise_sd"])
         folded = raw
-    event = train.event.astype(bool)
-    if train.binary:
-        family = logistic_family(event, train.weight)
+    event = train.outcome.event.astype(bool)
+    if train.outcome.kind == BINARY:
+        family = logistic_family(event, train.outcome.weight)
     else:
-        family = cox_family(train.time, event, options["cox_ties"])
+        family = cox_family(train.outcome.time, event, options["cox_ties"])
     lambdas = lambda_grid(x, family, options["l1_ratio"], options["lambdas"], options["lambda_min_ratio"])
     penalty = Penalty(options["l1_ratio"], lambdas)
     fold = grouped_folds(train.patient_id, event, options["folds"], np.random.default_rng([seed, 1]))
@@ -168,8 +169,8 @@ def out_of_fold_scores(train: Training, settings: dict[str, Any], seed: int) -> 
     """Score (n,) of every training row by a signature built without its patient (stability, ranking and all)."""
     settings = decided(train, settings)
     rng = np.random.default_rng([seed, 2])
-    fold = grouped_folds(train.patient_id, train.event, settings["second_stage"]["folds"], rng)
-    score = np.zeros(len(train.time))
+    fold = grouped_folds(train.patient_id, train.outcome.event, settings["second_stage"]["folds"], rng)
+    score = np.zeros(len(train.patient_id))
     for number in np.unique(fold):
         part = train.rows(np.flatnonzero(fold != number))
         signature, _ = build_signature(part, stability(part, settings["stability"]), settings, seed)

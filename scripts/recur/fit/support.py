@@ -19,12 +19,12 @@ def with_support(model: dict[str, Any], train: Training) -> dict[str, Any]:
     """
     if "follow_up_months" not in model:
         return model
-    model = model | {"supported_months": supported_until(train.time)}
+    model = model | {"supported_months": supported_until(train.outcome.time)}
     if "strata" not in model:
         return model
     strata = np.asarray(strata_of(train.clinical, model["strata"]["variables"]))
     levels = [
-        level | {"supported_months": supported_until(train.time[strata == level["stratum"]])}
+        level | {"supported_months": supported_until(train.outcome.time[strata == level["stratum"]])}
         for level in model["strata"]["levels"]
     ]
     return model | {"strata": model["strata"] | {"levels": levels}}

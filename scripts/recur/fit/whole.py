@@ -65,9 +65,9 @@ def apply(frozen: Frozen, rows: Training) -> dict[str, pd.DataFrame]:
     score = None
     if frozen.signature is not None:
         score = signature_scores(frozen.signature, rows.features, rows.names, rows.centre)
-    known = {"time": rows.time, "event": rows.event}
-    if rows.competing is not None:
-        known["competing"] = rows.competing
+    known = {"time": rows.outcome.pair_times, "event": rows.outcome.event}
+    if rows.outcome.competing is not None:
+        known["competing"] = rows.outcome.competing
     clinical = rows.clinical.reset_index(drop=True)
     risks = {name: apply_model(model, clinical, score).assign(**known) for name, model in frozen.models.items()}
     known_strata({name: frame["lp"].to_numpy() for name, frame in risks.items()})

@@ -15,6 +15,7 @@ from recur.resampling.internal_calibration import measure_column, place_measures
 from recur.statistics.binary_risks import risk_estimates
 from recur.statistics.concordance import c_index
 from recur.statistics.estimate import NotEstimable
+from recur.statistics.outcome import BINARY
 from recur.tables import StudyError
 from recur.validation.binary import FITTED
 
@@ -28,7 +29,7 @@ def resample_rows(train: Training, seed: int, number: int) -> np.ndarray:
     Stratified so that every resample has as many repeat readings as the data (docs/methods.md 7.1).
     """
     rng = np.random.default_rng([seed, 3, number])
-    rows = np.arange(len(train.time))
+    rows = np.arange(len(train.patient_id))
     twice = train.read_twice
     return np.sort(np.concatenate([rng.choice(part, len(part)) for part in (rows[twice], rows[~twice]) if len(part)]))
 
@@ -57,7 +58,7 @@ def bootstrap_fit(train: Training, settings: dict[str, Any], seed: int, number: 
     """
     rows = resample_rows(train, seed, number)
     sample = train.rows(rows)
-    out = np.setdiff1d(np.arange(len(train.time)), rows)
+    out = np.setdiff1d(np.arange(len(train.patient_id)), rows)
     places = dict(zip(PLACES, (sample, train, train.rows(out)), strict=True))
     try:
         frozen = fit(sample, settings, seed)
@@ -84,12 +85,12 @@ def bootstrap_fit(train: Training, settings: dict[str, Any], seed: int, number: 
 
 def measures(frozen: Frozen, part: Training) -> dict[str, dict[str, float]]:
     """Model -> measure -> estimate of the frozen models on the rows, weighted by weights of these rows."""
-    weight = part.weight
+    weight = part.outcome.weight
     result = {}
     for name, frame in apply(frozen, part).items():
-        estimates = {"c": c_index(frame["lp"].to_numpy(), part.time, part.event, weight)}
-        if part.binary:
-            estimates |= risk_estimates(part.event.astype(int), frame["risk"].to_numpy(), weight)
+        estimates = {"c": c_index(frame["lp"].to_numpy(), part.outcome.pair_times, part.outcome.event, weight)}
+        if part.outcome.kind == BINARY:
+            estimates |= risk_estimates(part.outcome.event.astype(int), frame["risk"].to_numpy(), weight)
         else:
             estimates |= place_measures(frame)
         result[name] = estimates

@@ -23,14 +23,19 @@ def cross_validated(train: Training, settings: dict[str, Any], seed: int) -> pd.
     for repeat in range(plan["nested_repeats"]):
         rng = np.random.default_rng([seed, 4, repeat])
         fold = grouped_folds(
-            train.patient_id, train.event == np.bincount(train.event).argmax(), plan["nested_folds"], rng
+            train.patient_id,
+            train.outcome.event == np.bincount(train.outcome.event).argmax(),
+            plan["nested_folds"],
+            rng,
         )
         for number in np.unique(fold):
             held = np.flatnonzero(fold == number)
             models = category_models(train.rows(np.flatnonzero(fold != number)), settings, seed)
             for name, model in models.items():
                 if "failed" not in model:
-                    table = risk_rows(name, model, train.rows(held).clinical, train.event[held], train.patient_id[held])
+                    table = risk_rows(
+                        name, model, train.rows(held).clinical, train.outcome.event[held], train.patient_id[held]
+                    )
                     parts.append(table.assign(repeat=repeat, cohort="train-nested_cv"))
     if parts:
         return pd.concat(parts, ignore_index=True)

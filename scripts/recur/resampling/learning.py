@@ -27,15 +27,20 @@ def learning_fits(train: Training, settings: dict[str, Any], seed: int, repeat: 
     """
     settings = imputed_once(decided(train, settings))
     rng = np.random.default_rng([seed, 6, repeat])
-    fold = grouped_folds(train.patient_id, train.event, TEST_SHARE, rng)
+    fold = grouped_folds(train.patient_id, train.outcome.event, TEST_SHARE, rng)
     test = train.rows(np.flatnonzero(fold == 0))
     rest = np.flatnonzero(fold != 0)
     # parts of twenty: the first k of them, for every share, so that larger sets hold the smaller ones
-    part = grouped_folds(train.patient_id[rest], train.event[rest], 20, rng)
+    part = grouped_folds(train.patient_id[rest], train.outcome.event[rest], 20, rng)
     rows = []
     for share in SHARES:
         chosen = train.rows(rest[part < round(20 * share)])
-        base = {"repeat": repeat, "share": share, "n": len(chosen.time), "events": int(chosen.event.sum())}
+        base = {
+            "repeat": repeat,
+            "share": share,
+            "n": len(chosen.patient_id),
+            "events": int(chosen.outcome.event.sum()),
+        }
         try:
             frozen = fit(chosen, settings, seed)
             scores = predict(frozen, test.clinical, test.features, test.names, test.centre)
@@ -43,7 +48,12 @@ def learning_fits(train: Training, settings: dict[str, Any], seed: int, repeat: 
             rows.append(base | {"model": "", "c": np.nan, "failed": str(error)})
             continue
         rows += [
-            base | {"model": name, "c": c_index(lp, test.time, test.event, test.weight), "failed": ""}
+            base
+            | {
+                "model": name,
+                "c": c_index(lp, test.outcome.pair_times, test.outcome.event, test.outcome.weight),
+                "failed": "",
+            }
             for name, lp in scores.items()
         ]
     return rows

@@ -15,15 +15,16 @@ from recur.resampling.fits import imputed_once, penalised_said
 from recur.statistics.estimate import NotEstimable
 from recur.statistics.folds import grouped_folds
 from recur.statistics.nested_concordance import NESTED_COLUMNS, nested_concordance
+from recur.statistics.outcome import BINARY
 
 BINARY_NESTED_COLUMNS = [*NESTED_COLUMNS, "risk", "group"]
 
 
 def nested_columns(train: Training, settings: dict[str, Any]) -> list[str]:
     """Columns of nested_predictions: NESTED_COLUMNS, and what the outcome adds."""
-    if train.binary:
-        return [*BINARY_NESTED_COLUMNS, *([] if train.follow_up is None else ["follow_up"])]
-    competing = [] if train.competing is None else ["competing"]
+    if train.outcome.kind == BINARY:
+        return [*BINARY_NESTED_COLUMNS, *([] if train.outcome.follow_up is None else ["follow_up"])]
+    competing = [] if train.outcome.competing is None else ["competing"]
     return [*NESTED_COLUMNS, *competing, *(f"risk_{months:g}" for months in settings["horizons_months"])]
 
 
@@ -37,7 +38,7 @@ def nested_predictions(train: Training, settings: dict[str, Any], seed: int, rep
     """
     columns = nested_columns(train, settings)
     settings = imputed_once(decided(train, settings))
-    fold = grouped_folds(train.patient_id, train.event, folds, np.random.default_rng([seed, 4, repeat]))
+    fold = grouped_folds(train.patient_id, train.outcome.event, folds, np.random.default_rng([seed, 4, repeat]))
     parts = []
     for number in range(folds):
         held = train.rows(np.flatnonzero(fold == number))
@@ -51,9 +52,9 @@ def nested_predictions(train: Training, settings: dict[str, Any], seed: int, rep
         for model, frame in predicted.items():
             likelihood = frozen.models[model]["likelihood"]
             part = frame.assign(**base, model=model, patient_id=held.patient_id, likelihood=likelihood, failed="")
-            if held.follow_up is not None:
-                part["follow_up"] = held.follow_up
-                part["event"] = np.where(held.known, held.event, np.nan)
+            if held.outcome.follow_up is not None:
+                part["follow_up"] = held.outcome.follow_up
+                part["event"] = np.where(held.outcome.known, held.outcome.event, np.nan)
             parts.append(part[columns])
     if parts:
         return pd.concat(parts, ignore_index=True)[columns]

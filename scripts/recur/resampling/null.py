@@ -19,6 +19,7 @@ from recur.fit.stability import usable_columns
 from recur.fit.whole import fit, predict
 from recur.predict.signature import signature_scores
 from recur.statistics.concordance import c_index, doubled_ranks, somers_d
+from recur.statistics.outcome import Outcome
 from recur.tables import write_table
 from recur.vocabulary import WITHOUT_SIGNATURE, main_model
 
@@ -58,8 +59,8 @@ def redrawn_performance(
     rows = []
     for name in sorted(set(frame["cohort"]) - {TRAIN}):
         held = np.flatnonzero(frame["cohort"] == name)
-        time = everyone.time[held]
-        event = everyone.event[held]
+        time = everyone.outcome.pair_times[held]
+        event = everyone.outcome.event[held]
         rows += [(signal, seed, name, model, c_index(score[held], time, event)) for model, score in scores.items()]
     return pd.DataFrame(rows, columns=["signal", "seed", "cohort", "model", "c_harrell"])
 
@@ -71,7 +72,9 @@ def leaky_scores(everyone: Training, settings: dict[str, Any], seed: int) -> np.
     fold is made, and weighted on the same rows: the two commonest mistakes at once.
     """
     usable = usable_columns(everyone, pd.DataFrame())
-    relevance = np.abs(somers_d(doubled_ranks(everyone.features[:, usable]), everyone.time, everyone.event))
+    relevance = np.abs(
+        somers_d(doubled_ranks(everyone.features[:, usable]), everyone.outcome.pair_times, everyone.outcome.event)
+    )
     picked = usable[np.argsort(-relevance, kind="stable")[:LEAKY_FEATURES]]
     part = everyone._replace(
         features=everyone.features[:, picked],
@@ -90,8 +93,9 @@ def training(frame: pd.DataFrame, values: np.ndarray, other_readings: list[pd.Da
     for k, table in enumerate(other_readings):
         again = table[table["patient_id"].isin(row)]
         repeats[[row[patient] for patient in again["patient_id"]], k] = again[names].to_numpy(float)
-    arrays = frame["patient_id"].to_numpy(object), frame["time"].to_numpy(float), frame["event"].to_numpy(int)
-    return Training(*arrays, frame, values, repeats, names, centre=frame["centre"].fillna("").to_numpy(object))
+    ids, centre = frame["patient_id"].to_numpy(object), frame["centre"].fillna("").to_numpy(object)
+    outcome = Outcome(frame["event"].to_numpy(int), frame["time"].to_numpy(float))
+    return Training(ids, outcome, frame, values, repeats, names, centre)
 
 
 def summary(runs: pd.DataFrame) -> pd.DataFrame:

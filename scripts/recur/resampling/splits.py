@@ -17,9 +17,13 @@ from recur.fit.whole import fit, predict
 from recur.resampling.fits import imputed_once
 from recur.statistics.concordance import c_index
 from recur.statistics.estimate import NotEstimable
-from recur.statistics.outcome import outcome_of
+from recur.statistics.outcome import Outcome, outcome_of
 
 COLUMNS = ["model", "split", "used", "c_train", "c_test"]
+
+
+def both(first: np.ndarray | None, second: np.ndarray | None) -> np.ndarray | None:
+    return None if first is None else np.concatenate([first, second])
 
 
 def joined(train: Training, frame: pd.DataFrame, features: np.ndarray) -> Training:
@@ -28,17 +32,11 @@ def joined(train: Training, frame: pd.DataFrame, features: np.ndarray) -> Traini
     """
     unread = np.full((len(frame), *train.repeats.shape[1:]), np.nan)
     optional = {}
-    if train.competing is not None:
-        optional["competing"] = np.concatenate([train.competing, frame["competing"].to_numpy(int)])
-    if train.follow_up is not None:
-        optional["follow_up"] = np.concatenate([train.follow_up, frame["follow_up"]])
-        optional["known"] = np.concatenate([train.known, frame["event"].notna()])
     if train.centre is not None:
         optional["centre"] = np.concatenate([train.centre, frame["centre"].to_numpy(object)])
     return train._replace(
         patient_id=np.concatenate([train.patient_id, frame["patient_id"].to_numpy(object)]),
-        time=np.concatenate([train.time, outcome_of(frame).pair_times]),
-        event=np.concatenate([train.event, frame["event"].fillna(0).to_numpy(int)]),
+        outcome=Outcome(*map(both, train.outcome, outcome_of(frame))),
         clinical=pd.concat([train.clinical, frame[list(train.clinical.columns)]], ignore_index=True),
         features=np.concatenate([train.features, features]),
         repeats=np.concatenate([train.repeats, unread]),
@@ -75,7 +73,7 @@ def split_distribution(
             continue
         for model in frozen.models:
             c = [
-                c_index(score[model], part.time, part.event, part.weight)
+                c_index(score[model], part.outcome.pair_times, part.outcome.event, part.outcome.weight)
                 for score, part in zip(scores, parts, strict=True)
             ]
             rows.append((model, number, int(number == 0), *c))
