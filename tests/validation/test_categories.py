@@ -7,18 +7,13 @@ import oracle
 import pandas as pd
 import pytest
 
-from recur.fit.categories import category_models, coefficient_rows, fit_multinomial, fit_ordinal
+from recur.fit.categories import category_models, coefficient_rows
 from recur.predict.categories import probabilities, risk_rows
 from recur.resampling.categories import cross_validated
 from recur.statistics.estimate import NotEstimable
-from recur.validation.categories import (
-    category_performance,
-    chi_square,
-    cochran_armitage,
-    jonckheere,
-    kruskal_wallis,
-    level_tests,
-)
+from recur.statistics.level_tests import chi_square, cochran_armitage, jonckheere, kruskal_wallis
+from recur.statistics.ordinal import fit_multinomial, fit_ordinal
+from recur.validation.categories import category_performance, level_tests
 from tests.fit.test_whole import VARIABLES, N, as_bytes, cohort, settings
 
 R = {"rtol": 1e-6, "atol": 1e-10}
