@@ -191,7 +191,9 @@ def missing_data_rows(
     columns = model["terms"]
     if known.all() or not columns:
         return []
-    time = train.outcome.time if train.outcome.follow_up is None else train.outcome.follow_up
+    time = train.outcome.pair_times
+    if train.outcome.follow_up is not None:
+        time = train.outcome.follow_up
     knowing = train.clinical.assign(event_=train.outcome.event, hazard_=nelson_aalen(time, train.outcome.event))
     number = {"kind": "numeric", "transform": "none"}
     variables = settings["variables"] | {"event_": number, "hazard_": number, "score_": number}
