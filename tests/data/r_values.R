@@ -1,4 +1,4 @@
-# Writes tied.csv (a generated cohort: many ties, a time of 0, two events, strata) and r_values.json, what R makes of it.
+# Writes tied.csv (a generated cohort: many ties, a time of 0, two events) and r_values.json, what R makes of it.
 # Rscript r_values.R, with survival, riskRegression, pec, prodlim, maxstat, cmprsk, glmnet and jsonlite
 suppressMessages({
   library(survival); library(riskRegression); library(pec); library(prodlim); library(maxstat); library(cmprsk)
@@ -10,30 +10,27 @@ x1 <- round(rnorm(n), 2); x2 <- rbinom(n, 1, 0.4); x3 <- round(runif(n, 0, 2), 1
 failure <- ceiling(rexp(n, exp(0.8 * x1 - 0.5 * x2 - 2.2))); limit <- sample(2:14, n, TRUE)
 code <- ifelse(failure <= limit, 1 + rbinom(n, 1, 0.3), 0)
 d <- data.frame(time = pmin(failure, limit), code, x1, x2, x3, group = sample(1:4, n, TRUE),
-                stratum = sample(1:3, n, TRUE), fold = rep(1:5, 16))
+                fold = rep(1:5, 16))
 d[1, c("time", "code")] <- 0
 write.csv(d, "tied.csv", row.names = FALSE)
 d$event <- as.integer(d$code == 1)
 exact <- coxph.control(eps = 1e-13, toler.chol = 1e-14, iter.max = 100)
 r <- list()
 
-km <- function(type, event) survfit(Surv(d$time, event) ~ 1, conf.type = type)
-for (type in c("log", "log-log")) {
-  f <- km(type, d$event); m <- quantile(f, 0.5); q <- quantile(km(type, 1 - d$event), 0.5)
-  r$km[[type]] <- list(time = f$time, n_risk = f$n.risk, n_event = f$n.event, n_censor = f$n.censor, survival = f$surv,
-                       lower = f$lower, upper = f$upper, median = unlist(m, use.names = FALSE),
-                       follow_up = unlist(q, use.names = FALSE))
-}
+km <- function(event) survfit(Surv(d$time, event) ~ 1, conf.type = "log-log")
+f <- km(d$event); m <- quantile(f, 0.5); q <- quantile(km(1 - d$event), 0.5)
+r$km <- list(time = f$time, n_risk = f$n.risk, n_event = f$n.event, n_censor = f$n.censor, survival = f$surv,
+             lower = f$lower, upper = f$upper, median = unlist(m, use.names = FALSE),
+             follow_up = unlist(q, use.names = FALSE))
 s <- survdiff(Surv(time, event) ~ group, d); w <- seq_along(s$n)
-r$logrank <- c(groups = s$chisq, stratified = survdiff(Surv(time, event) ~ group + strata(stratum), d)$chisq,
-               trend = sum(w * (s$obs - s$exp))^2 / drop(w %*% s$var %*% w))
+r$logrank <- list(groups = s$chisq, trend = sum(w * (s$obs - s$exp))^2 / drop(w %*% s$var %*% w))
 
 f <- coxph(Surv(time, event) ~ x1 + x2 + x3, d, control = exact, x = TRUE, y = TRUE)
 r$cox <- list(coef = unname(coef(f)), se = unname(sqrt(diag(vcov(f)))), wald = unname(f$wald.test), score = f$score,
               loglik = f$loglik)
 p <- summary(survfit(f, d[1:3, ], conf.type = "log-log"), times = 6)
 r$predicted <- list(survival = drop(p$surv), lower = drop(p$lower), upper = drop(p$upper))
-for (transform in c("km", "rank", "identity")) r$zph[[transform]] <- unname(cox.zph(f, transform)$table[, 1])
+r$zph <- unname(cox.zph(f)$table[, 1])
 r$kept <- attr(terms(step(f, trace = 0)), "term.labels")
 lp <- drop(as.matrix(d[, c("x1", "x2", "x3")]) %*% coef(f)); d$lp <- lp
 both <- concordance(coxph(Surv(time, event) ~ lp, d), coxph(Surv(time, event) ~ x1, d)); v <- both$var

@@ -17,6 +17,8 @@ from scipy.stats import chi2
 
 from recur.statistics.estimate import Z95
 
+SAME_SURVIVAL = 1.5e-8  # two probabilities nearer than this are equal, as in R's survfit
+
 
 def risk_sets(time: ArrayLike, event: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Distinct times with numbers at risk (time >= t), of events and of censorings."""
@@ -28,32 +30,24 @@ def risk_sets(time: ArrayLike, event: ArrayLike) -> tuple[np.ndarray, np.ndarray
     return times, n_risk, n_event, n_leave - n_event
 
 
-def survival_band(survival: ArrayLike, se_log: ArrayLike, confidence: str = "log-log") -> tuple[np.ndarray, np.ndarray]:
-    """95% limits of a survival probability from the standard error of its logarithm (Greenwood), as R survfit.
+def survival_band(survival: ArrayLike, se_log: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """95% log-log limits of a survival probability from the standard error of its logarithm (Greenwood), as R survfit.
 
-    `confidence`: log-log, log or plain. NaN where the band is undefined: at 0, and with log-log at 1.
+    NaN where the band is undefined: at 0 and at 1.
     """
     survival, se = np.asarray(survival, float), np.asarray(se_log, float)
     with np.errstate(divide="ignore", invalid="ignore"):
-        if confidence == "log-log":
-            width = Z95 * se / np.log(survival)
-            lower, upper = survival ** np.exp(-width), survival ** np.exp(width)
-        elif confidence == "log":
-            lower, upper = survival * np.exp(-Z95 * se), survival * np.exp(Z95 * se)
-        elif confidence == "plain":
-            lower, upper = survival - Z95 * survival * se, survival + Z95 * survival * se
-        else:
-            raise ValueError(f"confidence must be 'log-log', 'log' or 'plain', not {confidence!r}")
-    undefined = (survival == 0) | ((survival == 1) & (confidence == "log-log"))
+        width = Z95 * se / np.log(survival)
+        lower, upper = survival ** np.exp(-width), survival ** np.exp(width)
+    undefined = (survival == 0) | (survival == 1)
     lower, upper = np.maximum(lower, 0.0), np.minimum(upper, 1.0)
     return np.where(undefined, np.nan, lower), np.where(undefined, np.nan, upper)
 
 
-def kaplan_meier(time: ArrayLike, event: ArrayLike, confidence: str = "log-log") -> pd.DataFrame:
+def kaplan_meier(time: ArrayLike, event: ArrayLike) -> pd.DataFrame:
     """Kaplan-Meier curve at every distinct time, from a row at time 0.
 
-    Columns time, n_risk, n_event, n_censor, survival, se (Greenwood, of the survival), lower, upper (95%,
-    `confidence` log-log, log or plain).
+    Columns time, n_risk, n_event, n_censor, survival, se (Greenwood, of the survival), lower, upper (95%, log-log).
     """
     times, n_risk, n_event, n_censor = risk_sets(time, event)
     survival = np.cumprod(1 - n_event / n_risk)
@@ -61,7 +55,7 @@ def kaplan_meier(time: ArrayLike, event: ArrayLike, confidence: str = "log-log")
         se_log = np.sqrt(np.cumsum(n_event / (n_risk * (n_risk - n_event).astype(float))))
     se_log = np.concatenate([[0.0], se_log])
     survival = np.concatenate([[1.0], survival])
-    lower, upper = survival_band(survival, se_log, confidence)
+    lower, upper = survival_band(survival, se_log)
     lower[0] = upper[0] = 1.0
     with np.errstate(invalid="ignore"):
         se = survival * se_log
@@ -80,14 +74,12 @@ def kaplan_meier(time: ArrayLike, event: ArrayLike, confidence: str = "log-log")
     return table.iloc[1:].reset_index(drop=True) if len(times) and times[0] == 0 else table
 
 
-def survival_rates(
-    time: ArrayLike, event: ArrayLike, horizons: Sequence[float], confidence: str = "log-log"
-) -> pd.DataFrame:
+def survival_rates(time: ArrayLike, event: ArrayLike, horizons: Sequence[float]) -> pd.DataFrame:
     """Survival at each horizon: horizon, survival, lower, upper, n_risk (time >= horizon), events (by then), reason.
 
     Past the last follow-up time there is no rate: NaN, with the reason.
     """
-    curve = kaplan_meier(time, event, confidence)
+    curve = kaplan_meier(time, event)
     time, event = np.asarray(time, float), np.asarray(event).astype(bool)
     last = time.max() if time.size else -np.inf
     rows = []
@@ -110,41 +102,44 @@ def survival_rates(
     return pd.DataFrame(rows)
 
 
-def median_survival(time: ArrayLike, event: ArrayLike, confidence: str = "log-log") -> dict:
+def median_survival(time: ArrayLike, event: ArrayLike) -> dict:
     """Median survival time -> dict(median, lower, upper); NaN where the curve or its band stays above one half.
 
     A curve exactly at one half gives the midpoint to its next step; the limits are the first times at which the band
-    is at one half or below, as R prints a survfit (its quantile() takes a later one where the log band rises again).
+    is at one half or below, as R prints a survfit.
     """
-    curve = kaplan_meier(time, event, confidence)
-    half = [_crossing(curve["time"].to_numpy(), curve[c].to_numpy(), 0.5) for c in ("survival", "lower", "upper")]
+    curve = kaplan_meier(time, event)
+    half = [_reaches_half(curve["time"].to_numpy(), curve[c].to_numpy()) for c in ("survival", "lower", "upper")]
     return {"median": half[0], "lower": half[1], "upper": half[2]}
 
 
-def _crossing(times: np.ndarray, values: np.ndarray, level: float, tolerance: float = 1.5e-8) -> float:
-    last, keep = times[-1], ~np.isnan(values)
-    times, values = times[keep], values[keep]
-    below = np.flatnonzero(values <= level + tolerance)
-    if below.size == 0:
+def _reaches_half(times: np.ndarray, values: np.ndarray) -> float:
+    """Time at which a step function that may be NaN at places falls to one half; NaN where it stays above."""
+    last_time = times[-1]
+    defined = ~np.isnan(values)
+    times, values = times[defined], values[defined]
+    at_or_below = np.flatnonzero(values <= 0.5 + SAME_SURVIVAL)
+    if at_or_below.size == 0:
         return np.nan
-    first = below[0]
-    if abs(values[first] - level) > tolerance:
+    first = at_or_below[0]
+    if abs(values[first] - 0.5) > SAME_SURVIVAL:
         return float(times[first])
-    following = np.flatnonzero(values < level - tolerance)
-    return float((times[first] + (times[following[0]] if following.size else last)) / 2)
+    below = np.flatnonzero(values < 0.5 - SAME_SURVIVAL)
+    next_step = times[below[0]] if below.size else last_time
+    return float((times[first] + next_step) / 2)
 
 
-def follow_up(time: ArrayLike, event: ArrayLike, confidence: str = "log-log") -> dict:
+def follow_up(time: ArrayLike, event: ArrayLike) -> dict:
     """Median follow-up by the reverse Kaplan-Meier method (Schemper & Smith 1996) -> dict(median, lower, upper)."""
-    return median_survival(time, ~np.asarray(event).astype(bool), confidence)
+    return median_survival(time, ~np.asarray(event).astype(bool))
 
 
-def logrank(time: ArrayLike, event: ArrayLike, group: ArrayLike, strata: ArrayLike | None = None) -> dict:
-    """Log-rank test of two or more groups, stratified if `strata` (n,) is given -> dict(chi2, df, p, reason).
+def logrank(time: ArrayLike, event: ArrayLike, group: ArrayLike) -> dict:
+    """Log-rank test of two or more groups -> dict(chi2, df, p, reason).
 
     With one group, or no events, chi2 and p are NaN and the reason says so.
     """
-    observed, expected, variance, _ = _logrank_moments(time, event, group, strata)
+    observed, expected, variance, _ = _logrank_moments(time, event, group)
     used = expected > 0
     df = int(used.sum()) - 1
     if df < 1:
@@ -164,7 +159,7 @@ def logrank_trend(time: ArrayLike, event: ArrayLike, group: ArrayLike, scores: S
 
     (s'(O - E))^2 / s'Vs with `scores` s per sorted group, by default 1, 2, ... (Collett, section 2.6.7).
     """
-    observed, expected, variance, levels = _logrank_moments(time, event, group, None)
+    observed, expected, variance, levels = _logrank_moments(time, event, group)
     scores = np.arange(1, len(levels) + 1) if scores is None else np.asarray(scores, float)
     spread = float(scores @ variance @ scores)
     if not spread > 0:
@@ -173,26 +168,23 @@ def logrank_trend(time: ArrayLike, event: ArrayLike, group: ArrayLike, scores: S
     return {"chi2": statistic, "df": 1, "p": float(chi2.sf(statistic, 1)), "reason": ""}
 
 
-def _logrank_moments(time, event, group, strata) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Observed and expected events per sorted group, hypergeometric covariance, group levels; summed over strata."""
+def _logrank_moments(
+    time: ArrayLike, event: ArrayLike, group: ArrayLike
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Observed and expected events per sorted group (k,), hypergeometric covariance (k, k), group levels (k,)."""
     time, event = np.asarray(time, float), np.asarray(event).astype(bool)
     levels, member = np.unique(np.asarray(group), return_inverse=True)
     k = len(levels)
-    _, stratum = np.unique(np.zeros(len(time)) if strata is None else np.asarray(strata), return_inverse=True)
-    observed, expected, variance = np.zeros(k), np.zeros(k), np.zeros((k, k))
-    for s in range(stratum.max() + 1 if len(time) else 0):
-        t, e, g = time[stratum == s], event[stratum == s], member[stratum == s]
-        times = np.unique(t[e])
-        if times.size == 0:
-            continue
-        at_risk = np.column_stack(
-            [(g == j).sum() - np.searchsorted(np.sort(t[g == j]), times, side="left") for j in range(k)]
-        ).astype(float)
-        deaths = np.bincount(np.searchsorted(times, t[e]), minlength=len(times)).astype(float)
-        n = at_risk.sum(axis=1)
-        share = at_risk / n[:, None]
-        observed += np.bincount(g[e], minlength=k)
-        expected += deaths @ share
-        factor = np.where(n > 1, deaths * (n - deaths) / np.maximum(n - 1, 1), 0.0)
-        variance += np.diag(factor @ share) - (share * factor[:, None]).T @ share
-    return observed, expected, variance, levels
+    times = np.unique(time[event])
+    if times.size == 0:
+        return np.zeros(k), np.zeros(k), np.zeros((k, k)), levels
+    at_risk = np.column_stack(
+        [(member == j).sum() - np.searchsorted(np.sort(time[member == j]), times, side="left") for j in range(k)]
+    ).astype(float)
+    deaths = np.bincount(np.searchsorted(times, time[event]), minlength=len(times)).astype(float)
+    n = at_risk.sum(axis=1)
+    share = at_risk / n[:, None]
+    observed = np.bincount(member[event], minlength=k).astype(float)
+    factor = np.where(n > 1, deaths * (n - deaths) / np.maximum(n - 1, 1), 0.0)
+    covariance = np.diag(factor @ share) - (share * factor[:, None]).T @ share
+    return observed, deaths @ share, covariance, levels
