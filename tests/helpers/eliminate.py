@@ -6,9 +6,9 @@ from recur.statistics.cox import backward, fit_cox
 from recur.statistics.logistic import fit_or_penalised
 
 
-def eliminate_cox(x, names, time, event, terms=None, ties="efron", **rule):
+def eliminate_cox(x, names, time, event, terms=None, **rule):
     x, terms = np.asarray(x, float), terms or [[j] for j in range(np.shape(x)[1])]
-    return backward(lambda columns: fit_cox(x[:, columns], time, event, ties), names, terms, **rule)
+    return backward(lambda columns: fit_cox(x[:, columns], time, event), names, terms, **rule)
 
 
 def eliminate_logistic(x, names, event, weight=None, **rule):

@@ -134,7 +134,8 @@ def test_without_competing_events_everything_is_the_ordinary_method():
     assert brier_at(time, event, risk, 1, none) == brier_at(time, event, risk, 1)
     assert ibs(time, event, None, 1, none)["estimate"] == pytest.approx(ibs(time, event, None, 1)["estimate"])
     fine_gray = competing.fit_fine_gray(z, time, event, none)
-    assert fine_gray["coef"] == pytest.approx(cox.fit_cox(z, time, event, "breslow")["coef"], rel=1e-9)
+    # no two times are tied: Fine and Gray's ties are Breslow's, the Cox model's Efron's
+    assert fine_gray["coef"] == pytest.approx(cox.fit_cox(z, time, event)["coef"], rel=1e-9)
     ours = calibration.observed_expected(time, event, risk, 1, none)
     assert ours["estimate"] == pytest.approx(calibration.observed_expected(time, event, risk, 1)["estimate"])
     table = net_benefit(time, event, risk, 1, [0.3, 0.6], none)

@@ -39,12 +39,11 @@ FIRST = np.column_stack([rankdata(-TIME[:12]), LUNG["ph.karno"].to_numpy()[:12]]
 CENTRE = np.where(LUNG["inst"] < 8, "a", "b")
 GENES = BREAST[["T", "N", "G", "CD"]].to_numpy(float)
 PROBLEMS = {
-    "breast_breslow": problem_of(GENES, BREAST["TIME"], BREAST["CENS"], ties="breslow"),
-    "breast_efron": problem_of(GENES, BREAST["TIME"], BREAST["CENS"]),
+    "breast": problem_of(GENES, BREAST["TIME"], BREAST["CENS"]),
     "level_without_events": problem_of(X, TIME, EVENT),
-    "level_breslow": problem_of(X, TIME, EVENT, ties="breslow"),
     "continuous": problem_of(FIRST, TIME[:12], EVENT[:12]),
     "strata": problem_of(X, TIME, EVENT, strata=CENTRE),
+    "copies": problem_of(np.vstack([X] * 3), np.tile(TIME, 3), np.tile(EVENT, 3), copies=3),
     "ridge": problem_of(X, TIME, EVENT, RIDGE),
 }
 
@@ -54,7 +53,7 @@ def test_estimates_limits_and_tests_are_those_of_r(name):
     fitted, r = fit_penalised(PROBLEMS[name]), R[name]
     np.testing.assert_allclose(fitted["coef"], r["coef"], rtol=1e-6)
     # R's determinant is that of the covariates as they are, ours per SD
-    unit = 0 if name == "ridge" else np.log(PROBLEMS[name].scale).sum()
+    unit = 0 if name == "ridge" else PROBLEMS[name].copies * np.log(PROBLEMS[name].scale).sum()
     both = np.array([fitted["loglik"], fitted["loglik_null"]]) + unit
     np.testing.assert_allclose(both, [*r["loglik"], *r["null"]], rtol=1e-9)
     if name != "ridge":  # R's errors there are those of the information without the penalty
@@ -85,15 +84,10 @@ def test_collinear_and_constant_covariates_have_no_penalised_estimate_either():
             fit_or_penalised(np.column_stack([X, column]), TIME, EVENT)
 
 
-@pytest.mark.parametrize("kind", ["cox", "logistic"])
-def test_rows_stacked_below_each_other_weigh_as_one(kind):
-    def fit(x, time, event, copies):
-        if kind == "cox":  # Breslow: Efron's likelihood of copies is not that of one
-            return fit_penalised(problem_of(x, time, event, copies=copies, ties="breslow"))
-        return logistic.fit_or_penalised(x, event, copies=copies)
-
-    once = fit(X, TIME, EVENT, 1)
-    stacked = fit(np.vstack([X] * 3), np.tile(TIME, 3), np.tile(EVENT, 3), 3)
+def test_rows_stacked_below_each_other_weigh_as_one():
+    """Of the logistic model; Efron's partial likelihood of copies is not that of one: R's value of `copies` above."""
+    once = logistic.fit_or_penalised(X, EVENT)
+    stacked = logistic.fit_or_penalised(np.vstack([X] * 3), np.tile(EVENT, 3), copies=3)
     np.testing.assert_allclose(stacked["coef"], once["coef"], rtol=1e-6)
     np.testing.assert_allclose(stacked["covariance"] * 3, once["covariance"], rtol=1e-5)
     assert stacked["ratio_test"]([2])["chi2"] == pytest.approx(once["ratio_test"]([2])["chi2"], rel=1e-6)

@@ -91,10 +91,8 @@ def test_backward_elimination_by_p():
         assert kept == ["sex", "pat.karno"] and trace["dropped"].tolist()[1:] == r[model][0]
         exact(trace["p"][1:], r[model][1])
     # imputations stacked below each other weigh as one
-    rule = {"ties": "breslow", "p_remove": 0.05}
-    thrice = np.vstack([x] * 3), names, np.tile(time, 3), np.tile(event, 3)
-    once = eliminate_cox(x, names, time, event, **rule)
-    stacked = eliminate_cox(*thrice, copies=3, **rule)
+    once = eliminate_logistic(x, names, event, p_remove=0.05)
+    stacked = eliminate_logistic(np.vstack([x] * 3), names, np.tile(event, 3), copies=3, p_remove=0.05)
     assert stacked[0] == once[0]
     exact(stacked[1]["p"][1:], once[1]["p"][1:])
 

@@ -61,7 +61,7 @@ def fit_or_penalised(
 ) -> dict:
     """fit_cox, or fit_penalised by the method `separated` where a coefficient is infinite; `method` says which."""
     try:
-        return fit_cox(x, time, event, strata=strata) | {"method": ML}
+        return fit_cox(x, time, event, strata) | {"method": ML}
     except Separated:
         return fit_penalised(problem_of(x, time, event, separated, strata, copies))
 
@@ -73,11 +73,10 @@ def problem_of(
     method: str = FIRTH,
     strata: np.ndarray | None = None,
     copies: int = 1,
-    ties: str = "efron",
 ) -> Problem:
     """What fit_penalised and profile_interval need; method FIRTH or RIDGE."""
     x, time, event = _arrays(x, time, event)
-    sets = _risk_sets(time, event, ties, strata)
+    sets = _risk_sets(time, event, strata)
     scale = x.std(axis=0)
     # from the mean of the events: where they are all alike, as without a level's, moments keep their digits far out
     z = (x - x[event].mean(axis=0)) / np.where(scale > 0, scale, 1.0)
