@@ -222,8 +222,8 @@ class TestStudy:
 def test_a_ratio_of_any_size_fits_into_the_forest_plot():
     """Profile limits of a covariate that orders all events: numbers of hundreds of digits."""
     term = namedtuple("Term", ["estimate", "lower", "upper"])
-    assert forest.interval_text(term(1e130, 1e13, np.inf)) == ">1000 (>1000 to >1000)"
-    assert forest.interval_text(term(0.5, 0.25, 0.75)) == "0.50 (0.25–0.75)"
+    assert forest.ratio_label(term(1e130, 1e13, np.inf)) == ">1000 (>1000 to >1000)"
+    assert forest.ratio_label(term(0.5, 0.25, 0.75)) == "0.50 (0.25–0.75)"
 
 
 def test_a_feature_that_orders_the_events_has_an_estimate_among_the_others():
