@@ -20,6 +20,8 @@ from recur.statistics.estimate import Z95, NotEstimable, blank, checked_arrays, 
 from recur.statistics.splines import KNOT_QUANTILES, restricted_cubic_spline
 from recur.statistics.survival import survival_band, survival_rates
 
+KNOTS = 3  # of the calibration curve
+
 
 def calibration_slope(time: ArrayLike, event: ArrayLike, lp: ArrayLike) -> dict:
     """Coefficient of the linear predictor in a Cox model of this cohort; 1 is ideal.
@@ -80,14 +82,13 @@ def calibration_curve(
     event: ArrayLike,
     risk: ArrayLike,
     horizon: float,
-    knots: int = 3,
     grid: ArrayLike | None = None,
     competing: ArrayLike | None = None,
 ) -> dict:
     """Smooth observed against predicted risk at `horizon` -> dict(curve, ici, e50, e90, emax, reason).
 
-    Cox (Fine-Gray) model on a restricted cubic spline of log(-log(1 - risk)), knots at its quantiles; with too few
-    distinct risks for the knots, a straight line. `curve` has predicted, observed, lower, upper (95%) at `grid`, by
+    Cox (Fine-Gray) model on a restricted cubic spline of log(-log(1 - risk)), three knots at its quantiles; with too
+    few distinct risks for them, a straight line. `curve` has predicted, observed, lower, upper (95%) at `grid`, by
     default 100 points from the 1st to the 99th percentile of risk; ici, e50, e90, emax are mean, median, 90th
     percentile and maximum of |observed - predicted| over the patients. Raises NotEstimable without spread in risk, or
     when the horizon is not reached by enough patients.
@@ -101,8 +102,8 @@ def calibration_curve(
     x = cloglog(risk)
     if np.ptp(x) < 1e-9:
         raise NotEstimable("all predicted risks are equal")
-    at = np.unique(np.quantile(x, KNOT_QUANTILES[knots]))
-    straight = len(at) < 3 or len(np.unique(x)) <= knots
+    at = np.unique(np.quantile(x, KNOT_QUANTILES[KNOTS]))
+    straight = len(at) < 3 or len(np.unique(x)) <= KNOTS
 
     def basis(values: np.ndarray) -> np.ndarray:
         return values[:, None] if straight else restricted_cubic_spline(values, at)
