@@ -18,7 +18,7 @@ def test_equal_to_maxstat():
     r = oracle.items("rotterdam_gbsg", "cutpoint")["external/maxstat/lp_four"]
     data, v = oracle.rows(predictions, r), r["values"]
     assert oracle.worst(logrank_scores(data["time"], data["status"]), v["scores"]) < 1e-9
-    ours = best_cutpoint(data["lp_four"], data["time"], data["status"], 0.1, 0)
+    ours = best_cutpoint(data["lp_four"], data["time"], data["status"])
     # R gives the score at the cut, ours lies midway to the next
     scores = np.unique(data["lp_four"])
     next_scores = scores[np.searchsorted(scores, np.asarray(v["cuts"]) + 1e-12)]
@@ -33,7 +33,7 @@ def test_equal_to_maxstat():
 
 def test_statistic_has_the_permutation_variance():
     score, time, event = sample(40)
-    ours = best_cutpoint(score, time, event, min_events=0)
+    ours = best_cutpoint(score, time, event)
     a = logrank_scores(time, event)
     assert a.sum() == pytest.approx(0, abs=1e-9)
     rng = np.random.default_rng(0)
@@ -46,11 +46,11 @@ def test_statistic_has_the_permutation_variance():
 
 def test_finds_the_planted_cut_and_respects_the_limits():
     score, time, event = sample(400)
-    ours = best_cutpoint(score, time, event, min_fraction=0.2, min_events=15)
+    ours = best_cutpoint(score, time, event)
     assert ours["cutpoint"] == pytest.approx(0.3, abs=0.1) and ours["cutpoint"] not in score
     assert ours["p_corrected"] < 0.001
     table = ours["candidates"]
-    assert table["n_low"].between(80, 320).all() and (table[["events_low", "events_high"]] >= 15).all(axis=None)
+    assert table["n_low"].between(40, 360).all() and (table[["events_low", "events_high"]] >= 10).all(axis=None)
 
 
 def test_search_is_corrected():
@@ -60,6 +60,7 @@ def test_search_is_corrected():
 
 def test_no_cut_is_blank_with_its_reason():
     score, time, event = sample(30)
-    for arguments in ((score, time, event, 0.1, 40), (np.zeros(30), time, event), (score, time, 0 * event)):
+    few_events = event & (np.cumsum(event) < 20)  # one less than 10 on each side need
+    for arguments in ((score, time, few_events), (np.zeros(30), time, event), (score, time, 0 * event)):
         ours = best_cutpoint(*arguments)
         assert np.isnan(ours["cutpoint"]) and "no cut leaves" in ours["reason"] and len(ours["candidates"]) == 0

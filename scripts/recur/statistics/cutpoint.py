@@ -17,6 +17,9 @@ from scipy.stats import norm, rankdata
 from recur.statistics.estimate import checked_arrays
 from recur.statistics.linear_predictor import midway
 
+MIN_FRACTION = 0.1  # of the patients on each side of a cut
+MIN_EVENTS = 10  # on each side of a cut
+
 
 def logrank_scores(time: ArrayLike, event: ArrayLike) -> np.ndarray:
     """Log-rank score (n,) of each patient: event less the Nelson-Aalen hazard with the largest rank of a tie."""
@@ -28,14 +31,12 @@ def logrank_scores(time: ArrayLike, event: ArrayLike) -> np.ndarray:
     return event - hazard[np.searchsorted(time[order], time, side="right") - 1]
 
 
-def best_cutpoint(
-    score: ArrayLike, time: ArrayLike, event: ArrayLike, min_fraction: float = 0.1, min_events: int = 10
-) -> dict:
+def best_cutpoint(score: ArrayLike, time: ArrayLike, event: ArrayLike) -> dict:
     """Cut that best separates score <= cut from score > cut, midway between two neighbouring scores.
 
     dict(cutpoint, statistic, p_lau92, p_lau94, p_corrected, candidates, reason). Candidates leave between
-    floor(min_fraction n) and floor((1 - min_fraction) n) patients at or below the cut and at least `min_events` events
-    on each side. `statistic` is the standardised log-rank score statistic with permutation variance, not the root of
+    floor(MIN_FRACTION n) and floor((1 - MIN_FRACTION) n) patients at or below the cut and at least MIN_EVENTS events on
+    each side. `statistic` is the standardised log-rank score statistic with permutation variance, not the root of
     the log-rank chi2. p_corrected is the smaller of the Lausen-Schumacher 1992 and 1994 values, at most 1. Of equal
     maxima the smallest cut wins. `candidates`: cutpoint, n_low, events_low, events_high, statistic.
     """
@@ -46,9 +47,9 @@ def best_cutpoint(
     last = np.flatnonzero(np.append(np.diff(score[order]) > 0, False))
     m = last + 1
     events = np.cumsum(event[order])
-    low, high = math.floor(n * min_fraction), math.floor(n * (1 - min_fraction))
+    low, high = math.floor(n * MIN_FRACTION), math.floor(n * (1 - MIN_FRACTION))
     allowed = (m >= max(low, 1)) & (m <= high)
-    allowed &= (events[last] >= min_events) & (events[-1] - events[last] >= min_events)
+    allowed &= (events[last] >= MIN_EVENTS) & (events[-1] - events[last] >= MIN_EVENTS)
     last, m = last[allowed], m[allowed]
     variance = m * (n - m) / (n**2 * (n - 1.0)) * (n * (a**2).sum() - a.sum() ** 2)
     excess = np.cumsum(a[order])[last] - m * a.mean()
@@ -58,11 +59,11 @@ def best_cutpoint(
     candidates = pd.DataFrame(columns | {"events_high": events[-1] - events[last], "statistic": statistic})
     nothing = dict.fromkeys(("cutpoint", "statistic", "p_lau92", "p_lau94", "p_corrected"), np.nan)
     if not len(m) or not np.isfinite(statistic).all():
-        limits = f"{min_fraction:.0%} of the {n} patients and {min_events} of the {int(event.sum())} events"
+        limits = f"{MIN_FRACTION:.0%} of the {n} patients and {MIN_EVENTS} of the {int(event.sum())} events"
         return nothing | {"candidates": candidates, "reason": f"no cut leaves {limits} on each side"}
     best = int(np.argmax(statistic))
     b = float(statistic[best])
-    p92, p94 = _lausen92(b, min_fraction), _lausen94(b, n, m)
+    p92, p94 = _lausen92(b), _lausen94(b, n, m)
     return {
         "cutpoint": float(candidates["cutpoint"][best]),
         "statistic": b,
@@ -74,11 +75,11 @@ def best_cutpoint(
     }
 
 
-def _lausen92(b: float, fraction: float) -> float:
+def _lausen92(b: float) -> float:
     if b < 1:
         return 1.0
     density = norm.pdf(b)
-    return max(0.0, float(4 * density / b + density * (b - 1 / b) * np.log(((1 - fraction) / fraction) ** 2)))
+    return max(0.0, float(4 * density / b + density * (b - 1 / b) * np.log(((1 - MIN_FRACTION) / MIN_FRACTION) ** 2)))
 
 
 def _lausen94(b: float, n: int, m: np.ndarray) -> float:
