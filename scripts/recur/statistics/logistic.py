@@ -13,6 +13,7 @@ probability weights, R survey's svyglm), None where all weigh 1; a row that weig
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -108,14 +109,17 @@ def fit_logistic(
     # collinear columns end here; what fails later is separation
     solve_information(z.T @ z, np.zeros(z.shape[1]))
 
+    rows = _Likelihood(z, event, weight, fixed, method)
+    origin = np.zeros(z.shape[1])
+
     def held(columns: Sequence[int]) -> float:
         """The log-likelihood with the coefficients of the columns held at 0."""
         free = np.delete(np.arange(z.shape[1]), [1 + j for j in columns])
-        return _newton(z, event, weight, fixed, method, free)[1]
+        return _newton(rows, free, origin)[1]
 
     loglik_null = held(range(x.shape[1]))
     try:
-        theta, loglik, covariance = _newton(z, event, weight, fixed, method, np.arange(z.shape[1]))
+        theta, loglik, covariance = _newton(rows, np.arange(z.shape[1]), origin)
     except NotEstimable as error:
         if method != ML:
             raise
@@ -147,20 +151,27 @@ def fit_logistic(
     }
 
 
-def _firth_terms(
-    z: np.ndarray, event: np.ndarray, weight: np.ndarray, fixed: np.ndarray, theta: np.ndarray
-) -> tuple[float, np.ndarray, np.ndarray]:
+class _Likelihood(NamedTuple):
+    z: np.ndarray  # (n, p + 1) covariates, the first of them 1
+    event: np.ndarray  # (n,)
+    weight: np.ndarray  # (n,)
+    offset: np.ndarray  # (n,) fixed part of the log odds
+    method: str
+
+
+def _firth_terms(rows: _Likelihood, theta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
     """Firth's penalised log-likelihood, its gradient and the information."""
-    eta = fixed + z @ theta
+    eta = rows.offset + rows.z @ theta
     risk = expit(eta)
-    spread = weight * risk * (1 - risk)
-    information = (z * spread[:, None]).T @ z
+    spread = rows.weight * risk * (1 - risk)
+    information = (rows.z * spread[:, None]).T @ rows.z
     sign, size = np.linalg.slogdet(information)
     if not sign > 0 or not np.isfinite(size):
         return -np.inf, theta, information
-    hat = spread * np.einsum("ij,ij->i", z, np.linalg.solve(information, z.T).T)
-    gradient = z.T @ (weight * (event - risk) + hat * (0.5 - risk))
-    return float((weight * log_likelihoods(eta, event)).sum()) + size / 2, gradient, information
+    hat = spread * np.einsum("ij,ij->i", rows.z, np.linalg.solve(information, rows.z.T).T)
+    gradient = rows.z.T @ (rows.weight * (rows.event - risk) + hat * (0.5 - risk))
+    loglik = float((rows.weight * log_likelihoods(eta, rows.event)).sum())
+    return loglik + size / 2, gradient, information
 
 
 def maximum(
@@ -208,19 +219,12 @@ def _prior(columns: int, method: str) -> np.ndarray:
     return np.r_[0.0, np.full(columns - 1, 1 / RIDGE_VARIANCE if method == RIDGE else 0.0)]
 
 
-def _newton(
-    z: np.ndarray,
-    event: np.ndarray,
-    weight: np.ndarray,
-    fixed: np.ndarray,
-    method: str,
-    free: np.ndarray,
-    start: np.ndarray | None = None,
-) -> tuple[np.ndarray, float, np.ndarray]:
+def _newton(rows: _Likelihood, free: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
     """Coefficients, (penalised) log-likelihood and the inverse information; only the columns `free` are moved."""
-    theta = np.zeros(z.shape[1]) if start is None else start.copy()
+    z, event, weight, fixed, method = rows
+    theta = start
     if method == FIRTH:
-        theta, loglik, information = maximum(lambda at: _firth_terms(z, event, weight, fixed, at), free, theta)
+        theta, loglik, information = maximum(lambda at: _firth_terms(rows, at), free, theta)
         return theta, loglik, solve_information(information, np.eye(z.shape[1]))
     prior = _prior(z.shape[1], method)
     eta = fixed + z @ theta
@@ -276,15 +280,16 @@ def profile_interval(x: ArrayLike, event: ArrayLike, column: int, method: str = 
     fitted = fit_logistic(z, event, method)
     z = np.column_stack([np.ones(len(event)), z])
     free = np.delete(np.arange(z.shape[1]), column + 1)
-    best, own = np.concatenate([[fitted["intercept"]], fitted["coef"]]), column + 1
+    rows = _Likelihood(z, event, weight, fixed, method)
+    best = np.concatenate([[fitted["intercept"]], fitted["coef"]])
 
     def drop(value: float) -> float:
         """Twice the loss of log-likelihood with the coefficient held at a value."""
         start = best.copy()
-        start[own] = value
-        return 2 * (fitted["loglik"] - _newton(z, event, weight, fixed, method, free, start)[1])
+        start[column + 1] = value
+        return 2 * (fitted["loglik"] - _newton(rows, free, start)[1])
 
-    lower, upper, p = profile_limits(drop, float(best[own]), float(fitted["se"][column]))
+    lower, upper, p = profile_limits(drop, float(best[column + 1]), float(fitted["se"][column]))
     return lower / spread[column], upper / spread[column], p
 
 
