@@ -10,6 +10,8 @@ without recurrence); neither is censoring.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -143,6 +145,24 @@ def cause_specific_incidence(
     return result
 
 
+class _Subdistribution(NamedTuple):
+    z: np.ndarray  # (n, p) standardised covariates
+    event: np.ndarray  # (n,)
+    times: np.ndarray  # (J,) event times
+    place: np.ndarray  # (n,) event time of each patient; only of those with the event
+    deaths: np.ndarray  # (J,) events at each time
+    weight: np.ndarray  # (n, J) 1 at risk, G(t-) / G(T-) after a competing event
+    gone: np.ndarray  # (n, J) after a competing event
+
+
+class _Censoring(NamedTuple):
+    grid: np.ndarray  # (K,) distinct times
+    index: np.ndarray  # (n,) place of each patient's time
+    n_risk: np.ndarray  # (K,)
+    n_censor: np.ndarray  # (K,)
+    before: np.ndarray  # (K,) G just before each time
+
+
 @LONG_STEPS
 def fit_fine_gray(x: ArrayLike, time: ArrayLike, event: ArrayLike, competing: ArrayLike) -> dict:
     """Fine-Gray model of the subdistribution hazard -> dict(coef, se, covariance, loglik, times, hazard, influence).
@@ -161,96 +181,138 @@ def fit_fine_gray(x: ArrayLike, time: ArrayLike, event: ArrayLike, competing: Ar
     constant = np.flatnonzero(scale <= 1e-12 * np.maximum(1.0, np.abs(centre)))
     if constant.size:
         raise NotEstimable("a covariate is constant")
-    z, n, p = (x - centre) / scale, len(time), x.shape[1]
-    grid, index = np.unique(time, return_inverse=True)
     censored = ~(event | competing)
+    censoring = _censoring(time, censored)
+    rows = _subdistribution((x - centre) / scale, time, event, competing, censoring)
+    beta, terms, loglik_null = _fine_gray_maximum(rows)
+    inverse = np.linalg.inv(terms.information)
+    own_event = np.zeros((len(time), len(rows.times)))
+    own_event[np.flatnonzero(event), rows.place[event]] = 1.0
+    residual = own_event - terms.share * rows.deaths  # weighted martingale increments
+    eta_i = np.einsum("ij,ia->ia", residual, rows.z) - residual @ terms.mean
+    psi = np.zeros(rows.z.shape)
+    if rows.gone.any() and censored.any():
+        psi = _weights_influence(rows, residual, terms.mean, time, censored, censoring)
+    influence = (eta_i + psi) @ inverse
+    covariance = influence.T @ influence / (scale * scale[:, None])
+    risk0 = (rows.weight * np.exp(rows.z @ beta)[:, None]).sum(axis=0)
+    steps = rows.deaths / risk0
+    at_times = {"centre": centre, "scale": scale, "steps": steps, "mean": terms.mean}
+    return {
+        "coef": beta / scale,
+        "se": np.sqrt(np.diag(covariance)),
+        "covariance": covariance,
+        "loglik": terms.loglik,
+        "loglik_null": loglik_null,
+        "times": rows.times,
+        "hazard": np.cumsum(steps) * np.exp(-(centre / scale) @ beta),
+        "influence": influence,
+        "at_times": at_times | {"residual": residual, "risk": risk0},
+    }
+
+
+def _censoring(time: np.ndarray, censored: np.ndarray) -> _Censoring:
+    """Kaplan-Meier of censoring; events of the same time stay at risk, unlike the weights of Brier and AUC."""
+    grid, index = np.unique(time, return_inverse=True)
     n_risk = np.bincount(index, minlength=len(grid))[::-1].cumsum()[::-1].astype(float)
     n_censor = np.bincount(index, weights=censored, minlength=len(grid))
-    g = np.cumprod(1 - n_censor / n_risk)  # events of the same time stay at risk, unlike the weights of Brier and AUC
-    g_before = np.concatenate([[1.0], g[:-1]])
+    g = np.cumprod(1 - n_censor / n_risk)
+    return _Censoring(grid, index, n_risk, n_censor, np.concatenate([[1.0], g[:-1]]))
+
+
+def _subdistribution(
+    z: np.ndarray, time: np.ndarray, event: np.ndarray, competing: np.ndarray, censoring: _Censoring
+) -> _Subdistribution:
     times = np.unique(time[event])
-    place = np.searchsorted(grid, times)
-    deaths = np.bincount(np.searchsorted(times, time[event]), minlength=len(times)).astype(float)
-    # weights (n, J): 1 at risk, G(t-) / G(T-) after a competing event
+    place = np.searchsorted(times, time)
+    deaths = np.bincount(place[event], minlength=len(times)).astype(float)
     weight = np.where(time[:, None] >= times, 1.0, 0.0)
     gone = competing[:, None] & (time[:, None] < times)
-    weight = np.where(gone, g_before[place] / g_before[index][:, None], weight)
-    total = z[event].sum(axis=0)
+    g_before = censoring.before
+    at_times = np.searchsorted(censoring.grid, times)
+    weight = np.where(gone, g_before[at_times] / g_before[censoring.index][:, None], weight)
+    return _Subdistribution(z, event, times, place, deaths, weight, gone)
 
-    def derivatives(beta):
-        eta = z @ beta
-        shift = eta.max()
-        risk = weight * np.exp(eta - shift)[:, None]
-        s0 = risk.sum(axis=0)
-        mean = (risk.T @ z) / s0[:, None]
-        loglik = float(eta[event].sum() - (deaths * (np.log(s0) + shift)).sum())
-        share = risk / s0
-        second = np.einsum("ij,j,ia,ib->ab", share, deaths, z, z, optimize=True)
-        information = second - (mean * deaths[:, None]).T @ mean
-        return loglik, total - deaths @ mean, information, share, mean
 
-    beta = np.zeros(p)
-    loglik, gradient, information, share, mean = derivatives(beta)
-    loglik_null = loglik
+class _FineGrayTerms(NamedTuple):
+    loglik: float
+    gradient: np.ndarray  # (p,)
+    information: np.ndarray  # (p, p)
+    share: np.ndarray  # (n, J) of each patient in the hazard of a time
+    mean: np.ndarray  # (J, p) of the covariates of those at risk
+
+
+def _fine_gray_terms(rows: _Subdistribution, total: np.ndarray, beta: np.ndarray) -> _FineGrayTerms:
+    """`total` (p,) is the sum of the covariates of those with the event."""
+    z, deaths = rows.z, rows.deaths
+    eta = z @ beta
+    shift = eta.max()
+    risk = rows.weight * np.exp(eta - shift)[:, None]
+    s0 = risk.sum(axis=0)
+    mean = (risk.T @ z) / s0[:, None]
+    loglik = float(eta[rows.event].sum() - (deaths * (np.log(s0) + shift)).sum())
+    share = risk / s0
+    second = np.einsum("ij,j,ia,ib->ab", share, deaths, z, z, optimize=True)
+    information = second - (mean * deaths[:, None]).T @ mean
+    return _FineGrayTerms(loglik, total - deaths @ mean, information, share, mean)
+
+
+def _fine_gray_maximum(rows: _Subdistribution) -> tuple[np.ndarray, _FineGrayTerms, float]:
+    """Coefficients per SD by Newton-Raphson, the terms there, and the log-likelihood where all are 0."""
+    total = rows.z[rows.event].sum(axis=0)
+    beta = np.zeros(rows.z.shape[1])
+    terms = _fine_gray_terms(rows, total, beta)
+    loglik_null = terms.loglik
     for _ in range(MAX_ITERATIONS):
-        step = solve_information(information, gradient)
+        step = solve_information(terms.information, terms.gradient)
         size = 1.0
         while True:
-            new = derivatives(beta + size * step)
-            if np.isfinite(new[0]) and new[0] >= loglik - 1e-9 * (1 + abs(loglik)):
+            tried = _fine_gray_terms(rows, total, beta + size * step)
+            if np.isfinite(tried.loglik) and tried.loglik >= terms.loglik - 1e-9 * (1 + abs(terms.loglik)):
                 break
             size /= 2
             if size < 1e-6:
                 raise Separated("the partial likelihood cannot be increased: coefficients are infinite")
         beta = beta + size * step
-        decrement = float(gradient @ step)
-        loglik, gradient, information, share, mean = new
+        decrement = float(terms.gradient @ step)
+        terms = tried
         if decrement < 1e-14:
             break
     else:
         raise Separated(f"no convergence in {MAX_ITERATIONS} iterations: a coefficient is probably infinite")
     if np.abs(step).max() > 1e-3:
         raise Separated("a coefficient is infinite (separation)")
-    inverse = np.linalg.inv(information)
-    own = np.zeros((n, len(times)))
-    own[np.flatnonzero(event), np.searchsorted(times, time[event])] = 1.0
-    residual = own - share * deaths  # weighted martingale increments
-    eta_i = np.einsum("ij,ia->ia", residual, z) - residual @ mean
-    # psi: the weights after a competing event use the estimated G between T and t
-    psi = np.zeros((n, p))
-    if gone.any() and censored.any():
-        part = np.where(gone, residual, 0.0)
-        q = np.zeros((len(grid), p))
-        # q(u) = -sum over i, t of (z_i - mean(t)) dM_i(t) for T_i < u <= t
-        tail = part[:, ::-1].cumsum(axis=1)[:, ::-1]
-        rows = np.flatnonzero(competing)
-        tails = np.concatenate([tail[rows], np.zeros((len(rows), 1))], axis=1)
-        reach = np.searchsorted(times, grid, side="left")  # first event time t >= u
-        earlier = time[rows][:, None] < grid
-        for a in range(p):
-            tail_mean = (part[rows] * mean[:, a])[:, ::-1].cumsum(axis=1)[:, ::-1]
-            tail_mean = np.concatenate([tail_mean, np.zeros((len(rows), 1))], axis=1)
-            values = z[rows, a][:, None] * tails[:, reach] - tail_mean[:, reach]
-            q[:, a] = -np.where(earlier, values, 0.0).sum(axis=0)
-        jump = q / n_risk[:, None]
-        compensator = np.cumsum(jump * (n_censor / n_risk)[:, None], axis=0)
-        psi = np.where(censored[:, None], jump[index], 0.0) - compensator[index]
-    influence = (eta_i + psi) @ inverse
-    covariance = influence.T @ influence / (scale * scale[:, None])
-    risk0 = (weight * np.exp(z @ beta)[:, None]).sum(axis=0)
-    steps = deaths / risk0
-    at_times = {"centre": centre, "scale": scale, "steps": steps, "mean": mean, "residual": residual, "risk": risk0}
-    return {
-        "coef": beta / scale,
-        "se": np.sqrt(np.diag(covariance)),
-        "covariance": covariance,
-        "loglik": loglik,
-        "loglik_null": loglik_null,
-        "times": times,
-        "hazard": np.cumsum(steps) * np.exp(-(centre / scale) @ beta),
-        "influence": influence,
-        "at_times": at_times,
-    }
+    return beta, terms, loglik_null
+
+
+def _weights_influence(
+    rows: _Subdistribution,
+    residual: np.ndarray,
+    mean: np.ndarray,
+    time: np.ndarray,
+    censored: np.ndarray,
+    censoring: _Censoring,
+) -> np.ndarray:
+    """Influence (n, p) on the score of having estimated G, which the weights after a competing event use between T and
+    t (psi of Fine & Gray).
+    """
+    # who had the competing event
+    members = np.flatnonzero(~(rows.event | censored))
+    part = np.where(rows.gone, residual, 0.0)
+    # q(u) = -sum over i, t of (z_i - mean(t)) dM_i(t) for T_i < u <= t
+    q = np.zeros((len(censoring.grid), rows.z.shape[1]))
+    tail = part[:, ::-1].cumsum(axis=1)[:, ::-1]
+    tails = np.concatenate([tail[members], np.zeros((len(members), 1))], axis=1)
+    reach = np.searchsorted(rows.times, censoring.grid, side="left")  # first event time t >= u
+    earlier = time[members][:, None] < censoring.grid
+    for a in range(rows.z.shape[1]):
+        tail_mean = (part[members] * mean[:, a])[:, ::-1].cumsum(axis=1)[:, ::-1]
+        tail_mean = np.concatenate([tail_mean, np.zeros((len(members), 1))], axis=1)
+        values = rows.z[members, a][:, None] * tails[:, reach] - tail_mean[:, reach]
+        q[:, a] = -np.where(earlier, values, 0.0).sum(axis=0)
+    jump = q / censoring.n_risk[:, None]
+    compensator = np.cumsum(jump * (censoring.n_censor / censoring.n_risk)[:, None], axis=0)
+    return np.where(censored[:, None], jump[censoring.index], 0.0) - compensator[censoring.index]
 
 
 def predict_fine_gray(fitted: dict, new: ArrayLike, horizon: float) -> tuple[np.ndarray, np.ndarray]:
