@@ -28,7 +28,7 @@ import pytest
 from cluster import wait_for
 from small import TABLES, results_of, run_snakemake, start_snakemake, tiny_project
 
-from recur.images import case as floor2
+from recur.images import case_cache as floor2
 from recur.images.batch import process
 from recur.isolated import isolated
 from recur.tables import StudyError, read_table, write_table
