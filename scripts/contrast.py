@@ -5,6 +5,7 @@ import argparse
 from recur.cli import reported
 from recur.tables import read_made, write_table
 from recur.validation.contrast import contrast
+from recur.vocabulary import EXTERNAL
 
 
 def main() -> None:
@@ -15,7 +16,7 @@ def main() -> None:
     args = parser.parse_args()
     tables = [read_made(path) for path in args.risks]
     assigned = read_made(args.assigned)
-    external = set(assigned.loc[assigned["cohort"].fillna("").str.startswith("external-"), "patient_id"])
+    external = set(assigned.loc[assigned["cohort"].fillna("").str.startswith(EXTERNAL), "patient_id"])
     risks = {table["analysis"].iloc[0]: table for table in tables}
     write_table(contrast(risks, external), args.output)
 

@@ -3,10 +3,10 @@
 import argparse
 
 from recur.cli import SHARED, reported
-from recur.cohort.training import TRAIN, read_rows
+from recur.cohort.training import read_rows
 from recur.tables import labelled, read_made, write_table
 from recur.validation.heatmap import annotation, heatmap, shown_features
-from recur.vocabulary import main_model
+from recur.vocabulary import TRAIN, main_model
 
 
 def main() -> None:

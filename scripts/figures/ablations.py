@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from recur import style, vocabulary
+from recur.vocabulary import APPARENT
 
 INPUTS = {"ablations": "validation/{analysis}/ablations.csv"}
 CAPTION = (
@@ -18,7 +19,7 @@ NEEDS = "ablations"
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     table = tables["ablations"]
-    table = table[table["estimate"].notna() & (table["cohort"] != "train-apparent")]
+    table = table[table["estimate"].notna() & (table["cohort"] != APPARENT)]
     if table.empty:
         return style.message("no ablation could be estimated")
     looks = style.series(style.models_of(table), context)

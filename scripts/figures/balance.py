@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from recur import style, vocabulary
+from recur.vocabulary import TRAIN
 
 INPUTS = {"balance": "cohort/{analysis}/balance.csv"}
 CAPTION = (
@@ -19,11 +20,11 @@ NEEDS = "held_out"
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     table = tables["balance"].dropna(subset=["smd"])
-    with_train = table[(table["cohort_a"] == "train") | (table["cohort_b"] == "train")]
+    with_train = table[(table["cohort_a"] == TRAIN) | (table["cohort_b"] == TRAIN)]
     table = with_train if len(with_train) else table
     if table.empty:
         return style.message("no two cohorts to compare")
-    other = table["cohort_b"].where(table["cohort_a"] == "train", table["cohort_a"])
+    other = table["cohort_b"].where(table["cohort_a"] == TRAIN, table["cohort_a"])
     table = table.assign(other=other)
     order = table.groupby("variable", sort=False)["smd"].max().sort_values(ascending=False, kind="stable").index
     fig = style.new_figure(style.MIDDLE, 14 + 4.0 * len(order))

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from recur import style
+from recur.vocabulary import APPARENT, NESTED, TRAIN
 
 INPUTS = {
     "calibration": "validation/{analysis}/calibration.csv",
@@ -25,8 +26,7 @@ NEEDS = None
 BINS = 40
 ROOM = 0.15  # of the histogram, in units of the axis
 FLOOR = -0.18
-NESTED = "train-nested_cv"
-APPARENT = ("train", "train-apparent")  # on rows that were fitted calibration is good whatever the model
+FITTED = (TRAIN, APPARENT)  # on rows that were fitted calibration is good whatever the model
 
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
@@ -37,7 +37,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     table = table[table["model"] == model]
     cohorts, horizons = style.cohorts_of(table), style.horizons_of(table)
     if NESTED in cohorts:
-        cohorts = [cohort for cohort in cohorts if cohort not in APPARENT]
+        cohorts = [cohort for cohort in cohorts if cohort not in FITTED]
     fig, places = style.grid(cohorts, horizons, 58)
     fig.set_label(style.model_label(model, context))
     event = context["words"]["event"]

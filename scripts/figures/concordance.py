@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from recur import style, vocabulary
+from recur.vocabulary import APPARENT, NESTED, OUT_OF_BAG
 
 INPUTS = {
     "performance": "validation/{analysis}/performance.csv",
@@ -21,7 +22,7 @@ CAPTION = (
 CATEGORY = "Scores"
 NEEDS = "scores"
 
-INNER = ("train-nested_cv", "train-oob", "train-apparent")  # the first there is stands for the training patients
+INNER = (NESTED, OUT_OF_BAG, APPARENT)  # the first there is stands for the training patients
 
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
@@ -36,7 +37,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     held = [cohort for cohort in style.cohorts_of(own) if not cohort.startswith("train")]
     inner = next((cohort for cohort in INNER if (own["cohort"] == cohort).any()), None)
     for cohort in [*held, *([inner] if inner else [])]:
-        place = "train-apparent" if cohort.startswith("train") else cohort
+        place = APPARENT if cohort.startswith("train") else cohort
         both = pd.concat([own[own["cohort"] == cohort], scores[scores["cohort"] == place]])
         if both.empty:
             continue

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from recur import style, vocabulary
+from recur.vocabulary import EXTERNAL
 
 INPUTS = {"flow": "cohort/{analysis}/flow.csv"}
 CAPTION = "Flow of patients from the clinical table to the cohorts of the analysis, with the reasons for exclusion."
@@ -24,7 +25,7 @@ MOST = 12  # lines of reasons in one box
 
 def is_cohort(step: str) -> bool:
     """`train`, `test` and `external-<name>` are the ends of the flow, drawn side by side."""
-    return step in ("train", "test") or step.startswith("external-")
+    return step in ("train", "test") or step.startswith(EXTERNAL)
 
 
 def box(ax, x: float, y: float, width: float, lines: list[str], colour: str, centred: bool) -> float:

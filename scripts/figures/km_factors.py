@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from figures.km import FEW
 from recur import style, vocabulary
+from recur.vocabulary import TRAIN
 
 INPUTS = {"km": "survival/{analysis}/factor_km.csv", "logrank": "survival/{analysis}/factor_logrank.csv"}
 CAPTION = (
@@ -30,7 +31,7 @@ def in_order(levels: list[str]) -> list[str]:
 
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
-    km = tables["km"][tables["km"]["cohort"] == "train"]
+    km = tables["km"][tables["km"]["cohort"] == TRAIN]
     factors = list(dict.fromkeys(km["factor"]))[:MOST]
     if not factors:
         return style.message("no clinical factor has a curve")
@@ -49,7 +50,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
             ax.step(time[:until], free[:until], where="post", color=colour, linestyle=line, label=label)
             ax.step(time[until - 1 :], free[until - 1 :], where="post", color=colour, linestyle=line, alpha=0.4)
         test = tables["logrank"]
-        test = test[(test["factor"] == factor) & (test["cohort"] == "train")]
+        test = test[(test["factor"] == factor) & (test["cohort"] == TRAIN)]
         p = vocabulary.p_said(test["p"].iloc[0], "log-rank ") if len(test) else ""
         if len(test) and test["p_trend"].notna().iloc[0]:
             p += vocabulary.p_said(test["p_trend"].iloc[0], ", trend ")

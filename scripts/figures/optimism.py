@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from recur import style, vocabulary
+from recur.vocabulary import APPARENT, CORRECTED, NESTED, OUT_OF_BAG, TRAIN
 
 INPUTS = {"performance": "validation/{analysis}/performance.csv"}
 CAPTION = (
@@ -17,10 +18,10 @@ NEEDS = "internal"
 
 MARKS = {  # colour, marker, filled
     "train": (style.ORANGE, "o", False),
-    "train-apparent": (style.ORANGE, "o", False),
-    "train-optimism_corrected": (style.ORANGE, "^", True),
-    "train-oob": (style.SKY, "v", True),
-    "train-nested_cv": (style.SKY, "D", True),
+    APPARENT: (style.ORANGE, "o", False),
+    CORRECTED: (style.ORANGE, "^", True),
+    OUT_OF_BAG: (style.SKY, "v", True),
+    NESTED: (style.SKY, "D", True),
     "test": (style.BLUE, "s", True),
 }
 
@@ -35,12 +36,12 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
         here = table[table["model"] == model].drop_duplicates("cohort").set_index("cohort")
         rows.append({"label": style.model_label(model, context)})
         for cohort in style.cohorts_of(here.reset_index()):
-            if cohort == "train" and "train-apparent" in here.index:
+            if cohort == TRAIN and APPARENT in here.index:
                 continue
             row = here.loc[cohort]
             colour, marker, filled = MARKS.get(cohort, (style.BLUE, "P", True))
             estimate = {k: row[k] for k in ("estimate", "lower", "upper")}
-            name = "Training, apparent" if cohort == "train" else style.cohort_label(cohort)
+            name = "Training, apparent" if cohort == TRAIN else style.cohort_label(cohort)
             rows.append(
                 {"label": name, "color": colour, "marker": marker, "filled": filled, **estimate}
                 | {"texts": (vocabulary.interval_in_figure(*estimate.values()),)}

@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from recur import style, vocabulary
+from recur.vocabulary import APPARENT, CORRECTED, NESTED, OUT_OF_BAG
 
 INPUTS = {"performance": "validation/{analysis}/performance.csv"}
 CAPTION = (
@@ -15,7 +16,7 @@ CAPTION = (
 CATEGORY = "Validation"
 NEEDS = None
 
-INTERNAL = ("train-nested_cv", "train-oob", "train-optimism_corrected", "train-apparent", "train")
+INTERNAL = (NESTED, OUT_OF_BAG, CORRECTED, APPARENT, "train")
 
 
 def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from recur import style, vocabulary
-from recur.vocabulary import p_text
+from recur.vocabulary import NESTED, p_text
 
 INPUTS = {
     "comparisons": "validation/{analysis}/score_comparisons.csv",
@@ -26,7 +26,7 @@ def draw(tables: dict[str, pd.DataFrame], context: dict) -> Figure:
     table = tables["comparisons"]
     table = table[table["metric"] == context["words"]["metric"]]
     held = table[~table["cohort"].str.startswith("train")]
-    unseen = table[table["cohort"] == "train-nested_cv"]
+    unseen = table[table["cohort"] == NESTED]
     table = held if len(held) else unseen if len(unseen) else table
     if table.empty:
         return style.message("no score could be compared")

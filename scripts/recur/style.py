@@ -24,6 +24,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from recur import vocabulary
 from recur.tables import whole_file
+from recur.vocabulary import APPARENT, TRAIN, apparent
 
 MM = 1 / 25.4  # inches per millimetre
 ONE_COLUMN, MIDDLE, TWO_COLUMNS = 85, 130, 175  # figure widths of journals, mm
@@ -184,7 +185,7 @@ def cohort_label(cohort: Any) -> str:
 
 def evaluated_label(cohort: Any) -> str:
     """The cohort a model is evaluated in: its own training patients give apparent results only."""
-    return cohort_label("train-apparent" if cohort == "train" else cohort)
+    return cohort_label(apparent(cohort))
 
 
 def group_label(group: Any) -> str:
@@ -260,7 +261,7 @@ def marker(model: Any) -> str:
 def lookup(performance: pd.DataFrame, model: str, cohort: str, metric: str, horizon: float | None = None):
     """The row of performance.csv for one estimate, or None; `train` also finds `train-apparent`."""
     rows = performance[(performance["model"] == model) & (performance["metric"] == metric)]
-    cohorts = [cohort, "train-apparent"] if cohort == "train" else [cohort]
+    cohorts = [cohort, APPARENT] if cohort == TRAIN else [cohort]
     for name in cohorts:
         found = rows[rows["cohort"] == name]
         if horizon is not None and len(found):

@@ -16,6 +16,14 @@ VALIDATION = {
 }
 
 
+TRAIN = "train"
+APPARENT = "train-apparent"  # training rows judged by the model that was fitted on them
+NESTED = "train-nested_cv"
+OUT_OF_BAG = "train-oob"
+CORRECTED = "train-optimism_corrected"
+EXTERNAL = "external-"  # before the name of a centre
+
+
 class Name(NamedTuple):
     """What one thing is called: in texts and tables, and in figures, where room is short."""
 
@@ -43,11 +51,11 @@ NO_SIGNATURE = {  # status in a model's signature_use -> what to say of it
     "empty": "The signature is empty (no feature was kept): the model holds none",
 }
 COHORTS = {  # in the order of legends
-    "train": Name("Training", "Training"),
-    "train-apparent": Name("Training, apparent", "Training, apparent"),
-    "train-optimism_corrected": Name("Training, corrected for optimism", "Training, optimism-corrected"),
-    "train-oob": Name("Training, out-of-bag rows of the bootstrap", "Training, out-of-bag"),
-    "train-nested_cv": Name("Training, nested cross-validation", "Training, nested CV"),
+    TRAIN: Name("Training", "Training"),
+    APPARENT: Name("Training, apparent", "Training, apparent"),
+    CORRECTED: Name("Training, corrected for optimism", "Training, optimism-corrected"),
+    OUT_OF_BAG: Name("Training, out-of-bag rows of the bootstrap", "Training, out-of-bag"),
+    NESTED: Name("Training, nested cross-validation", "Training, nested CV"),
     "test": Name("Held-out patients", "Held-out test"),
 }
 REGIONS = {"tumour": "Tumour", "rim": "Rim", "liver": "Liver", "other_reader": "Tumour, second reader"}  # in figures
@@ -232,8 +240,8 @@ def cohort_title(cohort: Any) -> str:
     if pd.isna(cohort):
         return "not stated"
     cohort = str(cohort)
-    if cohort.startswith("external-"):
-        return f"Centre {cohort.removeprefix('external-')}, external"
+    if cohort.startswith(EXTERNAL):
+        return f"Centre {cohort.removeprefix(EXTERNAL)}, external"
     if cohort in COHORTS:
         return COHORTS[cohort].title
     return "All" if cohort == "overall" else cohort
@@ -249,7 +257,7 @@ def cohort_label(cohort: Any) -> str:
     if cohort in COHORTS:
         return COHORTS[cohort].label
     text = str(cohort)
-    return f"External: {text.removeprefix('external-')}" if text.startswith("external-") else text
+    return f"External: {text.removeprefix(EXTERNAL)}" if text.startswith(EXTERNAL) else text
 
 
 def main_model(names: Iterable[str]) -> str | None:
@@ -361,3 +369,8 @@ def ratio_text(row: Any) -> str:
         return "not estimated"
     numbers = [f"{row[name]:.2f}" if row[name] < 1000 else ">1000" for name in (ratio, "lower", "upper")]
     return f"{numbers[0]} ({numbers[1]} to {numbers[2]})"
+
+
+def apparent(cohort: str) -> str:
+    """The name of a cohort in performance tables: a model on its own training rows is only ever `apparent`."""
+    return APPARENT if cohort == TRAIN else cohort

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recur.cohort.training import TRAIN
 from recur.fit.design import spline_knots
 from recur.statistics.estimate import NotEstimable
 from recur.study.coding import levels_of
 from recur.study.endpoints import EVENT
+from recur.vocabulary import TRAIN
 
 
 def term_problems(name: str, variable: dict[str, Any], values: pd.Series, analysis: str) -> list[str]:

@@ -12,11 +12,11 @@ from recur.cohort.clinical import Cohort
 from recur.cohort.exclusions import why_gone
 from recur.cohort.split import assign_all
 from recur.cohort.time_units import horizon_warnings
-from recur.cohort.training import TRAIN
 from recur.study.endpoints import EVENT
 from recur.study.facts import outcome_kind, timed_endpoint, uses_features
 from recur.study.parameters import smaller_class, too_few_events
 from recur.study.settings import analysis_settings
+from recur.vocabulary import TRAIN
 
 
 def training_problems(study: dict[str, Any], cohort: Cohort) -> list[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 
-from recur.cohort.training import COMPETING, NOT_VARIABLES, OUTCOME, TRAIN
+from recur.cohort.training import COMPETING, NOT_VARIABLES, OUTCOME
 from recur.features.tumour_size import burden_column
 from recur.study.endpoints import COMPETING as CODE_COMPETING
 from recur.study.endpoints import EVENT
 from recur.tables import StudyError
+from recur.vocabulary import TRAIN
 
 MIN_EVENTS = 10  # in training
 REMEDY = "let more patients train (split; `split: none` for all of them), or study an outcome that more of them reach"

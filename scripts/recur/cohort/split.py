@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from recur.cohort.exclusions import why_gone
-from recur.cohort.training import TRAIN
 from recur.study import coding
 from recur.study.facts import splits_of
 from recur.tables import Problem, StudyError
+from recur.vocabulary import EXTERNAL, TRAIN
 
 
 def centres_named(split: dict[str, Any]) -> list[str]:
@@ -52,7 +52,7 @@ def assign_cohorts(
         order = ids.map(lambda patient: hashlib.sha256(f"{seed}:{patient}".encode()).hexdigest()).rank(method="first")
         return pd.Series(np.where(order <= round(split["train_fraction"] * len(ids)), TRAIN, "test"), index=ids.index)
     if split["kind"] == "centre":
-        names = {name: f"external-{name}" for name in split["external"]} | dict.fromkeys(split["train"], TRAIN)
+        names = {name: f"{EXTERNAL}{name}" for name in split["external"]} | dict.fromkeys(split["train"], TRAIN)
         return centre.map(names).fillna("")
     names = dict.fromkeys(split["test"], "test") | dict.fromkeys(split["train"], TRAIN)
     return column.map(names).fillna("")

@@ -10,8 +10,7 @@ import pandas as pd
 
 from recur.statistics.outcome import Outcome, outcome_of
 from recur.tables import StudyError, read_made
-
-TRAIN = "train"
+from recur.vocabulary import TRAIN
 
 # those that an endpoint has: time and event; event, with follow_up where the censored are weighted; or level
 OUTCOME = ("time", "follow_up", "event", "level")

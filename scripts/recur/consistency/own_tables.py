@@ -13,13 +13,14 @@ import pandas as pd
 from scipy.stats import norm
 
 from recur.statistics.estimate import PROFILE, Z95
+from recur.vocabulary import CORRECTED, NESTED, OUT_OF_BAG
 
 COLUMNS = ["table", "check", "rows", "failed", "place", "printed", "recomputed", "note"]
 TOLERANCE = 1e-6
 SHOWN = 20  # failing rows a check
 SHARES = ("c_", "auc", "brier", "ibs", "ici", "e50", "e90")  # metrics between 0 and 1
 WALD = ("c_harrell", "c_gamma", "c_uno", "d_royston")  # metrics whose interval is estimate +/- 1.96 errors
-RESAMPLED = ("train-nested_cv", "train-oob", "train-optimism_corrected")  # cohorts whose intervals are of resamples
+RESAMPLED = (NESTED, OUT_OF_BAG, CORRECTED)  # cohorts whose intervals are of resamples
 PLACE = ("analysis", "model", "cohort", "stage", "group", "variable", "level", "term", "model_a", "model_b", "metric")
 PLACE += ("horizon_months",)
 Check = tuple[str, pd.DataFrame, np.ndarray, pd.Series, pd.Series, str]

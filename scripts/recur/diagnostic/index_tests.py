@@ -21,7 +21,6 @@ from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
 from recur.cohort.cells import cells_of
 from recur.cohort.coding_problems import variable_problems
 from recur.cohort.exclusions import by_id
-from recur.cohort.training import TRAIN
 from recur.cohort.variables import read_variables
 from recur.statistics import roc
 from recur.statistics.accuracy import accuracy, clustered_accuracy, compare_tests, two_by_two
@@ -29,6 +28,7 @@ from recur.statistics.agreement import categories, cross_table, icc
 from recur.statistics.estimate import bootstrap_interval
 from recur.statistics.linear_predictor import linear_sum
 from recur.tables import Problem, StudyError, grouped, read_table
+from recur.vocabulary import TRAIN
 
 COMBINATION = "combination"
 TABLES = ("participants", "accuracy", "auc", "roc", "band", "comparisons")

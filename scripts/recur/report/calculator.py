@@ -16,7 +16,9 @@ from recur.statistics.logistic import ML
 from recur.study.coding import input_label
 from recur.study.facts import split_of, timed_endpoint
 from recur.vocabulary import (
+    APPARENT,
     MODELS,
+    OUT_OF_BAG,
     VALIDATION,
     WORDS,
     analysis_words,
@@ -218,7 +220,7 @@ def about(
     mine = performance[(performance["analysis"] == analysis) & (performance["model"] == name)]
     for cohort, part in mine.groupby("cohort", sort=False):
         value = part[part["metric"] == measure["metric"]]
-        if cohort not in ("train-apparent", "train-oob") and len(value):
+        if cohort not in (APPARENT, OUT_OF_BAG) and len(value):
             place = cohort_title(cohort)
             row = value.iloc[0]
             texts.append(

@@ -17,6 +17,7 @@ from recur.report.processing_sheet import NO_PHANTOM, NOT_RUN, UNKNOWN, processi
 from recur.report.results import of_analysis, primary, read
 from recur.sources import ROOT
 from recur.study.facts import split_of, uses_features
+from recur.vocabulary import APPARENT, CORRECTED, EXTERNAL, NESTED, OUT_OF_BAG
 
 MET = "met"  # fmt: skip
 PARTLY = "partly: needs a human"
@@ -144,16 +145,16 @@ def judged_facts(results: Path, study: Mapping[str, Any], analysis: str) -> dict
     judged = performance[performance["cohort"].isin(held)] if len(performance) else performance
     metrics = set(performance.loc[performance["estimate"].notna(), "metric"]) if len(performance) else set()
     comparisons = of_analysis(results, "validation/{}/comparisons.csv", analysis)
-    fair = comparisons[comparisons["cohort"] != "train-apparent"] if len(comparisons) else comparisons
+    fair = comparisons[comparisons["cohort"] != APPARENT] if len(comparisons) else comparisons
     pairs = set(zip(fair["model_a"], fair["model_b"], strict=True)) if len(fair) else set()
     transport = of_analysis(results, "validation/{}/transport.csv", analysis)
     topics = set(transport["topic"]) if len(transport) else set()
     benefit = of_analysis(results, "validation/{}/net_benefit.csv", analysis)
     scores = of_analysis(results, "validation/{}/score_comparisons.csv", analysis)
     groups = read(results, f"survival/{analysis}/rates.csv")
-    external = [name for name in held if name.startswith("external-")]
+    external = [name for name in held if name.startswith(EXTERNAL)]
     models = set(performance.get("model", []))
-    inner = bool(cohorts & {"train-nested_cv", "train-oob", "train-optimism_corrected"})
+    inner = bool(cohorts & {NESTED, OUT_OF_BAG, CORRECTED})
     return {
         "held_out": bool(held),
         "external": bool(external) and split_of(study, analysis)["kind"] == "centre",

@@ -24,7 +24,11 @@ from recur.study.coding import input_label
 from recur.study.facts import outcome_kind, split_of, uses_features
 from recur.validation.judgement import calibration_reading
 from recur.vocabulary import (
+    APPARENT,
+    CORRECTED,
     METRICS,
+    NESTED,
+    OUT_OF_BAG,
     VALIDATION,
     about,
     cohort_title,
@@ -38,7 +42,7 @@ from recur.vocabulary import (
 DISCRIMINATION = ("c_harrell", "c_competing")
 OF_BINARY = ("auc", "sensitivity", "specificity")
 CALIBRATION = ("calibration_slope", "oe_ratio", "ici", "ipa")
-COHORT_ORDER = ("train-nested_cv", "train-optimism_corrected", "train-oob")
+COHORT_ORDER = (NESTED, CORRECTED, OUT_OF_BAG)
 NOT_OF_IMAGES = ("manifest", "root", "readers", "readers_blinded", "perturbations", "extraction_manifest")
 LICENCE = "Code: {} licence. The models are the study's own; their data are not part of them."
 
@@ -120,7 +124,7 @@ def performance_block(
 ) -> Block:
     """One row a model and cohort, one column a metric and horizon; the main model and nested rows first."""
     mine = performance[(performance["analysis"] == analysis) & performance["metric"].isin(metrics)]
-    mine = mine[mine["cohort"] != "train-apparent"]
+    mine = mine[mine["cohort"] != APPARENT]
     if mine.empty:
         return "p", f"{', '.join(METRICS[metric][0] for metric in metrics)}: nothing but apparent figures exists."
     keys = mine[["metric", "horizon_months"]].drop_duplicates()

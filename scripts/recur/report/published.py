@@ -15,7 +15,7 @@ from recur.report.pages import Block, drawn
 from recur.report.parts import by_analysis
 from recur.report.results import Run, of_analysis, primary, read
 from recur.sources import ROOT
-from recur.vocabulary import cohort_title, interval, is_of_ji
+from recur.vocabulary import TRAIN, apparent, cohort_title, interval, is_of_ji
 
 TABLES = {  # what stands beside the published values
     "performance": "validation/{}/performance.csv",
@@ -76,18 +76,17 @@ def our_value(tables: Mapping[str, pd.DataFrame], what: Mapping[str, Any], cohor
     if cohort is None:
         return ""
     kind = what["kind"]
-    train = cohort == "train"
-    apparent = "train-apparent" if train else cohort
+    train = cohort == TRAIN
     if kind in ("stable", "ranked", "selected"):
         return counted(tables, kind) if train else ""
     if kind == "size":
-        own = tables["performance"][tables["performance"]["cohort"] == apparent]
+        own = tables["performance"][tables["performance"]["cohort"] == apparent(cohort)]
         return f"{own['n'].iloc[0]:.0f} ({own['events'].iloc[0]:.0f} events)" if len(own) else ""
     if kind == "c":
         source = tables["scores"] if "score" in what else tables["performance"]
         name = what.get("score") or what["model"]
         found = (
-            source[(source["model"] == name) & (source["cohort"] == apparent) & (source["metric"] == "c_gamma")]
+            source[(source["model"] == name) & (source["cohort"] == apparent(cohort)) & (source["metric"] == "c_gamma")]
             if len(source)
             else source
         )

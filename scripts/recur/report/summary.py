@@ -14,7 +14,12 @@ from recur.report.results import Run, frozen_model, of_analysis, rank_of, read
 from recur.study.facts import outcome_kind, split_of
 from recur.validation.judgement import calibration_reading
 from recur.vocabulary import (
+    APPARENT,
+    CORRECTED,
+    EXTERNAL,
     METRICS,
+    NESTED,
+    OUT_OF_BAG,
     VALIDATION,
     WITHOUT_SIGNATURE,
     cohort_title,
@@ -33,7 +38,7 @@ def judged(performance: pd.DataFrame, model: str) -> list[str]:
     """The cohorts that a summary speaks of: held-out ones, then nested cross-validation or the next best one."""
     own = list(dict.fromkeys(performance.loc[performance["model"] == model, "cohort"]))
     held = [name for name in own if not name.startswith("train")]
-    inner = ("train-nested_cv", "train-oob", "train-optimism_corrected", "train-apparent")
+    inner = (NESTED, OUT_OF_BAG, CORRECTED, APPARENT)
     return held + [name for name in inner if name in own][:1]
 
 
@@ -137,14 +142,14 @@ def plain_reading(performance: pd.DataFrame, model: str, concordance: str) -> st
     """What C says, in a sentence, of the cohort that judges the model: of several centres that with most events."""
     cohort = judged(performance, model)[0]
     own = performance[(performance["model"] == model) & (performance["metric"] == concordance)]
-    events = own[own["cohort"].str.startswith("external-")].set_index("cohort")["events"]
+    events = own[own["cohort"].str.startswith(EXTERNAL)].set_index("cohort")["events"]
     if len(events):
         cohort = events.idxmax()
     row = value(performance, model, cohort, concordance)
     if row is None or pd.isna(row.estimate):
         return "Discrimination could not be estimated."
     apparent = ""
-    if cohort == "train-apparent":
+    if cohort == APPARENT:
         apparent = " These are the rows that the model was fitted on: the figure is too good."
     who = "the one with the earlier event"
     if concordance == "auc":

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recur.cohort.training import TRAIN
 from recur.predict.apply import apply_models
 from recur.resampling.ablation import ALL, COLUMNS, ablation_rows, nested_rows
 from recur.resampling.nested import nested_performance
-from recur.validation.common import apparent
+from recur.vocabulary import TRAIN, apparent
 
 Rows = tuple[pd.DataFrame, np.ndarray, list[str]]  # of read_rows: patients, features (n, p), their names
 

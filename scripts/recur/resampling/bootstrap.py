@@ -18,6 +18,8 @@ from recur.statistics.estimate import NotEstimable
 from recur.statistics.outcome import BINARY
 from recur.tables import StudyError
 from recur.validation.binary import FITTED
+from recur.validation.common import fitted_rows
+from recur.vocabulary import CORRECTED, OUT_OF_BAG
 
 LEAST = 20  # resamples that an interval needs
 PLACES = ("resample", "all", "out_of_bag")  # where a resample's models are measured
@@ -112,7 +114,7 @@ def resample_performance(resamples: pd.DataFrame, apparent: pd.DataFrame, metric
     out-of-bag are the headline.
     """
     rows = []
-    done = resamples[resamples["failed"].fillna("") == ""]
+    done = fitted_rows(resamples)
     if done.empty:
         raise StudyError(f"no resample could be fitted: {resamples['failed'].iloc[0]}")
     failed = resamples.loc[resamples["failed"].fillna("") != "", "failed"]
@@ -139,11 +141,11 @@ def corrected_rows(row: dict[str, Any], values: pd.DataFrame, note: str) -> list
         note += f", {blank} without an out-of-bag estimate"
     base = {name: row.get(name, np.nan) for name in ("model", "metric", "horizon_months", "n", "events")}
     low, high = centiles(values["out_of_bag"])
-    out_of_bag = {"cohort": "train-oob", "estimate": values["out_of_bag"].mean(), "lower": low, "upper": high}
+    out_of_bag = {"cohort": OUT_OF_BAG, "estimate": values["out_of_bag"].mean(), "lower": low, "upper": high}
     out_of_bag["method"] = f"out-of-bag, {note}; centiles over resamples"
     # what the fit itself sets to 0 or 1 has no spread to take limits from
     low, high = (np.nan, np.nan) if row["metric"] in FITTED else centiles(values["resample"])
-    corrected = {"cohort": "train-optimism_corrected", "estimate": row["estimate"] - optimism}
+    corrected = {"cohort": CORRECTED, "estimate": row["estimate"] - optimism}
     corrected |= {"lower": low - optimism, "upper": high - optimism}
     corrected["method"] = f"apparent less optimism {optimism:.4f}, {note}; too small a correction if p >> n"
     if pd.isna(corrected["estimate"]):

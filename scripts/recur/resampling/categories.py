@@ -11,6 +11,7 @@ from recur.cohort.training import Training
 from recur.fit.categories import category_models
 from recur.predict.categories import risk_rows
 from recur.statistics.folds import grouped_folds
+from recur.vocabulary import NESTED
 
 
 def cross_validated(train: Training, settings: dict[str, Any], seed: int) -> pd.DataFrame:
@@ -36,7 +37,7 @@ def cross_validated(train: Training, settings: dict[str, Any], seed: int) -> pd.
                     table = risk_rows(
                         name, model, train.rows(held).clinical, train.outcome.event[held], train.patient_id[held]
                     )
-                    parts.append(table.assign(repeat=repeat, cohort="train-nested_cv"))
+                    parts.append(table.assign(repeat=repeat, cohort=NESTED))
     if parts:
         return pd.concat(parts, ignore_index=True)
     return pd.DataFrame()

@@ -22,8 +22,3 @@ def penalised_said(fits: pd.DataFrame, what: str) -> str:
     if len(names):
         return f"; {len(names)} of {len(fits)} {what} by penalised likelihood ({names.iloc[0]})"
     return ""
-
-
-def fitted_rows(nested: pd.DataFrame) -> pd.DataFrame:
-    """The rows of nested predictions whose fold could be fitted."""
-    return nested[nested["failed"].fillna("") == ""]

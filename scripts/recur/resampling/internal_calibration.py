@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from recur.cli import progress
-from recur.resampling.fits import fitted_rows
 from recur.statistics.calibration import calibration_curve, calibration_groups
 from recur.statistics.competing import c_competing
 from recur.statistics.estimate import MIN_VALID, no_horizon, or_reason
@@ -19,8 +18,9 @@ from recur.statistics.nested_concordance import common_repeats, nested_c_competi
 from recur.statistics.outcome import outcome_of
 from recur.statistics.risk_draws import Measures, drawn_outcomes, risk_measures
 from recur.validation.binary import DRAWS
-from recur.validation.common import NESTED, PERFORMANCE_COLUMNS
+from recur.validation.common import PERFORMANCE_COLUMNS, fitted_rows
 from recur.validation.tables import horizons_of
+from recur.vocabulary import NESTED
 
 NEEDS_MORE_FOLLOW_UP = ("brier", "ipa")  # than up to the horizon
 METHODS = {

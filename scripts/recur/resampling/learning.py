@@ -14,6 +14,7 @@ from recur.resampling.fits import imputed_once
 from recur.statistics.concordance import c_index
 from recur.statistics.estimate import NotEstimable
 from recur.statistics.folds import grouped_folds
+from recur.validation.common import fitted_rows
 
 TEST_SHARE = 5  # one in five is left out and tests every size of a repeat
 SHARES = (0.25, 0.5, 0.75, 1.0)  # of the rest, nested in each other
@@ -66,7 +67,7 @@ def learning_curve(runs: pd.DataFrame) -> pd.DataFrame:
     """
     columns = ["model", "n", "events", "estimate", "lower", "upper", "repeats", "failed", "method"]
     failed = runs[runs["failed"].fillna("") != ""].groupby("share").size()
-    done = runs[runs["failed"].fillna("") == ""]
+    done = fitted_rows(runs)
     rows = []
     for (model, share), part in done.groupby(["model", "share"], sort=False):
         low, high = part["c"].quantile([0.025, 0.975])

@@ -16,6 +16,8 @@ from recur.statistics.estimate import NotEstimable
 from recur.statistics.folds import grouped_folds
 from recur.statistics.nested_concordance import NESTED_COLUMNS, nested_concordance
 from recur.statistics.outcome import BINARY
+from recur.validation.common import fitted_rows
+from recur.vocabulary import NESTED
 
 BINARY_NESTED_COLUMNS = [*NESTED_COLUMNS, "risk", "group"]
 
@@ -72,7 +74,7 @@ def nested_performance(nested: pd.DataFrame, seed: int) -> pd.DataFrame:
     if len(failed):
         folds = ", ".join(f"{row.repeat}/{row.fold}" for row in failed.itertuples())
         left_out = f"; {len(failed)} folds left out (repeat/fold {folds}: {failed['failed'].iloc[0]})"
-    nested = nested[nested["failed"].fillna("") == ""].astype({"lp": float, "time": float})
+    nested = fitted_rows(nested).astype({"lp": float, "time": float})
     models = list(nested.groupby("model", sort=False))
     for model, part in progress(models, len(models), "intervals of the nested cross-validation", "models"):
         estimate, draws = nested_concordance(part, "lp", np.random.default_rng([seed, 5]))
@@ -80,7 +82,7 @@ def nested_performance(nested: pd.DataFrame, seed: int) -> pd.DataFrame:
         rows.append(
             {
                 "model": model,
-                "cohort": "train-nested_cv",
+                "cohort": NESTED,
                 "estimate": estimate,
                 "lower": np.nanquantile(draws, 0.025),
                 "upper": np.nanquantile(draws, 0.975),

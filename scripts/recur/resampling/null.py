@@ -12,7 +12,7 @@ import pandas as pd
 from recur.cohort.analysis_set import make_analysis_set
 from recur.cohort.clinical import read_cohort
 from recur.cohort.split import assign_all
-from recur.cohort.training import TRAIN, Training
+from recur.cohort.training import Training
 from recur.demo.tables import redraw
 from recur.fit.signature import build_signature
 from recur.fit.stability import usable_columns
@@ -21,7 +21,7 @@ from recur.predict.signature import signature_scores
 from recur.statistics.concordance import c_index, doubled_ranks, somers_d
 from recur.statistics.outcome import Outcome
 from recur.tables import write_table
-from recur.vocabulary import WITHOUT_SIGNATURE, main_model
+from recur.vocabulary import TRAIN, WITHOUT_SIGNATURE, main_model
 
 LEAKY_FEATURES = 20
 

@@ -9,6 +9,7 @@ from recur.resampling.internal_calibration import nested_measures
 from recur.resampling.nested import nested_performance
 from recur.validation import binary
 from recur.validation.tables import horizons_of
+from recur.vocabulary import APPARENT
 
 
 def internal_parts(
@@ -26,7 +27,7 @@ def internal_parts(
         elif horizons_of(nested):
             parts.append(nested_measures(nested, seed))
     if resamples is not None:
-        apparent = measured[measured["cohort"] == "train-apparent"]
+        apparent = measured[measured["cohort"] == APPARENT]
         parts.append(resample_performance(resamples, apparent, metric))
     return parts
 

@@ -12,12 +12,13 @@ import pandas as pd
 
 from recur.cli import progress
 from recur.cohort.split import assign_cohorts
-from recur.cohort.training import TRAIN, Training
+from recur.cohort.training import Training
 from recur.fit.whole import fit, predict
 from recur.resampling.fits import imputed_once
 from recur.statistics.concordance import c_index
 from recur.statistics.estimate import NotEstimable
 from recur.statistics.outcome import Outcome, outcome_of
+from recur.vocabulary import TRAIN
 
 COLUMNS = ["model", "split", "used", "c_train", "c_test"]
 

@@ -11,7 +11,7 @@ import numba
 import numpy as np
 
 CACHE = "NUMBA_CACHE_DIR" in os.environ
-MAX_STEPS = 100  # Newton steps at one penalty
+MAX_STEPS = 100  # of Newton's method in one draw
 
 
 @numba.njit(

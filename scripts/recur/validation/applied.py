@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recur.cohort.training import TRAIN
 from recur.predict.apply import apply_models
 from recur.predict.signature import signature_scores
+from recur.vocabulary import MODELS, TRAIN
 
-MODELS = ("signature", "clinical_pre", "combined_pre", "clinical_post", "combined_post")  # in the order of the tables
 Rows = tuple[pd.DataFrame, np.ndarray, list[str]]
 
 

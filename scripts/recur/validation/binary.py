@@ -36,7 +36,8 @@ from recur.statistics.estimate import blank, or_reason
 from recur.statistics.nested_concordance import common_repeats
 from recur.statistics.outcome import Outcome, concordance_difference_of, concordance_of, outcome_of
 from recur.statistics.roc import auc, auc_difference, roc_points
-from recur.validation.common import NESTED, PERFORMANCE_COLUMNS, Measure
+from recur.validation.common import PERFORMANCE_COLUMNS, Measure, fitted_rows
+from recur.vocabulary import NESTED
 
 DRAWS = 500  # bootstrap draws of the patients of a nested cross-validation, or of a cohort with weights
 FITTED = ("calibration_slope", "calibration_intercept", "oe_ratio")  # 1, 0 and 1 on the rows of a fit by likelihood
@@ -163,8 +164,8 @@ def auc_difference_of(outcome: Outcome, a: np.ndarray, b: np.ndarray) -> Measure
 
 
 def done(nested: pd.DataFrame) -> pd.DataFrame:
-    """The rows of nested predictions whose fold could be fitted."""
-    return nested[nested["failed"].fillna("") == ""].astype({"risk": float})
+    """The rows of nested predictions whose fold could be fitted, their risks as numbers."""
+    return fitted_rows(nested).astype({"risk": float})
 
 
 class Repeat(NamedTuple):

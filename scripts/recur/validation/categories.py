@@ -12,12 +12,12 @@ import pandas as pd
 from scipy.stats import false_discovery_control
 from statsmodels.stats.proportion import proportion_confint
 
-from recur.cohort.training import TRAIN
 from recur.statistics.concordance import harrell_c
 from recur.statistics.level_tests import chi_square, cochran_armitage, jonckheere, kruskal_wallis
 from recur.statistics.linear_predictor import linear_sum
 from recur.statistics.roc import auc
-from recur.validation.common import PERFORMANCE_COLUMNS, apparent
+from recur.validation.common import PERFORMANCE_COLUMNS
+from recur.vocabulary import NESTED, TRAIN, apparent
 
 DRAWS = 500
 TESTS = ["kind", "variable", "cohort", "test", "statistic", "df", "p", "q", "n", "reason"]
@@ -34,7 +34,7 @@ def category_performance(risks: pd.DataFrame, levels: list[str], ordered: bool, 
     """
     rows = []
     for (model, cohort), part in risks.groupby(["model", "cohort"], sort=False):
-        repeats = [own for _, own in part.groupby("repeat")] if cohort == "train-nested_cv" else [part]
+        repeats = [own for _, own in part.groupby("repeat")] if cohort == NESTED else [part]
         for metric, method, value in judged(repeats, levels, ordered, seed):
             reason = value.get("reason")
             rows.append(

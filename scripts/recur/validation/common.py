@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-NESTED = "train-nested_cv"
 THRESHOLD_STEP = 0.01
 COMPARISON_COLUMNS = [
     "cohort", "model_a", "model_b", "metric", "horizon_months", "difference", "lower", "upper", "p", "method"
@@ -36,12 +35,12 @@ class Measure(NamedTuple):
     value: dict[str, Any]  # an estimate as in recur.statistics.estimate; of a difference also p
 
 
-def apparent(cohort: str) -> str:
-    """The name of a cohort in performance tables: a model on its own training rows is only ever `apparent`."""
-    return "train-apparent" if cohort == "train" else cohort
-
-
 def by_model_and_cohort(risks: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """(model, cohort, rows) in the order of the table."""
     for (model, cohort), part in risks.groupby(["model", "cohort"], sort=False):
         yield model, cohort, part
+
+
+def fitted_rows(repeated: pd.DataFrame) -> pd.DataFrame:
+    """The rows of resamples, folds or nested predictions whose fit succeeded."""
+    return repeated[repeated["failed"].fillna("") == ""]

@@ -7,8 +7,8 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from recur.cohort.training import TRAIN
 from recur.statistics.outcome import concordance_difference_of, concordance_of, error_of_concordance, outcome_of
+from recur.vocabulary import TRAIN
 
 COLUMNS = [
     "endpoint", "analysis_a", "analysis_b", "model", "patients", "metric", "estimate_a", "lower_a", "upper_a",

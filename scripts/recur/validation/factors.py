@@ -11,6 +11,7 @@ from recur.predict.apply import KEPT
 from recur.statistics.survival import logrank_trend
 from recur.study.coding import input_label
 from recur.validation.survival import survival_tables
+from recur.vocabulary import TRAIN
 
 
 def factor_groups(frame: pd.DataFrame, terms: list[str], variables: dict[str, Any]) -> pd.DataFrame:
@@ -26,7 +27,7 @@ def factor_groups(frame: pd.DataFrame, terms: list[str], variables: dict[str, An
         label = factor_label(variable, term)
         known = values.notna()
         if variable["kind"] == "numeric":
-            cut = float(values[frame["cohort"] == "train"].median())
+            cut = float(values[frame["cohort"] == TRAIN].median())
             unit = f" {variable['unit']}" if variable["unit"] else ""
             is_upper = values > cut
             level = np.where(is_upper, f"above {cut:.4g}{unit}", f"up to {cut:.4g}{unit}")

@@ -22,6 +22,7 @@ from recur.study.facts import candidates_of, endpoint_of, outcome_kind, split_of
 from recur.study.parameters import candidate_terms
 from recur.validation.judgement import SAYS, departures, judged_cohorts
 from recur.vocabulary import (
+    NESTED,
     analysis_words,
     censors_death,
     cohort_title,
@@ -272,7 +273,7 @@ def post_selection(facts):
 def optimism(facts):
     plan, performance = chosen(facts)["internal_validation"], facts["performance"]
     if plan["nested_repeats"]:
-        nested = performance[performance["cohort"] == "train-nested_cv"]
+        nested = performance[performance["cohort"] == NESTED]
         if len(nested) and nothing_known(nested, "estimate"):
             return "Nested cross-validation was asked for and gave no estimate: results on training rows are apparent."
         return None if nothing_known(performance, "estimate") else ""
@@ -429,7 +430,7 @@ def decision_curve(facts):
         return None
     table = table[table["net_benefit"].notna()]
     texts = []
-    if not len(held_out(table)) and "train-nested_cv" not in set(table["cohort"]):
+    if not len(held_out(table)) and NESTED not in set(table["cohort"]):
         texts.append("the decision curve rests on training rows only")
     if "thresholds" not in facts["study"]:
         low, high = table["threshold"].min(), table["threshold"].max()
@@ -801,7 +802,7 @@ def too_good(facts):
     """No study of prognosis discriminates so well; an outcome among the predictors does."""
     table = facts["performance"]
     judged = table[table["metric"].isin(["c_harrell", "c_uno", "c_competing", "auc"]) & table["estimate"].notna()]
-    judged = judged[(judged["cohort"] == "train-nested_cv") | ~judged["cohort"].astype(str).str.startswith("train")]
+    judged = judged[(judged["cohort"] == NESTED) | ~judged["cohort"].astype(str).str.startswith("train")]
     if judged.empty:
         return None
     judged = judged[judged["estimate"] > TOO_GOOD]

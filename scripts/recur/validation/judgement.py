@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from recur.vocabulary import cohort_title, interval
+from recur.vocabulary import NESTED, OUT_OF_BAG, cohort_title, interval
 
 # rows of training patients that were not fitted on, the best first: judged where nobody is held out
-INTERNAL = ("train-nested_cv", "train-oob")
+INTERNAL = (NESTED, OUT_OF_BAG)
 IDEAL = 1.0  # of observed / expected and of the slope
 SAYS = {  # metric -> what an estimate below and above its ideal value says
     "oe_ratio": (

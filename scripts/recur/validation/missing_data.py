@@ -11,6 +11,7 @@ from scipy.stats import t as student
 from recur.predict.model import complete_cases, linear_predictor
 from recur.predict.strata import offsets
 from recur.statistics.outcome import concordance_of, outcome_of
+from recur.vocabulary import apparent
 
 COLUMNS = ["model", "cohort", "metric", "horizon_months", "estimate", "lower", "upper", "n", "events", "method"]
 
@@ -52,7 +53,7 @@ def missing_data_performance(
                 continue
             base = {
                 "model": name,
-                "cohort": "train-apparent" if cohort == "train" else cohort,
+                "cohort": apparent(cohort),
                 "horizon_months": np.nan,
             }
             drawn = []

@@ -8,16 +8,15 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
-from recur.cohort.training import TRAIN
 from recur.statistics.binary_risks import AT_CUT
 from recur.statistics.concordance import blocks, c_difference, comparable_pairs, legacy_c_difference
 from recur.statistics.nested_concordance import nested_difference
 from recur.statistics.outcome import BINARY, outcome_of
 from recur.validation import binary
-from recur.validation.common import PERFORMANCE_COLUMNS, Measure, apparent, by_model_and_cohort
+from recur.validation.common import PERFORMANCE_COLUMNS, Measure, by_model_and_cohort
 from recur.validation.survival import time_curves
 from recur.validation.tables import net_benefit_table, performance
-from recur.vocabulary import main_models
+from recur.vocabulary import NESTED, TRAIN, apparent, main_models
 
 SAME_PATIENTS = 0.2  # a score missing in a larger share of a cohort is judged on its own patients
 BY_RANK = ("c_harrell", "c_gamma", "c_uno", "c_competing", "d_royston", "auc")
@@ -157,7 +156,7 @@ def score_comparisons(
                     found.append((*base, *estimates, measure.method, np.nan, len(me), "; ".join(notes)))
                 values = predicted.merge(both[["patient_id", "published"]], on="patient_id")
                 if len(values):
-                    base = ("train-nested_cv", main, name, metric_of, np.nan)
+                    base = (NESTED, main, name, metric_of, np.nan)
                     difference = nested_difference(values, "lp", "published", seed)
                     unseen.append((*base, *difference, np.nan, len(both), "; ".join(notes)))
             for table in (found, unseen):

@@ -10,8 +10,8 @@ from scipy.stats import chi2
 
 from recur.statistics.outcome import BINARY, concordance_of, outcome_of
 from recur.statistics.roc import auc
-from recur.validation.common import apparent
 from recur.validation.factors import factor_groups
+from recur.vocabulary import TRAIN, apparent
 
 COLUMNS = ["model", "cohort", "factor", "level", "metric", "estimate", "lower", "upper", "n", "events",
            "p_heterogeneity", "method"]  # fmt: skip
@@ -47,7 +47,7 @@ def subgroups(risks: pd.DataFrame, frame: pd.DataFrame, terms: list[str], variab
                 continue
             members = part.groupby(["is_upper_half", "group"])["patient_id"]  # the lower half first
             found = {level: estimate(own.loc[own.index.intersection(ids)]) for (_, level), ids in members}
-            p = np.nan if cohort == "train" else heterogeneity([values[:3] for values in found.values()])
+            p = np.nan if cohort == TRAIN else heterogeneity([values[:3] for values in found.values()])
             rows += [(model, apparent(cohort), factor, level, *values, p, method) for level, values in found.items()]
     table = pd.DataFrame(rows, columns=[name for name in COLUMNS if name != "metric"])
     table.insert(4, "metric", metric)

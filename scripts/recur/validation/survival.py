@@ -30,7 +30,8 @@ from recur.statistics.net_benefit import net_benefit as net_benefit_at
 from recur.statistics.outcome import Outcome, outcome_of
 from recur.statistics.survival import kaplan_meier, logrank, survival_rates
 from recur.statistics.time_roc import auc_at, auc_difference, roc_at
-from recur.validation.common import NESTED, PAIRS, Measure, by_model_and_cohort
+from recur.validation.common import PAIRS, Measure, by_model_and_cohort
+from recur.vocabulary import NESTED
 
 CURVE_STEP_MONTHS = 3
 PAIRED = "infinitesimal jackknife, paired, two-sided"

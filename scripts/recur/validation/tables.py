@@ -14,19 +14,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recur.cohort.training import TRAIN
 from recur.statistics.outcome import SURVIVAL, outcome_of
 from recur.validation import binary, survival
 from recur.validation.common import (
     COMPARISON_COLUMNS,
-    NESTED,
     PAIRS,
     PERFORMANCE_COLUMNS,
     THRESHOLD_STEP,
     Measure,
-    apparent,
     by_model_and_cohort,
 )
+from recur.vocabulary import NESTED, TRAIN, apparent
 
 Models = dict[str, dict[str, Any]]  # the frozen models of an analysis, by name
 NO_TIME = [np.nan]  # the one horizon of a binary outcome

@@ -15,7 +15,6 @@ from scipy.stats import chi2
 from sklearn.linear_model import LogisticRegression
 from statsmodels.api import GLM, families
 
-from recur.cohort.training import TRAIN
 from recur.predict.apply import predicted_risks
 from recur.predict.design import is_entered
 from recur.predict.model import applied_design
@@ -31,6 +30,7 @@ from recur.statistics.ipcw import censoring_survival
 from recur.statistics.linear_predictor import linear_sum
 from recur.statistics.meta_analysis import random_effects
 from recur.statistics.outcome import outcome_of
+from recur.vocabulary import EXTERNAL, TRAIN
 
 FOLDS = 5
 LADDER = ("none", "baseline", "baseline_slope", "refit")
@@ -73,7 +73,7 @@ def transport_table(
                 found += validation_size(part, model, seed)
             size = {"model": name, "cohort": cohort, "n": len(part), "events": int(part["event"].sum())}
             rows += [size | row for row in found]
-        external = [cohort for cohort in held if cohort.startswith("external-")]
+        external = [cohort for cohort in held if cohort.startswith(EXTERNAL)]
         if len(external) > 1:
             whole = mine[mine["cohort"].isin(external)]
             size = {"model": name, "cohort": "external", "n": len(whole), "events": int(whole["event"].sum())}
