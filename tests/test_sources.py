@@ -38,7 +38,7 @@ def keys():
     for name in ("resample", "nested_cv"):
         found[name] = fingerprint(SCRIPTS / f"{name}.py", [])
     for name in ("p1", "shuffled_inside"):
-        found[name] = make_variant(name, {"kinds": []}, 1).key
+        found[name] = make_variant(name, {"kinds": []}, 1).code
     return found
 
 before, noticed = keys(), {}

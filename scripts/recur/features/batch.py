@@ -23,13 +23,18 @@ Missing = list[tuple[str, str, str, dict[str, str]]]  # patient, reader, phase, 
 
 
 class Variant(NamedTuple):
-    """A change of every case before extraction: `key` is all it depends on (JSON-ready), `change` does it.
+    """A change of every case before extraction."""
 
-    change: (case, generator seeded from key and case) -> case.
-    """
-
-    key: dict[str, Any]
+    settings: dict[str, Any]  # all that it depends on besides the case, JSON-ready
+    code: list[str]  # checksums of the files that make it: the cache knows them, the numbers drawn do not
     change: Callable[[Case, np.random.Generator], Case]
+
+    def generator(self, case: Case) -> np.random.Generator:
+        """Seeded from settings, grey values and tumour: neither an edit of the code nor the file format of an image
+        changes what is drawn.
+        """
+        content = [case.facts["image_hash"], case.facts["tumour_hash"], self.settings]
+        return np.random.default_rng(int(_digest(content)[:16], 16))
 
 
 def extract_cases(
@@ -74,14 +79,16 @@ def case_features(cache: Path, name: str, extraction: dict[str, Any], variant: V
     path = cache / name
     key = name
     if variant:
-        digest = hashlib.sha256(json.dumps([name, variant.key], sort_keys=True).encode()).hexdigest()
-        key = f"{digest}.npz"
+        key = f"{_digest([name, variant.settings, variant.code])}.npz"
 
     def extract() -> Features:
         case = load_case(path)
         if variant:
-            rng = np.random.default_rng(int(digest[:16], 16))
-            case = variant.change(case, rng)
+            case = variant.change(case, variant.generator(case))
         return extract_with_reasons(case, extraction)
 
     return cached_features(cache / "features" / f"{feature_key(key, extraction)}.npz", lambda: isolated(extract))
+
+
+def _digest(content: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -14,20 +14,19 @@ from recur.sources import checksums, closure
 
 
 def make_variant(name: str, perturbations: dict[str, Any], seed: int) -> Variant:
-    """The change that a variant's name stands for, with all it depends on as its key.
+    """The change that a variant's name stands for, with all it depends on.
 
     name: of a negative control, else of a perturbed reading; perturbations: their settings.
     """
     if name in controls.CONTROLS:
-        return Variant(_key(name, seed, controls.__file__), _control(name))
+        return Variant({"variant": name, "seed": seed}, _code(controls.__file__), _control(name))
     kinds = perturbations["kinds"]
-    return Variant(_key(name, seed, perturb.__file__) | {"kinds": kinds}, _reading(kinds))
+    settings = {"variant": name, "seed": seed, "kinds": kinds}
+    return Variant(settings, _code(perturb.__file__), _reading(kinds))
 
 
-def _key(name: str, seed: int, module: str) -> dict[str, Any]:
-    """A change depends on its seed and on the code that makes it."""
-    code = closure(module, within=Path(module).parent)
-    return {"variant": name, "seed": seed, "code": [digest for digest, _ in checksums(code)]}
+def _code(module: str) -> list[str]:
+    return [digest for digest, _ in checksums(closure(module, within=Path(module).parent))]
 
 
 def _control(name: str):
